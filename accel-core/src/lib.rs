@@ -1,0 +1,1 @@
+//! Vocabulary of hardware accelerators: traits, operations, outcomes, statistics, errors.

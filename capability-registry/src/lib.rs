@@ -1,0 +1,1 @@
+//! Thread-safe store of dot-separated feature strings.

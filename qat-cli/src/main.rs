@@ -1,0 +1,3 @@
+//! The command `qat`.
+
+fn main() {}

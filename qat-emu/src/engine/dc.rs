@@ -1,0 +1,1 @@
+//! Compression service: deflate, LZ4, LZ4s.

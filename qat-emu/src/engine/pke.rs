@@ -1,0 +1,1 @@
+//! Public-key service: RSA, DH, modular arithmetic, elliptic curves.

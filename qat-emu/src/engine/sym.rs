@@ -1,0 +1,1 @@
+//! Symmetric service: ciphers, hashes, AEADs, chaining, key derivation.

@@ -1,0 +1,1 @@
+//! Raw bindings and run-time loading of Intel's libqat and libusdm.

@@ -1,0 +1,1 @@
+//! Compression and encryption on Intel QAT, or on the CPU, behind one API that says which.

@@ -1,0 +1,3 @@
+//! The project's own tasks; run with `cargo xtask`.
+
+fn main() {}
