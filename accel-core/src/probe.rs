@@ -119,9 +119,8 @@ impl DeviceChanges {
 
 /// Finds devices. A probe only reads.
 pub trait HardwareProbe: Send + Sync {
-    /// All devices of which at least one of `types` is true, ordered by id. `AcceleratorTypes::all()` and
-    /// devices of unknown type: a device without any type is found only by [`AcceleratorTypes::empty`], which
-    /// finds every device.
+    /// The devices that can work on at least one of `types`, ordered by id. [`AcceleratorTypes::empty`] asks for
+    /// every device, those of unknown type included.
     ///
     /// # Errors
     /// [`Error::Unavailable`](crate::Error::Unavailable) when the machine's device tree is there and cannot be read.

@@ -220,6 +220,11 @@ impl SoftwareExecutions {
         self.0[reason.index()]
     }
 
+    /// Counts one more for this reason.
+    pub const fn add(&mut self, reason: SoftwareReason) {
+        self.0[reason.index()] += 1;
+    }
+
     /// How many in all.
     #[must_use]
     pub fn total(&self) -> u64 {

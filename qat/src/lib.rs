@@ -1,1 +1,7 @@
 //! Compression and encryption on Intel QAT, or on the CPU, behind one API that says which.
+
+mod container;
+mod raw;
+pub mod software;
+
+pub use software::SoftwareAccelerator;
