@@ -129,7 +129,7 @@ impl Registry {
         Ok(Registration { handle: self.0.clone(), owner })
     }
 
-    /// Whether an entry that `query` matches is present. Lock-free, without allocation.
+    /// Whether an entry that `query` matches is present. Lock-free.
     ///
     /// `query` is written as a [`Pattern`]: `qat` asks for that entry, `qat.*` for any entry below it at any
     /// depth, `*` for any entry. A text that is no pattern matches nothing, so the answer is `false`.
@@ -152,8 +152,7 @@ impl Registry {
         self.0.0.current.load().is_present(query)
     }
 
-    /// The state of the entry `name`, or `None` if there is none (as for a text that is no name). Lock-free,
-    /// without allocation.
+    /// The state of the entry `name`, or `None` if there is none (as for a text that is no name). Lock-free.
     ///
     /// # Examples
     /// ```
@@ -165,7 +164,7 @@ impl Registry {
     }
 
     /// The entry `name` or, if there is none, that of its nearest registered ancestor; see
-    /// [`Snapshot::nearest`]. Lock-free, without allocation.
+    /// [`Snapshot::nearest`]. Lock-free.
     ///
     /// # Examples
     /// ```
@@ -182,7 +181,7 @@ impl Registry {
         self.0.0.current.load().nearest(name).cloned()
     }
 
-    /// Everything at this moment. Lock-free, without copying.
+    /// Everything at this moment. Lock-free.
     ///
     /// Several questions that must agree with one another belong to one snapshot.
     ///
