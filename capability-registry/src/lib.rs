@@ -52,8 +52,8 @@
 //!
 //! # Thread safety and cost
 //! Every public type is `Send` and `Sync`. A read is lock-free and, after the first of its thread, allocates
-//! nothing: one atomic load and one hash lookup, whatever the number of entries. A write takes a lock and
-//! rebuilds the snapshot, which costs time linear in the number of entries: features change rarely. No user
+//! nothing; [`Registry::is_present`] is a few atomic operations and one hash lookup, whatever the number of
+//! entries. A write takes a lock and rebuilds the snapshot of all entries: features change rarely. No user
 //! code runs under that lock, so a panic in a caller leaves the registry as it was.
 //!
 //! # Cleanup
