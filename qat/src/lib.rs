@@ -3,5 +3,6 @@
 mod container;
 mod raw;
 pub mod software;
+pub mod stream;
 
 pub use software::SoftwareAccelerator;

@@ -79,8 +79,8 @@ impl Contexts {
     fn leave_open(&mut self, input: &[u8], output: &mut [u8], level: u8) -> Result<usize> {
         // zlib-rs' level 1 packs 20 % worse than zlib's and libdeflate's; its level 2 is their equal.
         let level = if level == 1 { 2 } else { level.min(9) };
-        let stream =
-            self.open[usize::from(level)].get_or_insert_with(|| Deflate::new(i32::from(level), false, 15));
+        let slot = usize::from(level);
+        let stream = self.open[slot].get_or_insert_with(|| Deflate::new(i32::from(level), false, 15));
         stream.reset();
         loop {
             let (at, written) = (stream.total_in() as usize, stream.total_out() as usize);
@@ -90,7 +90,9 @@ impl Contexts {
                 .map_err(|error| Error::Internal { engine: "zlib-rs", detail: error.as_str().into() })?;
             let (at, written) = (stream.total_in() as usize, stream.total_out() as usize);
             if written == output.len() {
-                // A flush that fits exactly cannot be told from one that was cut off.
+                // A flush that fits exactly cannot be told from one that was cut off. zlib-rs 0.6 does not survive
+                // many resets with output pending, so the stream goes.
+                self.open[slot] = None;
                 return Err(Error::OutputTooSmall {
                     required: Some(bound(input.len())),
                     available: output.len(),

@@ -63,31 +63,18 @@ pub(crate) fn compress_block(input: &[u8], output: &mut [u8], level: u8) -> Resu
     }
 }
 
-/// Writes `input` as one frame block to the front of `output`, size word included, by `compress_block`; what that
-/// returned, and the bytes written. A block that saves nothing is stored. `output` must hold `input.len() + 4` bytes.
-pub(crate) fn frame_block<T>(
-    input: &[u8],
-    output: &mut [u8],
-    compress_block: impl FnOnce(&[u8], &mut [u8]) -> Result<(usize, T)>,
-) -> Result<(usize, Option<T>)> {
-    let available = output.len();
-    let too_small = Error::OutputTooSmall { required: Some(input.len() + 4), available };
-    if available < input.len() + 4 {
-        return Err(too_small);
-    }
-    let (word, body) = output.split_at_mut(4);
-    match compress_block(input, &mut body[..input.len().saturating_sub(1)]) {
-        Ok((written, ran)) => {
-            word.copy_from_slice(&(written as u32).to_le_bytes());
-            Ok((4 + written, Some(ran)))
+/// Makes a frame block of what was compressed to `output[4..]`: writes its size word, or stores `input` where that is
+/// no longer. `output` must hold `input.len() + 4` bytes; the bytes used.
+pub(crate) fn seal_frame_block(input: &[u8], output: &mut [u8], compressed: Option<usize>) -> usize {
+    let (len, flag) = match compressed {
+        Some(len) if len < input.len() => (len, 0),
+        _ => {
+            output[4..][..input.len()].copy_from_slice(input);
+            (input.len(), frame::STORED)
         }
-        Err(Error::OutputTooSmall { .. }) => {
-            word.copy_from_slice(&(input.len() as u32 | frame::STORED).to_le_bytes());
-            body[..input.len()].copy_from_slice(input);
-            Ok((4 + input.len(), None))
-        }
-        Err(error) => Err(error),
-    }
+    };
+    output[..4].copy_from_slice(&(len as u32 | flag).to_le_bytes());
+    4 + len
 }
 
 /// Compresses `input` to one frame at the front of `output`; the bytes written.
@@ -99,10 +86,13 @@ pub(crate) fn compress_frame(input: &[u8], output: &mut [u8], level: u8) -> Resu
     let mut at = descriptor.write(&mut header);
     output.get_mut(..at).ok_or_else(too_small)?.copy_from_slice(&header[..at]);
     for block in input.chunks(descriptor.max_block) {
-        let room = output.len().min(at + block.len() + 4);
-        let compress = |block: &[u8], room: &mut [u8]| Ok((compress_block(block, room, level)?, ()));
-        let (written, _) = frame_block(block, &mut output[at..room], compress).map_err(|_| too_small())?;
-        at += written;
+        let room = output.get_mut(at..at + 4 + block.len()).ok_or_else(too_small)?;
+        let compressed = match compress_block(block, &mut room[4..], level) {
+            Ok(len) => Some(len),
+            Err(Error::OutputTooSmall { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        at += seal_frame_block(block, room, compressed);
     }
     let end = output.get_mut(at..at + 8).ok_or_else(too_small)?;
     end[..4].fill(0);

@@ -12,6 +12,7 @@
 pub(crate) mod cipher;
 pub(crate) mod deflate;
 mod engine;
+pub(crate) use engine::zlib_effort;
 mod hash;
 pub(crate) mod lz4;
 pub(crate) mod output;

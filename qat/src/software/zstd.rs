@@ -108,7 +108,7 @@ fn decompress_whole_frame(frame: &[u8], output: &mut [u8]) -> Result<usize, usiz
     DECOMPRESSOR.with_borrow_mut(|slot| slot.get_or_insert_with(DCtx::create).decompress(output, frame))
 }
 
-fn bad_input(code: usize) -> Error {
+pub(crate) fn bad_input(code: usize) -> Error {
     if is(code, SOURCE_WRONG) {
         return Error::Truncated { format: FORMAT };
     }
