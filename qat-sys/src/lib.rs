@@ -22,12 +22,13 @@
 //! addresses, such as stubs in a test.
 //!
 //! # Releases
-//! The bindings are generated from the headers of qatlib 26.08 and serve every release since 23.08, the first with the
-//! soname `libqat.so.4`. Functions that 23.08 has are required: loading fails when one is missing. Later ones come in
-//! groups, each an `Option` in [`Symbols`] with the release that brought it. Sizes, alignments, offsets, constants and
-//! signatures common to 24.02 and 26.08 are the same in both, which `cargo xtask bindgen --check` proves from the
-//! headers. That a function is there does not mean that it works: `cpaDcNsCompressData` and `cpaDcNsDecompressData`
-//! exist in 23.08, but answer `CPA_STATUS_UNSUPPORTED` before 23.11. The file `SYMBOLS.md` lists all functions.
+//! The bindings are generated from the headers of qatlib 26.08 and serve every release since 23.08, the first with
+//! the soname `libqat.so.4`. Functions that 23.08 has are required: loading fails when one is missing. Later ones
+//! come in groups, each an `Option` in [`Symbols`] with the release that brought it. Sizes, alignments, offsets,
+//! constants and signatures common to 24.02 and 26.08 are the same in both, which `cargo xtask bindgen --check`
+//! proves from the headers; compared once, the headers of 23.08, 23.11, 24.09, 25.08 and 26.02 agree as well. That a
+//! function is there does not mean that it works: `cpaDcNsCompressData` and `cpaDcNsDecompressData` exist in 23.08,
+//! but answer `CPA_STATUS_UNSUPPORTED` before 23.11. The file `SYMBOLS.md` lists all functions.
 //!
 //! # What is trusted
 //! The library behind a name is taken to be what it says: a function found under a C name is called with the signature

@@ -119,13 +119,18 @@ macro_rules! symbols {
             }
         })*
 
+        $(impl $Group {
+            /// The first qatlib release that exports these functions.
+            pub const SINCE: &str = $since;
+        })*
+
         impl Symbols {
             /// The C names of the functions that every supported release has.
             pub const REQUIRED: &[&str] = Self::FUNCTIONS;
 
             /// The optional groups, oldest first.
             pub const GROUPS: &[crate::Group] = &[
-                $(crate::Group { name: stringify!($group), since: $since, functions: $Group::FUNCTIONS }),*
+                $(crate::Group { name: stringify!($group), since: $Group::SINCE, functions: $Group::FUNCTIONS }),*
             ];
 
             /// Fills the table with the addresses that `find` gives for the C names; null means absent.
@@ -221,6 +226,7 @@ mod tests {
         let symbols = resolve(&exports("24.02")).unwrap();
         assert_eq!(groups(&symbols), ["usdm_init", "ecsm2", "physical_functions"]);
         assert!(symbols.ecsm2.is_some() && symbols.dictionaries.is_none());
+        assert_eq!((crate::Ecsm2::SINCE, crate::Dictionaries::SINCE), ("23.11", "25.08"));
         let all: Vec<_> = Symbols::GROUPS.iter().map(|group| group.name).collect();
         assert_eq!(groups(&resolve(&exports("26.08")).unwrap()), all);
     }

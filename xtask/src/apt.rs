@@ -135,6 +135,9 @@ impl Apt<'_> {
             "APT::Architecture=amd64",
             "APT::Architectures=amd64",
             "APT::Sandbox::User=root",
+            // Without this, an update that fetched nothing is a success.
+            "APT::Update::Error-Mode=any",
+            "Acquire::Retries=3",
             "Acquire::Languages=none",
             "Acquire::IndexTargets::deb::DEP-11::DefaultEnabled=false",
         ];

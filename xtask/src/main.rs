@@ -33,7 +33,8 @@ fn project_root() -> &'static Path {
 
 /// Where Cargo builds, and so where tasks may leave what they fetched.
 fn target_dir() -> PathBuf {
-    std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| project_root().join("target"), PathBuf::from)
+    let given = std::env::var_os("CARGO_TARGET_DIR").and_then(|dir| std::path::absolute(dir).ok());
+    given.unwrap_or_else(|| project_root().join("target"))
 }
 
 /// Writes `text` to the committed file `path`, or, to check, fails when the file differs and names the command to run.
