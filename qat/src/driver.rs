@@ -3,6 +3,7 @@
 //! libqat 24.02 remembers which thread started it: a stop from another one reports success and ruins every later start.
 //! So a thread of our own starts it, waits, and stops it.
 
+use std::ffi::CStr;
 use std::ptr;
 use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
@@ -15,6 +16,10 @@ use serde::Serialize;
 use crate::probe::Service;
 use crate::raw::{cy, dc, instance, sal};
 use crate::{Capabilities, Unavailability};
+
+/// The section name of libqat's samples and of its default configuration; the kernel's driver has no sections and does
+/// not look at it.
+const PROCESS_NAME: &CStr = c"SSL";
 
 /// How a library is come by.
 pub(crate) type Load = fn() -> Result<Library, LoadError>;
@@ -201,7 +206,7 @@ impl Running {
         let (stop, stopped) = mpsc::channel::<()>();
         let own = move || {
             // SAFETY: as for the query before; this thread stops what it started.
-            let started = unsafe { sal::user_start(symbols, c"SSL") };
+            let started = unsafe { sal::user_start(symbols, PROCESS_NAME) };
             if let Err(status) = started {
                 let _ = answer.send(Err(Unavailability::StartFailed { status }));
                 return;
@@ -209,7 +214,8 @@ impl Running {
             // SAFETY: libqat is started, and this thread is the one that stops it.
             let services = unsafe { services(symbols) };
             let is_useful = services.instances.total() > 0;
-            let reply = if is_useful { Ok(services) } else { Err(Unavailability::NoInstances { service: None }) };
+            let reply =
+                if is_useful { Ok(services) } else { Err(Unavailability::NoInstances { service: None }) };
             if answer.send(reply).is_ok() && is_useful {
                 // Nothing is ever sent: the end of the channel is the message.
                 let _ = stopped.recv();
@@ -220,8 +226,7 @@ impl Running {
                 Err(status) => tracing::warn!(%status, "libqat did not stop"),
             }
         };
-        let no_thread =
-            |error: std::io::Error| Unavailability::NoThread { reason: error.to_string().into() };
+        let no_thread = |error: std::io::Error| Unavailability::NoThread { reason: error.to_string().into() };
         let thread = thread::Builder::new().name("qat-driver".to_owned()).spawn(own).map_err(no_thread)?;
         match answered.recv() {
             Ok(Ok(services)) => {
@@ -233,7 +238,9 @@ impl Running {
                 let panicked = thread.join().is_err();
                 Err(match refused {
                     Ok(Err(unavailability)) => unavailability,
-                    _ => Unavailability::NoThread { reason: format!("it ended early (panic: {panicked})").into() },
+                    _ => Unavailability::NoThread {
+                        reason: format!("it ended early (panic: {panicked})").into(),
+                    },
                 })
             }
         }
@@ -317,14 +324,14 @@ unsafe fn ask_compression(
     }
     let Some(group) = &symbols.capability_by_type else { return };
     let has_zstd = |dir| {
-        let request = sys::CpaDcCapabilityReq {
-            algo: sys::CPA_DC_ZSTD,
-            dir,
-            capId: sys::CPA_DC_CAP_BOOL_STATELESS,
-        };
+        let request =
+            sys::CpaDcCapabilityReq { algo: sys::CPA_DC_ZSTD, dir, capId: sys::CPA_DC_CAP_BOOL_STATELESS };
         // SAFETY: the caller's contract; the capability is a Boolean one.
         unsafe { dc::has_capability(group, handle, request) }.unwrap_or(false)
     };
     capabilities.compression.zstd.compress = has_zstd(sys::CPA_DC_DIR_COMPRESS);
     capabilities.compression.zstd.decompress = has_zstd(sys::CPA_DC_DIR_DECOMPRESS);
 }
+
+#[cfg(test)]
+pub(crate) mod stub;

@@ -83,13 +83,17 @@ mod tests {
     /// The numbers are those of `cpa.h`, typed here once more.
     #[test]
     fn known_statuses_have_names_and_unknown_ones_keep_their_number() {
-        let names = ["SUCCESS", "FAIL", "RETRY", "RESOURCE", "INVALID_PARAM", "FATAL", "UNSUPPORTED", "RESTARTING"];
+        let names =
+            ["SUCCESS", "FAIL", "RETRY", "RESOURCE", "INVALID_PARAM", "FATAL", "UNSUPPORTED", "RESTARTING"];
         for (raw, name) in (0..).map(|i: i32| -i).zip(names) {
             assert_eq!(CpaStatus::from_raw(raw).to_string(), format!("{name} ({raw})"));
         }
         for raw in [1, -8, i32::MIN, i32::MAX] {
             let status = CpaStatus::from_raw(raw);
-            assert_eq!((status.name(), status.raw(), status.to_string()), (None, raw, format!("status {raw}")));
+            assert_eq!(
+                (status.name(), status.raw(), status.to_string()),
+                (None, raw, format!("status {raw}"))
+            );
             assert_eq!(status.into_result(), Err(status));
         }
     }

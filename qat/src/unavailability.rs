@@ -150,7 +150,9 @@ pub enum Unavailability {
     },
 
     /// The process was forked after the start; the device belongs to the parent.
-    #[error("the device was started by the parent of this process; call reinitialize to start afresh in the child")]
+    #[error(
+        "the device was started by the parent of this process; call reinitialize to start afresh in the child"
+    )]
     Forked,
 
     /// The accelerator was shut down.

@@ -388,9 +388,9 @@ impl TryFrom<&Device> for QatDevice {
             state: parse(text(property::STATE)),
             services: text(property::SERVICES).map(Service::parse_list),
             ring_pairs: parse(text(property::RING_PAIRS)),
-            support: text(property::SUPPORT).and_then(Support::from_word).unwrap_or(
-                if model.is_driven_by_libqat() { Support::Supported } else { Support::Legacy },
-            ),
+            support: text(property::SUPPORT)
+                .and_then(Support::from_word)
+                .unwrap_or(if model.is_driven_by_libqat() { Support::Supported } else { Support::Legacy }),
         })
     }
 }

@@ -8,7 +8,6 @@
 mod device;
 mod model;
 mod sysfs;
-
 #[cfg(all(test, target_os = "linux"))]
 mod tests;
 
@@ -97,7 +96,10 @@ impl HardwareProbe for QatProbe {
             }
         };
         thread::Builder::new().name("qat-probe".to_owned()).spawn(watch).map_err(|error| {
-            accel_core::Error::Unavailable { accelerator: crate::accelerator::NAME, reason: std::sync::Arc::new(error) }
+            accel_core::Error::Unavailable {
+                accelerator: crate::accelerator::NAME,
+                reason: std::sync::Arc::new(error),
+            }
         })?;
         Ok(changes)
     }

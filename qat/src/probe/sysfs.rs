@@ -26,7 +26,10 @@ pub(super) fn devices(root: &Path) -> Result<Vec<QatDevice>> {
     let path = pci_devices(root);
     let unreadable = |source: std::io::Error| Error::Unavailable {
         accelerator: crate::accelerator::NAME,
-        reason: Arc::new(Unavailability::NoDeviceList { path: path.clone(), reason: source.to_string().into() }),
+        reason: Arc::new(Unavailability::NoDeviceList {
+            path: path.clone(),
+            reason: source.to_string().into(),
+        }),
     };
     let entries = match fs::read_dir(&path) {
         Ok(entries) => entries,
@@ -52,8 +55,8 @@ fn read(root: &Path, address: &str) -> Option<QatDevice> {
         return None;
     }
     let path = pci_devices(root).join(address);
-    let (model, is_physical) = Model::of(hex(&path, "vendor")?, hex(&path, "device")?)?;
     let product_id = hex(&path, "device")?;
+    let (model, is_physical) = Model::of(hex(&path, "vendor")?, product_id)?;
     let driver = link_name(&path, "driver");
     let iommu_group = link_name(&path, "iommu_group").and_then(|name| name.parse().ok());
     let (function, owner) = if is_physical {
@@ -72,8 +75,11 @@ fn read(root: &Path, address: &str) -> Option<QatDevice> {
         iommu_group,
         vfio: iommu_group.filter(|_| driver.as_deref() == Some(VFIO_PCI)).map(|group| vfio(root, group)),
         driver,
-        state: text(&path, "qat/state").map(|word| word.parse::<DeviceState>().unwrap_or_else(|e| match e {})),
-        services: owner.and_then(|owner| text(&owner, "qat/cfg_services")).map(|list| Service::parse_list(&list)),
+        state: text(&path, "qat/state")
+            .map(|word| word.parse::<DeviceState>().unwrap_or_else(|e| match e {})),
+        services: owner
+            .and_then(|owner| text(&owner, "qat/cfg_services"))
+            .map(|list| Service::parse_list(&list)),
         ring_pairs: number(&path, "qat/num_rps"),
         support: support(root, model),
         path,
