@@ -1,6 +1,7 @@
 //! Compression and encryption on Intel QAT, or on the CPU, behind one API that says which.
 
 mod accelerator;
+mod auto;
 mod capabilities;
 mod container;
 mod driver;
@@ -13,6 +14,7 @@ pub mod stream;
 mod unavailability;
 
 pub use accelerator::QatAccelerator;
+pub use auto::{AutoAccelerator, Policy};
 pub use capabilities::{
     Capabilities, CompressionCapabilities, Directions, EncryptionCapabilities, PublicKeyCapabilities,
 };
