@@ -29,7 +29,7 @@ fn main() {
     for service in &info.services {
         println!("service: {}, {} instances", service.service, service.instances);
     }
-    for (feature, state) in registry.snapshot().entries() {
+    for (feature, state) in registry.snapshot().entries().iter().filter(|(_, state)| state.is_present()) {
         println!("{feature}: {state}");
     }
 }

@@ -85,7 +85,8 @@ impl std::fmt::Debug for QatAccelerator {
 impl QatAccelerator {
     /// An accelerator that will tell `registry` what it finds and asks `probe` why it finds nothing.
     ///
-    /// Stores the two and touches nothing.
+    /// Stores the two and touches nothing. Of several accelerators on one registry, the first to detect is the one that
+    /// tells it.
     #[must_use]
     pub fn new(registry: Registry, probe: Arc<dyn HardwareProbe>) -> Self {
         Self::with_driver(registry, probe, &driver::SYSTEM)

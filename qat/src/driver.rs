@@ -4,11 +4,10 @@
 //! So a thread of our own starts it, waits, and stops it.
 
 use std::ffi::CStr;
-use std::ptr;
-use std::sync::atomic::{AtomicPtr, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
 
+use arc_swap::ArcSwapOption;
 use once_cell::sync::OnceCell;
 use qat_sys::{self as sys, Library, LoadError, Symbols};
 use serde::Serialize;
@@ -29,7 +28,7 @@ pub(crate) struct Driver {
     load: Load,
     /// Of the process that last asked. A forked child finds its parent's, sees it by the pid, and makes its own: locks
     /// in the old one may be held by threads that the child does not have.
-    process: AtomicPtr<Process>,
+    process: ArcSwapOption<&'static Process>,
 }
 
 /// The system's libqat.
@@ -111,35 +110,27 @@ pub(crate) struct Lease {
 
 impl Driver {
     pub(crate) const fn new(load: Load) -> Self {
-        Self { load, process: AtomicPtr::new(ptr::null_mut()) }
+        Self { load, process: ArcSwapOption::const_empty() }
     }
 
     fn process(&'static self) -> &'static Process {
         let pid = std::process::id();
-        let seen = self.process.load(Ordering::Acquire);
-        // SAFETY: null, or a box that was leaked below and so lives until the process ends.
-        if let Some(process) = unsafe { seen.as_ref() }
-            && process.pid == pid
-        {
+        let own = |held: &Option<Arc<&'static Process>>| {
+            held.as_deref().copied().filter(|process| process.pid == pid)
+        };
+        let seen = self.process.load();
+        if let Some(process) = own(&seen) {
             return process;
         }
-        let fresh = Box::new(Process {
+        let fresh: &'static Process = Box::leak(Box::new(Process {
             pid,
             library: OnceCell::new(),
             detection: Mutex::new(()),
             state: Mutex::default(),
-        });
-        let fresh = Box::into_raw(fresh);
-        let winner = match self.process.compare_exchange(seen, fresh, Ordering::AcqRel, Ordering::Acquire) {
-            Ok(_) => fresh,
-            Err(other) => {
-                // SAFETY: made above and shown to nobody.
-                drop(unsafe { Box::from_raw(fresh) });
-                other
-            }
-        };
-        // SAFETY: not null, for null was replaced; leaked, as above. Whoever won belongs to this process.
-        unsafe { &*winner }
+        }));
+        // Whoever was first stays; a second one of the same moment is lost, unused.
+        let before = self.process.compare_and_swap(&seen, Some(Arc::new(fresh)));
+        own(&before).unwrap_or(fresh)
     }
 
     /// Held by an accelerator while it detects, so that concurrent first callers wait for one answer.

@@ -41,7 +41,7 @@ pub mod property {
     pub const SERVICES: &str = "services";
     /// Ring pairs.
     pub const RING_PAIRS: &str = "ring-pairs";
-    /// `supported`, `legacy` (QAT 1.x) or `out-of-tree`.
+    /// `supported`, `legacy` (QAT 1.x), `out-of-tree` or `unknown`.
     pub const SUPPORT: &str = "support";
 }
 
@@ -150,9 +150,11 @@ pub enum Support {
     Legacy,
     /// A device that libqat could drive, taken by Intel's out-of-tree driver.
     OutOfTree,
+    /// A device of another kind, which libqat does not name.
+    Unknown,
 }
 
-words!(Support { Supported = "supported", Legacy = "legacy", OutOfTree = "out-of-tree" });
+words!(Support { Supported = "supported", Legacy = "legacy", OutOfTree = "out-of-tree", Unknown = "unknown" });
 
 impl fmt::Display for Support {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -161,6 +163,7 @@ impl fmt::Display for Support {
             Self::Legacy => {
                 "not supported: QAT 1.x works for processes only with Intel's out-of-tree driver and its own library"
             }
+            Self::Unknown => "not supported: libqat does not know this device",
             Self::OutOfTree => "not supported: Intel's out-of-tree driver is loaded; use the kernel's own driver",
         })
     }
@@ -388,9 +391,7 @@ impl TryFrom<&Device> for QatDevice {
             state: parse(text(property::STATE)),
             services: text(property::SERVICES).map(Service::parse_list),
             ring_pairs: parse(text(property::RING_PAIRS)),
-            support: text(property::SUPPORT)
-                .and_then(Support::from_word)
-                .unwrap_or(if model.is_driven_by_libqat() { Support::Supported } else { Support::Legacy }),
+            support: text(property::SUPPORT).and_then(Support::from_word).unwrap_or(model.support()),
         })
     }
 }

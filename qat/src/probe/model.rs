@@ -3,7 +3,7 @@
 use accel_core::AcceleratorTypes;
 use serde::Serialize;
 
-use super::Service;
+use super::{Service, Support};
 
 /// PCI vendor id of Intel.
 pub const VENDOR_INTEL: u16 = 0x8086;
@@ -76,10 +76,14 @@ impl Model {
         self.built_for
     }
 
-    /// Whether libqat drives this family: generation 4 and later.
+    /// Whether libqat can drive this family under the kernel's own driver.
     #[must_use]
-    pub const fn is_driven_by_libqat(&self) -> bool {
-        matches!(self.generation, Some(4..))
+    pub const fn support(&self) -> Support {
+        match self.generation {
+            Some(4..) => Support::Supported,
+            Some(_) => Support::Legacy,
+            None => Support::Unknown,
+        }
     }
 }
 

@@ -136,12 +136,11 @@ fn access(_: &Path) -> Access {
 }
 
 fn support(root: &Path, model: &Model) -> Support {
-    if !model.is_driven_by_libqat() {
-        return Support::Legacy;
-    }
+    let support = model.support();
     // What Intel's out-of-tree driver leaves: its device files and its memory module.
     let marks = ["dev/qat_dev_processes", "dev/usdm_drv", "sys/module/usdm_drv"];
-    if marks.iter().any(|mark| root.join(mark).exists()) { Support::OutOfTree } else { Support::Supported }
+    let is_out_of_tree = || marks.iter().any(|mark| root.join(mark).exists());
+    if support == Support::Supported && is_out_of_tree() { Support::OutOfTree } else { support }
 }
 
 /// `domain:bus:device.function` in lower-case hexadecimal, as the kernel writes it.
