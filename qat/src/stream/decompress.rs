@@ -573,20 +573,14 @@ impl<'a, R: Read> Decoder<'a, R> {
 
     fn lz4_legacy_block(&mut self, block: &mut Block) -> Result<bool> {
         // No end mark: the frame ends with the input, or where another frame begins.
-        match le32(self.source.peek(4)?) {
-            None if self.source.buffered().is_empty() => {
-                self.state = State::Between;
-                Ok(false)
-            }
-            None => self.truncated(),
-            Some(word)
-                if word == lz4_frame::MAGIC
-                    || word == lz4_frame::LEGACY_MAGIC
-                    || lz4_frame::is_skippable(word) =>
-            {
-                self.state = State::Between;
-                Ok(false)
-            }
+        let word = le32(self.source.peek(4)?);
+        let begins_frame = |word| {
+            word == lz4_frame::MAGIC || word == lz4_frame::LEGACY_MAGIC || lz4_frame::is_skippable(word)
+        };
+        match word {
+            None if !self.source.buffered().is_empty() => self.truncated(),
+            None => self.end_legacy(block),
+            Some(word) if begins_frame(word) => self.end_legacy(block),
             Some(word) => {
                 self.source.consume(4);
                 let max = lz4_frame::LEGACY_BLOCK;
@@ -598,6 +592,13 @@ impl<'a, R: Read> Decoder<'a, R> {
                 Ok(true)
             }
         }
+    }
+
+    /// Nothing to check, but the next frame's checks begin anew.
+    fn end_legacy(&mut self, block: &mut Block) -> Result<bool> {
+        self.state = State::Between;
+        block.end = Some(End::Lz4 { hash: None, size: None });
+        Ok(true)
     }
 
     /// The next little-endian word.
