@@ -567,6 +567,11 @@ fn feed(subject: &Subject, format: Format, bytes: &[u8]) {
 }
 
 pub(crate) fn arbitrary_bytes(subject: &Subject) {
+    for byte in 0..=255 {
+        for &format in subject.formats {
+            feed(subject, format, &[byte]);
+        }
+    }
     let starts: [&[u8]; 9] = [
         b"",
         b"\x1f\x8b\x08\0\0\0\0\0\0\x03",
