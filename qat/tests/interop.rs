@@ -104,6 +104,9 @@ fn we_read_theirs(subject: &Subject, format: Format, program: &str, ways: &[&[&s
                 }
                 let what = format!("{program} {args:?} {kind} {size}");
                 we_read(subject, &tool(program, program, args, &plain), format, &plain, &what);
+                if i >= 4 {
+                    continue;
+                }
                 let from_file = [args, &["-c", file.to_str().unwrap()][..]].concat();
                 we_read(subject, &tool(program, program, &from_file, b""), format, &plain, &what);
             }
@@ -262,8 +265,8 @@ fn python_and_we_read_each_other() {
             let stem = format!("{kind}_{size}");
             fs::write(dir.path().join(format!("{stem}.plain")), &plain).unwrap();
             for (format, suffix) in formats {
-                for level in NAMED_LEVELS {
-                    let options = CompressOptions::new(format).level(level);
+                for level in if size < 1 << 20 { &NAMED_LEVELS[..] } else { &[Level::Fast] } {
+                    let options = CompressOptions::new(format).level(*level);
                     let (one_shot, _) = subject.compression.compress(&plain, &options).unwrap();
                     for (how, packed) in [("stream", pack(&subject, &plain, &options)), ("call", one_shot)] {
                         fs::write(dir.path().join(format!("{stem}-{how}-{level}.{suffix}")), packed).unwrap();
