@@ -5,4 +5,5 @@ mod raw;
 pub mod software;
 pub mod stream;
 
+pub use accel_core;
 pub use software::SoftwareAccelerator;
