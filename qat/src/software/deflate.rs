@@ -12,6 +12,8 @@ use crate::raw::{isal, libdeflate::Inflater};
 
 /// Highest level; libdeflate's own scale, of which 1 to 9 mean what zlib's mean.
 const MAX_LEVEL: u8 = 12;
+/// ISA-L's level for ours of 1: as fast as its own 1, and packs no worse than zlib's.
+const ISAL_LEVEL: u32 = 2;
 
 #[derive(Default)]
 struct Contexts {
@@ -54,7 +56,7 @@ pub(crate) fn deflate(input: &[u8], output: &mut [u8], level: u8, end: End) -> R
         {
             let deflater = contexts.isal.get_or_insert_with(|| isal::Deflater::new(library));
             // Refused for want of room or beyond 32 bits: the other engines may still manage.
-            if let Some(written) = deflater.deflate(input, output, 1, end == End::Final) {
+            if let Some(written) = deflater.deflate(input, output, ISAL_LEVEL, end == End::Final) {
                 return Ok(written);
             }
         }

@@ -27,10 +27,15 @@ struct Block {
 }
 
 /// How many plain bytes make one block: large enough to cost no ratio, small enough to keep every core busy.
-fn block_len(format: Format) -> usize {
-    match format {
+fn block_len(options: &CompressOptions) -> usize {
+    match options.format {
         Format::Lz4Frame => 4 << 20,
-        Format::Zstd => 8 << 20,
+        // A frame loses what its predecessors' window would have given: it must be several windows long.
+        Format::Zstd => match software::zstd::level(options.level).unwrap_or_default() {
+            0..=2 => 4 << 20,
+            3..=9 => 8 << 20,
+            _ => 16 << 20,
+        },
         _ => 1 << 20,
     }
 }
@@ -71,7 +76,7 @@ where
     let mut first = true;
     let mut wrapper = Wrapper::new(*options, settings);
     let mut summary = Summary::new(Some(format));
-    let (len, members) = (block_len(format), format == Format::Gzip && !settings.single_member);
+    let (len, members) = (block_len(options), format == Format::Gzip && !settings.single_member);
     pipeline::run(
         settings.threads,
         |block: &mut Block| {
@@ -110,7 +115,7 @@ fn check_level(options: &CompressOptions) -> Result<(), Error> {
 fn pack_member(block: &mut Block, engine: &Engine, options: &CompressOptions) -> Result<()> {
     let deflate = CompressOptions::new(Format::Deflate).level(options.level);
     let bound = engine.compression.compress_bound(block.plain.len(), &deflate);
-    block.packed.resize(gzip::SIZED_HEADER_LEN + bound + gzip::TRAILER_LEN, 0);
+    pipeline::room(&mut block.packed, gzip::SIZED_HEADER_LEN + bound + gzip::TRAILER_LEN);
     let sized = !(block.first && block.last);
     let header_len = if sized { gzip::SIZED_HEADER_LEN } else { gzip::HEADER_LEN };
     let body = &mut block.packed[header_len..][..bound];
@@ -135,8 +140,9 @@ fn pack(block: &mut Block, engine: &Engine, options: &CompressOptions) -> Result
             return Ok(());
         }
         let bare = CompressOptions::new(Format::Lz4Block).level(options.level);
-        block.packed.resize(4 + compression.compress_bound(block.plain.len(), &bare), 0);
-        let done = compression.compress_into(&block.plain, &mut block.packed[4..], &bare)?;
+        let len = 4 + compression.compress_bound(block.plain.len(), &bare);
+        let room = &mut pipeline::room(&mut block.packed, len)[4..];
+        let done = compression.compress_into(&block.plain, room, &bare)?;
         block.packed_len =
             software::lz4::seal_frame_block(&block.plain, &mut block.packed, Some(done.bytes_out));
         block.ran = Some(done.path);
@@ -150,8 +156,9 @@ fn pack(block: &mut Block, engine: &Engine, options: &CompressOptions) -> Result
             End::Open
         }),
     };
-    block.packed.resize(compression.compress_bound(block.plain.len(), &options), 0);
-    let done = compression.compress_into(&block.plain, &mut block.packed, &options)?;
+    let bound = compression.compress_bound(block.plain.len(), &options);
+    let room = pipeline::room(&mut block.packed, bound);
+    let done = compression.compress_into(&block.plain, room, &options)?;
     (block.packed_len, block.ran) = (done.bytes_out, Some(done.path));
     Ok(())
 }

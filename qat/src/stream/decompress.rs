@@ -150,8 +150,8 @@ where
 fn decode(block: &mut Block, engine: &Engine) -> Result<()> {
     let Some(decode) = block.decode else { return Ok(()) };
     let into = |packed: &[u8], plain: &mut Vec<u8>, len: usize, format: Format| {
-        plain.resize(plain.len().max(len), 0);
-        engine.compression.decompress_into(packed, &mut plain[..len], &DecompressOptions::new(format))
+        let room = pipeline::room(plain, len);
+        engine.compression.decompress_into(packed, room, &DecompressOptions::new(format))
     };
     match decode {
         Decode::Member { plain: expected } => {
@@ -407,7 +407,7 @@ impl<'a, R: Read> Decoder<'a, R> {
     /// Fills `block` with the next piece of deflate data and closes the stream where it ends.
     fn inflate(&mut self, block: &mut Block) -> Result<bool> {
         let inflater = self.inflater.get_or_insert_with(StreamInflater::new);
-        block.plain.resize(block.plain.len().max(PIECE), 0);
+        pipeline::room(&mut block.plain, PIECE);
         let finished = loop {
             let at = block.plain_len;
             let step = inflater.step(self.source.buffered(), &mut block.plain[at..], self.format)?;
@@ -539,8 +539,7 @@ impl<'a, R: Read> Decoder<'a, R> {
                 let actual = XxHash32::oneshot(0, &block.packed);
                 software::lz4::check_hash(actual, hash, "a block checksum does not match")?;
             }
-            block.plain.resize(block.plain.len().max(max), 0);
-            let room = &mut block.plain[..max];
+            let room = pipeline::room(&mut block.plain, max);
             block.plain_len = software::lz4::decompress_block(&block.packed, room, window, Format::Lz4Frame)
                 .map_err(|error| software::lz4::oversized(error, max))?;
             block.ran = Some(path);
@@ -636,7 +635,7 @@ impl<'a, R: Read> Decoder<'a, R> {
 
     fn zstd_piece(&mut self, block: &mut Block) -> Result<bool> {
         let State::Zstd(context) = &mut self.state else { unreachable!("the caller matched the state") };
-        block.plain.resize(block.plain.len().max(PIECE), 0);
+        pipeline::room(&mut block.plain, PIECE);
         let finished = loop {
             let mut input = InBuffer::around(self.source.buffered());
             let mut output = OutBuffer::around(&mut block.plain[block.plain_len..]);

@@ -8,7 +8,8 @@
 //!   stop after the first member need [`Settings::single_member`].
 //! * zlib (RFC 1950) and raw deflate (RFC 1951): one stream.
 //! * LZ4 frame: one frame of independent 4 MiB blocks with a content checksum.
-//! * Zstandard (RFC 8878): one frame per 8 MiB of input, with content size and checksum.
+//! * Zstandard (RFC 8878): one frame per 4 MiB of input (8 MiB from level 3, 16 MiB from level 10), with
+//!   content size and checksum.
 //! * encryption: Tink's streaming AEAD AES256_GCM_HKDF_1MB; see [`Keyset`].
 //!
 //! And they read any such file, whoever wrote it: several members or frames, skippable and legacy LZ4 frames. Data
@@ -16,7 +17,7 @@
 //!
 //! # Memory
 //! Per thread about three blocks of input and output each, whatever the length of the data: some 20 MiB per thread for
-//! gzip, 100 MiB for Zstandard. Decompression keeps a Zstandard window of at most 128 MiB besides.
+//! gzip, 50 to 100 MiB for Zstandard. Decompression keeps a Zstandard window of at most 128 MiB besides.
 
 mod compress;
 mod decompress;

@@ -22,6 +22,17 @@ pub(super) enum Produced {
     End,
 }
 
+/// `buffer` with at least `len` bytes, and the first `len` of them. A buffer that must grow starts anew: zeroed pages
+/// come from the system untouched, where resizing would write them all.
+pub(super) fn room(buffer: &mut Vec<u8>, len: usize) -> &mut [u8] {
+    if buffer.capacity() < len {
+        *buffer = vec![0; len];
+    } else if buffer.len() < len {
+        buffer.resize(len, 0);
+    }
+    &mut buffer[..len]
+}
+
 /// Blocks in circulation per worker: one in work, one waiting, and one on its way out.
 const BLOCKS_PER_THREAD: usize = 3;
 

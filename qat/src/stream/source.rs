@@ -3,6 +3,7 @@
 use std::io::{self, ErrorKind, Read};
 use std::sync::atomic::Ordering;
 
+use super::pipeline::room;
 use super::{Progress, StreamError};
 
 type Result<T, E = StreamError> = std::result::Result<T, E>;
@@ -56,7 +57,8 @@ impl<R: Read> Blocks<R> {
     /// Fills `block` with up to `len` bytes; whether it is the last. Only the first block can be empty.
     pub(super) fn next(&mut self, block: &mut Vec<u8>, len: usize) -> Result<bool> {
         // One byte more than wanted tells whether something follows.
-        block.resize(len + 1, 0);
+        room(block, len + 1);
+        block.truncate(len + 1);
         let head = usize::from(self.ahead.is_some());
         if let Some(byte) = self.ahead.take() {
             block[0] = byte;
