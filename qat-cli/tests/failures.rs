@@ -230,6 +230,8 @@ mod linux {
                 "out",
             ]);
             let mut child = in_mid_work(&room, &mut command);
+            // `wait` would close it, and the end of the input would race with the signal.
+            let _stdin = child.stdin.take();
             send(signal, &child);
             assert_eq!(child.wait().unwrap().signal(), Some(number));
             assert_eq!(room.names(), [""; 0]);
