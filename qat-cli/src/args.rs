@@ -49,7 +49,8 @@ Files:
   back when it likes. Several files: each is tried, and the first failure decides the exit code.
 
 Environment:
-  QAT_LIBRARY  path of libqat, instead of the names that `qat info` lists
+  QAT_LIBRARY   path of libqat, instead of the names that `qat info` lists
+  USDM_LIBRARY  path of libusdm, likewise
 
 Exit codes:
   0    success

@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
-use qat::SoftwareAccelerator;
 use qat::accel_core::{CompressOptions, Format};
 use qat::stream::{self, Engine, Keyset, Progress, Settings, StreamError, Summary};
+use qat::{AutoAccelerator, QatAccelerator, SoftwareAccelerator};
 
 use crate::args::{Common, Compress, Decompress, EngineName, Seal};
 use crate::exit::{Exit, Failure, Result};
@@ -79,10 +79,11 @@ fn refused<T>(message: String) -> Result<T> {
     Err(Failure::new(Exit::Refused, message))
 }
 
-fn engine(name: EngineName) -> Result<Engine> {
+fn engine(name: EngineName) -> Engine {
     match name {
-        EngineName::Software | EngineName::Auto => Ok(Engine::software(&SoftwareAccelerator::new())),
-        EngineName::Qat => Err(Failure::new(Exit::Engine, "QAT is not wired yet")),
+        EngineName::Auto => Engine::auto(&AutoAccelerator::default()),
+        EngineName::Qat => Engine::qat(&QatAccelerator::default()),
+        EngineName::Software => Engine::software(&SoftwareAccelerator::new()),
     }
 }
 
@@ -94,7 +95,7 @@ fn run(work: &Work, common: &Common, mut settings: Settings) -> Result<()> {
     if let Some(threads) = common.threads {
         settings = settings.threads(threads);
     }
-    let engine = engine(common.engine)?;
+    let engine = engine(common.engine);
     let mut total = Tally::default();
     let mut first_failure = None;
     for file in files {
