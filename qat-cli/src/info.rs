@@ -13,7 +13,7 @@ use serde::Serialize;
 use serde_json::Value;
 
 use crate::args::Info;
-use crate::exit::{Failure, Result};
+use crate::exit::{Exit, Failure, Result};
 use crate::output;
 
 #[derive(Serialize)]
@@ -49,8 +49,9 @@ pub(crate) fn print(args: &Info) -> Result<()> {
         },
     };
     let text = if args.json {
-        // Strings, numbers and maps with string keys: nothing that JSON could not express.
-        format!("{:#}\n", serde_json::to_value(&report).unwrap_or_default())
+        let json = serde_json::to_string_pretty(&report);
+        json.map_err(|error| Failure::new(Exit::Internal, format!("not expressible as JSON: {error}")))?
+            + "\n"
     } else {
         report.to_string()
     };

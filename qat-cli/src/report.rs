@@ -193,7 +193,8 @@ fn progress_line(name: &str, done: u64, total: Option<u64>, elapsed: Duration) -
     match total.filter(|total| *total > 0) {
         None => format!("{name}: {}, {speed}", Bytes(done)),
         Some(total) => {
-            let share = (done as f64 / total as f64).min(1.0);
+            // Reading is ahead of working: it is not done before the line goes.
+            let share = (done as f64 / total as f64).min(0.99);
             let left = elapsed.as_secs_f64() * (1.0 - share) / share.max(1e-6);
             let bar = "#".repeat((share * 10.0) as usize);
             let (minutes, seconds) = (left as u64 / 60, left as u64 % 60);
