@@ -10,7 +10,6 @@ use zeroize::Zeroizing;
 use crate::args::{Keygen, Seal};
 use crate::exit::{Exit, Failure, Result};
 use crate::output::{self, PendingFile};
-use crate::report;
 
 /// Room for thousands of keys.
 const MAX_KEY_FILE: usize = 1 << 20;
@@ -35,7 +34,7 @@ pub(crate) fn read(args: &Seal) -> Result<Keyset> {
         use std::os::unix::fs::MetadataExt;
         let metadata = file.metadata().map_err(|error| failed(&error))?;
         if metadata.is_file() && metadata.mode() & 0o044 != 0 {
-            report::say(format_args!("qat: warning: others can read the key file: chmod 600 {name}"));
+            crate::report::say(format_args!("qat: warning: others can read the key file: chmod 600 {name}"));
         }
     }
     // Never grows, which would leave copies of the key behind.
