@@ -13,6 +13,7 @@ mod status;
 pub mod stream;
 mod unavailability;
 
+pub use accel_core;
 pub use accelerator::QatAccelerator;
 pub use auto::{AutoAccelerator, Policy};
 pub use capabilities::{
