@@ -544,26 +544,36 @@ fn run<S: Strategy>(cases: u32, strategy: S, test: impl Fn(S::Value)) {
     }
 }
 
-/// Whatever the bytes: an answer or an error, within the limit.
+/// Whatever the bytes: an answer or an error, within the limit, and the same answer in every way to ask.
 fn feed(subject: &Subject, format: Format, bytes: &[u8]) {
     const LIMIT: usize = 1 << 20;
     let options = DecompressOptions::new(format).limit(LIMIT);
-    if let Ok((plain, _)) = subject.compression.decompress(bytes, &options) {
+    let limited = settings(1).limit(LIMIT as u64);
+    // A block that breaks LZ4's rules for its last bytes is refused only where its end is the buffer's end.
+    let may_differ = matches!(format, Format::Lz4Block | Format::Lz4Frame);
+    let one_shot = subject.compression.decompress(bytes, &options).map(|(plain, _)| plain);
+    if let Ok(plain) = &one_shot {
         assert!(plain.len() <= LIMIT);
         let mut exact = vec![0; plain.len()];
-        subject.compression.decompress_into(bytes, &mut exact, &options).unwrap();
-        same(&exact, &plain, format);
-        if format != Format::Lz4Block {
-            same(&unpack(subject, bytes, Some(format), &settings(1)).unwrap(), &plain, (format, "stream"));
+        match subject.compression.decompress_into(bytes, &mut exact, &options) {
+            Ok(_) => same(&exact, plain, format),
+            Err(Error::Corrupt { .. }) if may_differ => {}
+            Err(error) => panic!("{format}, exact room: {error}"),
         }
-    } else if format != Format::Lz4Block {
-        let limited = settings(1).limit(LIMIT as u64);
-        let result = unpack(subject, bytes, Some(format), &limited);
-        // A QZ field that lies is met by the stream alone; what the one call refuses, the stream does.
-        assert!(result.is_err(), "{format}: the stream accepts what the one-shot call refuses");
+    }
+    if format != Format::Lz4Block {
+        match (unpack(subject, bytes, Some(format), &limited), &one_shot) {
+            (Ok(streamed), Ok(plain)) => same(&streamed, plain, (format, "stream")),
+            (Err(_), Err(_)) => {}
+            // Only the stream looks at QATzip's field.
+            (Err(StreamError::Work(Error::Corrupt { .. } | Error::Truncated { .. })), Ok(_))
+                if format == Format::Gzip => {}
+            _ if may_differ => {}
+            (streamed, plain) => panic!("{format}: stream {streamed:?}, one call {plain:?}"),
+        }
     }
     let _ = subject.compression.decompress_into(bytes, &mut [0; 1000], &options);
-    let _ = unpack(subject, bytes, None, &settings(1).limit(LIMIT as u64));
+    let _ = unpack(subject, bytes, None, &limited);
 }
 
 pub(crate) fn arbitrary_bytes(subject: &Subject) {
