@@ -1,3 +1,5 @@
+//! Tests of the accelerator on stub tables: each reason, one detection, the registry.
+
 use std::sync::Barrier;
 use std::thread;
 

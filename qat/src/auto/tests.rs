@@ -1,3 +1,5 @@
+//! Tests of the policy: where work runs, and what is said of it.
+
 use accel_core::{Cipher, Format};
 use capability_registry::Registry;
 

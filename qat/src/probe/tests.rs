@@ -1,3 +1,5 @@
+//! Tests of the probe on trees of files.
+
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::Path;
