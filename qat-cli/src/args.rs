@@ -159,7 +159,7 @@ pub(crate) struct Common {
     /// Overwrite, follow symbolic links, use terminals, add the suffix twice
     #[arg(short, long)]
     pub(crate) force: bool,
-    /// Keep the source [default]
+    /// Keep the source, the default
     #[arg(short, long, overrides_with = "rm")]
     keep: bool,
     /// Remove the source when its output is complete and safe on disk

@@ -138,6 +138,10 @@ fn tink_python(sh: &Shell) -> anyhow::Result<std::path::PathBuf> {
     Ok(python)
 }
 
+fn release(name: &str) -> anyhow::Result<&'static pins::Release> {
+    pins::RELEASES.iter().find(|release| release.name == name).context("a pinned release")
+}
+
 fn fmt(sh: &Shell) -> anyhow::Result<()> {
     Ok(cmd!(sh, "cargo fmt --all --check").run()?)
 }
@@ -174,13 +178,19 @@ fn test(sh: &Shell) -> anyhow::Result<()> {
 
 fn docs(sh: &Shell) -> anyhow::Result<()> {
     let _warnings = sh.push_env("RUSTDOCFLAGS", "-D warnings");
-    cmd!(sh, "cargo doc --locked --workspace --no-deps --document-private-items").run()?;
+    cmd!(sh, "cargo doc --locked --workspace --no-deps").run()?;
     cmd!(sh, "cargo test --locked --workspace --doc").run()?;
     Ok(())
 }
 
 /// Runs every example of every member: the name, and what it is given.
 fn examples(sh: &Shell) -> anyhow::Result<()> {
+    // Intel's library is what two of them are about.
+    let libraries = libqat::libraries(sh, release("24.02")?)?;
+    let _libraries = [
+        sh.push_env("QAT_LIBRARY", libraries.join("libqat.so.4")),
+        sh.push_env("USDM_LIBRARY", libraries.join("libusdm.so.0")),
+    ];
     let arguments = |name: &str| match name {
         "pipe" => vec!["gzip".to_owned(), "fast".to_owned()],
         "assets" => vec![crate::target_dir().join("dist").display().to_string()],

@@ -1,6 +1,6 @@
 //! Data of any size: cut into blocks, worked on by all cores, put together in order, in constant memory.
 //!
-//! [`compress`], [`decompress`], [`encrypt`] and [`decrypt`] move bytes from a reader to a writer through an
+//! [`compress()`], [`decompress()`], [`encrypt`] and [`decrypt`] move bytes from a reader to a writer through an
 //! [`Engine`]. What they write is plain:
 //!
 //! * gzip (RFC 1952): one member per MiB of input, each with QATzip's extra field `QZ` that states its length, so that
