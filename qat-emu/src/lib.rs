@@ -1,4 +1,16 @@
 //! A software model of a QAT device below Intel's own, unmodified `libqat`.
 
+mod boundary;
+pub mod config;
+pub mod counters;
+mod device;
 pub mod engine;
+pub mod fault;
+mod machine;
 pub mod memory;
+
+pub use boundary::{AttachError, Emulator, HOOKS, TreeError};
+pub use config::{Config, ConfigError, Device, Model, Service, Services, Timing};
+pub use counters::Snapshot;
+pub use device::Notification;
+pub use fault::{Fault, FaultKind, StartFaults};

@@ -1,0 +1,11 @@
+//! Exports the hooks from this package's own test executables, so that a libqat loaded there with `dlopen` binds
+//! to them instead of to the C library.
+
+const HOOKS: &str = include_str!("src/boundary/hooks.txt");
+
+fn main() {
+    println!("cargo:rerun-if-changed=src/boundary/hooks.txt");
+    for hook in HOOKS.split_whitespace() {
+        println!("cargo:rustc-link-arg-tests=-Wl,--export-dynamic-symbol={hook}");
+    }
+}

@@ -1,0 +1,452 @@
+//! One ring pair: fetches requests, has them executed, holds answers back as timing and faults ask, publishes them.
+
+use std::{
+    collections::VecDeque,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::atomic::Ordering::Relaxed,
+    time::{Duration, Instant},
+};
+
+use super::{
+    message::{self, failed, set_word, unsupported, word},
+    registers::{BankOffsets, REQUEST, RESPONSE, Registers},
+};
+use crate::{
+    config::{Service, Timing},
+    counters::{Counters, Origin, Outcome},
+    engine::{Engines, Request, Response},
+    fault::{FaultKind, Faults},
+    memory::{DeviceMemory, DmaFault},
+};
+
+/// First word of a free slot of a response ring.
+const FREE_SLOT: u32 = 0x7F7F_7F7F;
+const RESPONSE_BYTES: u32 = 32;
+/// Requests taken from one bank before the next one has its turn.
+const REQUESTS_PER_TURN: usize = 64;
+/// Largest ring that the size code can name here: 4 MiB.
+const MAX_SIZE_CODE: u32 = 16;
+/// An answer that nothing overtakes is published after this time all the same.
+const REORDER_PATIENCE: Duration = Duration::from_millis(2);
+
+/// Host memory with the two ordered accesses that rings need.
+pub(crate) trait RingMemory: DeviceMemory {
+    /// Reads an aligned word with acquire ordering.
+    fn load_word(&self, iova: u64) -> Result<u32, DmaFault>;
+    /// Writes an aligned word with release ordering.
+    fn store_word(&self, iova: u64, value: u32) -> Result<(), DmaFault>;
+    /// Whether the address belonged to a mapping that was taken back.
+    fn was_mapped(&self, iova: u64) -> bool;
+}
+
+/// The memory that a virtual function can reach.
+pub(crate) trait AddressSpace: Send + Sync {
+    /// Lends the memory; nothing is unmapped meanwhile.
+    fn lend(&self, use_it: &mut dyn FnMut(&dyn RingMemory));
+}
+
+/// What a turn needs besides the bank.
+pub(crate) struct Surroundings<'a> {
+    pub(crate) registers: &'a dyn Registers,
+    pub(crate) space: &'a dyn AddressSpace,
+    pub(crate) faults: &'a Faults,
+    pub(crate) counters: &'a Counters,
+    pub(crate) timing: Timing,
+}
+
+/// What a turn did.
+#[derive(Debug, Default)]
+pub(crate) struct Turn {
+    pub(crate) progress: bool,
+    /// When a held answer is due.
+    pub(crate) due: Option<Instant>,
+    /// A fault that hits the whole virtual function.
+    pub(crate) event: Option<FaultKind>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Bank {
+    offsets: BankOffsets,
+    vf: usize,
+    number: usize,
+    service: Service,
+    request_head: u32,
+    response_tail: u32,
+    pending: VecDeque<Pending>,
+    stalled_until: Option<Instant>,
+    engine_free: Option<Instant>,
+    used: bool,
+}
+
+#[derive(Debug)]
+struct Pending {
+    response: Response,
+    /// When it may be published; at once if `None`.
+    due: Option<Instant>,
+    /// Later answers that may be published before it, which then ends its wait.
+    overtaken_by: u32,
+}
+
+/// A configured ring.
+#[derive(Debug, Clone, Copy)]
+struct Ring {
+    base: u64,
+    bytes: u32,
+}
+
+impl Ring {
+    fn read(registers: &dyn Registers, offsets: BankOffsets, ring: usize) -> Option<Self> {
+        let code = registers.load(offsets.config(ring)) & 0x1F;
+        let low = u64::from(registers.load(offsets.base_low(ring)));
+        let high = u64::from(registers.load(offsets.base_high(ring)));
+        let base = high << 32 | low;
+        (code != 0 && code <= MAX_SIZE_CODE && base != 0).then_some(Self { base, bytes: 64 << code })
+    }
+}
+
+impl Bank {
+    pub(crate) fn new(vf: usize, number: usize, service: Service) -> Self {
+        Self {
+            offsets: BankOffsets(number * super::registers::BANK_STRIDE),
+            vf,
+            number,
+            service,
+            request_head: 0,
+            response_tail: 0,
+            pending: VecDeque::new(),
+            stalled_until: None,
+            engine_free: None,
+            used: false,
+        }
+    }
+
+    fn request_bytes(&self) -> u32 {
+        if self.service == Service::Asymmetric { 64 } else { 128 }
+    }
+
+    /// Forgets everything, counts what was not answered and sets the registers as after a reset.
+    pub(crate) fn reset(&mut self, registers: &dyn Registers, counters: &Counters) {
+        let waiting = Ring::read(registers, self.offsets, REQUEST).map_or(0, |ring| self.waiting(registers, ring));
+        counters.abandon(self.pending.len() as u64, u64::from(waiting));
+        self.pending.clear();
+        self.request_head = 0;
+        self.response_tail = 0;
+        self.stalled_until = None;
+        self.engine_free = None;
+        self.used = false;
+    }
+
+    /// Requests in the ring that were not fetched.
+    fn waiting(&self, registers: &dyn Registers, ring: Ring) -> u32 {
+        let tail = registers.load(self.offsets.tail(REQUEST));
+        tail.wrapping_sub(self.request_head) % ring.bytes / self.request_bytes()
+    }
+
+    /// Fetches, executes and answers what there is.
+    pub(crate) fn turn(&mut self, around: &Surroundings<'_>, engines: &mut Engines) -> Turn {
+        let mut turn = Turn::default();
+        let registers = around.registers;
+        if registers.load(self.offsets.arbiter()) & 1 == 0 {
+            let idle = registers.load(self.offsets.config(REQUEST)) == 0
+                && registers.load(self.offsets.config(RESPONSE)) == 0;
+            if idle && self.used {
+                self.reset(registers, around.counters);
+            }
+            return turn;
+        }
+        let (Some(requests), Some(responses)) =
+            (Ring::read(registers, self.offsets, REQUEST), Ring::read(registers, self.offsets, RESPONSE))
+        else {
+            return turn;
+        };
+        self.used = true;
+        let now = Instant::now();
+        if self.stalled_until.is_some_and(|until| until > now) {
+            turn.due = self.stalled_until;
+        } else {
+            self.stalled_until = None;
+            for _ in 0..REQUESTS_PER_TURN {
+                if !self.fetch(around, requests, engines, &mut turn) {
+                    break;
+                }
+                turn.progress = true;
+                // Without this, one turn's answers would wait for its last request.
+                self.publish(around, responses, &mut turn);
+                if turn.event.is_some() || self.stalled_until.is_some() {
+                    return turn;
+                }
+            }
+        }
+        self.publish(around, responses, &mut turn);
+        let drained = registers.load(self.offsets.head(RESPONSE)) == self.response_tail;
+        let empty = registers.load(self.offsets.empty_status());
+        if drained && empty & 1 << RESPONSE == 0 {
+            registers.store(self.offsets.empty_status(), empty | 1 << RESPONSE);
+        }
+        turn
+    }
+
+    /// Takes one request; `false` when there is none or too many answers are held.
+    fn fetch(&mut self, around: &Surroundings<'_>, ring: Ring, engines: &mut Engines, turn: &mut Turn) -> bool {
+        let (registers, counters) = (around.registers, around.counters);
+        let step = self.request_bytes();
+        let tail = registers.load(self.offsets.tail(REQUEST));
+        if tail >= ring.bytes || !tail.is_multiple_of(step) {
+            counters.protocol_errors.fetch_add(1, Relaxed);
+            registers.store(self.offsets.tail(REQUEST), self.request_head);
+            return false;
+        }
+        let waiting = self.waiting(registers, ring);
+        if waiting == 0 || self.pending.len() >= (ring.bytes / step) as usize {
+            return false;
+        }
+        let fault = self.next_fault(around);
+        if let Some(FaultKind::RingStalled { microseconds }) = fault {
+            self.stalled_until = Some(Instant::now() + Duration::from_micros(microseconds));
+            turn.due = self.stalled_until;
+            return false;
+        }
+        if matches!(fault, Some(FaultKind::FatalError | FaultKind::Restart | FaultKind::Removed)) {
+            turn.event = fault;
+            return false;
+        }
+        let slot = ring.base + u64::from(self.request_head);
+        let mut request: Request = [0; 128];
+        let mut answer = None;
+        around.space.lend(&mut |memory| {
+            let watched = Watched::new(memory, counters, self.origin(0));
+            if watched.read(slot, &mut request[..step as usize]).is_ok() {
+                let command = if self.service == Service::Asymmetric { 0 } else { request[1] };
+                let origin = self.origin(command);
+                counters.fetched(origin, waiting);
+                let watched = Watched::new(memory, counters, origin);
+                answer = Some(self.execute(around, &request, &watched, engines, fault));
+            }
+        });
+        self.request_head = (self.request_head + step) % ring.bytes;
+        registers.store(self.offsets.head(REQUEST), self.request_head);
+        if waiting == 1 {
+            let empty = registers.load(self.offsets.empty_status());
+            registers.store(self.offsets.empty_status(), empty | 1 << REQUEST);
+        }
+        let Some((response, outcome)) = answer else { return true };
+        counters.executed(self.origin(if self.service == Service::Asymmetric { 0 } else { request[1] }), outcome);
+        let mut pending = Pending { response, due: self.due(around.timing, outcome.bytes_in), overtaken_by: 0 };
+        match fault {
+            Some(FaultKind::Lost) => {
+                counters.abandon(1, 0);
+                return true;
+            }
+            Some(FaultKind::Late { microseconds }) => {
+                let from = pending.due.unwrap_or_else(Instant::now);
+                pending.due = Some(from + Duration::from_micros(microseconds));
+            }
+            Some(FaultKind::Reordered { overtaken_by }) => {
+                pending.overtaken_by = overtaken_by;
+                pending.due = Some(Instant::now() + REORDER_PATIENCE);
+            }
+            _ => {}
+        }
+        self.pending.push_back(pending);
+        true
+    }
+
+    fn origin(&self, command: u8) -> Origin {
+        Origin { vf: self.vf, bank: self.number, service: self.service, command }
+    }
+
+    fn next_fault(&self, around: &Surroundings<'_>) -> Option<FaultKind> {
+        let fault = around.faults.next(self.vf, self.number, self.service);
+        around.counters.injected_faults.fetch_add(u64::from(fault.is_some()), Relaxed);
+        fault
+    }
+
+    /// Executes a request, with the faults that show in the answer.
+    fn execute(
+        &self,
+        around: &Surroundings<'_>,
+        request: &Request,
+        memory: &dyn DeviceMemory,
+        engines: &mut Engines,
+        fault: Option<FaultKind>,
+    ) -> (Response, Outcome) {
+        let start = Instant::now();
+        let mut request = *request;
+        let compression = self.service == Service::Compression;
+        if let Some(FaultKind::OverflowAt { bytes }) = fault
+            && compression
+        {
+            let room = word(&request, 60).min(bytes);
+            set_word(&mut request, 60, room);
+        }
+        let mut response = match fault {
+            Some(FaultKind::Error { code }) => failed(&request, code),
+            Some(FaultKind::Unsupported) => unsupported(&request),
+            _ if message::service(&request) != Some(self.service) => {
+                around.counters.protocol_errors.fetch_add(1, Relaxed);
+                unsupported(&request)
+            }
+            _ => catch_unwind(AssertUnwindSafe(|| {
+                engines.execute(self.service, &request, memory, around.timing.null)
+            }))
+            .unwrap_or_else(|_| {
+                around.counters.engine_panics.fetch_add(1, Relaxed);
+                *engines = Engines::default();
+                // Fatal error, the strongest that a request can report.
+                failed(&request, -13)
+            }),
+        };
+        match fault {
+            Some(FaultKind::VerifyError { recovered }) if compression => {
+                response[3] |= 1 << 6 | u8::from(recovered) << 5;
+                if !recovered {
+                    response = failed(&request, -18);
+                }
+            }
+            Some(FaultKind::WrongChecksum) if compression => {
+                let (crc, adler) = (word(&response, 24), word(&response, 28));
+                set_word(&mut response, 24, !crc);
+                set_word(&mut response, 28, !adler);
+            }
+            Some(FaultKind::ShortOutput { bytes }) if compression => {
+                let produced = word(&response, 20).saturating_sub(bytes);
+                set_word(&mut response, 20, produced);
+            }
+            Some(FaultKind::DigestMismatch) if self.service == Service::Symmetric => {
+                response[6] |= message::status::CRYPTO_FAILED;
+            }
+            _ => {}
+        }
+        let (error, refused) = message::verdict(&request, &response);
+        let (bytes_in, bytes_out) = match self.service {
+            Service::Compression => (word(&response, 16), word(&response, 20)),
+            Service::Symmetric => {
+                let bytes = word(&request, 60).max(word(&request, 48));
+                (bytes, bytes)
+            }
+            Service::Asymmetric => (0, 0),
+        };
+        let outcome = Outcome {
+            error,
+            unsupported: refused,
+            bytes_in: u64::from(bytes_in),
+            bytes_out: u64::from(bytes_out),
+            busy_nanoseconds: u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX),
+        };
+        (response, outcome)
+    }
+
+    /// When an answer over `bytes` may be published.
+    fn due(&mut self, timing: Timing, bytes: u64) -> Option<Instant> {
+        if timing.latency_us == 0 && timing.bytes_per_second == 0 {
+            return None;
+        }
+        let now = Instant::now();
+        let mut at = now;
+        if timing.bytes_per_second != 0 {
+            // The banks of a device share its engines; here each bank has its part of them.
+            let rate = timing.bytes_per_second.saturating_mul(timing.engines.max(1) as u64);
+            let nanoseconds = u128::from(bytes) * 1_000_000_000 / u128::from(rate);
+            let cost = Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX));
+            at = self.engine_free.map_or(now, |free| free.max(now)) + cost;
+            self.engine_free = Some(at);
+        }
+        Some(at + Duration::from_micros(timing.latency_us))
+    }
+
+    /// Puts the answers that are due into the response ring, as far as it has room.
+    fn publish(&mut self, around: &Surroundings<'_>, ring: Ring, turn: &mut Turn) {
+        let registers = around.registers;
+        let now = Instant::now();
+        let mut index = 0;
+        while let Some(pending) = self.pending.get(index) {
+            if let Some(due) = pending.due.filter(|due| *due > now) {
+                turn.due = Some(turn.due.map_or(due, |soonest| soonest.min(due)));
+                index += 1;
+                continue;
+            }
+            let slot = ring.base + u64::from(self.response_tail);
+            let mut room = false;
+            around.space.lend(&mut |memory| {
+                let watched = Watched::new(memory, around.counters, self.origin(0));
+                room = put(&watched, slot, &pending.response);
+            });
+            if !room {
+                around.counters.response_ring_full.fetch_add(1, Relaxed);
+                return;
+            }
+            self.pending.remove(index);
+            self.response_tail = (self.response_tail + RESPONSE_BYTES) % ring.bytes;
+            registers.store(self.offsets.tail(RESPONSE), self.response_tail);
+            let empty = registers.load(self.offsets.empty_status());
+            registers.store(self.offsets.empty_status(), empty & !(1 << RESPONSE));
+            around.counters.answered(self.service);
+            turn.progress = true;
+            let mut first_released = None;
+            for (i, earlier) in self.pending.iter_mut().enumerate().take(index) {
+                if earlier.overtaken_by > 0 {
+                    earlier.overtaken_by -= 1;
+                    if earlier.overtaken_by == 0 {
+                        earlier.due = None;
+                        first_released.get_or_insert(i);
+                    }
+                }
+            }
+            index = first_released.unwrap_or(index);
+        }
+    }
+}
+
+/// Writes an answer, its first word last, because the library takes that as the sign of a new one. `false` when the
+/// slot is still taken; an unmapped slot swallows the answer, as the fault is already counted.
+fn put(watched: &Watched<'_>, slot: u64, response: &Response) -> bool {
+    match watched.memory.load_word(slot) {
+        Ok(FREE_SLOT) => {
+            if watched.write(slot + 4, &response[4..]).is_ok() {
+                // The slot's other bytes were reachable, so is its first word.
+                let _ = watched.memory.store_word(slot, word(response, 0));
+            }
+            true
+        }
+        Ok(_) => false,
+        Err(fault) => {
+            watched.record(fault);
+            true
+        }
+    }
+}
+
+/// Memory that records refused accesses.
+struct Watched<'a> {
+    memory: &'a dyn RingMemory,
+    counters: &'a Counters,
+    origin: Origin,
+}
+
+impl<'a> Watched<'a> {
+    fn new(memory: &'a dyn RingMemory, counters: &'a Counters, origin: Origin) -> Self {
+        Self { memory, counters, origin }
+    }
+
+    fn record(&self, fault: DmaFault) {
+        let after_unmap = self.memory.was_mapped(fault.iova);
+        self.counters.dma_fault(self.origin, fault, after_unmap);
+        let Origin { vf, bank, service, command } = self.origin;
+        eprintln!(
+            "qat-emu: {fault}{} ({} command {command}, virtual function {vf}, ring pair {bank})",
+            if after_unmap { ", which was mapped before" } else { "" },
+            service.name()
+        );
+    }
+}
+
+impl DeviceMemory for Watched<'_> {
+    fn read(&self, iova: u64, into: &mut [u8]) -> Result<(), DmaFault> {
+        self.memory.read(iova, into).inspect_err(|fault| self.record(*fault))
+    }
+
+    fn write(&self, iova: u64, from: &[u8]) -> Result<(), DmaFault> {
+        self.memory.write(iova, from).inspect_err(|fault| self.record(*fault))
+    }
+}
+

@@ -1,0 +1,2 @@
+//! `qat-emu`: runs a program on emulated QAT devices.
+fn main() {}
