@@ -2,8 +2,10 @@
 
 mod libqat;
 
+use std::env;
+
 use libqat::{FAIL, SUCCESS, with_machine, with_started};
-use qat_emu::{Config, Service, Services};
+use qat_emu::{Config, Services};
 
 #[test]
 fn starts_and_stops_again_and_again() {
@@ -19,31 +21,38 @@ fn starts_and_stops_again_and_again() {
     });
 }
 
+/// Each mix in a process of its own: libqat keeps what it learnt about a device's services over a stop.
 #[test]
 fn every_mix_of_services_gives_its_instances() {
     let mixes = [
-        (Services::DC, 4, 0),
-        (Services::SYM, 0, 4),
-        (Services::ASYM, 0, 4),
-        (Services::SYM_DC, 2, 2),
-        (Services::ASYM_DC, 2, 2),
-        (Services::ASYM_SYM, 0, 2),
+        ("dc", 4, 0),
+        ("sym", 0, 4),
+        ("asym", 0, 4),
+        ("sym;dc", 2, 2),
+        ("asym;dc", 2, 2),
+        ("asym;sym", 0, 2),
     ];
-    for (services, dc, cy) in mixes {
+    if let Ok(mix) = env::var("TEST_MIX") {
+        let services: Services = mix.parse().unwrap();
         with_started(Config::with_vfs(1, services), |library, _| {
-            let found = (library.dc_instances().len(), library.cy_instances().len());
-            assert_eq!(found, (dc, cy), "{services}");
+            let found = (mix.as_str(), library.dc_instances().len(), library.cy_instances().len());
+            assert!(mixes.contains(&found), "{found:?}");
         });
+        return;
+    }
+    for (mix, ..) in mixes {
+        libqat::rerun("every_mix_of_services_gives_its_instances", &[("TEST_MIX", mix)]);
     }
 }
 
+/// Without a policy libqat takes six functions at most, whatever there is.
 #[test]
-fn eight_functions_over_two_devices_are_all_seen() {
-    let mut config = Config::with_vfs(4, Services::DC);
-    config.devices.push(qat_emu::Device::new(4, Services::SYM, 1));
+fn functions_over_two_devices_are_all_seen() {
+    let mut config = Config::with_vfs(3, Services::DC);
+    config.devices.push(qat_emu::Device::new(3, Services::SYM, 1));
     with_started(config, |library, emulator| {
-        assert_eq!((library.dc_instances().len(), library.cy_instances().len()), (16, 16));
-        assert_eq!(emulator.counters().service(Service::Compression).requests, 0);
+        assert_eq!((library.dc_instances().len(), library.cy_instances().len()), (12, 12));
+        assert_eq!(emulator.counters().device_opens, 12);
     });
 }
 

@@ -179,12 +179,32 @@ pub fn with_machine(config: Config, test: impl FnOnce(&'static Libqat, &Emulator
 
 /// As [`with_machine`], with the library started before and stopped after the test, and nothing left behind.
 pub fn with_started(config: Config, test: impl FnOnce(&'static Libqat, &Emulator)) {
+    /// Stops after a failed test too, so that the next one starts afresh.
+    struct Started(&'static Libqat);
+    impl Drop for Started {
+        fn drop(&mut self) {
+            if std::thread::panicking() {
+                self.0.stop();
+            }
+        }
+    }
     with_machine(config, |library, emulator| {
         library.start();
+        let started = Started(library);
         test(library, emulator);
         assert_eq!(library.stop(), SUCCESS);
+        drop(started);
         assert_eq!(emulator.counters().audit(), Vec::<String>::new());
     });
+}
+
+/// Runs one test of this executable in a process of its own, with these variables set.
+pub fn rerun(test: &str, variables: &[(&str, &str)]) {
+    let mut command = std::process::Command::new(env::current_exe().unwrap());
+    command.args(["--exact", test]).envs(variables.iter().copied());
+    let output = command.output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(output.status.success(), "{variables:?}: {}{}", text(&output.stdout), text(&output.stderr));
 }
 
 /// Address translation for the library, which takes a plain function.
