@@ -3,26 +3,28 @@
 
 use crate::memory::{DeviceMemory, DmaFault};
 
-/// Parameters of the integrity CRC, most significant bit first.
-#[derive(Debug, Clone, Copy)]
+/// The integrity CRC, most significant bit first.
 pub(crate) struct Crc64 {
-    pub(crate) polynomial: u64,
-    pub(crate) reflect_in: bool,
-    pub(crate) reflect_out: bool,
-    pub(crate) xor_out: u64,
+    table: [u64; 256],
+    reflect_in: bool,
+    reflect_out: bool,
+    xor_out: u64,
 }
 
 impl Crc64 {
+    pub(crate) fn new(polynomial: u64, reflect_in: bool, reflect_out: bool, xor_out: u64) -> Self {
+        let table = std::array::from_fn(|byte| {
+            (0..8).fold((byte as u64) << 56, |r, _| (r << 1) ^ if r >> 63 == 1 { polynomial } else { 0 })
+        });
+        Self { table, reflect_in, reflect_out, xor_out }
+    }
+
     /// CRC of `data` from the register value `seed`.
     pub(crate) fn checksum(&self, seed: u64, data: &[u8]) -> u64 {
-        let table: [u64; 256] = std::array::from_fn(|byte| {
-            (0..8).fold((byte as u64) << 56, |r, _| (r << 1) ^ if r >> 63 == 1 { self.polynomial } else { 0 })
-        });
-        let mut register = seed;
-        for &byte in data {
+        let register = data.iter().fold(seed, |register, &byte| {
             let byte = if self.reflect_in { byte.reverse_bits() } else { byte };
-            register = register << 8 ^ table[usize::from((register >> 56) as u8 ^ byte)];
-        }
+            register << 8 ^ self.table[usize::from((register >> 56) as u8 ^ byte)]
+        });
         (if self.reflect_out { register.reverse_bits() } else { register }) ^ self.xor_out
     }
 }
@@ -67,12 +69,7 @@ impl IntegrityBlock {
         output: &[u8],
         invert: bool,
     ) -> Result<(), DmaFault> {
-        let crc = Crc64 {
-            polynomial: self.quad(40),
-            reflect_in: self.word(24) != 0,
-            reflect_out: self.word(28) != 0,
-            xor_out: self.quad(48),
-        };
+        let crc = Crc64::new(self.quad(40), self.word(24) != 0, self.word(28) != 0, self.quad(48));
         for (at, data) in
             [(Self::INPUT_CRC, input), (Self::OUTPUT_CRC, output), (Self::TRANSLATOR_OUTPUT_CRC, output)]
         {

@@ -150,12 +150,13 @@ impl Codec {
     }
 }
 
-/// Whether `bytes` may contain a non-empty stored block of `input`. Such a block shows its length beside the
-/// complement, then bytes of the input, and below fifteen bytes a fixed block is never the larger one.
+/// Whether `bytes` may contain a non-empty stored block of `input`. Such a block shows two zero bits (its type or
+/// padding), its length beside the complement, then bytes of the input; below fifteen bytes a fixed block is never
+/// the larger one.
 fn may_hold_stored_block(bytes: &[u8], input: &[u8]) -> bool {
-    bytes.windows(16).any(|w| {
-        let (len, complement) = (u16::from_le_bytes([w[0], w[1]]), u16::from_le_bytes([w[2], w[3]]));
-        len == !complement && len >= 12 && input.windows(12).any(|plain| plain == &w[4..])
+    bytes.windows(17).any(|w| {
+        let (len, complement) = (u16::from_le_bytes([w[1], w[2]]), u16::from_le_bytes([w[3], w[4]]));
+        len == !complement && w[0] < 0x40 && len >= 12 && input.windows(12).any(|plain| plain == &w[5..])
     })
 }
 

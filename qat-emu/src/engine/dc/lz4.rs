@@ -121,9 +121,12 @@ fn unpack(block: &[u8], bytes: &mut Vec<u8>, limit: usize, block_max: usize) -> 
 /// Compresses as much of `input` as `limit` bytes of output take into LZ4s sequences.
 pub(crate) fn compress_lz4s(input: &[u8], limit: usize, min_match: usize, literals: bool) -> Output {
     let attempt = |len: usize| {
-        let plain = &input[..len];
-        let bytes =
-            if literals { sequence(plain, None) } else { transcode(&compress_block(plain), min_match) };
+        let mut bytes = Vec::new();
+        if literals {
+            push_sequence(&mut bytes, &input[..len], None);
+        } else {
+            transcode(&mut bytes, &compress_block(&input[..len]), min_match);
+        }
         (bytes.len() <= limit).then_some(bytes)
     };
     let mut output = match attempt(input.len()) {
@@ -134,54 +137,52 @@ pub(crate) fn compress_lz4s(input: &[u8], limit: usize, min_match: usize, litera
     output
 }
 
-/// Rewrites the sequences of an LZ4 block as LZ4s.
-fn transcode(lz4: &[u8], min_match: usize) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(lz4.len());
-    let mut input = lz4.iter().copied();
-    while let Some(token) = input.next() {
-        let count = length(token >> 4, &mut input);
-        let at = lz4.len() - input.len();
+/// Rewrites the sequences of an LZ4 block, which must be valid, as LZ4s.
+fn transcode(bytes: &mut Vec<u8>, lz4: &[u8], min_match: usize) {
+    bytes.reserve(lz4.len());
+    let mut at = 0;
+    while let Some(&token) = lz4.get(at) {
+        at += 1;
+        let count = length(token >> 4, lz4, &mut at);
         let literals = &lz4[at..at + count];
-        input = lz4[at + count..].iter().copied();
-        let (Some(low), Some(high)) = (input.next(), input.next()) else {
-            bytes.extend(sequence(literals, None));
-            break;
+        at += count;
+        let Some(distance) = lz4[at..].first_chunk::<2>() else {
+            return push_sequence(bytes, literals, None);
         };
-        let matched = length(token & 15, &mut input) + 4;
-        bytes.extend(sequence(literals, Some(([low, high], matched + 1 - min_match))));
+        at += 2;
+        let matched = length(token & 15, lz4, &mut at) + 4;
+        push_sequence(bytes, literals, Some((*distance, matched + 1 - min_match)));
     }
-    bytes
 }
 
-/// A length: its nibble, then bytes that add up for as long as they are 255.
-fn length(nibble: u8, input: &mut impl Iterator<Item = u8>) -> usize {
+/// Reads a length: its nibble, then bytes that add up for as long as they are 255.
+fn length(nibble: u8, input: &[u8], at: &mut usize) -> usize {
     let mut length = usize::from(nibble);
-    if nibble == 15 {
-        for byte in input.by_ref() {
-            length += usize::from(byte);
-            if byte != 255 {
-                break;
-            }
-        }
+    let mut more = nibble == 15;
+    while more {
+        length += usize::from(input[*at]);
+        more = input[*at] == 255;
+        *at += 1;
     }
     length
 }
 
-/// One sequence: literals and, except at the end, a distance and the code of a match length.
-fn sequence(literals: &[u8], matched: Option<([u8; 2], usize)>) -> Vec<u8> {
-    let more = |length: usize| {
-        length
-            .checked_sub(15)
-            .into_iter()
-            .flat_map(|rest| std::iter::repeat_n(255, rest / 255).chain(std::iter::once((rest % 255) as u8)))
-    };
+/// Appends a sequence: literals and, except at the end, a distance and the code of a match length.
+fn push_sequence(bytes: &mut Vec<u8>, literals: &[u8], matched: Option<([u8; 2], usize)>) {
     let code = matched.map_or(0, |(_, code)| code);
-    let mut bytes = vec![(literals.len().min(15) << 4 | code.min(15)) as u8];
-    bytes.extend(more(literals.len()));
-    bytes.extend(literals);
+    bytes.push((literals.len().min(15) << 4 | code.min(15)) as u8);
+    push_length(bytes, literals.len());
+    bytes.extend_from_slice(literals);
     if let Some((distance, code)) = matched {
-        bytes.extend(distance);
-        bytes.extend(more(code));
+        bytes.extend_from_slice(&distance);
+        push_length(bytes, code);
     }
-    bytes
+}
+
+/// Appends what a nibble cannot say of a length.
+fn push_length(bytes: &mut Vec<u8>, length: usize) {
+    if let Some(rest) = length.checked_sub(15) {
+        bytes.resize(bytes.len() + rest / 255, 255);
+        bytes.push((rest % 255) as u8);
+    }
 }

@@ -36,6 +36,11 @@ const LISTS: u64 = 0x1000;
 const STATE: u64 = 0x8000;
 const BLOCK: u64 = 0x9000;
 
+thread_local! {
+    /// One engine for all requests of a test: nothing of a request may show in the next.
+    static ENGINE: RefCell<Engine> = RefCell::default();
+}
+
 /// Each engine thread owns one.
 const _: fn() = || {
     fn sendable<T: Send>() {}
@@ -195,7 +200,8 @@ impl Job {
     fn run_on(&self, host: &Host, input: &[u8]) -> Done {
         self.list(host, LISTS, SOURCE, input);
         let places = self.list(host, LISTS + 0x2000, DESTINATION, &vec![0xA5; self.space]);
-        let completion = Engine::default().execute(&self.message(input.len()), host, &self.injection);
+        let message = self.message(input.len());
+        let completion = ENGINE.with_borrow_mut(|engine| engine.execute(&message, host, &self.injection));
         let r = completion.response;
         let word = |at: usize| u32::from_le_bytes([r[at], r[at + 1], r[at + 2], r[at + 3]]);
         let mut output = Vec::new();

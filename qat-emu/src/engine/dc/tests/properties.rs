@@ -32,6 +32,9 @@ proptest! {
             _ => {
                 let (decoded, finished) = other_inflate(&done.output, plain.len());
                 prop_assert_eq!(finished, last);
+                if command == STATIC && !auto {
+                    prop_assert!(blocks(&done.output).iter().all(|b| b.0 == 1 || b.1 == 0));
+                }
                 decoded
             }
         };

@@ -2,15 +2,17 @@
 
 use super::*;
 
+const ECMA_182: u64 = 0x42F0_E1EB_A9EA_3693;
+
 #[test]
 fn checksums_have_their_published_check_values() {
     let digits = b"123456789";
-    let ecma = Crc64 { polynomial: 0x42F0_E1EB_A9EA_3693, reflect_in: false, reflect_out: false, xor_out: 0 };
+    let ecma = Crc64::new(ECMA_182, false, false, 0);
     assert_eq!(ecma.checksum(0, digits), 0x6C40_DF5F_0B49_7347);
     // CRC-64/XZ and CRC-64/WE: the same polynomial, other conventions.
-    let xz = Crc64 { reflect_in: true, reflect_out: true, xor_out: u64::MAX, ..ecma };
+    let xz = Crc64::new(ECMA_182, true, true, u64::MAX);
     assert_eq!(xz.checksum(u64::MAX, digits), 0x995D_C9BB_DF19_39FA);
-    let we = Crc64 { xor_out: u64::MAX, ..ecma };
+    let we = Crc64::new(ECMA_182, false, false, u64::MAX);
     assert_eq!(we.checksum(u64::MAX, digits), 0x62EC_59E3_F1A4_F00A);
 
     assert_eq!(Job::new(STATIC).run(digits).sums, [0xCBF4_3926, 0x091E_01DE]);
@@ -20,12 +22,12 @@ fn checksums_have_their_published_check_values() {
 #[test]
 fn integrity_block_covers_both_sides() {
     let plain = text(30_000);
-    let crc = Crc64 { polynomial: 0x42F0_E1EB_A9EA_3693, reflect_in: false, reflect_out: false, xor_out: 0 };
+    let crc = Crc64::new(ECMA_182, false, false, 0);
     for command in [STATIC, DYNAMIC, LZ4, LZ4S] {
         let host = Host::default();
         let mut block = vec![0; 64];
         block[4] = 1;
-        block[40..48].copy_from_slice(&0x42F0_E1EB_A9EA_3693u64.to_le_bytes());
+        block[40..48].copy_from_slice(&ECMA_182.to_le_bytes());
         host.map(BLOCK, block.clone());
         let done = Job::new(command).flags(FINAL | INTEGRITY).run_on(&host, &plain);
         let after = host.bytes(BLOCK, 64);
