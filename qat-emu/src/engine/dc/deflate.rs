@@ -90,7 +90,7 @@ impl Codec {
         level: i32,
         last: bool,
     ) -> Result<Vec<u8>, usize> {
-        let stream = self.deflate.entry((fixed, level)).or_insert_with(|| {
+        let mut stream = self.deflate.remove(&(fixed, level)).unwrap_or_else(|| {
             let strategy = if fixed { Strategy::Fixed } else { Strategy::Default };
             Deflate::new_with_config(DeflateConfig {
                 level,
@@ -99,7 +99,6 @@ impl Codec {
                 ..DeflateConfig::default()
             })
         });
-        stream.reset();
         // Nine bits per literal is the worst that fixed codes do.
         let room = limit.min(input.len() + input.len() / 4 + 4096) + PROBE;
         let mut bytes = vec![0; room];
@@ -111,6 +110,12 @@ impl Codec {
             Ok(_) => !last && read == input.len() && written < room,
             Err(_) => false,
         };
+        // A stream with output pending is not kept: zlib-rs 0.6.8 resets the length of its pending buffer but not the
+        // start, and panics once the two have added up.
+        if complete {
+            stream.reset();
+            self.deflate.insert((fixed, level), stream);
+        }
         bytes.truncate(written);
         if complete && written <= limit { Ok(bytes) } else { Err(read) }
     }

@@ -28,24 +28,26 @@ impl DeviceMemory for Wrapped<'_> {
     }
 }
 
-/// Runs one request: the first 128 bytes are the request, the rest is host memory.
+/// Runs one request twice on one engine: the first 128 bytes are the request, the rest is host memory.
 ///
 /// # Panics
-/// When the response claims more than the request allowed, which is a defect of the engine.
+/// When the response claims more than the request allowed, or depends on what ran before: defects of the engine.
 pub fn fuzz(bytes: &[u8]) {
     let Some((request, memory)) = bytes.split_first_chunk::<128>() else { return };
     let memory = Wrapped(memory);
     let mut engine = Engine::default();
-    let completion = if request[2] == CHAIN_SERVICE {
+    let mut run = || {
+        if request[2] != CHAIN_SERVICE {
+            return engine.execute(request, &memory, &Injection::default());
+        }
         engine.execute_chain(request, &memory, &Injection::default(), &mut |request, _| {
             let mut response = [0; 32];
             response.copy_from_slice(&request[..32]);
             Completion { response, fault: None }
         })
-    } else {
-        engine.execute(request, &memory, &Injection::default())
     };
-    let response = completion.response;
+    let response = run().response;
+    assert_eq!(response, run().response, "the engine must not remember a request");
     assert_eq!(response[8..16], request[24..32], "the opaque value must come back");
     if request[2] != CHAIN_SERVICE {
         let word = |bytes: &[u8], at: usize| u32::from_le_bytes(std::array::from_fn(|i| bytes[at + i]));

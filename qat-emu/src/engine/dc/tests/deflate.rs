@@ -115,6 +115,12 @@ fn compress_overflow_has_true_partial_counters() {
         check_overflow(command, &noise(50_000), 20_000, true);
         check_overflow(command, &vec![0; 1 << 20], 300, false);
     }
+    let long = text(200_000);
+    for command in [STATIC, DYNAMIC] {
+        for space in (1..10).map(|i| 7000 * i) {
+            check_overflow(command, &long, space, false);
+        }
+    }
     let whole = Job::new(STATIC).run(&plain).output.len();
     assert_eq!(Job::new(STATIC).space(whole).run(&plain).error, 0);
     assert_eq!(Job::new(STATIC).space(whole - 1).run(&plain).error, error::OVERFLOW);
