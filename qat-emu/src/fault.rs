@@ -117,11 +117,9 @@ pub enum FaultKind {
         /// The code.
         code: i8,
     },
-    /// Compression: the verification after compression failed; with `recovered` the device stored the data.
-    VerifyError {
-        /// Whether the device recovered.
-        recovered: bool,
-    },
+    /// Compression: the verification after compression finds a difference. The device recovers with stored blocks
+    /// where the request allows it, and reports −18 where not.
+    VerifyError,
     /// Compression: the reported checksums are wrong.
     WrongChecksum,
     /// Compression: the output runs over after exactly so many bytes of room.

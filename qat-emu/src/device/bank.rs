@@ -1,6 +1,7 @@
 //! One ring pair: fetches requests, has them executed, holds answers back as timing and faults ask, publishes them.
 
 use std::{
+    cell::Cell,
     collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind},
     sync::atomic::Ordering::Relaxed,
@@ -8,13 +9,13 @@ use std::{
 };
 
 use super::{
-    message::{self, failed, set_word, unsupported, word},
+    message::{self, failed, unsupported, word},
     registers::{BankOffsets, REQUEST, RESPONSE, Registers},
 };
 use crate::{
     config::{Service, Timing},
     counters::{Counters, Origin, Outcome},
-    engine::{Engines, Request, Response},
+    engine::{Engines, Request, Response, dc::Injection},
     fault::{FaultKind, Faults},
     memory::{DeviceMemory, DmaFault},
 };
@@ -26,6 +27,8 @@ const RESPONSE_BYTES: u32 = 32;
 const REQUESTS_PER_TURN: usize = 64;
 /// Largest ring that the size code can name here: 4 MiB.
 const MAX_SIZE_CODE: u32 = 16;
+/// Error code of a request that the device failed on, the strongest that an answer can report.
+const FATAL: i8 = -13;
 /// An answer that nothing overtakes is published after this time all the same.
 const REORDER_PATIENCE: Duration = Duration::from_millis(2);
 
@@ -266,62 +269,46 @@ impl Bank {
         &self,
         around: &Surroundings<'_>,
         request: &Request,
-        memory: &dyn DeviceMemory,
+        memory: &Watched<'_>,
         engines: &mut Engines,
         fault: Option<FaultKind>,
     ) -> (Response, Outcome) {
         let start = Instant::now();
-        let mut request = *request;
-        let compression = self.service == Service::Compression;
-        if let Some(FaultKind::OverflowAt { bytes }) = fault
-            && compression
-        {
-            let room = word(&request, 60).min(bytes);
-            set_word(&mut request, 60, room);
-        }
+        let null = around.timing.null;
+        let injection = injection(fault, null);
         let mut response = match fault {
-            Some(FaultKind::Error { code }) => failed(&request, code),
-            Some(FaultKind::Unsupported) => unsupported(&request),
-            _ if message::service(&request) != Some(self.service) => {
+            Some(FaultKind::Error { code }) => failed(request, code),
+            Some(FaultKind::Unsupported) => unsupported(request),
+            _ if message::service(request) != Some(self.service) => {
                 around.counters.protocol_errors.fetch_add(1, Relaxed);
-                unsupported(&request)
+                unsupported(request)
             }
-            _ => catch_unwind(AssertUnwindSafe(|| {
-                engines.execute(self.service, &request, memory, around.timing.null)
-            }))
-            .unwrap_or_else(|_| {
-                around.counters.engine_panics.fetch_add(1, Relaxed);
-                *engines = Engines::default();
-                // Fatal error, the strongest that a request can report.
-                failed(&request, -13)
-            }),
-        };
-        match fault {
-            Some(FaultKind::VerifyError { recovered }) if compression => {
-                response[3] |= 1 << 6 | u8::from(recovered) << 5;
-                if !recovered {
-                    response = failed(&request, -18);
+            _ => {
+                let execute = || engines.execute(self.service, request, memory, &injection, null);
+                match catch_unwind(AssertUnwindSafe(execute)) {
+                    Ok((response, refused)) => {
+                        // A list that ends too early is refused without an access.
+                        if let Some(refused) = refused.filter(|_| !memory.recorded.get()) {
+                            memory.record(refused);
+                        }
+                        response
+                    }
+                    Err(_) => {
+                        around.counters.engine_panics.fetch_add(1, Relaxed);
+                        *engines = Engines::default();
+                        failed(request, FATAL)
+                    }
                 }
             }
-            Some(FaultKind::WrongChecksum) if compression => {
-                let (crc, adler) = (word(&response, 24), word(&response, 28));
-                set_word(&mut response, 24, !crc);
-                set_word(&mut response, 28, !adler);
-            }
-            Some(FaultKind::ShortOutput { bytes }) if compression => {
-                let produced = word(&response, 20).saturating_sub(bytes);
-                set_word(&mut response, 20, produced);
-            }
-            Some(FaultKind::DigestMismatch) if self.service == Service::Symmetric => {
-                response[6] |= message::status::CRYPTO_FAILED;
-            }
-            _ => {}
+        };
+        if fault == Some(FaultKind::DigestMismatch) && self.service == Service::Symmetric {
+            response[6] |= message::status::CRYPTO_FAILED;
         }
-        let (error, refused) = message::verdict(&request, &response);
+        let (error, refused) = message::verdict(request, &response);
         let (bytes_in, bytes_out) = match self.service {
             Service::Compression => (word(&response, 16), word(&response, 20)),
             Service::Symmetric => {
-                let bytes = word(&request, 60).max(word(&request, 48));
+                let bytes = word(request, 60).max(word(request, 48));
                 (bytes, bytes)
             }
             Service::Asymmetric => (0, 0),
@@ -397,6 +384,19 @@ impl Bank {
     }
 }
 
+/// What a fault makes the compression engine do.
+fn injection(fault: Option<FaultKind>, store: bool) -> Injection {
+    let mut injection = Injection { store, ..Injection::default() };
+    match fault {
+        Some(FaultKind::OverflowAt { bytes }) => injection.output_limit = Some(bytes),
+        Some(FaultKind::VerifyError) => injection.verify_error = true,
+        Some(FaultKind::WrongChecksum) => injection.wrong_checksum = true,
+        Some(FaultKind::ShortOutput { bytes }) => injection.short_output = bytes,
+        _ => {}
+    }
+    injection
+}
+
 /// Writes an answer, its first word last, because the library takes that as the sign of a new one. `false` when the
 /// slot is still taken; an unmapped slot swallows the answer, as the fault is already counted.
 fn put(watched: &Watched<'_>, slot: u64, response: &Response) -> bool {
@@ -421,14 +421,16 @@ struct Watched<'a> {
     memory: &'a dyn RingMemory,
     counters: &'a Counters,
     origin: Origin,
+    recorded: Cell<bool>,
 }
 
 impl<'a> Watched<'a> {
     fn new(memory: &'a dyn RingMemory, counters: &'a Counters, origin: Origin) -> Self {
-        Self { memory, counters, origin }
+        Self { memory, counters, origin, recorded: Cell::new(false) }
     }
 
     fn record(&self, fault: DmaFault) {
+        self.recorded.set(true);
         let after_unmap = self.memory.was_mapped(fault.iova);
         self.counters.dma_fault(self.origin, fault, after_unmap);
         let Origin { vf, bank, service, command } = self.origin;

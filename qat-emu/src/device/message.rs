@@ -10,6 +10,8 @@ pub(crate) mod service_id {
     pub(crate) const ASYMMETRIC: u8 = 3;
     pub(crate) const SYMMETRIC: u8 = 4;
     pub(crate) const COMPRESSION: u8 = 9;
+    /// Hash and compress in one request, on compression rings.
+    pub(crate) const CHAIN: u8 = 0x0B;
 }
 
 /// Status bits in byte 6 of a response.
@@ -25,7 +27,7 @@ pub(crate) fn service(request: &Request) -> Option<Service> {
     match request[2] {
         service_id::ASYMMETRIC => Some(Service::Asymmetric),
         service_id::SYMMETRIC => Some(Service::Symmetric),
-        service_id::COMPRESSION => Some(Service::Compression),
+        service_id::COMPRESSION | service_id::CHAIN => Some(Service::Compression),
         _ => None,
     }
 }
@@ -64,7 +66,7 @@ pub(crate) fn reply(request: &Request) -> Response {
 fn status_place(request: &Request) -> (usize, u8) {
     match request[2] {
         service_id::ASYMMETRIC => (5, status::ASYMMETRIC_FAILED),
-        service_id::COMPRESSION => (6, status::COMPRESSION_FAILED),
+        service_id::COMPRESSION | service_id::CHAIN => (6, status::COMPRESSION_FAILED),
         _ => (6, status::CRYPTO_FAILED),
     }
 }
