@@ -212,8 +212,10 @@ impl Counters {
             .map(|r| {
                 let origin = get(&r.origin);
                 let byte = |shift: u32| (origin >> shift & 0xFF) as u8;
-                let service =
-                    Service::ALL.get(usize::from(byte(16)).wrapping_sub(1)).copied().unwrap_or(Service::Compression);
+                let service = Service::ALL
+                    .get(usize::from(byte(16)).wrapping_sub(1))
+                    .copied()
+                    .unwrap_or(Service::Compression);
                 DmaFaultRecord {
                     iova: get(&r.iova),
                     len: get(&r.len),
@@ -416,7 +418,10 @@ impl Snapshot {
         find(self.abandoned, "requests abandoned when their ring was taken away");
         find(self.dma_faults, "device accesses outside mapped memory");
         find(self.dma_faults_after_unmap, "of those after the memory was unmapped");
-        find(self.services.values().map(|s| s.unsupported).sum(), "requests that the device does not support");
+        find(
+            self.services.values().map(|s| s.unsupported).sum(),
+            "requests that the device does not support",
+        );
         find(self.protocol_errors, "ring registers or messages that no library writes");
         find(self.mailbox_unknown, "unknown mailbox messages");
         find(self.engine_panics, "errors of the emulator itself");

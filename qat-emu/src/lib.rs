@@ -9,7 +9,9 @@ pub mod fault;
 mod machine;
 pub mod memory;
 
-pub use boundary::{AttachError, Emulator, HOOKS, TreeError};
+#[doc(hidden)]
+pub use boundary::send_signal;
+pub use boundary::{AttachError, Emulator, HOOKS, Preload, PreloadError, TreeError};
 pub use config::{Config, ConfigError, Device, Model, Service, Services, Timing};
 pub use counters::Snapshot;
 pub use device::Notification;

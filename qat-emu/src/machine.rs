@@ -64,7 +64,10 @@ impl Machine {
 
     /// A group joined a container: starts the device threads the first time. `spawn` prepares a thread for its
     /// work inside a foreign process and runs it.
-    pub(crate) fn group_attached(&'static self, spawn: impl Fn(Box<dyn FnOnce() + Send>) -> std::io::Result<()>) {
+    pub(crate) fn group_attached(
+        &'static self,
+        spawn: impl Fn(Box<dyn FnOnce() + Send>) -> std::io::Result<()>,
+    ) {
         self.attached.fetch_add(1, Ordering::SeqCst);
         if !self.started.swap(true, Ordering::SeqCst) {
             for number in 0..self.config.engine_threads {

@@ -174,6 +174,9 @@ pub(super) unsafe fn redirect(path: *const c_char) -> Option<Redirected> {
         return None;
     }
     shielded(None, || {
+        if target == Target::Data && !setup()?.tree.join("usr/share/qat").exists() {
+            return None;
+        }
         let attached = attached_or_made()?;
         Redirected::new(attached.setup.tree.as_os_str().as_encoded_bytes(), path, target)
     })
@@ -183,7 +186,7 @@ pub(super) unsafe fn redirect(path: *const c_char) -> Option<Redirected> {
 pub(super) fn opened(redirected: &Redirected, open: impl FnOnce() -> c_int) -> c_int {
     let Some(attached) = attached() else { return next::fail(libc::ENODEV) };
     let file = match redirected.target {
-        Target::Plain => return open(),
+        Target::Plain | Target::Data => return open(),
         Target::Container => File::Container,
         Target::Group(number) => match group(attached.machine, number) {
             Ok(vf) => File::Group(vf.identity.index),

@@ -9,10 +9,14 @@ mod files;
 mod hooks;
 mod next;
 mod paths;
+mod preload;
 mod shared;
 mod tree;
 mod vfio;
 mod window;
 
 pub use emulator::{AttachError, Emulator, HOOKS};
+#[doc(hidden)]
+pub use preload::send_signal;
+pub use preload::{Preload, PreloadError};
 pub use tree::TreeError;

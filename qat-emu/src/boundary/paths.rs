@@ -4,13 +4,10 @@ use std::ffi::{CStr, c_char};
 
 /// Directories of the host that libqat looks at and that the tree stands in for. What the tree does not hold is
 /// absent, so that a host's own devices and settings stay out of sight.
-const SHADOWED: [&[u8]; 5] = [
-    b"/dev/vfio",
-    b"/sys/kernel/iommu_groups",
-    b"/sys/bus/pci/drivers",
-    b"/sys/module/vfio",
-    b"/usr/share/qat",
-];
+const SHADOWED: [&[u8]; 4] =
+    [b"/dev/vfio", b"/sys/kernel/iommu_groups", b"/sys/bus/pci/drivers", b"/sys/module/vfio"];
+/// Where Intel's samples look for their data; redirected only when the tree holds it.
+const DATA: &[u8] = b"/usr/share/qat";
 /// The kernel's debug files of one device end in its address, so this is no whole component.
 const DEBUG_PREFIX: &[u8] = b"/sys/kernel/debug/qat_";
 /// Where the manager daemon listens.
@@ -24,14 +21,19 @@ pub(super) enum Target {
     Group(u32),
     /// Anything that is only read.
     Plain,
+    /// A file of Intel's samples.
+    Data,
 }
 
 /// The kind of a path, `None` when it is not ours.
 pub(super) fn target(path: &[u8]) -> Option<Target> {
-    let shadowed = SHADOWED.iter().any(|prefix| {
-        path.strip_prefix(*prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
-    });
-    if !shadowed && !path.starts_with(DEBUG_PREFIX) {
+    let below = |prefix: &[u8]| {
+        path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+    };
+    if below(DATA) {
+        return Some(Target::Data);
+    }
+    if !SHADOWED.iter().any(|prefix| below(prefix)) && !path.starts_with(DEBUG_PREFIX) {
         return None;
     }
     let Some(node) = path.strip_prefix(b"/dev/vfio/") else { return Some(Target::Plain) };
@@ -80,6 +82,7 @@ mod tests {
         assert_eq!(target(b"/dev/vfiox"), None);
         assert_eq!(target(b"/sys/bus/pci/devices"), None);
         assert_eq!(target(b"/sys/kernel/debug/qat_4xxx_0000:10:00.0/fw_counters"), Some(Target::Plain));
+        assert_eq!(target(b"/usr/share/qat/calgary"), Some(Target::Data));
         assert_eq!(target(b""), None);
     }
 

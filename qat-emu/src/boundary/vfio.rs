@@ -174,7 +174,13 @@ impl Vfio {
     }
 
     /// Answers a VFIO request; `None` for any other.
-    pub(super) fn ioctl(&self, fd: c_int, file: File, request: c_ulong, argument: &Argument) -> Option<Answer> {
+    pub(super) fn ioctl(
+        &self,
+        fd: c_int,
+        file: File,
+        request: c_ulong,
+        argument: &Argument,
+    ) -> Option<Answer> {
         let answer = match file {
             File::Container => self.container(fd, request, argument),
             File::Group(vf) => self.group(fd, vf, request, argument),

@@ -71,9 +71,8 @@ impl Window {
     fn map(file: BorrowedFd<'_>, offset: i64, bytes: usize) -> io::Result<Self> {
         let access = libc::PROT_READ | libc::PROT_WRITE;
         // SAFETY: mmap(2) of a file at an address of the kernel's choice touches no memory that is in use.
-        let start = unsafe {
-            libc::mmap(ptr::null_mut(), bytes, access, libc::MAP_SHARED, file.as_raw_fd(), offset)
-        };
+        let start =
+            unsafe { libc::mmap(ptr::null_mut(), bytes, access, libc::MAP_SHARED, file.as_raw_fd(), offset) };
         if start == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
         }

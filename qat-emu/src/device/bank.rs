@@ -129,7 +129,8 @@ impl Bank {
 
     /// Forgets everything, counts what was not answered and sets the registers as after a reset.
     pub(crate) fn reset(&mut self, registers: &dyn Registers, counters: &Counters) {
-        let waiting = Ring::read(registers, self.offsets, REQUEST).map_or(0, |ring| self.waiting(registers, ring));
+        let waiting =
+            Ring::read(registers, self.offsets, REQUEST).map_or(0, |ring| self.waiting(registers, ring));
         counters.abandon(self.pending.len() as u64, u64::from(waiting));
         self.pending.clear();
         self.request_head = 0;
@@ -190,7 +191,13 @@ impl Bank {
     }
 
     /// Takes one request; `false` when there is none or too many answers are held.
-    fn fetch(&mut self, around: &Surroundings<'_>, ring: Ring, engines: &mut Engines, turn: &mut Turn) -> bool {
+    fn fetch(
+        &mut self,
+        around: &Surroundings<'_>,
+        ring: Ring,
+        engines: &mut Engines,
+        turn: &mut Turn,
+    ) -> bool {
         let (registers, counters) = (around.registers, around.counters);
         let step = self.request_bytes();
         let tail = registers.load(self.offsets.tail(REQUEST));
@@ -233,8 +240,10 @@ impl Bank {
             registers.store(self.offsets.empty_status(), empty | 1 << REQUEST);
         }
         let Some((response, outcome)) = answer else { return true };
-        counters.executed(self.origin(if self.service == Service::Asymmetric { 0 } else { request[1] }), outcome);
-        let mut pending = Pending { response, due: self.due(around.timing, outcome.bytes_in), overtaken_by: 0 };
+        counters
+            .executed(self.origin(if self.service == Service::Asymmetric { 0 } else { request[1] }), outcome);
+        let mut pending =
+            Pending { response, due: self.due(around.timing, outcome.bytes_in), overtaken_by: 0 };
         match fault {
             Some(FaultKind::Lost) => {
                 counters.abandon(1, 0);
@@ -451,4 +460,3 @@ impl DeviceMemory for Watched<'_> {
         self.memory.write(iova, from).inspect_err(|fault| self.record(*fault))
     }
 }
-

@@ -205,8 +205,7 @@ impl Vf {
         let space = self.space.read().unwrap_or_else(PoisonError::into_inner).clone();
         let Some(space) = space else { return Turn::default() };
         let (faults, counters, timing) = machine;
-        let around =
-            Surroundings { registers: &*windows.rings, space: &*space, faults, counters, timing };
+        let around = Surroundings { registers: &*windows.rings, space: &*space, faults, counters, timing };
         let turn = guard.turn(&around, engines);
         drop(guard);
         match turn.event {

@@ -98,8 +98,9 @@ impl Session {
         };
         let (mut bytes, mut context, mut meta_bytes) = (0, 0, 0);
         // SAFETY: a valid handle, setup and places for the results.
-        let status =
-            unsafe { (library.cpaDcGetSessionSize)(instance, &raw mut setup, &raw mut bytes, &raw mut context) };
+        let status = unsafe {
+            (library.cpaDcGetSessionSize)(instance, &raw mut setup, &raw mut bytes, &raw mut context)
+        };
         assert_eq!(status, SUCCESS, "cpaDcGetSessionSize");
         // SAFETY: a valid handle and a place for the result.
         let status = unsafe { (library.cpaDcBufferListGetMetaSize)(instance, 1, &raw mut meta_bytes) };
@@ -150,7 +151,15 @@ impl Session {
             let operation = &raw mut *request.operation;
             // SAFETY: everything named lives in `request` until the answer.
             unsafe {
-                (library.cpaDcCompressData2)(self.instance, session, source, destination, operation, results, tag)
+                (library.cpaDcCompressData2)(
+                    self.instance,
+                    session,
+                    source,
+                    destination,
+                    operation,
+                    results,
+                    tag,
+                )
             }
         } else {
             // SAFETY: as above.

@@ -406,4 +406,3 @@ pub fn sample(bytes: usize) -> Vec<u8> {
     text.truncate(bytes);
     text
 }
-

@@ -141,15 +141,17 @@ impl Session {
         };
         let (mut bytes, mut meta_bytes) = (0, 0);
         // SAFETY: a valid handle, setup and a place for the result.
-        let status = unsafe { (library.cpaCySymSessionCtxGetSize)(instance, &raw const setup, &raw mut bytes) };
+        let status =
+            unsafe { (library.cpaCySymSessionCtxGetSize)(instance, &raw const setup, &raw mut bytes) };
         assert_eq!(status, SUCCESS, "cpaCySymSessionCtxGetSize");
         // SAFETY: a valid handle and a place for the result.
         let status = unsafe { (library.cpaCyBufferListGetMetaSize)(instance, 1, &raw mut meta_bytes) };
         assert_eq!(status, SUCCESS, "cpaCyBufferListGetMetaSize");
         let memory = library.alloc(bytes as usize);
         // SAFETY: memory of the size that was asked for; the key is copied.
-        let status =
-            unsafe { (library.cpaCySymInitSession)(instance, done, &raw const setup, memory.as_ptr().cast()) };
+        let status = unsafe {
+            (library.cpaCySymInitSession)(instance, done, &raw const setup, memory.as_ptr().cast())
+        };
         assert_eq!(status, SUCCESS, "cpaCySymInitSession");
         Self { library, instance, memory, meta_bytes }
     }
