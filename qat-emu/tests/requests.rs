@@ -2,9 +2,12 @@
 //! vectors.
 
 mod libqat;
+#[path = "libqat/machine.rs"]
+mod machine;
 
 use hex_literal::hex;
-use libqat::{RETRY, SUCCESS, dc, sample, sym, with_started};
+use libqat::{RETRY, SUCCESS, dc, sample, sym};
+use machine::with_started;
 use qat_emu::{Config, Fault, FaultKind, Service, Services, Timing};
 
 /// Decodes raw deflate data with another implementation.
@@ -14,7 +17,7 @@ fn inflate(data: &[u8]) -> Vec<u8> {
 
 #[test]
 fn deflate_round_trips_and_others_read_it() {
-    with_started(Config::with_vfs(1, Services::DC), |library, emulator| {
+    with_started(Config::with_vfs(1, Services::SYM_DC), |library, emulator| {
         let instance = library.dc_instances()[0];
         for huffman in [dc::STATIC, dc::DYNAMIC] {
             let session = dc::Session::new(library, instance, huffman);
@@ -43,7 +46,7 @@ fn deflate_round_trips_and_others_read_it() {
 
 #[test]
 fn overflow_reports_what_fitted() {
-    with_started(Config::with_vfs(1, Services::DC), |library, _| {
+    with_started(Config::with_vfs(1, Services::SYM_DC), |library, _| {
         let session = dc::Session::new(library, library.dc_instances()[0], dc::DYNAMIC);
         let plain = sample(200_000);
         let (status, results, data) = session.run(true, &plain, 2048);
@@ -67,7 +70,7 @@ fn overflow_reports_what_fitted() {
 #[test]
 fn rings_fill_up_and_drain() {
     let stall = Fault::new(FaultKind::RingStalled { microseconds: 400_000 });
-    with_started(Config::with_vfs(1, Services::DC).fault(stall), |library, emulator| {
+    with_started(Config::with_vfs(1, Services::SYM_DC).fault(stall), |library, emulator| {
         let session = dc::Session::new(library, library.dc_instances()[0], dc::STATIC);
         for round in 0..3_u8 {
             let mut flying = Vec::new();
@@ -99,7 +102,7 @@ fn rings_fill_up_and_drain() {
 /// The sample of NIST SP 800-38A, F.2.5 and F.2.6.
 #[test]
 fn aes_256_cbc_matches_the_published_vector() {
-    with_started(Config::with_vfs(1, Services::SYM), |library, _| {
+    with_started(Config::with_vfs(1, Services::SYM_DC), |library, _| {
         let instance = library.cy_instances()[0];
         let key = hex!("603deb1015ca71be2b73aef0857d7781 1f352c073b6108d72d9810a30914dff4");
         let iv = &hex!("000102030405060708090a0b0c0d0e0f");
@@ -136,7 +139,7 @@ fn aes_128_gcm_matches_the_published_vector() {
         "21d514b25466931c7d8f6a5aac84aa051ba30b396a0aac973d58e091"
     );
     let tag = &hex!("5bc94fbc3221a5db94fae95ae7121a47");
-    with_started(Config::with_vfs(1, Services::SYM), |library, emulator| {
+    with_started(Config::with_vfs(1, Services::SYM_DC), |library, emulator| {
         let instance = library.cy_instances()[0];
         let lengths = Some((aad.len() as u32, 16));
         let sealing = sym::Session::new(library, instance, true, &key, lengths);
@@ -155,7 +158,7 @@ fn aes_128_gcm_matches_the_published_vector() {
 /// The null device stores instead of compressing, and the result is still a valid stream.
 #[test]
 fn null_device_answers_with_stored_blocks() {
-    with_started(Config::with_vfs(1, Services::DC).timing(Timing::null()), |library, _| {
+    with_started(Config::with_vfs(1, Services::SYM_DC).timing(Timing::null()), |library, _| {
         let session = dc::Session::new(library, library.dc_instances()[0], dc::DYNAMIC);
         let plain = sample(100_000);
         let (status, results, data) = session.run(true, &plain, 110_000);

@@ -1,10 +1,13 @@
 //! Start and stop of the real library on emulated devices.
 
 mod libqat;
+#[path = "libqat/machine.rs"]
+mod machine;
 
 use std::env;
 
-use libqat::{FAIL, SUCCESS, with_machine, with_started};
+use libqat::{FAIL, SUCCESS};
+use machine::{with_machine, with_started};
 use qat_emu::{Config, Services};
 
 #[test]

@@ -83,8 +83,7 @@ pub(crate) fn failed(request: &Request, code: i8) -> Response {
 /// A response that says the request is not supported.
 pub(crate) fn unsupported(request: &Request) -> Response {
     let mut response = reply(request);
-    let (place, bit) = status_place(request);
-    response[place] = bit | status::UNSUPPORTED;
+    response[status_place(request).0] = status::UNSUPPORTED;
     response
 }
 

@@ -183,6 +183,12 @@ impl Session {
         unsafe { (self.library.icp_sal_DcPollInstance)(self.instance, 0) }
     }
 
+    /// Takes one answer.
+    pub fn poll_one(&self) -> Status {
+        // SAFETY: a valid handle.
+        unsafe { (self.library.icp_sal_DcPollInstance)(self.instance, 1) }
+    }
+
     /// Runs one request and returns callback status, results and output.
     pub fn run(&self, compress: bool, input: &[u8], room: usize) -> (Status, Results, Vec<u8>) {
         let (status, request) = self.submit(compress, input, room);

@@ -13,14 +13,13 @@ use std::{
     path::{Path, PathBuf},
     ptr,
     sync::{
-        Mutex, MutexGuard, OnceLock, PoisonError,
+        OnceLock,
         atomic::{AtomicI32, Ordering},
     },
     time::{Duration, Instant},
 };
 
 use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
-use qat_emu::{Config, Emulator};
 
 pub type Status = c_int;
 pub type Handle = *mut c_void;
@@ -166,36 +165,6 @@ pub fn library() -> Option<&'static Libqat> {
             Some(Libqat::load(found).unwrap_or_else(|e| panic!("{}: {e}", found.display())))
         })
         .as_ref()
-}
-
-/// Runs a test with the library on an emulated machine, one at a time in this process.
-pub fn with_machine(config: Config, test: impl FnOnce(&'static Libqat, &Emulator)) {
-    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-    let _one: MutexGuard<'_, ()> = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
-    let Some(library) = library() else { return };
-    let emulator = Emulator::attach(config).unwrap();
-    test(library, &emulator);
-}
-
-/// As [`with_machine`], with the library started before and stopped after the test, and nothing left behind.
-pub fn with_started(config: Config, test: impl FnOnce(&'static Libqat, &Emulator)) {
-    /// Stops after a failed test too, so that the next one starts afresh.
-    struct Started(&'static Libqat);
-    impl Drop for Started {
-        fn drop(&mut self) {
-            if std::thread::panicking() {
-                self.0.stop();
-            }
-        }
-    }
-    with_machine(config, |library, emulator| {
-        library.start();
-        let started = Started(library);
-        test(library, emulator);
-        assert_eq!(library.stop(), SUCCESS);
-        drop(started);
-        assert_eq!(emulator.counters().audit(), Vec::<String>::new());
-    });
 }
 
 /// Runs one test of this executable in a process of its own, with these variables set.
