@@ -39,7 +39,7 @@ const SPIN_TURNS: u32 = 200;
 /// Shortest and longest sleep of an idle device thread. In between it sleeps an eighth of the time it has been idle,
 /// so that a busy device answers fast and an idle one costs little.
 const SHORTEST_SLEEP: Duration = Duration::from_micros(20);
-const LONGEST_SLEEP: Duration = Duration::from_millis(1);
+const LONGEST_SLEEP: Duration = Duration::from_millis(5);
 
 impl Machine {
     pub(crate) fn new(config: Config, counters: &'static Counters) -> Result<Self, ConfigError> {
@@ -138,16 +138,19 @@ impl Machine {
         let mut worked = false;
         let mut soonest: Option<Instant> = None;
         for (index, vf) in self.vfs.iter().enumerate() {
+            if number == 0 {
+                worked |= vf.serve_mailbox(self.counters);
+            }
             for bank in 0..BANKS {
-                // The mailbox has a deadline, so it is looked at between the banks.
-                if number == 0 {
-                    worked |= vf.serve_mailbox(self.counters);
-                }
                 if (index * BANKS + bank) % threads != number {
                     continue;
                 }
                 let turn = vf.serve_bank(bank, (&self.faults, self.counters, self.config.timing), engines);
                 worked |= turn.progress;
+                // The mailbox has a deadline, so it is looked at whenever that took time.
+                if turn.progress && number == 0 {
+                    vf.serve_mailbox(self.counters);
+                }
                 soonest = [soonest, turn.due].into_iter().flatten().min();
             }
         }

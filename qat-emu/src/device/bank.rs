@@ -123,6 +123,11 @@ impl Bank {
         }
     }
 
+    /// Whether only the registers can give it work.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.pending.is_empty() && self.stalled_until.is_none()
+    }
+
     fn request_bytes(&self) -> u32 {
         if self.service == Service::Asymmetric { 64 } else { 128 }
     }

@@ -4,14 +4,14 @@ use std::{
     collections::VecDeque,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock,
-        atomic::{AtomicBool, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
     },
 };
 
 use super::{
     bank::{AddressSpace, Bank, Surroundings, Turn},
     mailbox::{Handled, Mailbox, Notification, notify},
-    registers::{BANK_STRIDE, BANKS, BankOffsets, MISC_BAR_BYTES, RING_BAR_BYTES, Registers},
+    registers::{BANK_STRIDE, BANKS, BankOffsets, MISC_BAR_BYTES, REQUEST, RING_BAR_BYTES, Registers},
 };
 use crate::{
     config::{Config, Model, Services},
@@ -74,6 +74,9 @@ pub(crate) struct Vf {
     pub(crate) identity: Identity,
     mailbox: Mailbox,
     banks: [Mutex<Bank>; BANKS],
+    /// What the registers of each bank said when it had nothing to do, so that it need not be looked at closer
+    /// until they say something else.
+    quiet: [AtomicU32; BANKS],
     windows: OnceLock<Windows>,
     space: RwLock<Option<Arc<dyn AddressSpace>>>,
     /// No requests are served until the next reset.
@@ -82,6 +85,11 @@ pub(crate) struct Vf {
     mailbox_dead: bool,
     notifications: Mutex<VecDeque<Notification>>,
 }
+
+/// Bit of a quiet bank's sign: the arbiter is on.
+const ENABLED: u32 = 1 << 31;
+/// No sign.
+const NOT_QUIET: u32 = u32::MAX;
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // A panic in an engine is caught before it reaches a lock; the state is consistent in any case.
@@ -95,6 +103,7 @@ impl Vf {
         Self {
             mailbox: Mailbox::new(identity.services, config.capability_version, config.capabilities),
             banks: std::array::from_fn(|bank| Mutex::new(Bank::new(index, bank, services[bank]))),
+            quiet: [const { AtomicU32::new(NOT_QUIET) }; BANKS],
             windows: OnceLock::new(),
             space: RwLock::new(None),
             dead: AtomicBool::new(false),
@@ -137,6 +146,9 @@ impl Vf {
         let mut banks: Vec<_> = self.banks.iter().map(lock).collect();
         for bank in &mut banks {
             bank.reset(&*windows.rings, counters);
+        }
+        for quiet in &self.quiet {
+            quiet.store(NOT_QUIET, Relaxed);
         }
         for offset in (0..RING_BAR_BYTES).step_by(4) {
             windows.rings.store(offset, 0);
@@ -200,6 +212,12 @@ impl Vf {
         if self.dead.load(Relaxed) {
             return Turn::default();
         }
+        let offsets = BankOffsets(bank * BANK_STRIDE);
+        let enabled = windows.rings.load(offsets.arbiter()) << 31;
+        let sign = enabled | (windows.rings.load(offsets.tail(REQUEST)) & !ENABLED);
+        if self.quiet[bank].load(Relaxed) == sign {
+            return Turn::default();
+        }
         // The bank is locked first, as in `detach`: a reset cannot come between space and rings.
         let mut guard = lock(&self.banks[bank]);
         let space = self.space.read().unwrap_or_else(PoisonError::into_inner).clone();
@@ -207,6 +225,8 @@ impl Vf {
         let (faults, counters, timing) = machine;
         let around = Surroundings { registers: &*windows.rings, space: &*space, faults, counters, timing };
         let turn = guard.turn(&around, engines);
+        let quiet = !turn.progress && guard.is_idle();
+        self.quiet[bank].store(if quiet { sign } else { NOT_QUIET }, Relaxed);
         drop(guard);
         match turn.event {
             Some(FaultKind::FatalError) => self.notify(Notification::FatalError),
