@@ -1,0 +1,372 @@
+//! The store and the guard through which it is filled.
+
+use std::{
+    collections::{BTreeMap, btree_map},
+    fmt,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+};
+
+use arc_swap::ArcSwap;
+use thiserror::Error;
+
+use crate::{Feature, Pattern, Snapshot, State, Subscription, snapshot::Data};
+
+/// A store of features, shared by its clones.
+///
+/// # Examples
+/// ```
+/// use capability_registry::{Feature, Registry, State};
+///
+/// let registry = Registry::new();
+/// let reader = registry.clone();
+/// let _registration = registry.register("demo", [(Feature::from_static("demo"), State::present())])?;
+/// assert!(reader.is_present("demo"));
+/// # Ok::<(), capability_registry::RegisterError>(())
+/// ```
+#[derive(Clone)]
+pub struct Registry(Arc<Handle>);
+
+/// Shared by registries and registrations; its end is the end of all changes.
+struct Handle(Arc<Core>);
+
+/// Shared by the [`Handle`] and the subscriptions.
+pub(crate) struct Core {
+    /// What readers see. Stored only while `writer` is locked.
+    pub(crate) current: ArcSwap<Data>,
+    writer: Mutex<Writer>,
+    /// Signalled after each change of `current` and when `closed` is set.
+    pub(crate) changed: Condvar,
+}
+
+#[derive(Default)]
+pub(crate) struct Writer {
+    /// The owner of each entry of `current`.
+    holders: BTreeMap<Feature, Arc<str>>,
+    pub(crate) closed: bool,
+}
+
+impl Core {
+    pub(crate) fn lock(&self) -> MutexGuard<'_, Writer> {
+        // Only this crate's code runs under the lock, so a poisoned lock holds nothing half done.
+        self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Replaces all that `owner` holds by `entries`, or changes nothing.
+    fn replace(&self, owner: &Arc<str>, entries: BTreeMap<Feature, State>) -> Result<(), RegisterError> {
+        let mut writer = self.lock();
+        // Each registration allocates its owner's name, so the address tells two of one name apart.
+        let is_own = |holder: &Arc<str>| Arc::ptr_eq(holder, owner);
+        for feature in entries.keys() {
+            if let Some(holder) = writer.holders.get(feature).filter(|holder| !is_own(holder)) {
+                return Err(RegisterError::Held { feature: feature.clone(), holder: holder.clone() });
+            }
+        }
+        let current = self.current.load();
+        let mut merged: BTreeMap<_, _> = current
+            .entries()
+            .iter()
+            .filter(|(feature, _)| !is_own(&writer.holders[feature]))
+            .cloned()
+            .collect();
+        let owned: Vec<_> = entries.keys().cloned().collect();
+        merged.extend(entries);
+        let next = Data::new(current.generation + 1, merged);
+        if next.entries() == current.entries() {
+            return Ok(());
+        }
+        self.current.store(Arc::new(next));
+        writer.holders.retain(|_, holder| !is_own(holder));
+        writer.holders.extend(owned.into_iter().map(|feature| (feature, owner.clone())));
+        drop(writer);
+        self.changed.notify_all();
+        Ok(())
+    }
+}
+
+impl Registry {
+    /// An empty registry, independent of every other.
+    ///
+    /// # Examples
+    /// ```
+    /// use capability_registry::Registry;
+    /// assert!(Registry::new().snapshot().entries().is_empty());
+    /// ```
+    pub fn new() -> Self {
+        Self(Arc::new(Handle(Arc::new(Core {
+            current: ArcSwap::default(),
+            writer: Mutex::default(),
+            changed: Condvar::new(),
+        }))))
+    }
+
+    /// Adds `entries` in one step and returns the guard that owns them.
+    ///
+    /// `owner` is for people: it is what [`RegisterError::Held`] names. No entry at all is fine; the guard can
+    /// fill itself later with [`Registration::replace`].
+    ///
+    /// # Errors
+    /// [`RegisterError::Duplicate`] if a name occurs twice in `entries`, [`RegisterError::Held`] if another
+    /// registration holds one, whatever the states. Nothing is registered then.
+    ///
+    /// # Examples
+    /// ```
+    /// use capability_registry::{Feature, RegisterError, Registry, State};
+    ///
+    /// const QAT: Feature = Feature::from_static("qat");
+    /// let registry = Registry::new();
+    /// let _first = registry.register("driver", [(QAT, State::present())])?;
+    /// let error = registry.register("plugin", [(QAT, State::present())]).unwrap_err();
+    /// assert!(matches!(error, RegisterError::Held { holder, .. } if &*holder == "driver"));
+    /// # Ok::<(), RegisterError>(())
+    /// ```
+    pub fn register(
+        &self,
+        owner: &str,
+        entries: impl IntoIterator<Item = (Feature, State)>,
+    ) -> Result<Registration, RegisterError> {
+        let owner = Arc::from(owner);
+        self.0.0.replace(&owner, group(entries)?)?;
+        Ok(Registration { handle: self.0.clone(), owner })
+    }
+
+    /// Whether an entry that `query` matches is present. Lock-free.
+    ///
+    /// `query` is written as a [`Pattern`]: `qat` asks for that entry, `qat.*` for any entry below it at any
+    /// depth, `*` for any entry. A text that is no pattern matches nothing, so the answer is `false`.
+    ///
+    /// # Examples
+    /// ```
+    /// use capability_registry::{Feature, Registry, State};
+    ///
+    /// let registry = Registry::new();
+    /// let _registration =
+    ///     registry.register("demo", [(Feature::from_static("qat.compression"), State::present())])?;
+    /// assert!(registry.is_present("qat.compression"));
+    /// assert!(registry.is_present("qat.*"));
+    /// assert!(!registry.is_present("qat"));
+    /// assert!(!registry.is_present("not a name!"));
+    /// # Ok::<(), capability_registry::RegisterError>(())
+    /// ```
+    #[inline]
+    pub fn is_present(&self, query: &str) -> bool {
+        self.0.0.current.load().is_present(query)
+    }
+
+    /// The state of the entry `name`, or `None` if there is none (as for a text that is no name). Lock-free.
+    ///
+    /// # Examples
+    /// ```
+    /// use capability_registry::Registry;
+    /// assert_eq!(Registry::new().get("qat"), None);
+    /// ```
+    pub fn get(&self, name: &str) -> Option<State> {
+        self.0.0.current.load().get(name).cloned()
+    }
+
+    /// The entry `name` or, if there is none, that of its nearest registered ancestor; see
+    /// [`Snapshot::nearest`]. Lock-free.
+    ///
+    /// # Examples
+    /// ```
+    /// use capability_registry::{Feature, Registry, State};
+    ///
+    /// let registry = Registry::new();
+    /// let _registration =
+    ///     registry.register("driver", [(Feature::from_static("qat"), State::absent("no device"))])?;
+    /// let (_, state) = registry.nearest("qat.compression").unwrap();
+    /// assert_eq!(state.reason(), Some("no device"));
+    /// # Ok::<(), capability_registry::RegisterError>(())
+    /// ```
+    pub fn nearest(&self, name: &str) -> Option<(Feature, State)> {
+        self.0.0.current.load().nearest(name).cloned()
+    }
+
+    /// Everything at this moment. Lock-free.
+    ///
+    /// Several questions that must agree with one another belong to one snapshot.
+    ///
+    /// # Examples
+    /// ```
+    /// use capability_registry::{Feature, Registry, State};
+    ///
+    /// let registry = Registry::new();
+    /// let before = registry.snapshot();
+    /// let _registration = registry.register("demo", [(Feature::from_static("qat"), State::present())])?;
+    /// assert_eq!(before.diff(&registry.snapshot()).added.len(), 1);
+    /// # Ok::<(), capability_registry::RegisterError>(())
+    /// ```
+    pub fn snapshot(&self) -> Snapshot {
+        self.0.0.current.load_full().into()
+    }
+
+    /// The number of changes so far: 0 for a new registry, one more for each step that altered an entry.
+    ///
+    /// Equal generations of one registry mean equal content.
+    ///
+    /// # Examples
+    /// ```
+    /// use capability_registry::{Feature, Registry, State};
+    ///
+    /// let registry = Registry::new();
+    /// let registration = registry.register("demo", [(Feature::from_static("qat"), State::present())])?;
+    /// assert_eq!(registry.generation(), 1);
+    /// registration.replace([(Feature::from_static("qat"), State::present())])?;
+    /// assert_eq!(registry.generation(), 1);
+    /// drop(registration);
+    /// assert_eq!(registry.generation(), 2);
+    /// # Ok::<(), capability_registry::RegisterError>(())
+    /// ```
+    pub fn generation(&self) -> u64 {
+        self.0.0.current.load().generation
+    }
+
+    /// Follows the entries that `pattern` matches, from this moment on.
+    ///
+    /// # Examples
+    /// ```
+    /// use capability_registry::{Feature, Registry, State};
+    ///
+    /// let registry = Registry::new();
+    /// let mut subscription = registry.subscribe("qat.*".parse()?);
+    /// let _registration =
+    ///     registry.register("demo", [(Feature::from_static("qat.compression"), State::present())])?;
+    /// assert_eq!(subscription.recv().unwrap().added[0].0.as_str(), "qat.compression");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    pub fn subscribe(&self, pattern: Pattern) -> Subscription {
+        Subscription::new(self.0.0.clone(), pattern, self.snapshot())
+    }
+}
+
+impl Default for Registry {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl fmt::Debug for Registry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Registry").field(&self.snapshot()).finish()
+    }
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        self.0.lock().closed = true;
+        self.0.changed.notify_all();
+    }
+}
+
+/// Owns entries of a [`Registry`]; dropping it removes all of them in one step.
+///
+/// It keeps working after the last clone of the registry is gone, for snapshots and subscriptions outlive it.
+///
+/// # Examples
+/// ```
+/// use capability_registry::{Feature, Registry, State};
+///
+/// const QAT: Feature = Feature::from_static("qat");
+/// let registry = Registry::new();
+/// let registration = registry.register("driver", [(QAT, State::present())])?;
+/// registration.replace([(QAT, State::absent("the device was removed"))])?;
+/// assert!(!registry.is_present("qat"));
+/// # Ok::<(), capability_registry::RegisterError>(())
+/// ```
+#[must_use = "dropping a registration removes its entries"]
+pub struct Registration {
+    handle: Arc<Handle>,
+    owner: Arc<str>,
+}
+
+impl Registration {
+    /// The owner named at registration.
+    ///
+    /// # Examples
+    /// ```
+    /// use capability_registry::Registry;
+    /// assert_eq!(Registry::new().register("driver", [])?.owner(), "driver");
+    /// # Ok::<(), capability_registry::RegisterError>(())
+    /// ```
+    pub fn owner(&self) -> &str {
+        &self.owner
+    }
+
+    /// Puts `entries` in the place of all that this registration holds, in one step.
+    ///
+    /// # Errors
+    /// As [`Registry::register`]; the entries held so far stay then.
+    ///
+    /// # Examples
+    /// ```
+    /// use capability_registry::{Feature, Registry, State};
+    ///
+    /// let registry = Registry::new();
+    /// let registration = registry.register("driver", [(Feature::from_static("old"), State::present())])?;
+    /// registration.replace([(Feature::from_static("new"), State::present())])?;
+    /// assert!(!registry.is_present("old") && registry.is_present("new"));
+    /// # Ok::<(), capability_registry::RegisterError>(())
+    /// ```
+    pub fn replace(&self, entries: impl IntoIterator<Item = (Feature, State)>) -> Result<(), RegisterError> {
+        self.handle.0.replace(&self.owner, group(entries)?)
+    }
+}
+
+impl fmt::Debug for Registration {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Registration").field("owner", &self.owner).finish_non_exhaustive()
+    }
+}
+
+impl Drop for Registration {
+    fn drop(&mut self) {
+        // An empty group can neither repeat a name nor take one from another holder.
+        let _ = self.handle.0.replace(&self.owner, BTreeMap::new());
+    }
+}
+
+/// Why entries could not be registered.
+///
+/// # Examples
+/// ```
+/// use capability_registry::{Feature, Registry, State};
+///
+/// const QAT: Feature = Feature::from_static("qat");
+/// let error = Registry::new()
+///     .register("driver", [(QAT, State::present()), (QAT, State::absent("no device"))])
+///     .unwrap_err();
+/// assert_eq!(error.to_string(), "`qat` occurs twice in one registration; name each feature once");
+/// ```
+#[derive(Debug, Clone, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum RegisterError {
+    /// A name occurs twice in one group.
+    #[error("`{feature}` occurs twice in one registration; name each feature once")]
+    Duplicate {
+        /// The name.
+        feature: Feature,
+    },
+    /// Another registration holds the name.
+    #[error("`{feature}` is registered by `{holder}`; drop that registration first or use another name")]
+    Held {
+        /// The name.
+        feature: Feature,
+        /// The owner that the other registration named.
+        holder: Arc<str>,
+    },
+}
+
+/// Runs the caller's iterator to its end, so that none of it runs under the lock.
+fn group(
+    entries: impl IntoIterator<Item = (Feature, State)>,
+) -> Result<BTreeMap<Feature, State>, RegisterError> {
+    let mut group = BTreeMap::new();
+    for (feature, state) in entries {
+        match group.entry(feature) {
+            btree_map::Entry::Vacant(entry) => drop(entry.insert(state)),
+            btree_map::Entry::Occupied(entry) => {
+                return Err(RegisterError::Duplicate { feature: entry.key().clone() });
+            }
+        }
+    }
+    Ok(group)
+}

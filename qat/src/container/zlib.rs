@@ -1,0 +1,58 @@
+//! zlib streams (RFC 1950).
+
+use accel_core::{Error, Format, Result};
+
+/// Length of the header.
+pub(crate) const HEADER_LEN: usize = 2;
+/// Adler-32 of the plain data, big-endian.
+pub(crate) const TRAILER_LEN: usize = 4;
+
+/// A header for deflate with a 32 KiB window; `effort` 0 to 3 as RFC 1950 names them.
+pub(crate) fn header(effort: u8) -> [u8; HEADER_LEN] {
+    let head = 0x7800 | u16::from(effort & 3) << 6;
+    (head + (31 - head % 31)).to_be_bytes()
+}
+
+/// Checks the header at the front of `input`; `None` when more bytes are needed.
+pub(crate) fn check_header(input: &[u8]) -> Result<Option<()>> {
+    let Some(head) = input.first_chunk::<HEADER_LEN>() else { return Ok(None) };
+    let corrupt = |detail: &'static str| Err(Error::Corrupt { format: Format::Zlib, detail: detail.into() });
+    if !is_header(*head) {
+        return corrupt("no zlib header");
+    }
+    if head[1] & 0x20 != 0 {
+        return corrupt("it needs a preset dictionary");
+    }
+    Ok(Some(()))
+}
+
+/// Whether two bytes can begin a zlib stream.
+pub(crate) fn is_header(head: [u8; HEADER_LEN]) -> bool {
+    head[0] & 0x0f == 8 && head[0] >> 4 <= 7 && u16::from_be_bytes(head).is_multiple_of(31)
+}
+
+/// Checks the trailer against the checksum of what was inflated.
+pub(crate) fn check_trailer(trailer: &[u8; TRAILER_LEN], adler: u32) -> Result<()> {
+    if *trailer == adler.to_be_bytes() {
+        return Ok(());
+    }
+    Err(Error::Corrupt { format: Format::Zlib, detail: "Adler-32 does not match".into() })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn headers_are_the_usual_ones() {
+        // What zlib's levels 1, 5, 6 and 9 write.
+        assert_eq!([0, 1, 2, 3].map(header), [[0x78, 0x01], [0x78, 0x5e], [0x78, 0x9c], [0x78, 0xda]]);
+        for effort in 0..4 {
+            assert_eq!(check_header(&header(effort)).unwrap(), Some(()));
+        }
+        assert_eq!(check_header(&[0x78]).unwrap(), None);
+        for bad in [[0x78, 0x9d], [0x79, 0x9c], [0x88, 0x1c], [0x78, 0xbb]] {
+            assert!(check_header(&bad).is_err(), "{bad:x?}");
+        }
+    }
+}

@@ -1,0 +1,229 @@
+//! Ciphers on the CPU: aws-lc's.
+
+use accel_core::{Cipher, CipherOptions, Error, Iv, Key, Result};
+use aws_lc_rs::aead::{self, Aad, LessSafeKey, Nonce, UnboundKey};
+use aws_lc_rs::cipher::{
+    self as block, DecryptingKey, DecryptionContext, EncryptingKey, EncryptionContext, UnboundCipherKey,
+};
+use aws_lc_rs::iv::FixedLength;
+use aws_lc_rs::{constant_time, hmac};
+
+const BLOCK: usize = 16;
+
+/// What is derived from a key once and kept with it, in a box of the key's.
+#[allow(clippy::large_enum_variant)]
+enum Prepared {
+    Aead(LessSafeKey),
+    Cbc {
+        encrypting: EncryptingKey,
+        decrypting: DecryptingKey,
+        mac: Option<hmac::Key>,
+    },
+    /// Encryption and decryption are the same operation.
+    Ctr(EncryptingKey),
+}
+
+fn prepare(cipher: Cipher, key: &Key) -> Result<Prepared> {
+    key.check(cipher)?;
+    let bytes = key.encryption();
+    let refused =
+        |_| Error::Internal { engine: "aws-lc", detail: "it refused a key of a valid length".into() };
+    let unbound = || {
+        let algorithm = match bytes.len() {
+            16 => &block::AES_128,
+            24 => &block::AES_192,
+            _ => &block::AES_256,
+        };
+        UnboundCipherKey::new(algorithm, bytes).map_err(refused)
+    };
+    Ok(match cipher {
+        Cipher::AesGcm | Cipher::ChaCha20Poly1305 => {
+            let algorithm = match (cipher, bytes.len()) {
+                (Cipher::ChaCha20Poly1305, _) => &aead::CHACHA20_POLY1305,
+                (_, 16) => &aead::AES_128_GCM,
+                (_, 24) => &aead::AES_192_GCM,
+                _ => &aead::AES_256_GCM,
+            };
+            Prepared::Aead(LessSafeKey::new(UnboundKey::new(algorithm, bytes).map_err(refused)?))
+        }
+        Cipher::AesCbc | Cipher::AesCbcHmacSha256 => Prepared::Cbc {
+            encrypting: EncryptingKey::cbc(unbound()?).map_err(refused)?,
+            decrypting: DecryptingKey::cbc(unbound()?).map_err(refused)?,
+            mac: key.mac().map(|mac| hmac::Key::new(hmac::HMAC_SHA256, mac)),
+        },
+        Cipher::AesCtr => Prepared::Ctr(EncryptingKey::ctr(unbound()?).map_err(refused)?),
+        other => return Err(unsupported(other)),
+    })
+}
+
+fn unsupported(cipher: Cipher) -> Error {
+    Error::Unsupported {
+        accelerator: super::NAME,
+        operation: cipher.to_string().into(),
+        remedy: "choose one of AES-GCM, AES-CBC, AES-CBC-HMAC-SHA-256, AES-CTR, ChaCha20-Poly1305".into(),
+    }
+}
+
+/// Runs `with` on the prepared key, from the key itself or, where another engine took its place, made for the call.
+fn with_prepared<T>(cipher: Cipher, key: &Key, with: impl FnOnce(&Prepared) -> Result<T>) -> Result<T> {
+    match key.prepared(cipher, |key| prepare(cipher, key))? {
+        Some(prepared) => with(prepared),
+        None => with(&prepare(cipher, key)?),
+    }
+}
+
+fn check_aad(options: &CipherOptions<'_>) -> Result<()> {
+    if options.cipher.tag_len() == 0 && !options.aad.is_empty() {
+        return Err(Error::InvalidArgument {
+            argument: "associated data",
+            remedy: format!("{} does not authenticate: use an authenticated cipher", options.cipher).into(),
+        });
+    }
+    Ok(())
+}
+
+/// A fresh random IV.
+fn random_iv(cipher: Cipher) -> Result<Iv> {
+    let mut bytes = [0; BLOCK];
+    let bytes = &mut bytes[..cipher.iv_len()];
+    aws_lc_rs::rand::fill(bytes).map_err(|_| Error::Internal {
+        engine: "aws-lc",
+        detail: "no random bytes from the system".into(),
+    })?;
+    Iv::new(bytes)
+}
+
+fn nonce(iv: &Iv) -> Result<Nonce> {
+    Nonce::try_assume_unique_for_key(iv.as_bytes()).map_err(|_| engine_failed())
+}
+
+fn block_iv(iv: &Iv) -> Result<FixedLength<BLOCK>> {
+    iv.as_bytes().first_chunk::<BLOCK>().map(FixedLength::from).ok_or_else(engine_failed)
+}
+
+fn engine_failed() -> Error {
+    Error::Internal { engine: "aws-lc", detail: "an operation with valid arguments failed".into() }
+}
+
+/// Encrypts to the front of `output`, which must hold `cipher.ciphertext_len(plaintext.len())`; the IV used.
+pub(crate) fn encrypt(
+    key: &Key,
+    plaintext: &[u8],
+    output: &mut [u8],
+    options: &CipherOptions<'_>,
+) -> Result<(Iv, usize)> {
+    let cipher = options.cipher;
+    check_aad(options)?;
+    let iv = match options.iv {
+        Some(iv) => iv,
+        None => random_iv(cipher)?,
+    };
+    iv.check(cipher)?;
+    let total = cipher.ciphertext_len(plaintext.len());
+    let available = output.len();
+    let output = output.get_mut(..total).ok_or(Error::OutputTooSmall { required: Some(total), available })?;
+    let (body, tag) = output.split_at_mut(total - cipher.tag_len());
+    with_prepared(cipher, key, |prepared| match prepared {
+        Prepared::Aead(aead) => aead
+            .seal_out_of_place_scatter(nonce(&iv)?, Aad::from(&*options.aad), plaintext, body, &[], tag)
+            .map_err(|_| engine_failed()),
+        Prepared::Cbc { encrypting, mac, .. } => {
+            let padding = body.len() - plaintext.len();
+            body[..plaintext.len()].copy_from_slice(plaintext);
+            body[plaintext.len()..].fill(padding as u8);
+            encrypting
+                .less_safe_encrypt(body, EncryptionContext::Iv128(block_iv(&iv)?))
+                .map_err(|_| engine_failed())?;
+            if let Some(mac) = mac {
+                tag.copy_from_slice(&authenticate(mac, &iv, &options.aad, body).as_ref()[..tag.len()]);
+            }
+            Ok(())
+        }
+        Prepared::Ctr(ctr) => {
+            body.copy_from_slice(plaintext);
+            ctr.less_safe_encrypt(body, EncryptionContext::Iv128(block_iv(&iv)?))
+                .map_err(|_| engine_failed())
+                .map(drop)
+        }
+    })?;
+    Ok((iv, total))
+}
+
+/// Decrypts to the front of `output`, which must hold the ciphertext without its tag; the plaintext's length.
+pub(crate) fn decrypt(
+    key: &Key,
+    ciphertext: &[u8],
+    output: &mut [u8],
+    options: &CipherOptions<'_>,
+) -> Result<usize> {
+    let cipher = options.cipher;
+    key.check(cipher)?;
+    check_aad(options)?;
+    let iv = options.iv.ok_or(Error::InvalidArgument {
+        argument: "IV",
+        remedy: "decryption needs the one that encryption used or returned".into(),
+    })?;
+    iv.check(cipher)?;
+    let failed = || Error::Authentication { cipher };
+    let (body, tag) = ciphertext
+        .len()
+        .checked_sub(cipher.tag_len())
+        .map(|at| ciphertext.split_at(at))
+        .ok_or_else(failed)?;
+    if cipher.is_padded() && (body.is_empty() || body.len() % BLOCK != 0) {
+        return Err(failed());
+    }
+    let (required, available) = (Some(body.len()), output.len());
+    let output = output.get_mut(..body.len()).ok_or(Error::OutputTooSmall { required, available })?;
+    let plain_len = with_prepared(cipher, key, |prepared| match prepared {
+        Prepared::Aead(aead) => aead
+            .open_separate_gather(nonce(&iv)?, Aad::from(&*options.aad), body, tag, output)
+            .map_err(|_| failed())
+            .map(|()| output.len()),
+        Prepared::Cbc { decrypting, mac, .. } => {
+            if let Some(mac) = mac {
+                let expected = authenticate(mac, &iv, &options.aad, body);
+                constant_time::verify_slices_are_equal(&expected.as_ref()[..tag.len()], tag)
+                    .map_err(|_| failed())?;
+            }
+            output.copy_from_slice(body);
+            decrypting
+                .decrypt(output, DecryptionContext::Iv128(block_iv(&iv)?))
+                .map_err(|_| engine_failed())?;
+            unpadded_len(output).ok_or_else(failed)
+        }
+        Prepared::Ctr(ctr) => {
+            output.copy_from_slice(body);
+            ctr.less_safe_encrypt(output, EncryptionContext::Iv128(block_iv(&iv)?))
+                .map_err(|_| engine_failed())
+                .map(|_| output.len())
+        }
+    });
+    if plain_len.is_err() {
+        output.fill(0);
+    }
+    plain_len
+}
+
+/// HMAC over associated data, IV, ciphertext and the associated data's bit length (RFC 7518 section 5.2.2.1).
+fn authenticate(mac: &hmac::Key, iv: &Iv, aad: &[u8], body: &[u8]) -> hmac::Tag {
+    let mut context = hmac::Context::with_key(mac);
+    context.update(aad);
+    context.update(iv.as_bytes());
+    context.update(body);
+    context.update(&(aad.len() as u64 * 8).to_be_bytes());
+    context.sign()
+}
+
+/// Length without PKCS#7 padding (RFC 5652 section 6.3), `None` when the padding is not one. Looks at the whole last
+/// block whatever it finds, so that the time taken does not tell where it differs.
+fn unpadded_len(padded: &[u8]) -> Option<usize> {
+    let last = padded.last_chunk::<BLOCK>()?;
+    let padding = last[BLOCK - 1];
+    let mut bad = u8::from(padding == 0) | u8::from(usize::from(padding) > BLOCK);
+    for (i, byte) in last.iter().enumerate() {
+        let inside = u8::from(i + usize::from(padding) >= BLOCK).wrapping_neg();
+        bad |= inside & (byte ^ padding);
+    }
+    (std::hint::black_box(bad) == 0).then(|| padded.len() - usize::from(padding))
+}

@@ -1,0 +1,198 @@
+//! Raw deflate on the CPU: libdeflate for whole blocks, zlib-rs where a block has to stay open, ISA-L for the fast
+//! level where it is installed.
+
+use std::cell::RefCell;
+
+use accel_core::{End, Error, Format, Level, Result};
+use libdeflater::{CompressionLvl, Compressor};
+use zlib_rs::{Deflate, DeflateFlush, Inflate, InflateFlush, Status};
+
+pub(crate) use crate::raw::libdeflate::InflateFault;
+use crate::raw::{isal, libdeflate::Inflater};
+
+/// Highest level; libdeflate's own scale, of which 1 to 9 mean what zlib's mean.
+const MAX_LEVEL: u8 = 12;
+/// ISA-L's level for ours of 1: as fast as its own 1, and packs no worse than zlib's.
+const ISAL_LEVEL: u32 = 2;
+
+#[derive(Default)]
+struct Contexts {
+    compressors: [Option<Compressor>; MAX_LEVEL as usize + 1],
+    open: [Option<Deflate>; 10],
+    isal: Option<isal::Deflater>,
+    inflater: Option<Inflater>,
+}
+
+thread_local! {
+    /// Made on a thread's first use of each, then reused, so that a call allocates nothing.
+    static CONTEXTS: RefCell<Contexts> = RefCell::default();
+}
+
+/// The integer level behind a named one.
+pub(crate) fn level(format: Format, level: Level) -> Result<u8> {
+    match level {
+        Level::Fast => Ok(1),
+        Level::Balanced => Ok(6),
+        Level::Best => Ok(9),
+        Level::Exact(level @ 0..=MAX_LEVEL) => Ok(level),
+        Level::Exact(level) => Err(Error::InvalidArgument {
+            argument: "level",
+            remedy: format!("{format} has levels 0 to {MAX_LEVEL}, not {level}").into(),
+        }),
+    }
+}
+
+/// Most bytes that `len` bytes deflate to, with any engine and end.
+pub(crate) const fn bound(len: usize) -> usize {
+    // Stored blocks cost 5 bytes each; libdeflate makes them of 5,000 bytes or more, zlib-rs adds a flush marker.
+    len.saturating_add(len / 512).saturating_add(128)
+}
+
+/// Deflates `input` to the front of `output`; the bytes written.
+pub(crate) fn deflate(input: &[u8], output: &mut [u8], level: u8, end: End) -> Result<usize> {
+    CONTEXTS.with_borrow_mut(|contexts| {
+        if level == 1
+            && let Ok(library) = isal::Isal::load()
+        {
+            let deflater = contexts.isal.get_or_insert_with(|| isal::Deflater::new(library));
+            // Refused for want of room or beyond 32 bits: the other engines may still manage.
+            if let Some(written) = deflater.deflate(input, output, ISAL_LEVEL, end == End::Final) {
+                return Ok(written);
+            }
+        }
+        match end {
+            End::Final => contexts.finish(input, output, level),
+            End::Open => contexts.leave_open(input, output, level),
+        }
+    })
+}
+
+impl Contexts {
+    fn finish(&mut self, input: &[u8], output: &mut [u8], level: u8) -> Result<usize> {
+        let compressor = self.compressors[usize::from(level)].get_or_insert_with(|| {
+            Compressor::new(CompressionLvl::new(i32::from(level)).expect("level was checked"))
+        });
+        let available = output.len();
+        compressor
+            .deflate_compress(input, output)
+            .map_err(|_| Error::OutputTooSmall { required: Some(bound(input.len())), available })
+    }
+
+    fn leave_open(&mut self, input: &[u8], output: &mut [u8], level: u8) -> Result<usize> {
+        // zlib-rs' level 1 packs 20 % worse than zlib's and libdeflate's; its level 2 is their equal.
+        let level = if level == 1 { 2 } else { level.min(9) };
+        let slot = usize::from(level);
+        let stream = self.open[slot].get_or_insert_with(|| Deflate::new(i32::from(level), false, 15));
+        stream.reset();
+        loop {
+            let (at, written) = (stream.total_in() as usize, stream.total_out() as usize);
+            let room = &mut output[written..];
+            stream
+                .compress(&input[at..], room, DeflateFlush::SyncFlush)
+                .map_err(|error| Error::Internal { engine: "zlib-rs", detail: error.as_str().into() })?;
+            let (at, written) = (stream.total_in() as usize, stream.total_out() as usize);
+            if written == output.len() {
+                // A flush that fits exactly cannot be told from one that was cut off. zlib-rs 0.6 does not survive
+                // many resets with output pending, so the stream goes.
+                self.open[slot] = None;
+                return Err(Error::OutputTooSmall {
+                    required: Some(bound(input.len())),
+                    available: output.len(),
+                });
+            }
+            if at == input.len() {
+                return Ok(written);
+            }
+        }
+    }
+}
+
+/// Inflates one whole raw deflate stream: bytes consumed and produced.
+pub(crate) fn inflate(input: &[u8], output: &mut [u8]) -> Result<(usize, usize), InflateFault> {
+    CONTEXTS.with_borrow_mut(|contexts| {
+        contexts.inflater.get_or_insert_with(Inflater::new).inflate(input, output)
+    })
+}
+
+/// What is wrong with data that [`inflate`] called bad: cut off, or altered.
+pub(crate) fn diagnose(input: &[u8], format: Format) -> Error {
+    let (mut inflater, mut sink) = (StreamInflater::with_zlib_rs(), vec![0; 64 << 10]);
+    let mut at = 0;
+    loop {
+        match inflater.step(&input[at..], &mut sink, format) {
+            Err(error) => return error,
+            Ok(step) if step.finished => {
+                return Error::Corrupt { format, detail: "the deflate data is invalid".into() };
+            }
+            Ok(step) if step.consumed == 0 && step.produced == 0 => return Error::Truncated { format },
+            Ok(step) => at += step.consumed,
+        }
+    }
+}
+
+/// One step of a [`StreamInflater`].
+pub(crate) struct InflateStep {
+    pub(crate) consumed: usize,
+    pub(crate) produced: usize,
+    /// The stream has ended.
+    pub(crate) finished: bool,
+}
+
+/// Inflates a stream piece by piece, in constant memory.
+pub(crate) struct StreamInflater(Engine);
+
+enum Engine {
+    Isal(isal::StreamInflater),
+    ZlibRs(Box<Inflate>),
+}
+
+impl StreamInflater {
+    /// The fastest that is installed.
+    pub(crate) fn new() -> Self {
+        match isal::Isal::load() {
+            Ok(library) => Self(Engine::Isal(isal::StreamInflater::new(library))),
+            Err(_) => Self::with_zlib_rs(),
+        }
+    }
+
+    fn with_zlib_rs() -> Self {
+        Self(Engine::ZlibRs(Box::new(Inflate::new(false, 15))))
+    }
+
+    /// Forgets the stream so far.
+    pub(crate) fn reset(&mut self) {
+        match &mut self.0 {
+            Engine::Isal(inflater) => inflater.reset(),
+            Engine::ZlibRs(inflater) => inflater.reset(false),
+        }
+    }
+
+    /// Inflates from the front of `input` to the front of `output`, as far as either reaches.
+    pub(crate) fn step(&mut self, input: &[u8], output: &mut [u8], format: Format) -> Result<InflateStep> {
+        match &mut self.0 {
+            Engine::Isal(inflater) => match inflater.step(input, output) {
+                Some(step) => Ok(InflateStep {
+                    consumed: step.consumed,
+                    produced: step.produced,
+                    finished: step.finished,
+                }),
+                None => Err(Error::Corrupt { format, detail: "the deflate data is invalid".into() }),
+            },
+            Engine::ZlibRs(inflater) => {
+                let (before_in, before_out) = (inflater.total_in(), inflater.total_out());
+                let status = inflater.decompress(input, output, InflateFlush::NoFlush).map_err(|error| {
+                    let detail = inflater.error_message().unwrap_or(error.as_str());
+                    Error::Corrupt {
+                        format,
+                        detail: format!("the deflate data is invalid ({detail})").into(),
+                    }
+                })?;
+                Ok(InflateStep {
+                    consumed: (inflater.total_in() - before_in) as usize,
+                    produced: (inflater.total_out() - before_out) as usize,
+                    finished: status == Status::StreamEnd,
+                })
+            }
+        }
+    }
+}

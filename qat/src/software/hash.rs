@@ -1,0 +1,80 @@
+//! Checksums and digests on the CPU.
+
+use accel_core::{Checksum, Digest, Error, Result};
+use aws_lc_rs::digest;
+
+/// A checksum of `input`; 32-bit ones are zero-extended.
+///
+/// # Errors
+/// [`Error::Unsupported`] for a checksum that a later `accel-core` names and this engine does not have.
+pub fn checksum(checksum: Checksum, input: &[u8]) -> Result<u64> {
+    Ok(match checksum {
+        Checksum::Crc32 => libdeflater::crc32(input).into(),
+        Checksum::Adler32 => libdeflater::adler32(input).into(),
+        Checksum::XxHash32 => twox_hash::XxHash32::oneshot(0, input).into(),
+        Checksum::XxHash64 => twox_hash::XxHash64::oneshot(0, input),
+        _ => return Err(unknown("checksum")),
+    })
+}
+
+/// The checksum's value as `process` returns it: big-endian, without leading zero bytes of the extension.
+pub(crate) fn checksum_bytes(kind: Checksum, input: &[u8]) -> Result<Vec<u8>> {
+    let value = checksum(kind, input)?.to_be_bytes();
+    Ok(if kind == Checksum::XxHash64 { value.to_vec() } else { value[4..].to_vec() })
+}
+
+/// A digest of `input`.
+///
+/// # Errors
+/// As [`checksum`](checksum()).
+pub fn digest(digest: Digest, input: &[u8]) -> Result<Vec<u8>> {
+    let algorithm = match digest {
+        Digest::Sha224 => &digest::SHA224,
+        Digest::Sha256 => &digest::SHA256,
+        Digest::Sha384 => &digest::SHA384,
+        Digest::Sha512 => &digest::SHA512,
+        _ => return Err(unknown("digest")),
+    };
+    Ok(digest::digest(algorithm, input).as_ref().to_vec())
+}
+
+fn unknown(operation: &'static str) -> Error {
+    Error::Unsupported {
+        accelerator: super::NAME,
+        operation: operation.into(),
+        remedy: "use one of those that software::checksum and software::digest list".into(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Check values: CRC-32 and Adler-32 of "123456789" and "Wikipedia" as their specifications and catalogues give
+    /// them, xxHash of the empty input and of "abc" as its reference gives them, SHA-2 of "abc" from FIPS 180-4.
+    #[test]
+    fn published_check_values() {
+        let of = |kind, input: &[u8]| checksum(kind, input).unwrap();
+        assert_eq!(of(Checksum::Crc32, b"123456789"), 0xCBF4_3926);
+        assert_eq!(of(Checksum::Adler32, b"Wikipedia"), 0x11E6_0398);
+        assert_eq!(of(Checksum::XxHash32, b""), 0x02CC_5D05);
+        assert_eq!(of(Checksum::XxHash32, b"abc"), 0x32D1_53FF);
+        assert_eq!(of(Checksum::XxHash64, b""), 0xEF46_DB37_51D8_E999);
+        assert_eq!(of(Checksum::XxHash64, b"abc"), 0x44BC_2CF5_AD77_0999);
+        let hex = |kind| -> String {
+            let bytes = digest(kind, b"abc").unwrap();
+            assert_eq!(bytes.len(), kind.len());
+            bytes[..4].iter().map(|b| format!("{b:02x}")).collect()
+        };
+        assert_eq!(hex(Digest::Sha224), "23097d22");
+        assert_eq!(hex(Digest::Sha256), "ba7816bf");
+        assert_eq!(hex(Digest::Sha384), "cb00753f");
+        assert_eq!(hex(Digest::Sha512), "ddaf35a1");
+    }
+
+    #[test]
+    fn bytes_are_big_endian() {
+        assert_eq!(checksum_bytes(Checksum::Crc32, b"123456789").unwrap(), [0xCB, 0xF4, 0x39, 0x26]);
+        assert_eq!(checksum_bytes(Checksum::XxHash64, b"").unwrap().len(), 8);
+    }
+}

@@ -1,0 +1,306 @@
+//! LZ4 blocks and frames on the CPU.
+
+use accel_core::{Error, Format, Level, Result};
+use twox_hash::XxHash32;
+
+use super::output::Output;
+use crate::container::{le32, lz4 as frame};
+
+/// Lowest level of the high-compression search; below it the fast one runs.
+const FIRST_HC_LEVEL: u8 = 3;
+const MAX_LEVEL: u8 = 12;
+/// Largest input of one block, `LZ4_MAX_INPUT_SIZE`.
+const MAX_INPUT: usize = 0x7E00_0000;
+
+/// The integer level behind a named one. `Balanced` is `lz4`'s own default: who picks LZ4 wants its speed.
+pub(crate) fn level(format: Format, level: Level) -> Result<u8> {
+    match level {
+        Level::Fast | Level::Balanced => Ok(1),
+        Level::Best => Ok(9),
+        Level::Exact(level @ 1..=MAX_LEVEL) => Ok(level),
+        Level::Exact(level) => Err(Error::InvalidArgument {
+            argument: "level",
+            remedy: format!("{format} has levels 1 to {MAX_LEVEL}, not {level}").into(),
+        }),
+    }
+}
+
+/// Most bytes that a block of `len` bytes compresses to (`LZ4_compressBound`).
+pub(crate) const fn block_bound(len: usize) -> usize {
+    len.saturating_add(len / 255).saturating_add(16)
+}
+
+/// Most bytes that a frame of `len` bytes compresses to.
+pub(crate) const fn frame_bound(len: usize) -> usize {
+    // A block is stored rather than expanded; the smallest is 64 KiB.
+    len.saturating_add((len / (64 << 10)).saturating_add(1).saturating_mul(4))
+        .saturating_add(frame::MAX_HEADER + 8)
+}
+
+/// Compresses one block to the front of `output`; the bytes written.
+pub(crate) fn compress_block(input: &[u8], output: &mut [u8], level: u8) -> Result<usize> {
+    if input.len() > MAX_INPUT {
+        return Err(Error::InvalidArgument {
+            argument: "input",
+            remedy: format!("an LZ4 block holds at most {MAX_INPUT} bytes: use the frame format").into(),
+        });
+    }
+    let available = output.len();
+    let too_small = || Error::OutputTooSmall { required: Some(block_bound(input.len())), available };
+    if input.is_empty() {
+        // One token, no literals: what the reference writes, and the crate leaves out.
+        *output.first_mut().ok_or_else(too_small)? = 0;
+        return Ok(1);
+    }
+    let written = if level < FIRST_HC_LEVEL {
+        lzzzz::lz4::compress(input, output, lzzzz::lz4::ACC_LEVEL_DEFAULT)
+    } else {
+        lzzzz::lz4_hc::compress(input, output, i32::from(level))
+    };
+    match written {
+        Ok(written) if written > 0 => Ok(written),
+        _ => Err(too_small()),
+    }
+}
+
+/// Makes a frame block of what was compressed to `output[4..]`: writes its size word, or stores `input` where that is
+/// no longer. `output` must hold `input.len() + 4` bytes; the bytes used.
+pub(crate) fn seal_frame_block(input: &[u8], output: &mut [u8], compressed: Option<usize>) -> usize {
+    let (len, flag) = match compressed {
+        Some(len) if len < input.len() => (len, 0),
+        _ => {
+            output[4..][..input.len()].copy_from_slice(input);
+            (input.len(), frame::STORED)
+        }
+    };
+    output[..4].copy_from_slice(&(len as u32 | flag).to_le_bytes());
+    4 + len
+}
+
+/// Compresses `input` to one frame at the front of `output`; the bytes written.
+pub(crate) fn compress_frame(input: &[u8], output: &mut [u8], level: u8) -> Result<usize> {
+    let available = output.len();
+    let too_small = || Error::OutputTooSmall { required: Some(frame_bound(input.len())), available };
+    let descriptor = frame::Descriptor::for_len(input.len() as u64, Some(input.len() as u64));
+    let mut header = [0; frame::MAX_HEADER];
+    let mut at = descriptor.write(&mut header);
+    output.get_mut(..at).ok_or_else(too_small)?.copy_from_slice(&header[..at]);
+    for block in input.chunks(descriptor.max_block) {
+        let room = output.get_mut(at..at + 4 + block.len()).ok_or_else(too_small)?;
+        let compressed = match compress_block(block, &mut room[4..], level) {
+            Ok(len) => Some(len),
+            Err(Error::OutputTooSmall { .. }) => None,
+            Err(error) => return Err(error),
+        };
+        at += seal_frame_block(block, room, compressed);
+    }
+    let end = output.get_mut(at..at + 8).ok_or_else(too_small)?;
+    end[..4].fill(0);
+    end[4..].copy_from_slice(&XxHash32::oneshot(0, input).to_le_bytes());
+    Ok(at + 8)
+}
+
+/// Plain length of a block, by walking its sequences (LZ4 block format description).
+pub(crate) fn block_len(input: &[u8], format: Format) -> Result<usize> {
+    fn extended(input: &[u8], at: &mut usize, nibble: u8) -> Option<usize> {
+        let mut len = usize::from(nibble);
+        if nibble == 15 {
+            loop {
+                let byte = *input.get(*at)?;
+                *at += 1;
+                len += usize::from(byte);
+                if byte != 255 {
+                    break;
+                }
+            }
+        }
+        Some(len)
+    }
+    let walk = || {
+        let (mut at, mut len) = (0, 0_usize);
+        loop {
+            let token = *input.get(at)?;
+            at += 1;
+            let literals = extended(input, &mut at, token >> 4)?;
+            at = at.checked_add(literals)?;
+            len += literals;
+            if at == input.len() {
+                // The last sequence is literals only.
+                return Some(len);
+            }
+            input.get(at..at + 2)?;
+            at += 2;
+            len += extended(input, &mut at, token & 15)? + 4;
+        }
+    };
+    walk().ok_or(Error::Truncated { format })
+}
+
+/// Decompresses one block into the front of `output`, which may refer to `history` right before it.
+pub(crate) fn decompress_block(
+    input: &[u8],
+    output: &mut [u8],
+    history: &[u8],
+    format: Format,
+) -> Result<usize> {
+    let done = if history.is_empty() {
+        lzzzz::lz4::decompress(input, output)
+    } else {
+        lzzzz::lz4::decompress_with_dict(input, output, history)
+    };
+    done.or_else(|_| {
+        let required = block_len(input, format)?;
+        if required > output.len() {
+            return Err(Error::OutputTooSmall { required: Some(required), available: output.len() });
+        }
+        Err(Error::Corrupt { format, detail: "a match refers to data before the block".into() })
+    })
+}
+
+/// Decompresses a bare block.
+pub(crate) fn decompress_bare_block(input: &[u8], output: &mut Output<'_>) -> Result<()> {
+    if !output.is_fixed() {
+        output.reserve(block_len(input, Format::Lz4Block)?)?;
+    }
+    let written = decompress_block(input, output.room(), &[], Format::Lz4Block)?;
+    output.advance(written);
+    Ok(())
+}
+
+/// Decompresses all frames of `input`: ordinary, skippable and legacy ones.
+pub(crate) fn decompress_frames(input: &[u8], output: &mut Output<'_>) -> Result<()> {
+    let mut at = 0;
+    while at < input.len() || at == 0 {
+        let rest = &input[at..];
+        let magic = le32(rest).ok_or_else(|| after_frames(at, rest))?;
+        at += if magic == frame::MAGIC {
+            decompress_frame(rest, output)?
+        } else if magic == frame::LEGACY_MAGIC {
+            decompress_legacy(rest, output)?
+        } else if frame::is_skippable(magic) {
+            let len = rest.get(4..).and_then(le32).ok_or(TRUNCATED)? as usize;
+            rest.get(8..).and_then(|r| r.get(..len)).ok_or(TRUNCATED)?;
+            8 + len
+        } else {
+            return Err(after_frames(at, rest));
+        };
+    }
+    Ok(())
+}
+
+const TRUNCATED: Error = Error::Truncated { format: Format::Lz4Frame };
+
+/// The error for bytes that begin no frame, at the start or behind one.
+fn after_frames(at: usize, rest: &[u8]) -> Error {
+    let format = Format::Lz4Frame;
+    if at > 0 {
+        return Error::TrailingData { format, consumed: at as u64 };
+    }
+    if rest.len() < 4 && frame::MAGIC.to_le_bytes().starts_with(rest) {
+        return Error::Truncated { format };
+    }
+    Error::Corrupt { format, detail: "no LZ4 frame signature".into() }
+}
+
+/// One block of a frame: its size word taken apart.
+pub(crate) fn block_size(word: u32, max_block: usize) -> Result<(usize, bool)> {
+    let len = (word & !frame::STORED) as usize;
+    if len > max_block {
+        return Err(Error::Corrupt {
+            format: Format::Lz4Frame,
+            detail: "a block is larger than the frame allows".into(),
+        });
+    }
+    Ok((len, word & frame::STORED != 0))
+}
+
+/// Checks an xxHash32 that the frame carries.
+pub(crate) fn check_hash(actual: u32, stored: u32, what: &'static str) -> Result<()> {
+    if actual == stored {
+        return Ok(());
+    }
+    Err(Error::Corrupt { format: Format::Lz4Frame, detail: what.into() })
+}
+
+fn decompress_frame(input: &[u8], output: &mut Output<'_>) -> Result<usize> {
+    let format = Format::Lz4Frame;
+    let (descriptor, mut at) = frame::Descriptor::parse(input)?.ok_or(TRUNCATED)?;
+    let start = output.written();
+    loop {
+        let word = input.get(at..).and_then(le32).ok_or(TRUNCATED)?;
+        at += 4;
+        if word == 0 {
+            break;
+        }
+        let (len, stored) = block_size(word, descriptor.max_block)?;
+        let block = input.get(at..at + len).ok_or(TRUNCATED)?;
+        at += len;
+        if descriptor.block_checksum {
+            let hash = input.get(at..).and_then(le32).ok_or(TRUNCATED)?;
+            check_hash(XxHash32::oneshot(0, block), hash, "a block checksum does not match")?;
+            at += 4;
+        }
+        if stored {
+            output.reserve(len)?;
+            output.room()[..len].copy_from_slice(block);
+            output.advance(len);
+            continue;
+        }
+        if !output.is_fixed() {
+            output.reserve(block_len(block, format)?.min(descriptor.max_block))?;
+        }
+        let (history, room) = output.split();
+        let since = if descriptor.independent {
+            history.len()
+        } else {
+            start.max(history.len().saturating_sub(frame::WINDOW))
+        };
+        let room_len = room.len().min(descriptor.max_block);
+        let written = decompress_block(block, &mut room[..room_len], &history[since..], format)
+            .map_err(|error| oversized(error, descriptor.max_block))?;
+        output.advance(written);
+    }
+    let content = &output.filled()[start..];
+    if descriptor.content_size.is_some_and(|size| size != content.len() as u64) {
+        return Err(Error::Corrupt { format, detail: "the content length does not match the header".into() });
+    }
+    if descriptor.content_checksum {
+        let hash = input.get(at..).and_then(le32).ok_or(TRUNCATED)?;
+        check_hash(XxHash32::oneshot(0, content), hash, "the content checksum does not match")?;
+        at += 4;
+    }
+    Ok(at)
+}
+
+/// A block that holds more than its frame allows is corrupt, whatever room there is.
+pub(crate) fn oversized(error: Error, max_block: usize) -> Error {
+    match error {
+        Error::OutputTooSmall { required: Some(required), .. } if required > max_block => Error::Corrupt {
+            format: Format::Lz4Frame,
+            detail: "a block holds more than the frame allows".into(),
+        },
+        other => other,
+    }
+}
+
+fn decompress_legacy(input: &[u8], output: &mut Output<'_>) -> Result<usize> {
+    let mut at = 4;
+    // A legacy frame has no end mark: it ends with the input or where another frame begins.
+    while at < input.len() {
+        let word = le32(&input[at..]).ok_or(TRUNCATED)?;
+        if word == frame::MAGIC || word == frame::LEGACY_MAGIC || frame::is_skippable(word) {
+            break;
+        }
+        let block = input.get(at + 4..).and_then(|rest| rest.get(..word as usize)).ok_or(TRUNCATED)?;
+        if !output.is_fixed() {
+            output.reserve(block_len(block, Format::Lz4Frame)?.min(frame::LEGACY_BLOCK))?;
+        }
+        let room = output.room();
+        let room_len = room.len().min(frame::LEGACY_BLOCK);
+        let written = decompress_block(block, &mut room[..room_len], &[], Format::Lz4Frame)
+            .map_err(|error| oversized(error, frame::LEGACY_BLOCK))?;
+        output.advance(written);
+        at += 4 + word as usize;
+    }
+    Ok(at)
+}

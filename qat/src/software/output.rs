@@ -1,0 +1,108 @@
+//! Where a decoder writes: the caller's buffer, or a vector that grows up to a limit.
+
+use accel_core::{Error, Result};
+
+/// Smallest growth of a vector.
+const STEP: usize = 64 << 10;
+
+pub(crate) struct Output<'a> {
+    target: Target<'a>,
+    written: usize,
+    limit: usize,
+}
+
+enum Target<'a> {
+    Fixed(&'a mut [u8]),
+    Growing(Vec<u8>),
+}
+
+impl<'a> Output<'a> {
+    /// The caller's buffer, of which at most `limit` bytes are used.
+    pub(crate) fn fixed(buffer: &'a mut [u8], limit: usize) -> Self {
+        Self { target: Target::Fixed(buffer), written: 0, limit }
+    }
+
+    /// A vector that starts with room for `hint` bytes and grows to at most `limit`.
+    pub(crate) fn growing(hint: usize, limit: usize) -> Output<'static> {
+        let room = hint.clamp(STEP, STEP.max(1 << 30)).min(limit);
+        Output { target: Target::Growing(vec![0; room]), written: 0, limit }
+    }
+
+    pub(crate) fn is_fixed(&self) -> bool {
+        matches!(self.target, Target::Fixed(_))
+    }
+
+    pub(crate) fn written(&self) -> usize {
+        self.written
+    }
+
+    pub(crate) fn filled(&self) -> &[u8] {
+        match &self.target {
+            Target::Fixed(buffer) => &buffer[..self.written],
+            Target::Growing(buffer) => &buffer[..self.written],
+        }
+    }
+
+    /// What was written, and the room behind it.
+    pub(crate) fn split(&mut self) -> (&[u8], &mut [u8]) {
+        let limit = self.limit;
+        let buffer: &mut [u8] = match &mut self.target {
+            Target::Fixed(buffer) => buffer,
+            Target::Growing(buffer) => buffer,
+        };
+        let end = buffer.len().min(limit);
+        let (filled, room) = buffer[..end].split_at_mut(self.written);
+        (filled, room)
+    }
+
+    pub(crate) fn room(&mut self) -> &mut [u8] {
+        self.split().1
+    }
+
+    pub(crate) fn advance(&mut self, written: usize) {
+        self.written += written;
+    }
+
+    /// Makes sure that `more` bytes have room.
+    pub(crate) fn reserve(&mut self, more: usize) -> Result<()> {
+        if self.room().len() >= more {
+            return Ok(());
+        }
+        let need = self.written.saturating_add(more);
+        if need > self.limit {
+            return Err(Error::LimitExceeded { limit: self.limit as u64 });
+        }
+        match &mut self.target {
+            Target::Fixed(buffer) => {
+                Err(Error::OutputTooSmall { required: Some(need), available: buffer.len() })
+            }
+            Target::Growing(buffer) => {
+                let doubled = buffer.len().saturating_mul(2).min(self.limit);
+                buffer.resize(need.max(doubled), 0);
+                Ok(())
+            }
+        }
+    }
+
+    /// More room than now, by an amount that keeps the number of growths small.
+    pub(crate) fn grow(&mut self) -> Result<()> {
+        let more = self.room().len().saturating_add(1);
+        if let Target::Fixed(buffer) = &self.target
+            && buffer.len() <= self.limit
+        {
+            return Err(Error::OutputTooSmall { required: None, available: buffer.len() });
+        }
+        self.reserve(more)
+    }
+
+    /// The vector, cut to what was written; empty for a caller's buffer.
+    pub(crate) fn into_vec(self) -> Vec<u8> {
+        match self.target {
+            Target::Fixed(_) => Vec::new(),
+            Target::Growing(mut buffer) => {
+                buffer.truncate(self.written);
+                buffer
+            }
+        }
+    }
+}

@@ -1,0 +1,116 @@
+//! Zstandard on the CPU.
+
+use std::cell::RefCell;
+
+use accel_core::{Error, Format, Level, Result};
+use zstd_safe::{CCtx, CParameter, DCtx};
+
+use super::output::Output;
+use crate::container::{le32, lz4::is_skippable, zstd::MAGIC};
+
+const MAX_LEVEL: u8 = 22;
+const FORMAT: Format = Format::Zstd;
+
+thread_local! {
+    static COMPRESSOR: RefCell<Option<CCtx<'static>>> = const { RefCell::new(None) };
+    static DECOMPRESSOR: RefCell<Option<DCtx<'static>>> = const { RefCell::new(None) };
+}
+
+/// The integer level behind a named one.
+pub(crate) fn level(level: Level) -> Result<u8> {
+    match level {
+        Level::Fast => Ok(1),
+        Level::Balanced => Ok(3),
+        Level::Best => Ok(12),
+        Level::Exact(level @ 1..=MAX_LEVEL) => Ok(level),
+        Level::Exact(level) => Err(Error::InvalidArgument {
+            argument: "level",
+            remedy: format!("{FORMAT} has levels 1 to {MAX_LEVEL}, not {level}").into(),
+        }),
+    }
+}
+
+/// Most bytes that `len` bytes compress to.
+pub(crate) fn bound(len: usize) -> usize {
+    zstd_safe::compress_bound(len)
+}
+
+fn internal(code: usize) -> Error {
+    Error::Internal { engine: "zstd", detail: zstd_safe::get_error_name(code).into() }
+}
+
+/// Whether zstd's error is the one named so in its own words (`zstd_errors.h`).
+fn is(code: usize, text: &str) -> bool {
+    zstd_safe::get_error_name(code) == text
+}
+
+const TOO_SMALL: &str = "Destination buffer is too small";
+const SOURCE_WRONG: &str = "Src size is incorrect";
+
+/// Compresses `input` to one frame, with content size and checksum, at the front of `output`; the bytes written.
+pub(crate) fn compress(input: &[u8], output: &mut [u8], level: u8) -> Result<usize> {
+    COMPRESSOR.with_borrow_mut(|slot| {
+        let context = slot.get_or_insert_with(CCtx::create);
+        context.set_parameter(CParameter::CompressionLevel(i32::from(level))).map_err(internal)?;
+        context.set_parameter(CParameter::ChecksumFlag(true)).map_err(internal)?;
+        let available = output.len();
+        context.compress2(output, input).map_err(|code| {
+            if is(code, TOO_SMALL) {
+                Error::OutputTooSmall { required: Some(bound(input.len())), available }
+            } else {
+                internal(code)
+            }
+        })
+    })
+}
+
+/// Decompresses all frames of `input`.
+pub(crate) fn decompress(input: &[u8], output: &mut Output<'_>) -> Result<()> {
+    let mut at = 0;
+    while at < input.len() || at == 0 {
+        let rest = &input[at..];
+        let begins_frame = le32(rest).map(|magic| magic == MAGIC || is_skippable(magic));
+        if begins_frame != Some(true) {
+            return Err(match begins_frame {
+                _ if at > 0 => Error::TrailingData { format: FORMAT, consumed: at as u64 },
+                None if MAGIC.to_le_bytes().starts_with(rest) => Error::Truncated { format: FORMAT },
+                _ => Error::Corrupt { format: FORMAT, detail: "no Zstandard frame signature".into() },
+            });
+        }
+        let len = zstd_safe::find_frame_compressed_size(rest).map_err(bad_input)?;
+        decompress_frame(&rest[..len], output)?;
+        at += len;
+    }
+    Ok(())
+}
+
+fn decompress_frame(frame: &[u8], output: &mut Output<'_>) -> Result<()> {
+    if let Ok(Some(size)) = zstd_safe::get_frame_content_size(frame)
+        && !output.is_fixed()
+    {
+        // A forged size costs address space up to the caller's limit, never more.
+        output.reserve(usize::try_from(size).unwrap_or(usize::MAX))?;
+    }
+    loop {
+        match decompress_whole_frame(frame, output.room()) {
+            Ok(written) => {
+                output.advance(written);
+                return Ok(());
+            }
+            Err(code) if is(code, TOO_SMALL) => output.grow()?,
+            Err(code) => return Err(bad_input(code)),
+        }
+    }
+}
+
+/// Decompresses exactly one frame to the front of `output`; zstd's code on failure.
+fn decompress_whole_frame(frame: &[u8], output: &mut [u8]) -> Result<usize, usize> {
+    DECOMPRESSOR.with_borrow_mut(|slot| slot.get_or_insert_with(DCtx::create).decompress(output, frame))
+}
+
+pub(crate) fn bad_input(code: usize) -> Error {
+    if is(code, SOURCE_WRONG) {
+        return Error::Truncated { format: FORMAT };
+    }
+    Error::Corrupt { format: FORMAT, detail: zstd_safe::get_error_name(code).into() }
+}

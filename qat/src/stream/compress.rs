@@ -1,0 +1,242 @@
+//! Compressing a stream.
+
+use std::io::{Read, Write};
+use std::sync::atomic::Ordering;
+
+use accel_core::{CompressOptions, End, Error, Format, Path};
+use libdeflater::{Adler32, Crc};
+use twox_hash::XxHash32;
+
+use super::pipeline::{self, Produced};
+use super::source::{Blocks, Counted};
+use super::{Engine, Progress, Settings, StreamError, Summary};
+use crate::container::{gzip, lz4 as lz4_frame, zlib};
+use crate::software;
+
+type Result<T, E = StreamError> = std::result::Result<T, E>;
+
+/// A block on its way: plain, then packed.
+#[derive(Default)]
+struct Block {
+    plain: Vec<u8>,
+    packed: Vec<u8>,
+    packed_len: usize,
+    first: bool,
+    last: bool,
+    ran: Option<Path>,
+}
+
+/// How many plain bytes make one block: large enough to cost no ratio, small enough to keep every core busy.
+fn block_len(options: &CompressOptions) -> usize {
+    match options.format {
+        Format::Lz4Frame => 4 << 20,
+        // A frame loses what its predecessors' window would have given: it must be several windows long.
+        Format::Zstd => match software::zstd::level(options.level).unwrap_or_default() {
+            0..=2 => 4 << 20,
+            3..=9 => 8 << 20,
+            _ => 16 << 20,
+        },
+        _ => 1 << 20,
+    }
+}
+
+/// Compresses everything that `input` yields to `output`.
+///
+/// # Errors
+/// [`StreamError::Read`] and [`StreamError::Write`]; [`StreamError::Work`] with
+/// [`InvalidArgument`](Error::InvalidArgument) for a level that the format does not have or for
+/// [`Format::Lz4Block`], which has no stream form, and with what the engine may fail with.
+///
+/// # Examples
+/// ```
+/// use accel_core::{CompressOptions, Format};
+/// use qat::stream::{self, Engine, Settings};
+///
+/// let engine = Engine::software(&qat::SoftwareAccelerator::new());
+/// let (text, mut packed, mut plain) = (vec![b'a'; 3_000_000], Vec::new(), Vec::new());
+/// stream::compress(&text[..], &mut packed, &engine, &CompressOptions::new(Format::Gzip), &Settings::default())?;
+/// stream::decompress(&packed[..], &mut plain, &engine, None, &Settings::default())?;
+/// assert_eq!(plain, text);
+/// # Ok::<(), qat::stream::StreamError>(())
+/// ```
+pub fn compress<R, W>(
+    input: R,
+    mut output: W,
+    engine: &Engine,
+    options: &CompressOptions,
+    settings: &Settings,
+) -> Result<Summary>
+where
+    R: Read + Send,
+    W: Write,
+{
+    let format = options.format;
+    check_level(options)?;
+    let mut blocks = Blocks::new(Counted::new(input, &settings.progress));
+    let mut first = true;
+    let mut wrapper = Wrapper::new(*options, settings);
+    let mut summary = Summary::new(Some(format));
+    let (len, members) = (block_len(options), format == Format::Gzip && !settings.single_member);
+    pipeline::run(
+        settings.threads,
+        |block: &mut Block| {
+            block.last = blocks.next(&mut block.plain, len)?;
+            block.first = std::mem::take(&mut first);
+            Ok(if block.last { Produced::Last } else { Produced::Block })
+        },
+        |block| if members { pack_member(block, engine, options) } else { pack(block, engine, options) },
+        |block| {
+            summary.bytes_in += block.plain.len() as u64;
+            if let Some(path) = block.ran {
+                summary.ran(path);
+            }
+            summary.bytes_out += wrapper.write(block, &mut output, &settings.progress)?;
+            Ok(())
+        },
+    )?;
+    output.flush().map_err(StreamError::Write)?;
+    Ok(summary)
+}
+
+/// Refuses what cannot work before anything is read.
+fn check_level(options: &CompressOptions) -> Result<(), Error> {
+    match options.format {
+        Format::Lz4Block => Err(Error::InvalidArgument {
+            argument: "format",
+            remedy: "a bare LZ4 block has no stream form: use the LZ4 frame".into(),
+        }),
+        Format::Lz4Frame => software::lz4::level(options.format, options.level).map(drop),
+        Format::Zstd => software::zstd::level(options.level).map(drop),
+        _ => software::deflate::level(options.format, options.level).map(drop),
+    }
+}
+
+/// Packs a block as one gzip member, which says its length unless it is the only one.
+fn pack_member(block: &mut Block, engine: &Engine, options: &CompressOptions) -> Result<()> {
+    let deflate = CompressOptions::new(Format::Deflate).level(options.level);
+    let bound = engine.compression.compress_bound(block.plain.len(), &deflate);
+    pipeline::room(&mut block.packed, gzip::SIZED_HEADER_LEN + bound + gzip::TRAILER_LEN);
+    let sized = !(block.first && block.last);
+    let header_len = if sized { gzip::SIZED_HEADER_LEN } else { gzip::HEADER_LEN };
+    let body = &mut block.packed[header_len..][..bound];
+    let done = engine.compression.compress_into(&block.plain, body, &deflate)?;
+    let sizes = gzip::MemberSizes { plain: block.plain.len() as u32, deflated: done.bytes_out as u32 };
+    gzip::write_header(&mut block.packed, sized.then_some(sizes));
+    let trailer = gzip::trailer(libdeflater::crc32(&block.plain), block.plain.len() as u64);
+    let end = header_len + done.bytes_out;
+    block.packed[end..][..gzip::TRAILER_LEN].copy_from_slice(&trailer);
+    block.packed_len = end + gzip::TRAILER_LEN;
+    block.ran = Some(done.path);
+    Ok(())
+}
+
+/// Packs a block as what its format makes of it: a piece of one deflate stream, an LZ4 block, a Zstandard frame.
+fn pack(block: &mut Block, engine: &Engine, options: &CompressOptions) -> Result<()> {
+    let compression = &engine.compression;
+    if options.format == Format::Lz4Frame {
+        if block.plain.is_empty() {
+            // A frame may have no blocks, and a block of no bytes would read as its end.
+            (block.packed_len, block.ran) = (0, None);
+            return Ok(());
+        }
+        let bare = CompressOptions::new(Format::Lz4Block).level(options.level);
+        let len = 4 + compression.compress_bound(block.plain.len(), &bare);
+        let room = &mut pipeline::room(&mut block.packed, len)[4..];
+        let done = compression.compress_into(&block.plain, room, &bare)?;
+        block.packed_len =
+            software::lz4::seal_frame_block(&block.plain, &mut block.packed, Some(done.bytes_out));
+        block.ran = Some(done.path);
+        return Ok(());
+    }
+    let options = match options.format {
+        Format::Zstd => *options,
+        _ => CompressOptions::new(Format::Deflate).level(options.level).end(if block.last {
+            End::Final
+        } else {
+            End::Open
+        }),
+    };
+    let bound = compression.compress_bound(block.plain.len(), &options);
+    let room = pipeline::room(&mut block.packed, bound);
+    let done = compression.compress_into(&block.plain, room, &options)?;
+    (block.packed_len, block.ran) = (done.bytes_out, Some(done.path));
+    Ok(())
+}
+
+/// What stands around the blocks of a stream: headers, running checksums, trailers.
+struct Wrapper {
+    kind: Kind,
+    length: u64,
+}
+
+enum Kind {
+    /// The blocks are complete by themselves.
+    Bare,
+    Gzip(Crc),
+    Zlib(u8, Adler32),
+    Lz4(XxHash32),
+}
+
+impl Wrapper {
+    fn new(options: CompressOptions, settings: &Settings) -> Self {
+        let kind = match options.format {
+            Format::Gzip if settings.single_member => Kind::Gzip(Crc::new()),
+            Format::Zlib => {
+                let level = software::deflate::level(Format::Zlib, options.level).unwrap_or_default();
+                Kind::Zlib(software::zlib_effort(level), Adler32::new())
+            }
+            Format::Lz4Frame => Kind::Lz4(XxHash32::with_seed(0)),
+            _ => Kind::Bare,
+        };
+        Self { kind, length: 0 }
+    }
+
+    /// Writes a packed block with what belongs before and behind it; the bytes written.
+    fn write(&mut self, block: &Block, output: &mut impl Write, progress: &Progress) -> Result<u64> {
+        self.length += block.plain.len() as u64;
+        let mut head = [0; lz4_frame::MAX_HEADER];
+        let mut tail = [0; gzip::TRAILER_LEN];
+        let (mut head_len, mut tail_len) = (0, 0);
+        match &mut self.kind {
+            Kind::Bare => {}
+            Kind::Gzip(crc) => {
+                crc.update(&block.plain);
+                head_len = gzip::write_header(&mut head, None);
+                tail = gzip::trailer(crc.sum(), self.length);
+                tail_len = tail.len();
+            }
+            Kind::Zlib(effort, adler) => {
+                adler.update(&block.plain);
+                head[..zlib::HEADER_LEN].copy_from_slice(&zlib::header(*effort));
+                head_len = zlib::HEADER_LEN;
+                tail[..zlib::TRAILER_LEN].copy_from_slice(&adler.sum().to_be_bytes());
+                tail_len = zlib::TRAILER_LEN;
+            }
+            Kind::Lz4(hash) => {
+                use std::hash::Hasher;
+                hash.write(&block.plain);
+                if block.first {
+                    // The last block of a short stream says how short it is.
+                    let len = if block.last { block.plain.len() as u64 } else { u64::MAX };
+                    let size = block.last.then_some(len);
+                    head_len = lz4_frame::Descriptor::for_len(len, size).write(&mut head);
+                }
+                // The end mark, four zero bytes, is in place already.
+                tail[4..].copy_from_slice(&(hash.finish() as u32).to_le_bytes());
+                tail_len = 8;
+            }
+        }
+        if !block.first {
+            head_len = 0;
+        }
+        if !block.last {
+            tail_len = 0;
+        }
+        for part in [&head[..head_len], &block.packed[..block.packed_len], &tail[..tail_len]] {
+            output.write_all(part).map_err(StreamError::Write)?;
+        }
+        let written = (head_len + block.packed_len + tail_len) as u64;
+        progress.bytes_out.fetch_add(written, Ordering::Relaxed);
+        Ok(written)
+    }
+}

@@ -1,0 +1,394 @@
+//! Keys of streams: Tink's JSON keysets, and plain hexadecimal.
+
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+use zeroize::{Zeroize, Zeroizing};
+
+/// What Tink calls the key's type.
+const TYPE_URL: &str = "type.googleapis.com/google.crypto.tink.AesGcmHkdfStreamingKey";
+/// Parameters of the template AES256_GCM_HKDF_1MB.
+const SEGMENT_LEN: usize = 1 << 20;
+const KEY_LEN: usize = 32;
+/// `HashType.SHA256` of Tink's `common.proto`.
+const SHA256: u64 = 3;
+/// Segments beyond this would make memory follow the key file.
+const MAX_SEGMENT_LEN: usize = 64 << 20;
+
+/// One key of the type AesGcmHkdfStreamingKey.
+pub(super) struct StreamingKey {
+    id: u32,
+    bytes: Zeroizing<Vec<u8>>,
+    pub(super) segment_len: usize,
+    pub(super) derived_len: usize,
+}
+
+impl StreamingKey {
+    pub(super) fn bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
+    /// Length byte, salt, nonce prefix.
+    pub(super) fn header_len(&self) -> usize {
+        1 + self.derived_len + 7
+    }
+}
+
+/// The keys of encrypted streams: one encrypts, all decrypt.
+///
+/// A keyset is read from and written as Tink's cleartext JSON, with keys of the type `AesGcmHkdfStreamingKey` (HKDF with
+/// SHA-256); [`Keyset::generate`] makes one of the template AES256_GCM_HKDF_1MB. 64 hexadecimal digits are a keyset of
+/// one such key. Keys are zeroised on drop and never printed.
+///
+/// # Examples
+/// ```
+/// use qat::stream::{self, Engine, Keyset, Settings};
+///
+/// let keyset = Keyset::parse(&Keyset::generate()?.to_json())?;
+/// let engine = Engine::software(&qat::SoftwareAccelerator::new());
+/// let (mut sealed, mut opened) = (Vec::new(), Vec::new());
+/// stream::encrypt(&b"attack at dawn"[..], &mut sealed, &engine, &keyset, b"", &Settings::default())?;
+/// stream::decrypt(&sealed[..], &mut opened, &engine, &keyset, b"", &Settings::default())?;
+/// assert_eq!(opened, b"attack at dawn");
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+pub struct Keyset {
+    keys: Vec<StreamingKey>,
+    primary: usize,
+}
+
+impl fmt::Debug for Keyset {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let ids: Vec<u32> = self.keys.iter().map(|key| key.id).collect();
+        f.debug_struct("Keyset").field("key_ids", &ids).finish_non_exhaustive()
+    }
+}
+
+/// What is wrong with a key file.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum KeysetError {
+    /// Neither JSON nor hexadecimal.
+    #[error("the key is neither a Tink JSON keyset nor 64 hexadecimal digits")]
+    Unrecognised,
+    /// Hexadecimal of the wrong length.
+    #[error("a hexadecimal key has 64 digits, not {digits}")]
+    HexLength {
+        /// How many there are.
+        digits: usize,
+    },
+    /// JSON that is no keyset.
+    #[error("malformed Tink keyset at line {line}, column {column}: a member is missing or has another type")]
+    Json {
+        /// Line, from 1.
+        line: usize,
+        /// Column, from 1.
+        column: usize,
+    },
+    /// An encrypted keyset.
+    #[error("the keyset is encrypted: decrypt it with the key management system it came from")]
+    EncryptedKeyset,
+    /// A key of another kind.
+    #[error("key {id} has the type {type_url}: only AesGcmHkdfStreamingKey is understood")]
+    KeyType {
+        /// Its id.
+        id: u32,
+        /// Its type.
+        type_url: String,
+    },
+    /// A key whose material cannot be meant.
+    #[error("key {id} is malformed: {detail}")]
+    KeyMaterial {
+        /// Its id.
+        id: u32,
+        /// What is wrong with it.
+        detail: &'static str,
+    },
+    /// The primary key is missing or not enabled.
+    #[error("the keyset has no enabled key with the primary id {id}")]
+    NoPrimary {
+        /// The id.
+        id: u32,
+    },
+    /// The system has no random bytes.
+    #[error("no random bytes from the system")]
+    NoRandom,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct JsonKeyset {
+    primary_key_id: u32,
+    key: Vec<JsonKey>,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct JsonKey {
+    key_data: JsonKeyData,
+    status: String,
+    key_id: u32,
+    output_prefix_type: String,
+}
+
+#[derive(Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct JsonKeyData {
+    type_url: String,
+    value: String,
+    key_material_type: String,
+}
+
+impl Drop for JsonKeyData {
+    fn drop(&mut self) {
+        self.value.zeroize();
+    }
+}
+
+impl Keyset {
+    /// A keyset with one fresh key of the template AES256_GCM_HKDF_1MB.
+    ///
+    /// # Errors
+    /// [`KeysetError::NoRandom`].
+    pub fn generate() -> Result<Self, KeysetError> {
+        let mut bytes = Zeroizing::new(vec![0; KEY_LEN]);
+        let mut id = [0; 4];
+        aws_lc_rs::rand::fill(&mut bytes).map_err(|_| KeysetError::NoRandom)?;
+        aws_lc_rs::rand::fill(&mut id).map_err(|_| KeysetError::NoRandom)?;
+        // Tink's own ids are never 0.
+        Ok(Self::single(u32::from_be_bytes(id).max(1), bytes))
+    }
+
+    fn single(id: u32, bytes: Zeroizing<Vec<u8>>) -> Self {
+        let key = StreamingKey { id, bytes, segment_len: SEGMENT_LEN, derived_len: KEY_LEN };
+        Self { keys: vec![key], primary: 0 }
+    }
+
+    /// Reads a keyset from the content of a key file.
+    ///
+    /// # Errors
+    /// [`KeysetError`] says what is wrong with it, without showing any of it.
+    pub fn parse(text: &str) -> Result<Self, KeysetError> {
+        let text = text.trim();
+        if text.starts_with('{') {
+            return Self::parse_json(text);
+        }
+        if text.is_empty() || !text.bytes().all(|b| b.is_ascii_hexdigit()) {
+            return Err(KeysetError::Unrecognised);
+        }
+        if text.len() != 2 * KEY_LEN {
+            return Err(KeysetError::HexLength { digits: text.len() });
+        }
+        let digit = |b: u8| (b as char).to_digit(16).unwrap_or_default() as u8;
+        let bytes =
+            text.as_bytes().chunks_exact(2).map(|pair| digit(pair[0]) << 4 | digit(pair[1])).collect();
+        Ok(Self::single(1, Zeroizing::new(bytes)))
+    }
+
+    fn parse_json(text: &str) -> Result<Self, KeysetError> {
+        let json: JsonKeyset = serde_json::from_str(text).map_err(|error| {
+            // The parser's own message could quote the key.
+            if text.contains("\"encryptedKeyset\"") {
+                KeysetError::EncryptedKeyset
+            } else {
+                KeysetError::Json { line: error.line(), column: error.column() }
+            }
+        })?;
+        let mut keys = Vec::new();
+        for key in json.key.iter().filter(|key| key.status == "ENABLED") {
+            if key.key_data.type_url != TYPE_URL {
+                let type_url = key.key_data.type_url.clone();
+                return Err(KeysetError::KeyType { id: key.key_id, type_url });
+            }
+            let malformed = |detail| KeysetError::KeyMaterial { id: key.key_id, detail };
+            let value =
+                STANDARD.decode(&key.key_data.value).map_err(|_| malformed("its value is not base64"))?;
+            keys.push(parse_key(key.key_id, &Zeroizing::new(value)).map_err(malformed)?);
+        }
+        let id = json.primary_key_id;
+        let primary = keys.iter().position(|key| key.id == id).ok_or(KeysetError::NoPrimary { id })?;
+        Ok(Self { keys, primary })
+    }
+
+    /// The keyset as Tink's cleartext JSON. **It is the secret itself.**
+    #[must_use]
+    pub fn to_json(&self) -> Zeroizing<String> {
+        let key = self.keys.iter().map(|key| JsonKey {
+            key_data: JsonKeyData {
+                type_url: TYPE_URL.to_owned(),
+                value: STANDARD.encode(Zeroizing::new(encode_key(key))),
+                key_material_type: "SYMMETRIC".to_owned(),
+            },
+            status: "ENABLED".to_owned(),
+            key_id: key.id,
+            output_prefix_type: "RAW".to_owned(),
+        });
+        let json = JsonKeyset { primary_key_id: self.primary().id, key: key.collect() };
+        let mut text = serde_json::to_string_pretty(&json).unwrap_or_default();
+        text.push('\n');
+        Zeroizing::new(text)
+    }
+
+    /// The key that encrypts.
+    pub(super) fn primary(&self) -> &StreamingKey {
+        &self.keys[self.primary]
+    }
+
+    /// Every key, the primary first.
+    pub(super) fn keys(&self) -> impl Iterator<Item = &StreamingKey> {
+        let others = self.keys.iter().enumerate().filter(|(i, _)| *i != self.primary).map(|(_, key)| key);
+        std::iter::once(self.primary()).chain(others)
+    }
+}
+
+/// `AesGcmHkdfStreamingKey { version = 1; params = 2 { ciphertext_segment_size = 1; derived_key_size = 2;
+/// hkdf_hash_type = 3 }; key_value = 3 }` in the protocol buffers' wire format.
+fn encode_key(key: &StreamingKey) -> Vec<u8> {
+    let mut params = Vec::new();
+    for (field, value) in [(1, key.segment_len as u64), (2, key.derived_len as u64), (3, SHA256)] {
+        params.push(field << 3);
+        put_varint(&mut params, value);
+    }
+    // Room for all of it at once: growing would leave copies of the key behind.
+    let mut out = Vec::with_capacity(params.len() + key.bytes.len() + 16);
+    out.push(2 << 3 | 2);
+    put_varint(&mut out, params.len() as u64);
+    out.extend_from_slice(&params);
+    out.push(3 << 3 | 2);
+    put_varint(&mut out, key.bytes.len() as u64);
+    out.extend_from_slice(&key.bytes);
+    out
+}
+
+fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
+    }
+    out.push(value as u8);
+}
+
+/// One field of a protocol buffers message.
+enum Field<'a> {
+    Number(u64),
+    Bytes(&'a [u8]),
+}
+
+/// Takes the next field off the front of `message`; `None` when it is malformed.
+fn next_field<'a>(message: &mut &'a [u8]) -> Option<(u64, Field<'a>)> {
+    let tag = varint(message)?;
+    let field = match tag & 7 {
+        0 => Field::Number(varint(message)?),
+        2 => {
+            let len = usize::try_from(varint(message)?).ok()?;
+            let (bytes, rest) = message.split_at_checked(len)?;
+            *message = rest;
+            Field::Bytes(bytes)
+        }
+        _ => return None,
+    };
+    Some((tag >> 3, field))
+}
+
+fn varint(message: &mut &[u8]) -> Option<u64> {
+    let mut value = 0;
+    for shift in (0..64).step_by(7) {
+        let (byte, rest) = message.split_first()?;
+        *message = rest;
+        value |= u64::from(byte & 0x7f) << shift;
+        if byte & 0x80 == 0 {
+            return Some(value);
+        }
+    }
+    None
+}
+
+fn parse_key(id: u32, mut message: &[u8]) -> Result<StreamingKey, &'static str> {
+    const MALFORMED: &str = "its value is not an AesGcmHkdfStreamingKey";
+    let (mut version, mut params, mut bytes) = (0, &[][..], &[][..]);
+    while !message.is_empty() {
+        match next_field(&mut message).ok_or(MALFORMED)? {
+            (1, Field::Number(number)) => version = number,
+            (2, Field::Bytes(inner)) => params = inner,
+            (3, Field::Bytes(inner)) => bytes = inner,
+            _ => return Err(MALFORMED),
+        }
+    }
+    let (mut segment_len, mut derived_len, mut hash) = (0, 0, 0);
+    while !params.is_empty() {
+        match next_field(&mut params).ok_or(MALFORMED)? {
+            (1, Field::Number(number)) => segment_len = usize::try_from(number).unwrap_or(usize::MAX),
+            (2, Field::Number(number)) => derived_len = usize::try_from(number).unwrap_or(usize::MAX),
+            (3, Field::Number(number)) => hash = number,
+            _ => return Err(MALFORMED),
+        }
+    }
+    if version != 0 {
+        return Err("its version is not 0");
+    }
+    if hash != SHA256 {
+        return Err("its HKDF hash is not SHA-256");
+    }
+    if !matches!(derived_len, 16 | 32) || bytes.len() < derived_len {
+        return Err("its key is shorter than the derived key, or that is not 16 or 32 bytes long");
+    }
+    let key = StreamingKey { id, bytes: Zeroizing::new(bytes.to_vec()), segment_len, derived_len };
+    if segment_len <= key.header_len() + 16 || segment_len > MAX_SEGMENT_LEN {
+        return Err("its segments are shorter than header and tag, or longer than 64 MiB");
+    }
+    Ok(key)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keysets_round_trip_and_never_print_keys() {
+        let keyset = Keyset::generate().unwrap();
+        let json = keyset.to_json();
+        let again = Keyset::parse(&json).unwrap();
+        assert_eq!(again.primary().bytes(), keyset.primary().bytes());
+        assert_eq!(again.primary().id, keyset.primary().id);
+        let hex: String = keyset.primary().bytes().iter().map(|b| format!("{b:02x}")).collect();
+        assert_eq!(Keyset::parse(&format!(" {hex}\n")).unwrap().primary().bytes(), keyset.primary().bytes());
+        let shown = format!("{keyset:?}");
+        assert!(shown.contains(&keyset.primary().id.to_string()) && !shown.contains("bytes"), "{shown}");
+    }
+
+    #[test]
+    fn bad_key_files_are_named_and_not_quoted() {
+        let good = Keyset::generate().unwrap().to_json();
+        let bad = |text: &str| Keyset::parse(text).unwrap_err();
+        assert_eq!(bad(""), KeysetError::Unrecognised);
+        assert_eq!(bad("correct horse battery staple"), KeysetError::Unrecognised);
+        assert_eq!(bad("abcd"), KeysetError::HexLength { digits: 4 });
+        assert!(matches!(bad("{\"primaryKeyId\": \"hunter2\"}"), KeysetError::Json { .. }));
+        assert_eq!(bad("{\"encryptedKeyset\": \"AAAA\"}"), KeysetError::EncryptedKeyset);
+        assert!(matches!(bad(&good.replace("ENABLED", "DISABLED")), KeysetError::NoPrimary { .. }));
+        assert!(matches!(
+            bad(&good.replace("AesGcmHkdfStreamingKey", "AesGcmKey")),
+            KeysetError::KeyType { .. }
+        ));
+        for cut in ["\"value\": \"E", "\"value\": \"Eg"] {
+            let broken = good.replacen("\"value\": \"", cut, 1);
+            assert!(matches!(bad(&broken), KeysetError::KeyMaterial { .. }), "{cut}");
+        }
+    }
+
+    #[test]
+    fn parameters_out_of_range_are_refused() {
+        let key = |segment_len, derived_len, len| {
+            let bytes = Zeroizing::new(vec![7; len]);
+            parse_key(1, &encode_key(&StreamingKey { id: 1, bytes, segment_len, derived_len })).map(|_| ())
+        };
+        assert_eq!(key(4096, 16, 16), Ok(()));
+        assert_eq!(key(1 << 20, 32, 32), Ok(()));
+        assert!(key(40 + 16, 32, 32).is_err());
+        assert!(key(MAX_SEGMENT_LEN + 1, 32, 32).is_err());
+        assert!(key(4096, 24, 32).is_err());
+        assert!(key(4096, 32, 16).is_err());
+    }
+}

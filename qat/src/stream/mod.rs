@@ -1,0 +1,231 @@
+//! Data of any size: cut into blocks, worked on by all cores, put together in order, in constant memory.
+//!
+//! [`compress`], [`decompress`], [`encrypt`] and [`decrypt`] move bytes from a reader to a writer through an
+//! [`Engine`]. What they write is plain:
+//!
+//! * gzip (RFC 1952): one member per MiB of input, each with QATzip's extra field `QZ` that states its length, so that
+//!   members can be found and decompressed side by side, here and by QATzip; one plain member for less. Readers that
+//!   stop after the first member need [`Settings::single_member`].
+//! * zlib (RFC 1950) and raw deflate (RFC 1951): one stream.
+//! * LZ4 frame: one frame of independent 4 MiB blocks with a content checksum.
+//! * Zstandard (RFC 8878): one frame per 4 MiB of input (8 MiB from level 3, 16 MiB from level 10), with
+//!   content size and checksum.
+//! * encryption: Tink's streaming AEAD AES256_GCM_HKDF_1MB; see [`Keyset`].
+//!
+//! And they read any such file, whoever wrote it: several members or frames, skippable and legacy LZ4 frames. Data
+//! after the end is an error, and so is a stream that stops early; output written until then is a true prefix.
+//!
+//! # Memory
+//! Per thread about three blocks of input and output each, whatever the length of the data: some 20 MiB per thread for
+//! gzip, 50 to 100 MiB for Zstandard. Decompression keeps a Zstandard window of at most 128 MiB besides.
+
+mod compress;
+mod decompress;
+mod keyset;
+mod pipeline;
+mod source;
+mod tink;
+
+use std::fmt;
+use std::io;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use accel_core::{
+    CompressionAccelerator, EncryptionAccelerator, Format, Path, SoftwareExecutions, SoftwareReason,
+};
+
+pub use compress::compress;
+pub use decompress::{decompress, detect};
+pub use keyset::{Keyset, KeysetError};
+pub use tink::{decrypt, encrypt};
+
+use crate::SoftwareAccelerator;
+
+/// Who does the work of a stream.
+#[derive(Clone)]
+pub struct Engine {
+    compression: Arc<dyn CompressionAccelerator>,
+    encryption: Arc<dyn EncryptionAccelerator>,
+    /// Why steps that no device can do, such as inflating one long member piece by piece, run on the CPU; `None` when
+    /// they must not.
+    serial: Option<SoftwareReason>,
+}
+
+impl Engine {
+    /// The CPU.
+    #[must_use]
+    pub fn software(accelerator: &SoftwareAccelerator) -> Self {
+        Self::new(accelerator, Some(SoftwareReason::Chosen))
+    }
+
+    fn new<A>(accelerator: &A, serial: Option<SoftwareReason>) -> Self
+    where
+        A: CompressionAccelerator + EncryptionAccelerator + Clone + 'static,
+    {
+        Self { compression: Arc::new(accelerator.clone()), encryption: Arc::new(accelerator.clone()), serial }
+    }
+
+    /// Where serial work of `format` runs, or the error when it may not.
+    fn serial_path(&self, format: Format) -> accel_core::Result<Path> {
+        self.serial.map(Path::Software).ok_or_else(|| accel_core::Error::Unsupported {
+            accelerator: self.compression.name(),
+            operation: format!("decompressing {format} data that does not say how long its blocks are")
+                .into(),
+            remedy: "let the engine fall back to the CPU (auto) or choose it (software)".into(),
+        })
+    }
+}
+
+impl fmt::Debug for Engine {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Engine").field(&self.compression.name()).finish()
+    }
+}
+
+/// How a stream is worked on.
+#[derive(Debug, Clone)]
+#[non_exhaustive]
+pub struct Settings {
+    /// Threads that compress, decompress, encrypt or decrypt. Reading and writing have their own as soon as there is
+    /// more than one.
+    pub threads: NonZeroUsize,
+    /// Most bytes of decompressed output; a decompression bomb ends there with
+    /// [`LimitExceeded`](accel_core::Error::LimitExceeded).
+    pub limit: u64,
+    /// Write gzip as one member, for readers that stop after the first. Slower, and not for parallel decompression.
+    pub single_member: bool,
+    /// Where the stream is, for someone who watches from another thread.
+    pub progress: Arc<Progress>,
+}
+
+impl Default for Settings {
+    /// All cores, no limit.
+    fn default() -> Self {
+        Self {
+            threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
+            limit: u64::MAX,
+            single_member: false,
+            progress: Arc::default(),
+        }
+    }
+}
+
+impl Settings {
+    /// The same with this many threads.
+    #[must_use]
+    pub fn threads(mut self, threads: NonZeroUsize) -> Self {
+        self.threads = threads;
+        self
+    }
+
+    /// The same with this limit in bytes.
+    #[must_use]
+    pub fn limit(mut self, limit: u64) -> Self {
+        self.limit = limit;
+        self
+    }
+
+    /// The same with gzip as one member, or not.
+    #[must_use]
+    pub fn single_member(mut self, single_member: bool) -> Self {
+        self.single_member = single_member;
+        self
+    }
+
+    /// The same, watched through `progress`.
+    #[must_use]
+    pub fn progress(mut self, progress: Arc<Progress>) -> Self {
+        self.progress = progress;
+        self
+    }
+}
+
+/// Bytes read and written so far.
+#[derive(Debug, Default)]
+pub struct Progress {
+    bytes_in: AtomicU64,
+    bytes_out: AtomicU64,
+}
+
+impl Progress {
+    /// Bytes read so far.
+    #[must_use]
+    pub fn bytes_in(&self) -> u64 {
+        self.bytes_in.load(Ordering::Relaxed)
+    }
+
+    /// Bytes written so far.
+    #[must_use]
+    pub fn bytes_out(&self) -> u64 {
+        self.bytes_out.load(Ordering::Relaxed)
+    }
+}
+
+/// What a stream came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Summary {
+    /// Format of the compressed side; `None` for encryption.
+    pub format: Option<Format>,
+    /// Bytes read.
+    pub bytes_in: u64,
+    /// Bytes written.
+    pub bytes_out: u64,
+    /// Blocks that a device worked on.
+    pub hardware: u64,
+    /// Blocks that the CPU worked on, by reason.
+    pub software: SoftwareExecutions,
+}
+
+impl Summary {
+    fn new(format: Option<Format>) -> Self {
+        Self { format, bytes_in: 0, bytes_out: 0, hardware: 0, software: SoftwareExecutions::default() }
+    }
+
+    fn ran(&mut self, path: Path) {
+        match path {
+            Path::Hardware { .. } => self.hardware += 1,
+            Path::Software(reason) => self.software.add(reason),
+        }
+    }
+}
+
+/// Why a stream ended early.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum StreamError {
+    /// The reader failed.
+    #[error("reading failed: {0}")]
+    Read(#[source] io::Error),
+    /// The writer failed.
+    #[error("writing failed: {0}")]
+    Write(#[source] io::Error),
+    /// The engine failed, or the input is bad.
+    #[error(transparent)]
+    Work(#[from] accel_core::Error),
+    /// The input is in none of the formats that can be recognised by content.
+    #[error(
+        "unrecognised format: not gzip, zlib, LZ4 or Zstandard by content; name the format if it is raw deflate"
+    )]
+    UnknownFormat,
+    /// The input is too short to be what it should be.
+    #[error("the input ends inside the header of an encrypted stream")]
+    TruncatedHeader,
+    /// The input is not the product of this encryption format.
+    #[error(
+        "not a stream that this keyset encrypted: its first byte, the header's length, is {header_len} (40 for the \
+         format AES256_GCM_HKDF_1MB)"
+    )]
+    NotEncrypted {
+        /// What the first byte says.
+        header_len: usize,
+    },
+    /// No key of the keyset decrypts the input.
+    #[error("no key of the keyset decrypts the input: wrong key or associated data, or an altered input")]
+    NoMatchingKey,
+    /// More segments than the format can number.
+    #[error("the input is too long for one encrypted stream: 2^32 segments of 1 MiB")]
+    TooLong,
+}

@@ -1,0 +1,230 @@
+//! Blocks through threads: one produces in order, many work, one consumes in order.
+//!
+//! A fixed number of blocks circulates, so memory is bounded and buffers are reused. The consumer runs on the calling
+//! thread. With one thread, or when the first block is also the last, everything runs there and no thread is started.
+
+use std::num::NonZeroUsize;
+
+use crossbeam_channel::{Receiver, Sender, bounded};
+
+use super::StreamError;
+
+type Result<T, E = StreamError> = std::result::Result<T, E>;
+
+/// What a producer did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Produced {
+    /// Filled the block, and there is more.
+    Block,
+    /// Filled the block, and nothing follows.
+    Last,
+    /// Nothing left; the block is untouched.
+    End,
+}
+
+/// `buffer` with at least `len` bytes, and the first `len` of them. A buffer that must grow starts anew: zeroed pages
+/// come from the system untouched, where resizing would write them all.
+pub(super) fn room(buffer: &mut Vec<u8>, len: usize) -> &mut [u8] {
+    if buffer.capacity() < len {
+        *buffer = vec![0; len];
+    } else if buffer.len() < len {
+        buffer.resize(len, 0);
+    }
+    &mut buffer[..len]
+}
+
+/// Blocks in circulation per worker: one in work, one waiting, and one on its way out.
+const BLOCKS_PER_THREAD: usize = 3;
+
+/// Runs the pipeline to its end, or to the first error in the order of the blocks.
+pub(super) fn run<B: Default + Send>(
+    threads: NonZeroUsize,
+    mut produce: impl FnMut(&mut B) -> Result<Produced> + Send,
+    work: impl Fn(&mut B) -> Result<()> + Sync,
+    mut consume: impl FnMut(&mut B) -> Result<()>,
+) -> Result<()> {
+    let mut first = B::default();
+    let mut produced = produce(&mut first)?;
+    if threads.get() == 1 || produced != Produced::Block {
+        while produced != Produced::End {
+            work(&mut first)?;
+            consume(&mut first)?;
+            if produced == Produced::Last {
+                break;
+            }
+            produced = produce(&mut first)?;
+        }
+        return Ok(());
+    }
+
+    let blocks = threads.get() * BLOCKS_PER_THREAD;
+    // Every channel holds all blocks, so that no send ever waits.
+    let (free_in, free) = bounded::<B>(blocks);
+    let (todo_in, todo) = bounded::<(usize, B)>(blocks);
+    let (done_in, done) = bounded::<(usize, Result<B>)>(blocks + 1);
+    let (work, produce) = (&work, &mut produce);
+    // Moves the channels' ends in, so that they are dropped before the threads are joined.
+    std::thread::scope(move |scope| {
+        for _ in 0..threads.get() {
+            let (todo, done_in) = (todo.clone(), done_in.clone());
+            scope.spawn(move || work_off(&todo, &done_in, work));
+        }
+        drop(todo);
+        for _ in 1..blocks {
+            let _ = free_in.send(B::default());
+        }
+        let _ = todo_in.send((0, first));
+        scope.spawn(move || feed(&free, &todo_in, &done_in, produce));
+        in_order(&done, blocks, |mut block| {
+            consume(&mut block)?;
+            let _ = free_in.send(block);
+            Ok(())
+        })
+    })
+}
+
+fn work_off<B>(
+    todo: &Receiver<(usize, B)>,
+    done: &Sender<(usize, Result<B>)>,
+    work: &impl Fn(&mut B) -> Result<()>,
+) {
+    for (number, mut block) in todo {
+        let result = work(&mut block).map(|()| block);
+        let failed = result.is_err();
+        if done.send((number, result)).is_err() || failed {
+            break;
+        }
+    }
+}
+
+fn feed<B>(
+    free: &Receiver<B>,
+    todo: &Sender<(usize, B)>,
+    done: &Sender<(usize, Result<B>)>,
+    produce: &mut impl FnMut(&mut B) -> Result<Produced>,
+) {
+    for (number, mut block) in (1..).zip(free) {
+        match produce(&mut block) {
+            Ok(Produced::End) => return,
+            Ok(produced) => {
+                if todo.send((number, block)).is_err() || produced == Produced::Last {
+                    return;
+                }
+            }
+            Err(error) => {
+                let _ = done.send((number, Err(error)));
+                return;
+            }
+        }
+    }
+}
+
+/// Hands finished blocks on in the order of their numbers.
+fn in_order<B>(
+    done: &Receiver<(usize, Result<B>)>,
+    blocks: usize,
+    mut next: impl FnMut(B) -> Result<()>,
+) -> Result<()> {
+    // A ring: at most `blocks` and one error are on their way at any time.
+    let mut waiting: Vec<Option<Result<B>>> = (0..=blocks).map(|_| None).collect();
+    let mut expected = 0;
+    for (number, result) in done {
+        let slots = waiting.len();
+        waiting[number % slots] = Some(result);
+        while let Some(result) = waiting[expected % slots].take() {
+            next(result?)?;
+            expected += 1;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use accel_core::Error;
+
+    use super::*;
+
+    fn error(limit: u64) -> StreamError {
+        StreamError::Work(Error::LimitExceeded { limit })
+    }
+
+    /// Runs `count` numbered blocks, failing where told, and returns what was consumed.
+    fn numbered(
+        threads: usize,
+        count: usize,
+        fail_produce: Option<usize>,
+        fail_work: Option<usize>,
+        fail_consume: Option<usize>,
+    ) -> (Vec<usize>, Option<u64>) {
+        let mut produced = 0;
+        let mut consumed = Vec::new();
+        let result = run(
+            NonZeroUsize::new(threads).unwrap(),
+            |block: &mut usize| {
+                if fail_produce == Some(produced) {
+                    return Err(error(1));
+                }
+                *block = produced;
+                produced += 1;
+                Ok(if produced > count { Produced::End } else { Produced::Block })
+            },
+            |block| {
+                // Early blocks take longer, so that results come out of order.
+                if *block % 3 == 0 {
+                    std::thread::yield_now();
+                }
+                if fail_work == Some(*block) { Err(error(2)) } else { Ok(()) }
+            },
+            |block| {
+                if fail_consume == Some(*block) {
+                    return Err(error(3));
+                }
+                consumed.push(*block);
+                Ok(())
+            },
+        );
+        let limit = result.err().map(|e| match e {
+            StreamError::Work(Error::LimitExceeded { limit }) => limit,
+            other => panic!("{other}"),
+        });
+        (consumed, limit)
+    }
+
+    #[test]
+    fn order_is_kept_and_the_first_error_in_order_wins() {
+        for threads in [1, 2, 5] {
+            for count in [0, 1, 2, 100] {
+                assert_eq!(numbered(threads, count, None, None, None), ((0..count).collect(), None));
+            }
+            let prefix = |n: usize| (0..n).collect::<Vec<_>>();
+            assert_eq!(numbered(threads, 100, Some(40), None, None), (prefix(40), Some(1)));
+            assert_eq!(numbered(threads, 100, None, Some(41), None), (prefix(41), Some(2)));
+            assert_eq!(numbered(threads, 100, None, None, Some(42)), (prefix(42), Some(3)));
+            assert_eq!(numbered(threads, 100, Some(50), Some(41), None), (prefix(41), Some(2)));
+            assert_eq!(numbered(threads, 100, Some(30), Some(41), None), (prefix(30), Some(1)));
+        }
+    }
+
+    #[test]
+    fn blocks_in_flight_are_bounded() {
+        let (made, eaten) = (AtomicUsize::new(0), AtomicUsize::new(0));
+        run(
+            NonZeroUsize::new(2).unwrap(),
+            |_: &mut u8| {
+                let n = made.fetch_add(1, Ordering::SeqCst);
+                assert!(n - eaten.load(Ordering::SeqCst) <= 2 * BLOCKS_PER_THREAD);
+                Ok(if n == 1000 { Produced::Last } else { Produced::Block })
+            },
+            |_| Ok(()),
+            |_| {
+                eaten.fetch_add(1, Ordering::SeqCst);
+                Ok(())
+            },
+        )
+        .unwrap();
+        assert_eq!(eaten.load(Ordering::SeqCst), 1001);
+    }
+}

@@ -1,0 +1,81 @@
+//! `cargo xtask libqat`: where the run-time libraries and Intel's own programs are.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context as _, bail, ensure};
+use xshell::{Shell, cmd};
+
+use crate::pins::{PROGRAM_RUNTIME, Release};
+use crate::{apt, flags};
+
+/// Where Debian puts libraries, below a root.
+pub(crate) const LIB: &str = "usr/lib/x86_64-linux-gnu";
+
+impl flags::Libqat {
+    pub(crate) fn run(self, sh: &Shell) -> anyhow::Result<()> {
+        let release = flags::release(self.release.as_deref(), "24.02")?;
+        let dir = if self.programs { programs(sh, release)? } else { libraries(sh, release)? };
+        println!("{}", dir.display());
+        Ok(())
+    }
+}
+
+/// The directory with `libqat.so.4` and `libusdm.so.0`: the system's own if it is this release, else an unpacked one.
+pub(crate) fn libraries(sh: &Shell, release: &Release) -> anyhow::Result<PathBuf> {
+    for dir in ["/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/usr/lib"].map(Path::new) {
+        let is_release = fs::canonicalize(dir.join("libqat.so.4"))
+            .is_ok_and(|real| real.file_name().is_some_and(|name| name == release.libqat_file));
+        if is_release && dir.join("libusdm.so.0").exists() {
+            return Ok(dir.to_owned());
+        }
+    }
+    let root = unpacked(sh, release).with_context(|| {
+        let name = release.name;
+        format!(
+            "no libqat of qatlib {name}: neither installed nor to be fetched. Install the packages \
+             (`apt-get install libqat4 libusdm0`) on a system that has {name}"
+        )
+    })?;
+    Ok(root.join(LIB))
+}
+
+/// The root of the release's unpacked headers and libraries.
+pub(crate) fn unpacked(sh: &Shell, release: &Release) -> anyhow::Result<PathBuf> {
+    let root = crate::target_dir().join("libqat").join(release.name);
+    let packages: Vec<_> = release.packages.iter().collect();
+    apt::unpack(sh, &root, release.suite, &packages, &[])?;
+    Ok(root)
+}
+
+/// The root of Intel's programs, with the libraries, the C library and the loader they were built for. They run as
+/// `$root/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2 --library-path $root/usr/lib/x86_64-linux-gnu $root/usr/bin/qzip`,
+/// with `--preload` for a library of ours.
+fn programs(sh: &Shell, release: &Release) -> anyhow::Result<PathBuf> {
+    let root = crate::target_dir().join("libqat").join(format!("{}-programs", release.name));
+    let is_library = |package: &&crate::pins::Package| !package.name.ends_with("-dev");
+    let packages: Vec<_> = release.packages.iter().filter(is_library).chain(release.programs).collect();
+    apt::unpack(sh, &root, release.suite, &packages, PROGRAM_RUNTIME)
+        .with_context(|| format!("the programs of qatlib {} cannot be fetched", release.name))?;
+
+    let lib = root.join(LIB);
+    let loader = lib.join("ld-linux-x86-64.so.2");
+    ensure!(loader.exists(), "no loader at {}", loader.display());
+    for program in sh.read_dir(root.join("usr/bin"))? {
+        if !fs::read(&program)?.starts_with(b"\x7fELF") {
+            continue;
+        }
+        let needed = cmd!(sh, "{loader} --library-path {lib} --list {program}").quiet().read()?;
+        let outside = |line: &&str| {
+            line.split_once("=>").is_some_and(|(_, path)| !Path::new(path.trim()).starts_with(&root))
+        };
+        if let Some(line) = needed.lines().find(outside) {
+            bail!(
+                "{} needs a library that PROGRAM_RUNTIME in xtask/src/pins.rs lacks: {}",
+                program.display(),
+                line.trim()
+            );
+        }
+    }
+    Ok(root)
+}
