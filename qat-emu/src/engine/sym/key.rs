@@ -2,6 +2,20 @@
 //!
 //! The source of these requests is a flat structure of addresses, their destination a flat buffer; the secret of TLS
 //! and the salt or pseudo-random key of HKDF come as hash prefixes, padded with zeros to a block as HMAC pads its key.
+//! The hash is that of the descriptor. Lengths in bytes:
+//!
+//! | Request byte | SSL 3.0 | TLS 1.0 to 1.2 | MGF1 | HKDF |
+//! |---|---|---|---|---|
+//! | 56 (u16) | secret | secret | mask | secret |
+//! | 58 | output | output | digest | output of Expand |
+//! | 59 | labels | label | seed | info, or the number of labels |
+//! | 60 | rounds | seed | | input keying material |
+//! | 61 | | | | number of labels below each label |
+//! | Source | seed, labels, secret | seed, label | the seed itself | keying material, info or labels, labels below |
+//!
+//! TLS 1.0 takes P_MD5 of the first half of the secret, which is the outer prefix, and P_SHA-1 of the second. A label
+//! of TLS 1.3 is 80 bytes: the HkdfLabel of RFC 8446 in 78, its length, and flags. In a first-level label flag *i*
+//! asks for a child by label *i* below; in those, flags 0, 1 and 2 cut the output to 12, 16 and 32 bytes.
 
 use super::auth::{inner_algorithm, outer_algorithm, prefixes};
 use super::cipher::xor;
