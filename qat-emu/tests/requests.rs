@@ -76,7 +76,7 @@ fn rings_fill_up_and_drain() {
             let mut flying = Vec::new();
             while flying.len() < 600 {
                 let plain = sample(64 + usize::from(round) + flying.len() % 7);
-                let (status, request) = session.submit(true, &plain, 1024);
+                let (status, request) = session.submit(true, &plain, 2048);
                 if status == RETRY {
                     break;
                 }

@@ -5,17 +5,21 @@ mod libqat;
 
 use std::{
     env, fs,
-    path::Path,
+    path::{Path, PathBuf},
     process::{Command, Output},
 };
 
-use libqat::{FAIL, SUCCESS, dc, sample};
+use cbc::cipher::{BlockModeEncrypt, KeyIvInit, block_padding::NoPadding};
+use libqat::{FAIL, SUCCESS, dc, sample, sym};
 
 /// Runs one test of this executable again, as a program under `qat-emu run`.
 fn run(options: &[&str], test: &str) -> Output {
     let program = env::current_exe().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_qat-emu"));
     command.arg("run").args(options).arg("--").arg(program).args(["--exact", test, "--nocapture"]);
+    if let Some(directory) = options.iter().skip_while(|o| **o != "--library-path").nth(1) {
+        command.env("QAT_TEST_LIBQAT_2402", directory.split(':').next().unwrap());
+    }
     command.env(INSIDE, "1").output().unwrap()
 }
 
@@ -47,19 +51,58 @@ fn a_program_compresses_and_the_report_proves_it() {
         let (status, _, data) = session.run(true, &plain, 60_000);
         assert_eq!(status, SUCCESS);
         assert_eq!(miniz_oxide::inflate::decompress_to_vec(&data).unwrap(), plain);
-        assert_eq!((session.remove(), library.stop()), (SUCCESS, SUCCESS));
+        let cipher = sym::Session::new(library, library.cy_instances()[0], true, &[3; 16], None);
+        let message = sym::Message { iv: &[5; 16], text: &[7; 64], ..Default::default() };
+        let (status, output, _) = cipher.run(&message);
+        let expected = cbc::Encryptor::<aes::Aes128>::new(&[3; 16].into(), &[5; 16].into());
+        assert_eq!((status, output), (SUCCESS, expected.encrypt_padded_vec::<NoPadding>(&[7; 64])));
+        assert_eq!((session.remove(), cipher.remove(), library.stop()), (SUCCESS, SUCCESS, SUCCESS));
         return;
     }
-    let path = env::temp_dir().join(format!("qat-emu-report-{}.json", std::process::id()));
-    let options = ["--services", "dc", "--require-requests", "1", "--require-clean", "--report"];
+    prove(&[]);
+}
+
+/// The same with libqat 26.08. Its package needs a newer C library than some systems have; then it runs with the
+/// loader of the programs' package.
+#[test]
+fn the_same_with_libqat_26_08() {
+    let named = env::var_os("QAT_TEST_LIBQAT_2608").map(PathBuf::from);
+    let target = env::current_exe().unwrap().ancestors().nth(3).unwrap().join("libqat");
+    let directory = named.unwrap_or_else(|| target.join("26.08").join(libqat::LIB));
+    if !directory.join("libqat.so.4").exists() {
+        libqat::missing("26.08", "cargo xtask libqat --release 26.08", "QAT_TEST_LIBQAT_2608", &[directory]);
+        return;
+    }
+    let programs = target.join("24.02-programs").join(libqat::LIB);
+    let loader = programs.join("ld-linux-x86-64.so.2");
+    let directory = directory.to_str().unwrap();
+    // SAFETY: gnu_get_libc_version(3) returns a constant string.
+    let version = unsafe { std::ffi::CStr::from_ptr(libc::gnu_get_libc_version()) }.to_str().unwrap();
+    let minor: u32 = version.split('.').nth(1).unwrap().parse().unwrap();
+    let path = if minor >= 38 { directory.to_owned() } else { format!("{directory}:{}", programs.display()) };
+    let mut options = vec!["--library-path", &path];
+    if minor < 38 {
+        if !loader.exists() {
+            libqat::missing("26.08", "cargo xtask libqat --programs", "QAT_TEST_LIBQAT_2608", &[loader]);
+            return;
+        }
+        options.extend(["--loader", loader.to_str().unwrap()]);
+    }
+    prove(&options);
+}
+
+/// Runs the compressing program and checks the report on it.
+fn prove(how: &[&str]) {
+    let path = env::temp_dir().join(format!("qat-emu-report-{}-{}.json", std::process::id(), how.len()));
+    let options = ["--services", "sym;dc", "--require-requests", "2", "--require-clean", "--report"];
     let output = run(
-        &[&options[..], &[path.to_str().unwrap()]].concat(),
+        &[how, &options[..], &[path.to_str().unwrap()]].concat(),
         "a_program_compresses_and_the_report_proves_it",
     );
     assert!(output.status.success(), "{}", text(&output));
     let report = report(&path);
     fs::remove_file(&path).unwrap();
-    assert_eq!(report["requests"], 1);
+    assert_eq!(report["requests"], 2);
     let process = &report["processes"][0];
     assert_eq!(process["counters"]["services"]["dc"]["commands"]["deflate-static"], 1);
     assert_eq!(process["audit"], serde_json::json!([]));

@@ -120,7 +120,6 @@ pub(super) fn set_up(setup: Setup) -> &'static Setup {
 pub(super) fn detach() {
     SETUP.store(ptr::null_mut(), Ordering::Release);
     ATTACHED.store(ptr::null_mut(), Ordering::Release);
-    files::forget_all();
 }
 
 /// Makes the emulator of a setup; when another thread was faster, its one counts.
@@ -153,10 +152,9 @@ fn shared_counters(tree: &Path) -> Option<&'static Counters> {
 }
 
 /// In a forked child: the device threads are gone, and locks may be held by threads that no longer exist. The next
-/// use makes a new emulator.
+/// use makes a new emulator. Descriptors stay what they are, as the kernel's would.
 extern "C" fn forked() {
     ATTACHED.store(ptr::null_mut(), Ordering::Release);
-    files::forget_all();
 }
 
 /// Where a path leads inside the tree; `None` when it is not ours.
@@ -197,12 +195,7 @@ pub(super) fn opened(redirected: &Redirected, open: impl FnOnce() -> c_int) -> c
     if fd < 0 {
         return fd;
     }
-    shielded((), || {
-        files::remember(fd, file);
-        if file == File::Container {
-            attached.vfio.container_opened(fd);
-        }
-    });
+    files::remember(fd, file);
     fd
 }
 

@@ -2,7 +2,7 @@
 
 use std::{
     ffi::c_int,
-    sync::atomic::{AtomicU8, AtomicU32, Ordering},
+    sync::atomic::{AtomicU32, Ordering},
 };
 
 /// What one of our descriptors stands for.
@@ -16,23 +16,14 @@ pub(super) enum File {
 }
 
 const DESCRIPTORS: usize = 1 << 16;
-/// Bits 7:0 virtual function, 15:8 kind (0 none), 23:16 generation.
+/// Bits 7:0 virtual function, 15:8 kind (0 none).
 static TABLE: [AtomicU32; DESCRIPTORS] = [const { AtomicU32::new(0) }; DESCRIPTORS];
-/// Changes in a forked child, which makes all entries stale at once.
-static GENERATION: AtomicU8 = AtomicU8::new(0);
-
-fn generation() -> u32 {
-    u32::from(GENERATION.load(Ordering::Relaxed)) << 16
-}
 
 fn entry(fd: c_int) -> Option<&'static AtomicU32> {
     TABLE.get(usize::try_from(fd).ok()?)
 }
 
 fn decode(word: u32) -> Option<File> {
-    if word & 0xFF_0000 != generation() {
-        return None;
-    }
     let vf = (word & 0xFF) as usize;
     match word >> 8 & 0xFF {
         1 => Some(File::Container),
@@ -49,7 +40,7 @@ pub(super) fn remember(fd: c_int, file: File) -> bool {
         File::Group(vf) => (2, vf),
         File::Device(vf) => (3, vf),
     };
-    let word = generation() | kind << 8 | (vf as u32 & 0xFF);
+    let word = kind << 8 | (vf as u32 & 0xFF);
     entry(fd).map(|e| e.store(word, Ordering::Release)).is_some()
 }
 
@@ -65,9 +56,4 @@ pub(super) fn forget(fd: c_int) -> Option<File> {
         return None;
     }
     decode(entry.swap(0, Ordering::AcqRel))
-}
-
-/// Forgets all of them.
-pub(super) fn forget_all() {
-    GENERATION.fetch_add(1, Ordering::Relaxed);
 }

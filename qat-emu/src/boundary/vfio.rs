@@ -142,9 +142,14 @@ impl Vfio {
         }
     }
 
-    /// A container was opened.
-    pub(super) fn container_opened(&self, fd: c_int) {
-        lock(&self.containers).insert(fd, Arc::new(Space::new(self.machine.counters)));
+    /// The memory of a container. A descriptor from before a fork, or from an emulator before this one (libqat 26.08
+    /// keeps its container over a stop), is a container without memory.
+    fn space(&self, container: c_int) -> Option<Arc<Space>> {
+        if files::lookup(container) != Some(File::Container) {
+            return None;
+        }
+        let new = || Arc::new(Space::new(self.machine.counters));
+        Some(Arc::clone(lock(&self.containers).entry(container).or_insert_with(new)))
     }
 
     /// One of our descriptors is about to be closed.
@@ -192,7 +197,7 @@ impl Vfio {
     }
 
     fn container(&self, fd: c_int, request: c_ulong, argument: &Argument) -> Option<Answer> {
-        let space = lock(&self.containers).get(&fd).cloned()?;
+        let space = self.space(fd)?;
         Some(match request {
             GET_API_VERSION => Ok(0),
             CHECK_EXTENSION => Ok(c_int::from(argument.value() == TYPE1_IOMMU)),
@@ -245,7 +250,7 @@ impl Vfio {
 
     fn join(&self, fd: c_int, vf: usize, device: &Vf, argument: &Argument) -> Answer {
         let container = argument.int()?;
-        let space = lock(&self.containers).get(&container).cloned().ok_or(libc::EBADF)?;
+        let space = self.space(container).ok_or(libc::EBADF)?;
         let mut groups = lock(&self.groups);
         if groups.contains_key(&vf) {
             return Err(libc::EINVAL);

@@ -123,13 +123,16 @@ unsafe impl Send for Libqat {}
 // SAFETY: as above; which functions may run at once is documented by the library, and the tests keep to it.
 unsafe impl Sync for Libqat {}
 
+/// Where Debian's packages have their libraries.
+pub const LIB: &str = "usr/lib/x86_64-linux-gnu";
+
 /// Says what is missing where it is not lost among the output of passing tests, or fails where the library has to be
 /// there.
-fn missing(tried: &[PathBuf]) {
+pub fn missing(release: &str, command: &str, variable: &str, tried: &[PathBuf]) {
     let tried: Vec<_> = tried.iter().map(|p| p.display().to_string()).collect();
     let text = format!(
-        "\nlibqat 24.02 is MISSING, so NOTHING WAS TESTED on the emulated device. Tried: {}. Run `cargo xtask libqat`, \
-         install libqat4 and libusdm0, or set QAT_TEST_LIBQAT_2402 to the directory with libqat.so.4 and \
+        "\nlibqat {release} is MISSING, so NOTHING WAS TESTED with it on the emulated device. Tried: {}. Run \
+         `{command}`, install libqat4 and libusdm0, or set {variable} to the directory with libqat.so.4 and \
          libusdm.so.0.\n",
         tried.join(", ")
     );
@@ -146,7 +149,7 @@ pub fn candidates() -> Vec<PathBuf> {
     // Test executables live in target/PROFILE/deps.
     let target = env::current_exe().ok().and_then(|exe| exe.ancestors().nth(3).map(Path::to_owned));
     target
-        .map(|target| target.join("libqat/24.02/usr/lib/x86_64-linux-gnu"))
+        .map(|target| target.join("libqat/24.02").join(LIB))
         .into_iter()
         .chain(["/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/usr/lib"].map(PathBuf::from))
         .collect()
@@ -159,10 +162,10 @@ pub fn library() -> Option<&'static Libqat> {
         .get_or_init(|| {
             let tried = candidates();
             let Some(found) = tried.iter().find(|d| d.join("libqat.so.4").exists()) else {
-                missing(&tried);
+                missing("24.02", "cargo xtask libqat", "QAT_TEST_LIBQAT_2402", &tried);
                 return None;
             };
-            Some(Libqat::load(found).unwrap_or_else(|e| panic!("{}: {e}", found.display())))
+            Some(Libqat::load(found).unwrap_or_else(|e| panic!("{}: {e:?}", found.display())))
         })
         .as_ref()
 }
