@@ -49,6 +49,9 @@ pub struct Config {
     pub capabilities: Option<u32>,
     /// Seed of the random faults.
     pub seed: u64,
+    /// Whether the physical functions are visible too, as on a host; else the program seems to run in a virtual
+    /// machine. A host has the heartbeat, and asks one virtual function of a device for the capabilities of all.
+    pub host: bool,
     /// What requests cost.
     pub timing: Timing,
     /// The physical functions. At least one.
@@ -68,6 +71,7 @@ impl Default for Config {
             capability_version: 3,
             capabilities: None,
             seed: 0,
+            host: false,
             timing: Timing::default(),
             devices: vec![Device::default()],
             faults: Vec::new(),

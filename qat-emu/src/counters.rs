@@ -26,6 +26,8 @@ const RECORDED_FAULTS: usize = 16;
 pub(crate) struct Counters {
     services: [ServiceCounters; 3],
     vf_requests: [AtomicU64; MAX_VFS],
+    vf_responses: [AtomicU64; MAX_VFS],
+    pub(crate) heartbeat_queries: AtomicU64,
     pub(crate) device_opens: AtomicU64,
     pub(crate) device_resets: AtomicU64,
     pub(crate) mailbox_messages: AtomicU64,
@@ -109,6 +111,8 @@ impl Default for Counters {
                 depths: zeros(),
             }),
             vf_requests: zeros(),
+            vf_responses: zeros(),
+            heartbeat_queries: zero(),
             device_opens: zero(),
             device_resets: zero(),
             mailbox_messages: zero(),
@@ -153,8 +157,11 @@ impl Counters {
     }
 
     /// Counts an answer put into a response ring.
-    pub(crate) fn answered(&self, service: Service) {
+    pub(crate) fn answered(&self, vf: usize, service: Service) {
         self.services[service.index()].responses.fetch_add(1, Relaxed);
+        if let Some(vf) = self.vf_responses.get(vf) {
+            vf.fetch_add(1, Relaxed);
+        }
         self.in_work.fetch_sub(1, Relaxed);
     }
 
@@ -228,11 +235,11 @@ impl Counters {
                 }
             })
             .collect();
-        let vf_requests: Vec<u64> = self.vf_requests.iter().map(get).collect();
-        let used = vf_requests.iter().rposition(|n| *n != 0).map_or(0, |i| i + 1);
+        let used = self.vf_requests.iter().rposition(|n| get(n) != 0).map_or(0, |i| i + 1);
         Snapshot {
             services,
-            vf_requests: vf_requests[..used].to_vec(),
+            vf_requests: self.vf_requests[..used].iter().map(get).collect(),
+            vf_responses: self.vf_responses[..used].iter().map(get).collect(),
             device_opens: get(&self.device_opens),
             device_resets: get(&self.device_resets),
             mailbox_messages: get(&self.mailbox_messages),
@@ -300,6 +307,8 @@ pub struct Snapshot {
     pub services: BTreeMap<&'static str, ServiceSnapshot>,
     /// Requests by virtual function, up to the last one used.
     pub vf_requests: Vec<u64>,
+    /// Answers by virtual function.
+    pub vf_responses: Vec<u64>,
     /// Device descriptors handed out.
     pub device_opens: u64,
     /// Resets, by request or because a group left its container.

@@ -3,6 +3,7 @@
 mod boundary;
 pub mod config;
 pub mod counters;
+mod debugfs;
 mod device;
 pub mod engine;
 pub mod fault;

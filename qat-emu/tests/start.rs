@@ -65,3 +65,23 @@ fn without_a_function_the_start_fails() {
         assert_eq!(library.try_start(), FAIL);
     });
 }
+
+/// With the physical functions in sight the library asks the kernel's heartbeat file. In a process of its own,
+/// because the library keeps what it learnt about the physical functions.
+#[test]
+fn a_host_has_a_heartbeat() {
+    if env::var_os("TEST_HOST").is_none() {
+        libqat::rerun("a_host_has_a_heartbeat", &[("TEST_HOST", "1")]);
+        return;
+    }
+    for (dead, expected) in [("false", SUCCESS), ("true", FAIL)] {
+        let scenario = format!("host = true\n[start]\nheartbeat_dead = {dead}");
+        with_started(Config::from_toml(&scenario).unwrap(), |library, emulator| {
+            assert_eq!((library.dc_instances().len(), library.cy_instances().len()), (2, 2));
+            // SAFETY: a package number.
+            assert_eq!(unsafe { (library.icp_sal_check_device)(0) }, expected);
+            let directory = emulator.tree().join("sys/kernel/debug/qat_4xxx_0000:10:00.0");
+            assert!(directory.join("fw_counters").exists());
+        });
+    }
+}

@@ -17,10 +17,10 @@ use super::{
     files::{self, File},
     next,
     paths::{self, MANAGER_SOCKET, Redirected, Target},
-    shared,
+    shared, tree,
     vfio::{Argument, Vfio},
 };
-use crate::{config::Config, counters::Counters, device::vf::Vf, machine::Machine};
+use crate::{config::Config, counters::Counters, debugfs, device::vf::Vf, machine::Machine};
 
 /// Environment variable with the tree that `qat-emu run` made for the programs below it.
 pub(crate) const TREE_VARIABLE: &str = "QAT_EMU_TREE";
@@ -176,6 +176,14 @@ pub(super) unsafe fn redirect(path: *const c_char) -> Option<Redirected> {
             return None;
         }
         let attached = attached_or_made()?;
+        if target == Target::Debug {
+            let content = std::str::from_utf8(path)
+                .ok()
+                .and_then(|path| Some((path, debugfs::content(attached.machine, path)?)));
+            if let Some((path, content)) = content {
+                tree::write(&attached.setup.tree, path, content.as_bytes()).ok()?;
+            }
+        }
         Redirected::new(attached.setup.tree.as_os_str().as_encoded_bytes(), path, target)
     })
 }
@@ -184,7 +192,7 @@ pub(super) unsafe fn redirect(path: *const c_char) -> Option<Redirected> {
 pub(super) fn opened(redirected: &Redirected, open: impl FnOnce() -> c_int) -> c_int {
     let Some(attached) = attached() else { return next::fail(libc::ENODEV) };
     let file = match redirected.target {
-        Target::Plain | Target::Data => return open(),
+        Target::Plain | Target::Data | Target::Debug => return open(),
         Target::Container => File::Container,
         Target::Group(number) => match group(attached.machine, number) {
             Ok(vf) => File::Group(vf.identity.index),

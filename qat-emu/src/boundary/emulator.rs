@@ -15,7 +15,7 @@ use super::{
 use crate::{
     config::{Config, ConfigError},
     counters::Snapshot,
-    device::{Notification, vf::Identity},
+    device::Notification,
 };
 
 /// Names of the functions that the emulator stands in front of, one a line.
@@ -83,7 +83,7 @@ impl Emulator {
         let mut emulator = Self { tree: PathBuf::new(), process: std::process::id() };
         let _guard = pass_through();
         emulator.tree = tree::directory()?;
-        tree::fill(&emulator.tree, &Identity::all(&config))?;
+        tree::fill(&emulator.tree, &config)?;
         let setup = attach::set_up(Setup { tree: emulator.tree.clone(), config, shared_counters: false });
         attach::make(setup);
         Ok(emulator)

@@ -23,6 +23,8 @@ pub(super) enum Target {
     Plain,
     /// A file of Intel's samples.
     Data,
+    /// A file of the kernel's driver, which changes as the device works.
+    Debug,
 }
 
 /// The kind of a path, `None` when it is not ours.
@@ -33,7 +35,10 @@ pub(super) fn target(path: &[u8]) -> Option<Target> {
     if below(DATA) {
         return Some(Target::Data);
     }
-    if !SHADOWED.iter().any(|prefix| below(prefix)) && !path.starts_with(DEBUG_PREFIX) {
+    if path.starts_with(DEBUG_PREFIX) {
+        return Some(Target::Debug);
+    }
+    if !SHADOWED.iter().any(|prefix| below(prefix)) {
         return None;
     }
     let Some(node) = path.strip_prefix(b"/dev/vfio/") else { return Some(Target::Plain) };
@@ -81,7 +86,7 @@ mod tests {
         assert_eq!(target(b"/dev/vfio/noiommu-1"), Some(Target::Plain));
         assert_eq!(target(b"/dev/vfiox"), None);
         assert_eq!(target(b"/sys/bus/pci/devices"), None);
-        assert_eq!(target(b"/sys/kernel/debug/qat_4xxx_0000:10:00.0/fw_counters"), Some(Target::Plain));
+        assert_eq!(target(b"/sys/kernel/debug/qat_4xxx_0000:10:00.0/fw_counters"), Some(Target::Debug));
         assert_eq!(target(b"/usr/share/qat/calgary"), Some(Target::Data));
         assert_eq!(target(b""), None);
     }

@@ -15,7 +15,6 @@ use super::{
 use crate::{
     config::{Config, ConfigError},
     counters::Snapshot,
-    device::vf::Identity,
 };
 
 /// File name of this crate as a shared library.
@@ -62,7 +61,7 @@ impl Preload {
         config.validate()?;
         let library = find_library()?;
         let preload = Self { tree: tree::directory()?, library };
-        tree::fill(&preload.tree, &Identity::all(config))?;
+        tree::fill(&preload.tree, config)?;
         let counters = preload.tree.join(COUNTERS_DIRECTORY);
         fs::create_dir(&counters).map_err(|source| TreeError::Write { path: counters, source })?;
         let scenario = serde_json::to_vec(config).map_err(|e| ConfigError::Syntax(e.to_string()))?;

@@ -9,7 +9,11 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-use crate::device::vf::Identity;
+use crate::{
+    config::Config,
+    debugfs,
+    device::vf::{self, Identity},
+};
 
 /// A directory for a tree cannot be made.
 #[derive(Debug, thiserror::Error)]
@@ -77,14 +81,28 @@ pub(super) fn write(root: &Path, path: &str, content: &[u8]) -> Result<(), TreeE
 }
 
 /// Fills a tree with what the library looks for.
-pub(super) fn fill(root: &Path, identities: &[Identity]) -> Result<(), TreeError> {
+pub(super) fn fill(root: &Path, config: &Config) -> Result<(), TreeError> {
+    let directory = |path: &str| {
+        let full = root.join(path);
+        fs::create_dir_all(&full).map_err(|source| TreeError::Write { path: full, source })
+    };
     write(root, "/dev/vfio/vfio", b"")?;
-    // Without the directories of a physical function's driver the library asks each virtual function itself.
-    let drivers = root.join("sys/bus/pci/drivers");
-    fs::create_dir_all(&drivers).map_err(|source| TreeError::Write { path: drivers, source })?;
-    let groups = root.join("sys/kernel/iommu_groups");
-    fs::create_dir_all(&groups).map_err(|source| TreeError::Write { path: groups, source })?;
-    for identity in identities {
+    directory("sys/bus/pci/drivers")?;
+    directory("sys/kernel/iommu_groups")?;
+    for (number, device) in config.devices.iter().enumerate() {
+        // Without the driver's directory the library takes itself to be in a virtual machine.
+        if config.host {
+            directory(&format!(
+                "sys/bus/pci/drivers/{}/{}",
+                device.model.driver_name(),
+                vf::physical_address(number)
+            ))?;
+        }
+        for path in debugfs::paths(device.model, number) {
+            write(root, &path, b"")?;
+        }
+    }
+    for identity in &Identity::all(config) {
         let Identity { group, address, model, numa_node, .. } = identity;
         write(root, &format!("/dev/vfio/{group}"), b"")?;
         let device = format!("/sys/kernel/iommu_groups/{group}/devices/{address}");

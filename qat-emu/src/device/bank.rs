@@ -381,7 +381,7 @@ impl Bank {
             registers.store(self.offsets.tail(RESPONSE), self.response_tail);
             let empty = registers.load(self.offsets.empty_status());
             registers.store(self.offsets.empty_status(), empty & !(1 << RESPONSE));
-            around.counters.answered(self.service);
+            around.counters.answered(self.vf, self.service);
             turn.progress = true;
             let mut first_released = None;
             for (i, earlier) in self.pending.iter_mut().enumerate().take(index) {

@@ -59,8 +59,13 @@ impl Identity {
     }
 }
 
+/// PCI address of a physical function.
+pub(crate) fn physical_address(device: usize) -> String {
+    format!("0000:{:02x}:00.0", bus(device))
+}
+
 /// PCI bus of a device; each device has its own, because libqat takes virtual functions of one bus for siblings.
-pub(crate) fn bus(device: usize) -> usize {
+fn bus(device: usize) -> usize {
     (0x10 + device) & 0xFF
 }
 
@@ -123,6 +128,11 @@ impl Vf {
             let _ = self.windows.set(windows);
         }
         Ok(self.windows.get_or_init(|| unreachable!("set above")))
+    }
+
+    /// Whether it serves no requests until the next reset.
+    pub(crate) fn is_dead(&self) -> bool {
+        self.dead.load(Relaxed)
     }
 
     pub(crate) fn is_removed(&self) -> bool {
@@ -209,7 +219,7 @@ impl Vf {
         engines: &mut Engines,
     ) -> Turn {
         let Some(windows) = self.windows.get() else { return Turn::default() };
-        if self.dead.load(Relaxed) {
+        if self.is_dead() {
             return Turn::default();
         }
         let offsets = BankOffsets(bank * BANK_STRIDE);

@@ -86,6 +86,7 @@ library! {
     icp_sal_userStart(*const c_char) -> Status;
     icp_sal_userStop() -> Status;
     icp_sal_poll_device_events() -> Status;
+    icp_sal_check_device(u32) -> Status;
     icp_sal_DcPollInstance(Handle, u32) -> Status;
     icp_sal_CyPollInstance(Handle, u32) -> Status;
     qaeMemAllocNUMA(usize, c_int, usize) -> *mut c_void;
