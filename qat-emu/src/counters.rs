@@ -171,11 +171,12 @@ impl Counters {
         self.in_work.fetch_sub(fetched, Relaxed);
     }
 
-    /// Counts and keeps a refused access.
-    pub(crate) fn dma_fault(&self, origin: Origin, fault: DmaFault, after_unmap: bool) {
+    /// Counts a refused access, and keeps it if it is among the first; whether it was.
+    pub(crate) fn dma_fault(&self, origin: Origin, fault: DmaFault, after_unmap: bool) -> bool {
         let number = self.dma_faults.fetch_add(1, Relaxed);
         self.dma_faults_after_unmap.fetch_add(u64::from(after_unmap), Relaxed);
-        if let Some(record) = usize::try_from(number).ok().and_then(|n| self.dma_records.get(n)) {
+        let record = usize::try_from(number).ok().and_then(|n| self.dma_records.get(n));
+        if let Some(record) = record {
             record.iova.store(fault.iova, Relaxed);
             record.len.store(fault.len as u64, Relaxed);
             let flags = u64::from(fault.access == Access::Write) | u64::from(after_unmap) << 1;
@@ -183,6 +184,7 @@ impl Counters {
             let what = u64::from(origin.command) << 8 | (origin.service.index() as u64 + 1) << 16;
             record.origin.store(flags | what | place, Relaxed);
         }
+        record.is_some()
     }
 
     /// A copy of all counters.

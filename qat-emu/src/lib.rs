@@ -15,5 +15,5 @@ pub use boundary::send_signal;
 pub use boundary::{AttachError, Emulator, HOOKS, Preload, PreloadError, TreeError};
 pub use config::{Config, ConfigError, Device, Model, Service, Services, Timing};
 pub use counters::Snapshot;
-pub use device::Notification;
+pub use device::{Notification, fuzz as fuzz_device};
 pub use fault::{Fault, FaultKind, StartFaults};

@@ -446,13 +446,14 @@ impl<'a> Watched<'a> {
     fn record(&self, fault: DmaFault) {
         self.recorded.set(true);
         let after_unmap = self.memory.was_mapped(fault.iova);
-        self.counters.dma_fault(self.origin, fault, after_unmap);
-        let Origin { vf, bank, service, command } = self.origin;
-        eprintln!(
-            "qat-emu: {fault}{} ({} command {command}, virtual function {vf}, ring pair {bank})",
-            if after_unmap { ", which was mapped before" } else { "" },
-            service.name()
-        );
+        if self.counters.dma_fault(self.origin, fault, after_unmap) {
+            let Origin { vf, bank, service, command } = self.origin;
+            let when = if after_unmap { ", which was mapped before" } else { "" };
+            let service = service.name();
+            eprintln!(
+                "qat-emu: {fault}{when} ({service} command {command}, virtual function {vf}, ring pair {bank})"
+            );
+        }
     }
 }
 
@@ -463,5 +464,104 @@ impl DeviceMemory for Watched<'_> {
 
     fn write(&self, iova: u64, from: &[u8]) -> Result<(), DmaFault> {
         self.memory.write(iova, from).inspect_err(|fault| self.record(*fault))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{
+            flat::Flat,
+            registers::{RING_BAR_BYTES, fake::Window},
+        },
+        *,
+    };
+
+    const REQUESTS: u64 = Flat::START;
+    const RESPONSES: u64 = Flat::START + 512;
+
+    /// A bank with rings of four requests and four answers.
+    fn rings() -> (Bank, Window, Flat) {
+        let bank = Bank::new(0, 0, Service::Symmetric);
+        let window = Window::new(RING_BAR_BYTES);
+        let offsets = bank.offsets;
+        for (ring, base, code) in [(REQUEST, REQUESTS, 3), (RESPONSE, RESPONSES, 1)] {
+            window.store(offsets.base_low(ring), base as u32);
+            window.store(offsets.config(ring), code);
+        }
+        window.store(offsets.arbiter(), 1);
+        let memory = Flat::new(&[0x7F; 1024]);
+        (bank, window, memory)
+    }
+
+    fn submit(window: &Window, memory: &Flat, number: u64) {
+        let slot = number % 4 * 128;
+        let mut request = [0; 128];
+        request[2] = message::service_id::SYMMETRIC;
+        request[24..32].copy_from_slice(&number.to_le_bytes());
+        memory.write(REQUESTS + slot, &request).unwrap();
+        window.store(BankOffsets(0).tail(REQUEST), (slot as u32 + 128) % 512);
+    }
+
+    /// Takes an answer as the library does: by the first word, which it then restores.
+    fn take(memory: &Flat, number: u64) -> Option<u64> {
+        let slot = RESPONSES + number % 4 * 32;
+        if memory.load_word(slot).unwrap() == FREE_SLOT {
+            return None;
+        }
+        let mut opaque = [0; 8];
+        memory.read(slot + 8, &mut opaque).unwrap();
+        memory.store_word(slot, FREE_SLOT).unwrap();
+        Some(u64::from_le_bytes(opaque))
+    }
+
+    #[test]
+    fn answers_wait_for_room_and_rings_wrap() {
+        let (mut bank, window, memory) = rings();
+        let (faults, counters) = (Faults::default(), Counters::default());
+        let timing = Timing::null();
+        let around =
+            Surroundings { registers: &window, space: &memory, faults: &faults, counters: &counters, timing };
+        let mut engines = Engines::default();
+        let (mut submitted, mut taken) = (0, 0);
+        for _ in 0..5 {
+            // Three fit behind each other; nobody takes the answers of the first round.
+            for _ in 0..3 {
+                submit(&window, &memory, submitted);
+                submitted += 1;
+                bank.turn(&around, &mut engines);
+            }
+            if submitted == 6 {
+                assert!(counters.snapshot().response_ring_full > 0);
+            }
+            if submitted > 3 {
+                while let Some(opaque) = take(&memory, taken) {
+                    assert_eq!(opaque, taken);
+                    taken += 1;
+                    bank.turn(&around, &mut engines);
+                }
+            }
+        }
+        assert_eq!((submitted, taken), (15, 15));
+        assert_eq!(counters.snapshot().audit(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_bad_tail_and_unmapped_rings_are_counted() {
+        let (mut bank, window, memory) = rings();
+        let (faults, counters) = (Faults::default(), Counters::default());
+        let timing = Timing::null();
+        let around =
+            Surroundings { registers: &window, space: &memory, faults: &faults, counters: &counters, timing };
+        for tail in [5, 512, u32::MAX] {
+            window.store(BankOffsets(0).tail(REQUEST), tail);
+            assert!(!bank.turn(&around, &mut Engines::default()).progress);
+        }
+        assert_eq!(counters.snapshot().protocol_errors, 3);
+        window.store(BankOffsets(0).base_low(REQUEST), 0x8000_0000);
+        window.store(BankOffsets(0).tail(REQUEST), 128);
+        bank.turn(&around, &mut Engines::default());
+        let records = counters.snapshot().dma_fault_records;
+        assert_eq!((records.len(), records[0].iova), (1, 0x8000_0000));
     }
 }
