@@ -133,6 +133,15 @@ impl Machine {
         }
     }
 
+    /// Answers the messages that wait in the mailboxes.
+    pub(crate) fn serve_mailboxes(&self) {
+        if self.attached.load(Ordering::SeqCst) != 0 {
+            for vf in &self.vfs {
+                vf.serve_mailbox(self.counters);
+            }
+        }
+    }
+
     /// One look at everything that this thread serves.
     fn turn(&self, number: usize, threads: usize, engines: &mut Engines) -> (bool, Option<Instant>) {
         let mut worked = false;

@@ -244,6 +244,15 @@ pub(super) fn closing(fd: c_int) {
     shielded((), || attached.vfio.closing(fd, file));
 }
 
+/// Serves the mailboxes of this process's machine on the calling thread, if there is one.
+pub(super) fn serve_mailboxes() {
+    if let Some(attached) = attached()
+        && !passes_through()
+    {
+        shielded((), || attached.machine.serve_mailboxes());
+    }
+}
+
 /// Whether a socket address is the manager daemon's, and there is an emulator that it has to be hidden from.
 ///
 /// # Safety

@@ -105,3 +105,15 @@ pub unsafe extern "C" fn connect(fd: c_int, address: *const c_void, length: u32)
     // SAFETY: the caller's arguments.
     unsafe { next::connect(fd, address, length) }
 }
+
+/// `usleep(3)`: the library sleeps so while it waits for the mailbox, which it gives up for ever after some
+/// milliseconds. Answered here, a busy machine cannot make the device thread come too late.
+///
+/// # Safety
+/// As for the C function.
+#[unsafe(no_mangle)]
+pub unsafe extern "C" fn usleep(microseconds: u32) -> c_int {
+    attach::serve_mailboxes();
+    // SAFETY: the caller's argument.
+    unsafe { next::usleep(microseconds) }
+}

@@ -88,3 +88,4 @@ next!(scandir as c"scandir" (path: *const c_char, list: *mut *mut *mut c_void, f
 next!(scandir64 as c"scandir64" (path: *const c_char, list: *mut *mut *mut c_void, filter: Filter, order: Order) -> c_int,
     fail(libc::ENOSYS));
 next!(connect as c"connect" (fd: c_int, address: *const c_void, length: u32) -> c_int, fail(libc::ENOSYS));
+next!(usleep as c"usleep" (microseconds: u32) -> c_int, fail(libc::ENOSYS));

@@ -3,7 +3,7 @@
 use std::{
     collections::VecDeque,
     sync::{
-        Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, TryLockError,
         atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
     },
 };
@@ -197,14 +197,18 @@ impl Vf {
         if self.mailbox_dead || self.is_removed() {
             return false;
         }
-        let mut notifications = lock(&self.notifications);
+        // Held to the end: two threads must not answer the same message. Whoever has it does the work.
+        let mut notifications = match self.notifications.try_lock() {
+            Ok(guard) => guard,
+            Err(TryLockError::Poisoned(guard)) => guard.into_inner(),
+            Err(TryLockError::WouldBlock) => return false,
+        };
         if let Some(next) = notifications.front()
             && notify(&*windows.misc, *next)
         {
             notifications.pop_front();
             return true;
         }
-        drop(notifications);
         let Some(handled) = self.mailbox.serve(&*windows.misc) else { return false };
         counters.mailbox_messages.fetch_add(1, Relaxed);
         counters.mailbox_unknown.fetch_add(u64::from(handled == Handled::Unknown), Relaxed);
