@@ -229,8 +229,9 @@ fn gcm(
     if !decrypt {
         hash.update(data);
     }
-    state.aad_len += aad.len() as u64;
-    state.data_len += data.len() as u64;
+    // Both came out of host memory, where anything may be.
+    state.aad_len = state.aad_len.wrapping_add(aad.len() as u64);
+    state.data_len = state.data_len.wrapping_add(data.len() as u64);
     state.mac = hash.value();
     let lengths = [(state.aad_len << 3).to_be_bytes(), (state.data_len << 3).to_be_bytes()];
     hash.update(lengths.as_flattened());
