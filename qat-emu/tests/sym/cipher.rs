@@ -238,7 +238,9 @@ fn wycheproof_xts() {
                     Job::new(0).cipher(aes(key), XTS, decrypt, key).iv(&tweak).cipher_region(0, test.pt.len())
                 };
                 assert_eq!(job(false, key1).transform(&host, &test.pt, seed), *test.ct, "{}", test.tc_id);
-                let job = job(true, &reversed(key1));
+                let mut job = job(true, &reversed(key1));
+                // libqat 24.02 sets the convert bit, 26.08 does not; the key is the reversed one in both.
+                job.descriptor[1] |= seed as u8 & 2;
                 assert_eq!(job.transform(&host, &test.ct, seed), *test.pt, "{}", test.tc_id);
             }
             valid += 1;

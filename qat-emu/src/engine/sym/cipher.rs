@@ -81,7 +81,13 @@ impl Setup {
 
     /// The block cipher, with the key turned forward.
     pub(super) fn block_cipher(&self) -> Result<BlockCipher, Refusal> {
-        let reversed = self.decrypt && !self.convert && matches!(self.mode, MODE_ECB | MODE_CBC | MODE_XTS);
+        // libqat 24.02 reverses the key of XTS and sets the bit nevertheless; 26.08 leaves it clear.
+        let reversed = self.decrypt
+            && match self.mode {
+                MODE_XTS => true,
+                MODE_ECB | MODE_CBC => !self.convert,
+                _ => false,
+            };
         match self.algorithm {
             3 | 5 if reversed => BlockCipher::new(self.algorithm, &forward_key(&self.key)),
             4 if reversed => Err(Refusal::Unsupported),
