@@ -135,10 +135,13 @@ impl<'a> Operands<'a> {
         Ok(values)
     }
 
-    /// `N` values of `len` bytes each, one after the other in the first input.
+    /// `N` values of `len` bytes each, together the first input as one big number: the last value comes first.
     fn concatenated<const N: usize>(&self, len: usize) -> Result<[BigUint; N], Refusal> {
         let bytes = self.bytes(0, N * len)?;
-        Ok(std::array::from_fn(|i| BigUint::from_bytes_be(&bytes[i * len..(i + 1) * len])))
+        Ok(std::array::from_fn(|i| {
+            let at = (N - 1 - i) * len;
+            BigUint::from_bytes_be(&bytes[at..at + len])
+        }))
     }
 
     /// Writes an output of `len` bytes.

@@ -70,6 +70,16 @@ impl Host {
         self.0.borrow().keys().copied().collect()
     }
 
+    /// Changes one byte of one mapping, both chosen by `at`.
+    pub(crate) fn disturb(&self, at: u64, value: u8) {
+        let mut map = self.0.borrow_mut();
+        let index = at as usize % map.len().max(1);
+        if let Some(data) = map.values_mut().nth(index).filter(|data| !data.is_empty()) {
+            let position = (at >> 32) as usize % data.len();
+            data[position] = value;
+        }
+    }
+
     /// Takes a mapping away.
     pub(crate) fn unmap(&self, iova: u64) -> Vec<u8> {
         self.0.borrow_mut().remove(&iova).expect("mapped")

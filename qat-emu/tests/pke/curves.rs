@@ -177,7 +177,8 @@ fn wycheproof_ecdsa() {
             let wide = |value: &[u8]| widen(value, domain.len);
             let (r, s) = test.sig.split_at(order);
             let (x_q, y_q) = (wide(&group.key.affine_x), wide(&group.key.affine_y));
-            let operand = [&wide(&digest), &wide(s), &wide(r), n, x_g, y_g, &x_q, &y_q, a, b, q]
+            // The order in which the library copies them.
+            let operand = [q, b, a, &y_q, &x_q, y_g, x_g, n, &wide(r), &wide(s), &wide(&digest)]
                 .map(Vec::as_slice)
                 .concat();
             let holds = Call { id: domain.verify, inputs: &[&operand], outputs: &[] }.holds();
@@ -197,7 +198,7 @@ fn ecdsa_signature() {
     let s = hex!("f7cb1c942d657c41d436c7a1b6e29f65f3e900dbb9aff4064dc4ab2f843acda8").to_vec();
     let e = sha2::Sha256::digest(b"sample");
     let [q, a, b, n, x, y] = &p256().values;
-    let operand = [&x[..], y, n, q, a, b, &k, &e, &d].concat();
+    let operand = [&d[..], &e, &k, b, a, q, n, y, x].concat();
     assert_eq!(
         Call { id: 0x6a3c_2fa6, inputs: &[&operand], outputs: &[32, 32] }.run(),
         [r.clone(), s.clone()]

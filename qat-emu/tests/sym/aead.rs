@@ -120,7 +120,7 @@ impl<'a> Case<'a> {
 
     fn ccm_two_slices(&self, host: &Host, decrypt: bool) -> Job {
         let (blocks, counter) = self.ccm_blocks();
-        let job = Job::new(if decrypt { 3 } else { 2 });
+        let job = Job::new(if decrypt { 2 } else { 3 });
         job.cipher(aes(self.key), CTR, false, self.key)
             .hash(8, 1, 0, &[0; 16], &[0; 32], 16)
             .flags(CCM)

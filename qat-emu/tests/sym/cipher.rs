@@ -238,7 +238,9 @@ fn wycheproof_xts() {
                     Job::new(0).cipher(aes(key), XTS, decrypt, key).iv(&tweak).cipher_region(0, test.pt.len())
                 };
                 assert_eq!(job(false, key1).transform(&host, &test.pt, seed), *test.ct, "{}", test.tc_id);
-                let job = job(true, &reversed(key1));
+                let mut job = job(true, &reversed(key1));
+                // libqat 24.02 sets the convert bit, 26.08 does not; the key is the reversed one in both.
+                job.descriptor[1] |= seed as u8 & 2;
                 assert_eq!(job.transform(&host, &test.ct, seed), *test.pt, "{}", test.tc_id);
             }
             valid += 1;
@@ -257,13 +259,13 @@ fn partial_packets() {
         for decrypt in [false, true] {
             let key = random.bytes([0, 8, 24, 16, 24, 32][algorithm as usize]);
             let iv = random.bytes(len);
-            let data = random.bytes(15 * len);
+            let data = random.bytes(200 * len);
             let host = Host::new();
             let job = Job::new(0).cipher(algorithm, mode, decrypt && mode != CTR, &key);
             let whole = job.clone().iv(&iv).cipher_region(0, data.len()).transform(&host, &data, 0);
             let state = host.alloc(&iv);
             let mut pieces = Vec::new();
-            let sequence = [(START | UPDATE_STATE, 4), (MIDDLE | UPDATE_STATE, 5), (END, 6)];
+            let sequence = [(START | UPDATE_STATE, 30), (MIDDLE | UPDATE_STATE, 45), (END, 125)];
             let mut rest = &data[..];
             for (flags, blocks) in sequence {
                 let (packet, after) = rest.split_at(blocks * len);

@@ -50,9 +50,9 @@ pub(super) enum Function {
     EcdsaR,
     /// e, d, r, k, n; s.
     EcdsaS,
-    /// xG, yG, n, q, a, b, k, e, d in one operand; r, s.
+    /// xG, yG, n, q, a, b, k, e, d in one operand, d first; r, s.
     EcdsaRs,
-    /// e, s, r, n, xG, yG, xQ, yQ, a, b, q in one operand.
+    /// e, s, r, n, xG, yG, xQ, yQ, a, b, q in one operand, q first.
     EcdsaVerify,
     /// On P-256 or P-384: x, y, k; x, y.
     NamedMultiply,

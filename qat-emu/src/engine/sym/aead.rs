@@ -79,7 +79,7 @@ pub(super) fn single_pass(message: Message<'_>, memory: &dyn DeviceMemory) -> Re
     }
 }
 
-/// AES-GCM in two slices: the application has made J0 of an IV that is not 12 bytes long.
+/// AES-GCM in two slices: the application has made J0 of an IV that is not 12 bytes long. Command 3 decrypts.
 pub(super) fn two_slice_gcm(message: Message<'_>, memory: &dyn DeviceMemory) -> Result<Verdict, Refusal> {
     let (cipher, payload, region) = two_slices(message, memory)?;
     let key_block: [u8; 20] = fetch_array(memory, message.descriptor(message.quadwords(122)))?;
@@ -102,13 +102,13 @@ pub(super) fn two_slice_gcm(message: Message<'_>, memory: &dyn DeviceMemory) -> 
     settle_tag(message, memory, &payload, hashed.end(), &tag, message.u8(118), message.u8(107))
 }
 
-/// AES-CCM in two slices.
+/// AES-CCM in two slices. The MAC is over the plaintext, so it is encryption that hashes first (command 3).
 pub(super) fn two_slice_ccm(message: Message<'_>, memory: &dyn DeviceMemory) -> Result<Verdict, Refusal> {
     let (cipher, payload, region) = two_slices(message, memory)?;
     let aad = fetch(memory, message.u64(88), message.u8(104).into())?;
     let mut data = payload.read(region)?;
     let mut state = Running { counter: initial_vector(message, memory, 16)?, ..Running::default() };
-    let tag = ccm(&cipher, &mut state, message.command() == 3, Partial::None, &aad, &mut data)?;
+    let tag = ccm(&cipher, &mut state, message.command() == 2, Partial::None, &aad, &mut data)?;
     payload.write(region.offset, &data)?;
     settle_tag(message, memory, &payload, region.end(), &tag, message.u8(118), message.u8(107))
 }
@@ -229,8 +229,9 @@ fn gcm(
     if !decrypt {
         hash.update(data);
     }
-    state.aad_len += aad.len() as u64;
-    state.data_len += data.len() as u64;
+    // Both came out of host memory, where anything may be.
+    state.aad_len = state.aad_len.wrapping_add(aad.len() as u64);
+    state.data_len = state.data_len.wrapping_add(data.len() as u64);
     state.mac = hash.value();
     let lengths = [(state.aad_len << 3).to_be_bytes(), (state.data_len << 3).to_be_bytes()];
     hash.update(lengths.as_flattened());

@@ -140,7 +140,7 @@ impl Authenticator {
         let storage = COUNTER_LEN + u64::from(message.u8(121));
         let pointer = message.u64(88);
         // The pointer names the prefixes, except that later packets find the running state before them.
-        let (state, prefix) = if partial.resumes() {
+        let (mut state, prefix) = if partial.resumes() {
             (pointer, pointer.wrapping_add(storage))
         } else {
             (pointer.wrapping_sub(storage), pointer)
@@ -192,9 +192,10 @@ impl Authenticator {
                     }
                     _ => (setup.hasher(memory)?, None),
                 };
-                // A sponge's state is longer than the room before the prefixes.
-                if partial != Partial::None && algorithm.is_sha3() && outer.is_some() {
-                    return Err(Refusal::Unsupported);
+                if algorithm.is_sha3() {
+                    // A sponge's state is longer than the room before the prefixes; behind them there is enough.
+                    let behind = message.quadwords(127) + u64::from(message.u8(117));
+                    state = prefix.wrapping_add(behind);
                 }
                 let inner = if partial.resumes() {
                     let saved = fetch(memory, state, COUNTER_LEN as usize + algorithm.state_len())?;

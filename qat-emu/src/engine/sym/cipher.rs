@@ -17,7 +17,7 @@ const MODE_ECB: u8 = 0;
 const MODE_CBC: u8 = 1;
 const MODE_XTS: u8 = 6;
 
-/// Keystream blocks that are made at once.
+/// Blocks of keystream or tweaks that are made at once.
 const BATCH: usize = 64;
 
 /// Cipher configuration and key.
@@ -81,7 +81,13 @@ impl Setup {
 
     /// The block cipher, with the key turned forward.
     pub(super) fn block_cipher(&self) -> Result<BlockCipher, Refusal> {
-        let reversed = self.decrypt && !self.convert && matches!(self.mode, MODE_ECB | MODE_CBC | MODE_XTS);
+        // libqat 24.02 reverses the key of XTS and sets the bit nevertheless; 26.08 leaves it clear.
+        let reversed = self.decrypt
+            && match self.mode {
+                MODE_XTS => true,
+                MODE_ECB | MODE_CBC => !self.convert,
+                _ => false,
+            };
         match self.algorithm {
             3 | 5 if reversed => BlockCipher::new(self.algorithm, &forward_key(&self.key)),
             4 if reversed => Err(Refusal::Unsupported),
@@ -234,19 +240,24 @@ impl BlockCipher {
         if whole == 0 {
             return Err(Refusal::Invalid);
         }
-        let turn = |block: &mut [u8], tweak: &[u8; 16]| {
-            xor(block, tweak);
+        let turn = |blocks: &mut [u8], tweaks: &[u8]| {
+            xor(blocks, tweaks);
             if decrypt {
-                self.decrypt(block)
+                self.decrypt(blocks)
             } else {
-                self.encrypt(block)
+                self.encrypt(blocks)
             }
-            xor(block, tweak);
+            xor(blocks, tweaks);
         };
         let stolen = usize::from(tail != 0);
-        for block in data[..(whole - stolen) * 16].chunks_exact_mut(16) {
-            turn(block, tweak);
-            double(tweak);
+        for chunk in data[..(whole - stolen) * 16].chunks_mut(BATCH * 16) {
+            let mut tweaks = [0; BATCH * 16];
+            let tweaks = &mut tweaks[..chunk.len()];
+            for place in tweaks.chunks_exact_mut(16) {
+                place.copy_from_slice(tweak);
+                double(tweak);
+            }
+            turn(chunk, tweaks);
         }
         if tail != 0 {
             // The last whole block and the rest swap their tweaks when decrypting.
