@@ -33,6 +33,32 @@ xflags::xflags! {
             /// Change nothing; fail when the table is stale or disagrees with the real libraries.
             optional --check
         }
+
+        /// Run everything that must pass before a change lands.
+        cmd test {
+            /// Install the Debian packages and the Python package that the tests need first (as root or with sudo).
+            optional --install
+        }
+
+        /// Run one job of the test run, or one of the public runners' own.
+        cmd ci {
+            /// The job; `list` names them all.
+            required job: String
+        }
+
+        /// Check the rules that no compiler checks: doors between crates, unsafe code, lengths, papers.
+        cmd tidy {}
+
+        /// Measure the command `qat` against its peers, whole processes side by side.
+        cmd bench {
+            /// Rounds per row; the median counts (default 5).
+            optional --rounds rounds: usize
+            /// Only rows whose name contains this.
+            optional --only name: String
+        }
+
+        /// Write the command's completions and manual pages to target/dist.
+        cmd dist {}
     }
 }
 
@@ -50,6 +76,11 @@ pub enum XtaskCmd {
     Libqat(Libqat),
     Bindgen(Bindgen),
     Symbols(Symbols),
+    Test(Test),
+    Ci(Ci),
+    Tidy(Tidy),
+    Bench(Bench),
+    Dist(Dist),
 }
 
 #[derive(Debug)]
@@ -72,6 +103,28 @@ pub struct Bindgen {
 pub struct Symbols {
     pub check: bool,
 }
+
+#[derive(Debug)]
+pub struct Test {
+    pub install: bool,
+}
+
+#[derive(Debug)]
+pub struct Ci {
+    pub job: String,
+}
+
+#[derive(Debug)]
+pub struct Tidy;
+
+#[derive(Debug)]
+pub struct Bench {
+    pub rounds: Option<usize>,
+    pub only: Option<String>,
+}
+
+#[derive(Debug)]
+pub struct Dist;
 
 impl Xtask {
     #[allow(dead_code)]

@@ -2,13 +2,18 @@
 #![forbid(unsafe_code)]
 
 mod apt;
+mod bench;
 mod bindgen;
+mod ci;
+mod corpus;
+mod dist;
 mod flags;
 mod headers;
 mod layout;
 mod libqat;
 mod pins;
 mod symbols;
+mod tidy;
 
 use std::path::{Path, PathBuf};
 
@@ -24,6 +29,11 @@ fn main() -> anyhow::Result<()> {
         flags::XtaskCmd::Libqat(cmd) => cmd.run(sh),
         flags::XtaskCmd::Bindgen(cmd) => cmd.run(sh),
         flags::XtaskCmd::Symbols(cmd) => cmd.run(sh),
+        flags::XtaskCmd::Test(cmd) => cmd.run(sh),
+        flags::XtaskCmd::Ci(cmd) => cmd.run(sh),
+        flags::XtaskCmd::Tidy(cmd) => cmd.run(sh),
+        flags::XtaskCmd::Bench(cmd) => cmd.run(sh),
+        flags::XtaskCmd::Dist(cmd) => cmd.run(sh),
     }
 }
 

@@ -1,0 +1,15 @@
+//! `cargo xtask dist`: completions and manual pages of the command.
+
+use xshell::{Shell, cmd};
+
+use crate::flags;
+
+impl flags::Dist {
+    pub(crate) fn run(self, sh: &Shell) -> anyhow::Result<()> {
+        let dir = crate::target_dir().join("dist");
+        sh.create_dir(&dir)?;
+        cmd!(sh, "cargo run --quiet --locked --package qat-cli --example assets -- {dir}").run()?;
+        println!("{}", dir.display());
+        Ok(())
+    }
+}
