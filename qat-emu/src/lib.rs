@@ -59,6 +59,9 @@
 //!
 //! The device's contract with the library, register by register, is in [`device_model`].
 
+#![deny(unsafe_code)]
+
+#[allow(unsafe_code, reason = "the process boundary")]
 mod boundary;
 pub mod config;
 pub mod counters;
