@@ -367,7 +367,8 @@ pub struct Timing {
     pub latency_us: u64,
     /// Bytes that one engine takes in per second; 0 for no limit.
     pub bytes_per_second: u64,
-    /// Engines that share the load of one device; only the bandwidth depends on it. 0 counts as 1.
+    /// Engines of a device that share the load of its virtual functions; each request has one of them for as long as
+    /// its bytes take. 0 counts as 1.
     pub engines: usize,
     /// Answer at memory speed: stored deflate blocks, no cipher, no public-key arithmetic.
     pub null: bool,
@@ -378,6 +379,12 @@ impl Timing {
     #[must_use]
     pub fn latency(latency: Duration) -> Self {
         Self { latency_us: u64::try_from(latency.as_micros()).unwrap_or(u64::MAX), ..Self::default() }
+    }
+
+    /// `engines` engines of so many bytes per second each.
+    #[must_use]
+    pub fn bandwidth(bytes_per_second: u64, engines: usize) -> Self {
+        Self { bytes_per_second, engines, ..Self::default() }
     }
 
     /// The null device.
@@ -425,6 +432,8 @@ mod tests {
     fn unknown_keys_are_refused() {
         assert!(Config::from_toml("engine_thread = 3").is_err());
         assert!(Config::from_toml("engine_threads = 0").is_err());
+        assert!(Config::from_toml("[[fault]]\nkind = \"lost\"\nafer = 3").is_err());
+        assert!(Config::from_toml("[[fault]]\nkind = \"late\"").is_err());
         assert_eq!(Config::from_toml("").unwrap(), Config::default());
     }
 }

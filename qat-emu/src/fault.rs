@@ -3,7 +3,10 @@
 //! Random faults draw from a generator seeded by [`Config::seed`](crate::Config::seed), so that the same requests
 //! in the same order meet the same faults.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{
+    PoisonError, RwLock,
+    atomic::{AtomicU64, Ordering},
+};
 
 use serde::{Deserialize, Serialize};
 
@@ -14,36 +17,135 @@ use crate::config::Service;
 /// Requests that match `vf`, `bank` and `service` are counted; the fault hits the one after `after` of them, then
 /// every `every`th (never again when 0), `times` times at most (without end when 0), each with `probability`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Entry", into = "Entry")]
 #[non_exhaustive]
 pub struct Fault {
     /// Only on this virtual function (by index over all devices).
-    #[serde(default)]
     pub vf: Option<usize>,
     /// Only on this ring pair, 0 to 3.
-    #[serde(default)]
     pub bank: Option<usize>,
     /// Only for this service.
-    #[serde(default)]
     pub service: Option<Service>,
     /// Matching requests that pass unharmed first.
-    #[serde(default)]
     pub after: u64,
     /// Hit every so many matching requests from then on; 0 to hit once.
-    #[serde(default)]
     pub every: u64,
     /// Most hits; 0 for no bound.
-    #[serde(default)]
     pub times: u64,
     /// Chance of each hit, 0 to 1.
-    #[serde(default = "always")]
     pub probability: f64,
     /// What happens.
-    #[serde(flatten)]
     pub kind: FaultKind,
 }
 
-fn always() -> f64 {
-    1.0
+/// A fault as a scenario writes it: trigger, kind and the kind's parameter in one table.
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct Entry {
+    vf: Option<usize>,
+    bank: Option<usize>,
+    service: Option<Service>,
+    after: u64,
+    every: u64,
+    times: u64,
+    probability: Option<f64>,
+    kind: String,
+    microseconds: Option<u64>,
+    overtaken_by: Option<u32>,
+    code: Option<i8>,
+    bytes: Option<u32>,
+}
+
+impl TryFrom<Entry> for Fault {
+    type Error = String;
+
+    fn try_from(mut entry: Entry) -> Result<Self, String> {
+        fn needed<T>(kind: &str, name: &str, value: Option<T>) -> Result<T, String> {
+            value.ok_or_else(|| format!("a fault of kind `{kind}` needs `{name}`"))
+        }
+        let name = std::mem::take(&mut entry.kind);
+        let kind = match name.as_str() {
+            "lost" => FaultKind::Lost,
+            "late" => {
+                FaultKind::Late { microseconds: needed(&name, "microseconds", entry.microseconds.take())? }
+            }
+            "reordered" => FaultKind::Reordered {
+                overtaken_by: needed(&name, "overtaken_by", entry.overtaken_by.take())?,
+            },
+            "ring-stalled" => FaultKind::RingStalled {
+                microseconds: needed(&name, "microseconds", entry.microseconds.take())?,
+            },
+            "error" => FaultKind::Error { code: needed(&name, "code", entry.code.take())? },
+            "verify-error" => FaultKind::VerifyError,
+            "wrong-checksum" => FaultKind::WrongChecksum,
+            "overflow-at" => FaultKind::OverflowAt { bytes: needed(&name, "bytes", entry.bytes.take())? },
+            "short-output" => FaultKind::ShortOutput { bytes: needed(&name, "bytes", entry.bytes.take())? },
+            "unsupported" => FaultKind::Unsupported,
+            "digest-mismatch" => FaultKind::DigestMismatch,
+            "fatal-error" => FaultKind::FatalError,
+            "restart" => FaultKind::Restart,
+            "removed" => FaultKind::Removed,
+            _ => return Err(format!("no fault of kind `{name}`")),
+        };
+        let Entry { vf, bank, service, after, every, times, probability, .. } = entry;
+        let Entry { microseconds, overtaken_by, code, bytes, .. } = entry;
+        if microseconds.is_some() || overtaken_by.is_some() || code.is_some() || bytes.is_some() {
+            return Err(format!("a fault of kind `{name}` has a parameter that it does not take"));
+        }
+        Ok(Self { vf, bank, service, after, every, times, probability: probability.unwrap_or(1.0), kind })
+    }
+}
+
+impl From<Fault> for Entry {
+    fn from(fault: Fault) -> Self {
+        let Fault { vf, bank, service, after, every, times, probability, kind } = fault;
+        let mut entry = Self {
+            vf,
+            bank,
+            service,
+            after,
+            every,
+            times,
+            probability: Some(probability),
+            ..Self::default()
+        };
+        entry.kind = match kind {
+            FaultKind::Lost => "lost",
+            FaultKind::Late { microseconds } => {
+                entry.microseconds = Some(microseconds);
+                "late"
+            }
+            FaultKind::Reordered { overtaken_by } => {
+                entry.overtaken_by = Some(overtaken_by);
+                "reordered"
+            }
+            FaultKind::RingStalled { microseconds } => {
+                entry.microseconds = Some(microseconds);
+                "ring-stalled"
+            }
+            FaultKind::Error { code } => {
+                entry.code = Some(code);
+                "error"
+            }
+            FaultKind::VerifyError => "verify-error",
+            FaultKind::WrongChecksum => "wrong-checksum",
+            FaultKind::OverflowAt { bytes } => {
+                entry.bytes = Some(bytes);
+                "overflow-at"
+            }
+            FaultKind::ShortOutput { bytes } => {
+                entry.bytes = Some(bytes);
+                "short-output"
+            }
+            FaultKind::Unsupported => "unsupported",
+            FaultKind::DigestMismatch => "digest-mismatch",
+            FaultKind::FatalError => "fatal-error",
+            FaultKind::Restart => "restart",
+            FaultKind::Removed => "removed",
+        }
+        .to_owned();
+        entry
+    }
 }
 
 impl Fault {
@@ -91,8 +193,9 @@ impl Fault {
 }
 
 /// What a fault does to the request it hits, or to its device.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)]
+///
+/// In a scenario the name is in small letters with hyphens (`kind = "ring-stalled"`) and the parameter beside it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FaultKind {
     /// The request is executed and never answered.
@@ -166,7 +269,8 @@ pub struct StartFaults {
 /// The faults of a machine with their state.
 #[derive(Debug, Default)]
 pub(crate) struct Faults {
-    armed: Vec<Armed>,
+    armed: RwLock<Vec<Armed>>,
+    seed: u64,
 }
 
 #[derive(Debug)]
@@ -179,23 +283,27 @@ struct Armed {
 
 impl Faults {
     pub(crate) fn new(faults: &[Fault], seed: u64) -> Self {
-        let armed = faults
-            .iter()
-            .enumerate()
-            .map(|(i, fault)| Armed {
-                fault: fault.clone(),
-                matched: AtomicU64::new(0),
-                hits: AtomicU64::new(0),
-                random: AtomicU64::new(splitmix(seed ^ splitmix(i as u64 + 1))),
-            })
-            .collect();
-        Self { armed }
+        let this = Self { armed: RwLock::default(), seed };
+        faults.iter().for_each(|fault| this.arm(fault.clone()));
+        this
+    }
+
+    /// Adds a fault, after those that are there.
+    pub(crate) fn arm(&self, fault: Fault) {
+        let mut armed = self.armed.write().unwrap_or_else(PoisonError::into_inner);
+        let random = AtomicU64::new(splitmix(self.seed ^ splitmix(armed.len() as u64 + 1)));
+        armed.push(Armed { fault, matched: AtomicU64::new(0), hits: AtomicU64::new(0), random });
+    }
+
+    /// Takes all faults away.
+    pub(crate) fn disarm(&self) {
+        self.armed.write().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
     /// The fault that the next request of this ring meets.
     pub(crate) fn next(&self, vf: usize, bank: usize, service: Service) -> Option<FaultKind> {
         let mut hit = None;
-        for armed in &self.armed {
+        for armed in self.armed.read().unwrap_or_else(PoisonError::into_inner).iter() {
             // Every fault counts every request, so that one fault does not shift another.
             if armed.hit(vf, bank, service) && hit.is_none() {
                 hit = Some(armed.fault.kind);
@@ -259,6 +367,31 @@ mod tests {
         assert_eq!(hits(Fault::new(FaultKind::Lost).after(1).every(3), 9), [1, 4, 7]);
         assert_eq!(hits(Fault::new(FaultKind::Lost).every(1).times(2), 9), [0, 1]);
         assert!(hits(Fault::new(FaultKind::Lost).on_vf(1), 9).is_empty());
+    }
+
+    #[test]
+    fn scenarios_keep_every_kind() {
+        let kinds = [
+            FaultKind::Lost,
+            FaultKind::Late { microseconds: 1 },
+            FaultKind::Reordered { overtaken_by: 2 },
+            FaultKind::RingStalled { microseconds: 3 },
+            FaultKind::Error { code: -4 },
+            FaultKind::VerifyError,
+            FaultKind::WrongChecksum,
+            FaultKind::OverflowAt { bytes: 5 },
+            FaultKind::ShortOutput { bytes: 6 },
+            FaultKind::Unsupported,
+            FaultKind::DigestMismatch,
+            FaultKind::FatalError,
+            FaultKind::Restart,
+            FaultKind::Removed,
+        ];
+        for kind in kinds {
+            let fault = Fault::new(kind).after(3).every(2).on_vf(1).probability(0.5);
+            let text = serde_json::to_string(&fault).unwrap();
+            assert_eq!(serde_json::from_str::<Fault>(&text).unwrap(), fault);
+        }
     }
 
     #[test]

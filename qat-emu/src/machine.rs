@@ -13,6 +13,7 @@ use crate::{
     config::{Config, ConfigError},
     counters::Counters,
     device::{
+        bank::Clock,
         registers::BANKS,
         vf::{Identity, Vf},
     },
@@ -25,6 +26,8 @@ pub(crate) struct Machine {
     pub(crate) counters: &'static Counters,
     pub(crate) faults: Faults,
     pub(crate) vfs: Vec<Vf>,
+    /// By device.
+    pub(crate) clocks: Vec<Clock>,
     /// Groups that are in a container; device threads sleep for good while there are none.
     attached: AtomicUsize,
     started: AtomicBool,
@@ -48,6 +51,7 @@ impl Machine {
         Ok(Self {
             faults: Faults::new(&config.faults, config.seed),
             vfs,
+            clocks: config.devices.iter().map(|_| Clock::default()).collect(),
             counters,
             attached: AtomicUsize::new(0),
             started: AtomicBool::new(false),
@@ -154,7 +158,7 @@ impl Machine {
                 if (index * BANKS + bank) % threads != number {
                     continue;
                 }
-                let turn = vf.serve_bank(bank, (&self.faults, self.counters, self.config.timing), engines);
+                let turn = vf.serve_bank(bank, self, engines);
                 worked |= turn.progress;
                 // The mailbox has a deadline, so it is looked at whenever that took time.
                 if turn.progress && number == 0 {

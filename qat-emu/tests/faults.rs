@@ -129,6 +129,49 @@ fn latency_is_as_asked() {
     });
 }
 
+/// 40 requests of 10,000 bytes over two engines of 1 MB/s take 200 ms.
+#[test]
+fn bandwidth_is_as_asked() {
+    let config = Config::with_vfs(1, Services::SYM_DC).timing(Timing::bandwidth(1_000_000, 2));
+    with_started(config, |library, _| {
+        let session = dc::Session::new(library, library.dc_instances()[0], dc::STATIC);
+        let start = Instant::now();
+        let requests: Vec<_> = (0..40).map(|_| session.submit(true, &sample(10_000), 16_384).1).collect();
+        for request in &requests {
+            assert_eq!(request.completion.wait(|| session.poll()), SUCCESS);
+        }
+        let took = start.elapsed();
+        assert!(took >= Duration::from_millis(200) && took < Duration::from_millis(900), "{took:?}");
+        assert_eq!(session.remove(), SUCCESS);
+    });
+}
+
+/// A function that is gone answers nothing; once it is back, stop and start bring it back to work.
+#[test]
+fn a_function_can_be_taken_away_and_come_back() {
+    with_machine(Config::with_vfs(1, Services::SYM_DC), |library, emulator| {
+        library.start();
+        let session = dc::Session::new(library, library.dc_instances()[0], dc::STATIC);
+        assert_eq!(session.run(true, &sample(500), 2048).0, SUCCESS);
+        emulator.arm(Fault::new(FaultKind::Removed));
+        let (status, lost) = session.submit(true, &sample(500), 2048);
+        assert_eq!(status, SUCCESS);
+        let start = Instant::now();
+        while start.elapsed() < Duration::from_millis(50) {
+            session.poll();
+        }
+        assert_eq!(lost.completion.status(), None);
+        emulator.disarm();
+        emulator.restore(0);
+        library.stop();
+        library.start();
+        let session = dc::Session::new(library, library.dc_instances()[0], dc::STATIC);
+        assert_eq!(session.run(true, &sample(500), 2048).0, SUCCESS);
+        assert_eq!((session.remove(), library.stop()), (SUCCESS, SUCCESS));
+        assert_eq!(emulator.counters().abandoned, 1);
+    });
+}
+
 #[test]
 fn an_unsupported_cipher_is_success_to_the_library_and_not_to_the_audit() {
     let config = Config::with_vfs(1, Services::SYM_DC).fault(Fault::new(FaultKind::Unsupported));

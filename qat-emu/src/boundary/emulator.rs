@@ -16,6 +16,7 @@ use crate::{
     config::{Config, ConfigError},
     counters::Snapshot,
     device::Notification,
+    fault::Fault,
 };
 
 /// Names of the functions that the emulator stands in front of, one a line.
@@ -105,6 +106,20 @@ impl Emulator {
     /// first two it answers nothing until the library opens it again.
     pub fn notify(&self, vf: usize, notification: Notification) {
         self.with_vf(vf, |vf| vf.notify(notification));
+    }
+
+    /// Arms a fault from now on, after those of the configuration.
+    pub fn arm(&self, fault: Fault) {
+        if let Some(attached) = attached() {
+            attached.machine.faults.arm(fault);
+        }
+    }
+
+    /// Takes all faults away.
+    pub fn disarm(&self) {
+        if let Some(attached) = attached() {
+            attached.machine.faults.disarm();
+        }
     }
 
     /// Takes a virtual function away: it answers nothing and cannot be opened.

@@ -4,7 +4,7 @@ use std::{
     cell::Cell,
     collections::VecDeque,
     panic::{AssertUnwindSafe, catch_unwind},
-    sync::atomic::Ordering::Relaxed,
+    sync::{Mutex, PoisonError, atomic::Ordering::Relaxed},
     time::{Duration, Instant},
 };
 
@@ -55,6 +55,32 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) faults: &'a Faults,
     pub(crate) counters: &'a Counters,
     pub(crate) timing: Timing,
+    pub(crate) clock: &'a Clock,
+}
+
+/// When the engines of one device are free again.
+#[derive(Debug, Default)]
+pub(crate) struct Clock(Mutex<Vec<Instant>>);
+
+impl Clock {
+    /// When an answer over `bytes` may be published; `None` for at once.
+    fn due(&self, timing: Timing, bytes: u64) -> Option<Instant> {
+        if timing.latency_us == 0 && timing.bytes_per_second == 0 {
+            return None;
+        }
+        let now = Instant::now();
+        let mut at = now;
+        if timing.bytes_per_second != 0 {
+            let nanoseconds = u128::from(bytes) * 1_000_000_000 / u128::from(timing.bytes_per_second);
+            let mut engines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            engines.resize(timing.engines.max(1), now);
+            if let Some(free) = engines.iter_mut().min() {
+                *free = now.max(*free) + Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX));
+                at = *free;
+            }
+        }
+        Some(at + Duration::from_micros(timing.latency_us))
+    }
 }
 
 /// What a turn did.
@@ -77,8 +103,8 @@ pub(crate) struct Bank {
     response_tail: u32,
     pending: VecDeque<Pending>,
     stalled_until: Option<Instant>,
-    engine_free: Option<Instant>,
-    used: bool,
+    /// The request ring while it is in use; the library takes its registers back before it resets the device.
+    ring: Option<Ring>,
 }
 
 #[derive(Debug)]
@@ -118,8 +144,7 @@ impl Bank {
             response_tail: 0,
             pending: VecDeque::new(),
             stalled_until: None,
-            engine_free: None,
-            used: false,
+            ring: None,
         }
     }
 
@@ -134,15 +159,13 @@ impl Bank {
 
     /// Forgets everything, counts what was not answered and sets the registers as after a reset.
     pub(crate) fn reset(&mut self, registers: &dyn Registers, counters: &Counters) {
-        let waiting =
-            Ring::read(registers, self.offsets, REQUEST).map_or(0, |ring| self.waiting(registers, ring));
+        let waiting = self.ring.map_or(0, |ring| self.waiting(registers, ring));
         counters.abandon(self.pending.len() as u64, u64::from(waiting));
         self.pending.clear();
         self.request_head = 0;
         self.response_tail = 0;
         self.stalled_until = None;
-        self.engine_free = None;
-        self.used = false;
+        self.ring = None;
     }
 
     /// Requests in the ring that were not fetched.
@@ -158,7 +181,7 @@ impl Bank {
         if registers.load(self.offsets.arbiter()) & 1 == 0 {
             let idle = registers.load(self.offsets.config(REQUEST)) == 0
                 && registers.load(self.offsets.config(RESPONSE)) == 0;
-            if idle && self.used {
+            if idle && self.ring.is_some() {
                 self.reset(registers, around.counters);
             }
             return turn;
@@ -168,7 +191,7 @@ impl Bank {
         else {
             return turn;
         };
-        self.used = true;
+        self.ring = Some(requests);
         let now = Instant::now();
         if self.stalled_until.is_some_and(|until| until > now) {
             turn.due = self.stalled_until;
@@ -248,7 +271,7 @@ impl Bank {
         counters
             .executed(self.origin(if self.service == Service::Asymmetric { 0 } else { request[1] }), outcome);
         let mut pending =
-            Pending { response, due: self.due(around.timing, outcome.bytes_in), overtaken_by: 0 };
+            Pending { response, due: around.clock.due(around.timing, outcome.bytes_in), overtaken_by: 0 };
         match fault {
             Some(FaultKind::Lost) => {
                 counters.abandon(1, 0);
@@ -335,24 +358,6 @@ impl Bank {
             busy_nanoseconds: u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX),
         };
         (response, outcome)
-    }
-
-    /// When an answer over `bytes` may be published.
-    fn due(&mut self, timing: Timing, bytes: u64) -> Option<Instant> {
-        if timing.latency_us == 0 && timing.bytes_per_second == 0 {
-            return None;
-        }
-        let now = Instant::now();
-        let mut at = now;
-        if timing.bytes_per_second != 0 {
-            // The banks of a device share its engines; here each bank has its part of them.
-            let rate = timing.bytes_per_second.saturating_mul(timing.engines.max(1) as u64);
-            let nanoseconds = u128::from(bytes) * 1_000_000_000 / u128::from(rate);
-            let cost = Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX));
-            at = self.engine_free.map_or(now, |free| free.max(now)) + cost;
-            self.engine_free = Some(at);
-        }
-        Some(at + Duration::from_micros(timing.latency_us))
     }
 
     /// Puts the answers that are due into the response ring, as far as it has room.
@@ -519,9 +524,15 @@ mod tests {
     fn answers_wait_for_room_and_rings_wrap() {
         let (mut bank, window, memory) = rings();
         let (faults, counters) = (Faults::default(), Counters::default());
-        let timing = Timing::null();
-        let around =
-            Surroundings { registers: &window, space: &memory, faults: &faults, counters: &counters, timing };
+        let (timing, clock) = (Timing::null(), Clock::default());
+        let around = Surroundings {
+            registers: &window,
+            space: &memory,
+            faults: &faults,
+            counters: &counters,
+            timing,
+            clock: &clock,
+        };
         let mut engines = Engines::default();
         let (mut submitted, mut taken) = (0, 0);
         for _ in 0..5 {
@@ -550,9 +561,15 @@ mod tests {
     fn a_bad_tail_and_unmapped_rings_are_counted() {
         let (mut bank, window, memory) = rings();
         let (faults, counters) = (Faults::default(), Counters::default());
-        let timing = Timing::null();
-        let around =
-            Surroundings { registers: &window, space: &memory, faults: &faults, counters: &counters, timing };
+        let (timing, clock) = (Timing::null(), Clock::default());
+        let around = Surroundings {
+            registers: &window,
+            space: &memory,
+            faults: &faults,
+            counters: &counters,
+            timing,
+            clock: &clock,
+        };
         for tail in [5, 512, u32::MAX] {
             window.store(BankOffsets(0).tail(REQUEST), tail);
             assert!(!bank.turn(&around, &mut Engines::default()).progress);

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::{
-    bank::{Bank, Surroundings},
+    bank::{Bank, Clock, Surroundings},
     flat::Flat,
     mailbox::Mailbox,
     message::word,
@@ -58,9 +58,15 @@ pub fn fuzz(bytes: &[u8]) {
     let memory = Flat::new(memory);
     let counters = Counters::default();
     let timing = Timing { null: head[2] & 1 == 1, ..Timing::default() };
-    let faults = Faults::default();
-    let around =
-        Surroundings { registers: &rings, space: &memory, faults: &faults, counters: &counters, timing };
+    let (faults, clock) = (Faults::default(), Clock::default());
+    let around = Surroundings {
+        registers: &rings,
+        space: &memory,
+        faults: &faults,
+        counters: &counters,
+        timing,
+        clock: &clock,
+    };
     let mut engines = Engines::default();
     for _ in 0..4 {
         bank.turn(&around, &mut engines);

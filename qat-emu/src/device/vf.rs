@@ -17,7 +17,8 @@ use crate::{
     config::{Config, Model, Services},
     counters::Counters,
     engine::Engines,
-    fault::{FaultKind, Faults},
+    fault::FaultKind,
+    machine::Machine,
 };
 
 /// What sysfs says about a virtual function.
@@ -216,12 +217,7 @@ impl Vf {
     }
 
     /// Serves one ring pair.
-    pub(crate) fn serve_bank(
-        &self,
-        bank: usize,
-        machine: (&Faults, &Counters, crate::config::Timing),
-        engines: &mut Engines,
-    ) -> Turn {
+    pub(crate) fn serve_bank(&self, bank: usize, machine: &Machine, engines: &mut Engines) -> Turn {
         let Some(windows) = self.windows.get() else { return Turn::default() };
         if self.is_dead() {
             return Turn::default();
@@ -236,8 +232,14 @@ impl Vf {
         let mut guard = lock(&self.banks[bank]);
         let space = self.space.read().unwrap_or_else(PoisonError::into_inner).clone();
         let Some(space) = space else { return Turn::default() };
-        let (faults, counters, timing) = machine;
-        let around = Surroundings { registers: &*windows.rings, space: &*space, faults, counters, timing };
+        let around = Surroundings {
+            registers: &*windows.rings,
+            space: &*space,
+            faults: &machine.faults,
+            counters: machine.counters,
+            timing: machine.config.timing,
+            clock: &machine.clocks[self.identity.device],
+        };
         let turn = guard.turn(&around, engines);
         let quiet = !turn.progress && guard.is_idle();
         self.quiet[bank].store(if quiet { sign } else { NOT_QUIET }, Relaxed);
