@@ -40,5 +40,5 @@ pub use error::{Error, Result};
 pub use hash::{Checksum, Digest};
 pub use operation::Operation;
 pub use outcome::{Outcome, Path, SoftwareReason};
-pub use probe::{Device, DeviceChange, DeviceChanges, DeviceId, HardwareProbe};
+pub use probe::{Device, DeviceChange, DeviceChangeSender, DeviceChanges, DeviceId, HardwareProbe};
 pub use statistics::{InFlight, Latency, Recorder, SoftwareExecutions, Statistics};

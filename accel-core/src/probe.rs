@@ -1,6 +1,7 @@
 //! Devices: what a probe finds, and how it tells of changes.
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::fmt;
 use std::path::PathBuf;
 use std::sync::mpsc;
@@ -95,25 +96,52 @@ pub enum DeviceChange {
 
 /// Receiving end of a subscription to changes. Dropping it ends the subscription.
 #[derive(Debug)]
-pub struct DeviceChanges(mpsc::Receiver<DeviceChange>);
+pub struct DeviceChanges {
+    changes: mpsc::Receiver<DeviceChange>,
+    /// Never sent to; its end is how the probe learns that nobody listens any more.
+    _listening: mpsc::Sender<Infallible>,
+}
 
 impl DeviceChanges {
-    /// Wraps the receiving end that a probe feeds.
+    /// The probe's end and the subscriber's.
     #[must_use]
-    pub const fn new(receiver: mpsc::Receiver<DeviceChange>) -> Self {
-        Self(receiver)
+    pub fn channel() -> (DeviceChangeSender, Self) {
+        let (sender, changes) = mpsc::channel();
+        let (listening, listener) = mpsc::channel();
+        (DeviceChangeSender { sender, listener }, Self { changes, _listening: listening })
     }
 
     /// The next change, if one is waiting.
     #[must_use]
     pub fn try_recv(&self) -> Option<DeviceChange> {
-        self.0.try_recv().ok()
+        self.changes.try_recv().ok()
     }
 
     /// The next change, waiting for at most `timeout`.
     #[must_use]
     pub fn recv_timeout(&self, timeout: Duration) -> Option<DeviceChange> {
-        self.0.recv_timeout(timeout).ok()
+        self.changes.recv_timeout(timeout).ok()
+    }
+}
+
+/// The end of a subscription that a probe feeds.
+#[derive(Debug)]
+pub struct DeviceChangeSender {
+    sender: mpsc::Sender<DeviceChange>,
+    listener: mpsc::Receiver<Infallible>,
+}
+
+impl DeviceChangeSender {
+    /// Tells the subscriber; without one the change is dropped.
+    pub fn send(&self, change: DeviceChange) {
+        // `wait` is what reports a subscriber that is gone.
+        let _ = self.sender.send(change);
+    }
+
+    /// Waits for `interval`, or until the subscriber is gone; whether it is still there.
+    #[must_use]
+    pub fn wait(&self, interval: Duration) -> bool {
+        matches!(self.listener.recv_timeout(interval), Err(mpsc::RecvTimeoutError::Timeout))
     }
 }
 
@@ -138,4 +166,22 @@ pub trait HardwareProbe: Send + Sync {
     /// # Errors
     /// As [`discover`](Self::discover), for the first look.
     fn subscribe(&self, interval: Duration) -> Result<DeviceChanges>;
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_dropped_subscription_ends_the_wait_at_once() {
+        let (sender, changes) = DeviceChanges::channel();
+        let device = Device::new(DeviceId("0000:6b:00.0".to_owned()), "device", 0x8086, 0x4940);
+        sender.send(DeviceChange::Added(device.clone()));
+        assert!(sender.wait(Duration::ZERO));
+        assert_eq!(changes.try_recv(), Some(DeviceChange::Added(device)));
+        assert_eq!(changes.try_recv(), None);
+        let waiting = std::thread::spawn(move || sender.wait(Duration::from_secs(3600)));
+        drop(changes);
+        assert!(!waiting.join().unwrap());
+    }
 }

@@ -1,8 +1,68 @@
 //! Compression and encryption on Intel QAT, or on the CPU, behind one API that says which.
+//!
+//! Three accelerators implement the traits of [`accel_core`]:
+//!
+//! | type | where it works |
+//! |---|---|
+//! | [`QatAccelerator`] | on QAT, never elsewhere; says why when it cannot |
+//! | [`SoftwareAccelerator`] | on the CPU, always |
+//! | [`AutoAccelerator`] | by a [`Policy`]: on QAT where that works and pays, else on the CPU, and each result says where and why |
+//!
+//! [`stream`] moves data of any size through one of them with all cores, in constant memory and plain formats;
+//! [`probe`] finds QAT devices.
+//!
+//! ```
+//! use qat::accel_core::{CompressOptions, CompressionAccelerator, Format};
+//! use qat::{AutoAccelerator, Policy, QatAccelerator};
+//!
+//! let qat = AutoAccelerator::new(QatAccelerator::default(), Policy::Auto);
+//! let (packed, outcome) = qat.compress(b"to be or not to be", &CompressOptions::new(Format::Gzip))?;
+//! println!("{} bytes, by {}", packed.len(), outcome.path);
+//! # Ok::<(), qat::accel_core::Error>(())
+//! ```
+//!
+//! # This release
+//! The data path on hardware is not in it: with a device, `QatAccelerator` detects, starts and describes it, and its
+//! data operations fail with [`Unsupported`](accel_core::Error::Unsupported); `AutoAccelerator` then works on the CPU
+//! and says so.
+//!
+//! # Thread safety
+//! Every public type is `Send` and `Sync`; accelerators are cheap to clone, and clones count together. The CPU engine
+//! keeps its contexts per thread.
+//!
+//! # Library dependency
+//! Nothing is linked. `libqat.so.4` and `libusdm.so.0` are loaded on the first use of a `QatAccelerator` (`QAT_LIBRARY`
+//! and `USDM_LIBRARY` override the names), ISA-L's `libisal.so.2` on the first deflate at level 1. What is not there is
+//! reported: [`QatAccelerator::unavailability`], [`software::isal`].
+//!
+//! # Cleanup
+//! Dropping the last accelerator that uses libqat stops it. In a forked child, hardware that the parent started is
+//! [`Unavailability::Forked`]; [`QatAccelerator::reinitialize`] starts afresh there. The CPU engine works on.
+//!
+//! # What is trusted
+//! aws-lc for cryptography; libdeflate, zlib-rs, lz4, zstd and ISA-L with foreign bytes; libqat with device memory.
 
+mod accelerator;
+mod auto;
+mod capabilities;
 mod container;
+mod driver;
+mod info;
+pub mod probe;
 mod raw;
 pub mod software;
+mod status;
 pub mod stream;
+mod unavailability;
 
+pub use accel_core;
+pub use accelerator::QatAccelerator;
+pub use auto::{AutoAccelerator, Policy};
+pub use capabilities::{
+    Capabilities, CompressionCapabilities, Directions, EncryptionCapabilities, PublicKeyCapabilities,
+};
+pub use driver::Instances;
+pub use info::{GroupInfo, Info, LibraryInfo, ServiceInfo};
 pub use software::SoftwareAccelerator;
+pub use status::CpaStatus;
+pub use unavailability::Unavailability;

@@ -175,7 +175,13 @@ pub(crate) struct InflateStep {
 pub(crate) struct StreamInflater {
     isal: &'static Isal,
     state: Box<InflateState>,
+    /// Bytes at the front of the next input that the library has taken already: should the stream end, those it read
+    /// ahead into its bit buffer belong to what follows, also when an earlier step took them.
+    held: usize,
 }
+
+/// Bytes that the library's bit buffer holds at most.
+const READ_AHEAD: usize = size_of::<u64>();
 
 // SAFETY: as for `Deflater`.
 unsafe impl Send for StreamInflater {}
@@ -184,7 +190,7 @@ impl StreamInflater {
     pub(crate) fn new(isal: &'static Isal) -> Self {
         // SAFETY: as in `Deflater::new`.
         let state = Box::new(unsafe { std::mem::zeroed::<InflateState>() });
-        let mut this = Self { isal, state };
+        let mut this = Self { isal, state, held: 0 };
         this.reset();
         this
     }
@@ -193,10 +199,13 @@ impl StreamInflater {
     pub(crate) fn reset(&mut self) {
         // SAFETY: `state` is a whole `inflate_state`; init only writes its fields.
         unsafe { (self.isal.inflate_init)(&mut *self.state) };
+        self.held = 0;
     }
 
-    /// Inflates from the front of `input` to the front of `output`; `None` when the data is not deflate.
+    /// Inflates from the front of `input`, which begins with what the last step did not consume, to the front of
+    /// `output`; `None` when the data is not deflate.
     pub(crate) fn step(&mut self, input: &[u8], output: &mut [u8]) -> Option<InflateStep> {
+        let input = input.get(self.held..).unwrap_or_default();
         let (avail_in, avail_out) = (clamp(input.len()), clamp(output.len()));
         let state = &mut *self.state;
         state.next_in = input.as_ptr();
@@ -210,11 +219,12 @@ impl StreamInflater {
             return None;
         }
         let finished = state.block_state == BLOCK_FINISH;
-        // Whole bytes that were read ahead into the bit buffer belong to what follows the stream.
-        let ahead = if finished { usize::try_from(state.read_in_length / 8).unwrap_or(0) } else { 0 };
-        let consumed = (avail_in - state.avail_in) as usize;
+        let taken = self.held + (avail_in - state.avail_in) as usize;
+        let ahead =
+            if finished { usize::try_from(state.read_in_length / 8).unwrap_or(0) } else { READ_AHEAD };
+        self.held = ahead.min(taken);
         Some(InflateStep {
-            consumed: consumed.saturating_sub(ahead),
+            consumed: taken - self.held,
             produced: (avail_out - state.avail_out) as usize,
             finished,
         })

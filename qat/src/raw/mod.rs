@@ -1,4 +1,8 @@
 //! The only code that calls a C symbol.
 
+pub(crate) mod cy;
+pub(crate) mod dc;
+pub(crate) mod instance;
 pub(crate) mod isal;
 pub(crate) mod libdeflate;
+pub(crate) mod sal;

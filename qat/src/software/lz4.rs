@@ -143,6 +143,11 @@ pub(crate) fn decompress_block(
     history: &[u8],
     format: Format,
 ) -> Result<usize> {
+    // Without any room lz4 is stricter about an empty block than with some.
+    let mut spare = [0];
+    if output.is_empty() && matches!(lzzzz::lz4::decompress(input, &mut spare), Ok(0)) {
+        return Ok(0);
+    }
     let done = if history.is_empty() {
         lzzzz::lz4::decompress(input, output)
     } else {
@@ -153,7 +158,7 @@ pub(crate) fn decompress_block(
         if required > output.len() {
             return Err(Error::OutputTooSmall { required: Some(required), available: output.len() });
         }
-        Err(Error::Corrupt { format, detail: "a match refers to data before the block".into() })
+        Err(Error::Corrupt { format, detail: "a sequence is invalid".into() })
     })
 }
 
@@ -162,7 +167,14 @@ pub(crate) fn decompress_bare_block(input: &[u8], output: &mut Output<'_>) -> Re
     if !output.is_fixed() {
         output.reserve(block_len(input, Format::Lz4Block)?)?;
     }
-    let written = decompress_block(input, output.room(), &[], Format::Lz4Block)?;
+    let limit = output.limit();
+    let written =
+        decompress_block(input, output.room(), &[], Format::Lz4Block).map_err(|error| match error {
+            Error::OutputTooSmall { required: Some(len), .. } if len > limit => {
+                Error::LimitExceeded { limit: limit as u64 }
+            }
+            other => other,
+        })?;
     output.advance(written);
     Ok(())
 }
@@ -214,6 +226,16 @@ pub(crate) fn block_size(word: u32, max_block: usize) -> Result<(usize, bool)> {
     Ok((len, word & frame::STORED != 0))
 }
 
+/// Length of a block of a legacy frame.
+pub(crate) fn legacy_block_size(word: u32) -> Result<usize> {
+    let len = word as usize;
+    if len > block_bound(frame::LEGACY_BLOCK) {
+        let detail = "a legacy block is larger than 8 MiB can become".into();
+        return Err(Error::Corrupt { format: Format::Lz4Frame, detail });
+    }
+    Ok(len)
+}
+
 /// Checks an xxHash32 that the frame carries.
 pub(crate) fn check_hash(actual: u32, stored: u32, what: &'static str) -> Result<()> {
     if actual == stored {
@@ -257,7 +279,7 @@ fn decompress_frame(input: &[u8], output: &mut Output<'_>) -> Result<usize> {
         };
         let room_len = room.len().min(descriptor.max_block);
         let written = decompress_block(block, &mut room[..room_len], &history[since..], format)
-            .map_err(|error| oversized(error, descriptor.max_block))?;
+            .map_err(|error| output.no_room(oversized(error, descriptor.max_block)))?;
         output.advance(written);
     }
     let content = &output.filled()[start..];
@@ -291,16 +313,17 @@ fn decompress_legacy(input: &[u8], output: &mut Output<'_>) -> Result<usize> {
         if word == frame::MAGIC || word == frame::LEGACY_MAGIC || frame::is_skippable(word) {
             break;
         }
-        let block = input.get(at + 4..).and_then(|rest| rest.get(..word as usize)).ok_or(TRUNCATED)?;
+        let len = legacy_block_size(word)?;
+        let block = input.get(at + 4..).and_then(|rest| rest.get(..len)).ok_or(TRUNCATED)?;
         if !output.is_fixed() {
             output.reserve(block_len(block, Format::Lz4Frame)?.min(frame::LEGACY_BLOCK))?;
         }
         let room = output.room();
         let room_len = room.len().min(frame::LEGACY_BLOCK);
         let written = decompress_block(block, &mut room[..room_len], &[], Format::Lz4Frame)
-            .map_err(|error| oversized(error, frame::LEGACY_BLOCK))?;
+            .map_err(|error| output.no_room(oversized(error, frame::LEGACY_BLOCK)))?;
         output.advance(written);
-        at += 4 + word as usize;
+        at += 4 + len;
     }
     Ok(at)
 }

@@ -29,7 +29,7 @@ use accel_core::{
 
 pub(crate) use engine::{
     compress, compress_bound, compress_into, decompress, decompress_into, decrypt, decrypt_into, encrypt,
-    encrypt_into, process,
+    encrypt_into, process, refused,
 };
 pub use hash::{checksum, digest};
 

@@ -32,6 +32,11 @@ impl<'a> Output<'a> {
         matches!(self.target, Target::Fixed(_))
     }
 
+    /// Most bytes that may be written.
+    pub(crate) fn limit(&self) -> usize {
+        self.limit
+    }
+
     pub(crate) fn written(&self) -> usize {
         self.written
     }
@@ -74,13 +79,27 @@ impl<'a> Output<'a> {
         }
         match &mut self.target {
             Target::Fixed(buffer) => {
-                Err(Error::OutputTooSmall { required: Some(need), available: buffer.len() })
+                // What follows will need room as well.
+                Err(Error::OutputTooSmall { required: None, available: buffer.len() })
             }
             Target::Growing(buffer) => {
                 let doubled = buffer.len().saturating_mul(2).min(self.limit);
-                buffer.resize(need.max(doubled), 0);
+                if self.written == 0 {
+                    // Zeroed pages come from the system untouched, where resizing would write them all.
+                    *buffer = vec![0; need.max(doubled)];
+                } else {
+                    buffer.resize(need.max(doubled), 0);
+                }
                 Ok(())
             }
+        }
+    }
+
+    /// A block decoder's lack of room, as the caller should see it: the limit or the whole buffer.
+    pub(crate) fn no_room(&mut self, error: Error) -> Error {
+        match error {
+            Error::OutputTooSmall { required: Some(more), .. } => self.reserve(more).err().unwrap_or(error),
+            other => other,
         }
     }
 

@@ -3,7 +3,7 @@
 use std::cell::RefCell;
 
 use accel_core::{Error, Format, Level, Result};
-use zstd_safe::{CCtx, CParameter, DCtx};
+use zstd_safe::{CCtx, CParameter, DCtx, ResetDirective};
 
 use super::output::Output;
 use crate::container::{le32, lz4::is_skippable, zstd::MAGIC};
@@ -51,6 +51,8 @@ const SOURCE_WRONG: &str = "Src size is incorrect";
 pub(crate) fn compress(input: &[u8], output: &mut [u8], level: u8) -> Result<usize> {
     COMPRESSOR.with_borrow_mut(|slot| {
         let context = slot.get_or_insert_with(CCtx::create);
+        // A call that found too little room leaves its frame open.
+        context.reset(ResetDirective::SessionOnly).map_err(internal)?;
         context.set_parameter(CParameter::CompressionLevel(i32::from(level))).map_err(internal)?;
         context.set_parameter(CParameter::ChecksumFlag(true)).map_err(internal)?;
         let available = output.len();
@@ -88,8 +90,9 @@ fn decompress_frame(frame: &[u8], output: &mut Output<'_>) -> Result<()> {
     if let Ok(Some(size)) = zstd_safe::get_frame_content_size(frame)
         && !output.is_fixed()
     {
-        // A forged size costs address space up to the caller's limit, never more.
-        output.reserve(usize::try_from(size).unwrap_or(usize::MAX))?;
+        // A forged size costs no more than an honest one of as many bytes: a block of four makes 128 KiB at most.
+        let most = frame.len().saturating_mul(32 << 10);
+        output.reserve(usize::try_from(size).unwrap_or(usize::MAX).min(most))?;
     }
     loop {
         match decompress_whole_frame(frame, output.room()) {

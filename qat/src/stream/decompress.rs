@@ -76,18 +76,29 @@ enum End {
 
 /// Recognises a format by the first bytes of a stream; raw deflate and bare LZ4 blocks cannot be.
 #[must_use]
-pub fn detect(head: &[u8]) -> Option<Format> {
+pub fn detect(mut head: &[u8]) -> Option<Format> {
+    // LZ4 and Zstandard share skippable frames, and both decoders here read on behind them.
+    let mut skipped = false;
+    while le32(head).is_some_and(lz4_frame::is_skippable) {
+        skipped = true;
+        head = skip_frame(head).unwrap_or_default();
+    }
+    detect_unskipped(head).or(skipped.then_some(Format::Zstd))
+}
+
+/// What stands behind the skippable frame at the front of `head`, where that is in it.
+fn skip_frame(head: &[u8]) -> Option<&[u8]> {
+    let len = usize::try_from(head.get(4..).and_then(le32)?).ok()?;
+    head.get(8..)?.get(len..)
+}
+
+fn detect_unskipped(head: &[u8]) -> Option<Format> {
     if head.starts_with(&gzip::MAGIC) {
         return Some(Format::Gzip);
     }
     match le32(head) {
         Some(zstd_frame::MAGIC) => return Some(Format::Zstd),
         Some(lz4_frame::MAGIC | lz4_frame::LEGACY_MAGIC) => return Some(Format::Lz4Frame),
-        // LZ4 and Zstandard share skippable frames, and both decoders here read on behind them.
-        Some(magic) if lz4_frame::is_skippable(magic) => {
-            let behind = head.get(4..).and_then(le32).and_then(|len| head.get(8 + len as usize..));
-            return Some(behind.and_then(detect).unwrap_or(Format::Zstd));
-        }
         _ => {}
     }
     let head = *head.first_chunk()?;
@@ -199,7 +210,15 @@ fn decode(block: &mut Block, engine: &Engine) -> Result<()> {
             (block.plain_len, block.ran) = (done.bytes_out, Some(done.path));
         }
         Decode::Zstd { plain } => {
-            let done = into(&block.packed, &mut block.plain, plain, Format::Zstd)?;
+            let done =
+                into(&block.packed, &mut block.plain, plain, Format::Zstd).map_err(|error| match error {
+                    // The room is the frame's own word.
+                    Error::OutputTooSmall { .. } => Error::Corrupt {
+                        format: Format::Zstd,
+                        detail: "the frame holds more than its content size".into(),
+                    },
+                    other => other,
+                })?;
             (block.plain_len, block.ran) = (done.bytes_out, Some(done.path));
         }
     }
@@ -554,25 +573,18 @@ impl<'a, R: Read> Decoder<'a, R> {
 
     fn lz4_legacy_block(&mut self, block: &mut Block) -> Result<bool> {
         // No end mark: the frame ends with the input, or where another frame begins.
-        match le32(self.source.peek(4)?) {
-            None if self.source.buffered().is_empty() => {
-                self.state = State::Between;
-                Ok(false)
-            }
-            None => self.truncated(),
-            Some(word)
-                if word == lz4_frame::MAGIC
-                    || word == lz4_frame::LEGACY_MAGIC
-                    || lz4_frame::is_skippable(word) =>
-            {
-                self.state = State::Between;
-                Ok(false)
-            }
+        let word = le32(self.source.peek(4)?);
+        let begins_frame = |word| {
+            word == lz4_frame::MAGIC || word == lz4_frame::LEGACY_MAGIC || lz4_frame::is_skippable(word)
+        };
+        match word {
+            None if !self.source.buffered().is_empty() => self.truncated(),
+            None => self.end_legacy(block),
+            Some(word) if begins_frame(word) => self.end_legacy(block),
             Some(word) => {
                 self.source.consume(4);
                 let max = lz4_frame::LEGACY_BLOCK;
-                let (len, _) =
-                    software::lz4::block_size(word & !lz4_frame::STORED, software::lz4::block_bound(max))?;
+                let len = software::lz4::legacy_block_size(word)?;
                 if !self.source.take(len, &mut block.packed)? {
                     return self.truncated();
                 }
@@ -580,6 +592,13 @@ impl<'a, R: Read> Decoder<'a, R> {
                 Ok(true)
             }
         }
+    }
+
+    /// Nothing to check, but the next frame's checks begin anew.
+    fn end_legacy(&mut self, block: &mut Block) -> Result<bool> {
+        self.state = State::Between;
+        block.end = Some(End::Lz4 { hash: None, size: None });
+        Ok(true)
     }
 
     /// The next little-endian word.

@@ -231,6 +231,22 @@ impl Keyset {
         Zeroizing::new(text)
     }
 
+    /// The key as 64 hexadecimal digits, **the secret itself**; `None` for what they cannot express: several keys, or
+    /// another template.
+    #[must_use]
+    pub fn to_hex(&self) -> Option<Zeroizing<String>> {
+        let [key] = &self.keys[..] else { return None };
+        if (key.bytes.len(), key.segment_len, key.derived_len) != (KEY_LEN, SEGMENT_LEN, KEY_LEN) {
+            return None;
+        }
+        // Room for all of it at once: growing would leave copies of the key behind.
+        let mut text = Zeroizing::new(String::with_capacity(2 * KEY_LEN));
+        for nibble in key.bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]) {
+            text.push(char::from(b"0123456789abcdef"[usize::from(nibble)]));
+        }
+        Some(text)
+    }
+
     /// The key that encrypts.
     pub(super) fn primary(&self) -> &StreamingKey {
         &self.keys[self.primary]
@@ -354,6 +370,12 @@ mod tests {
         assert_eq!(again.primary().id, keyset.primary().id);
         let hex: String = keyset.primary().bytes().iter().map(|b| format!("{b:02x}")).collect();
         assert_eq!(Keyset::parse(&format!(" {hex}\n")).unwrap().primary().bytes(), keyset.primary().bytes());
+        assert_eq!(*keyset.to_hex().unwrap(), hex);
+        let other = json.replace(&STANDARD.encode(encode_key(keyset.primary())), &{
+            let bytes = Zeroizing::new(vec![7; KEY_LEN]);
+            STANDARD.encode(encode_key(&StreamingKey { id: 1, bytes, segment_len: 4096, derived_len: 16 }))
+        });
+        assert!(Keyset::parse(&other).unwrap().to_hex().is_none());
         let shown = format!("{keyset:?}");
         assert!(shown.contains(&keyset.primary().id.to_string()) && !shown.contains("bytes"), "{shown}");
     }

@@ -33,7 +33,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use accel_core::{
-    CompressionAccelerator, EncryptionAccelerator, Format, Path, SoftwareExecutions, SoftwareReason,
+    CompressionAccelerator, EncryptionAccelerator, Format, HardwareAccelerator, Path, SoftwareExecutions,
+    SoftwareReason,
 };
 
 pub use compress::compress;
@@ -41,7 +42,7 @@ pub use decompress::{decompress, detect};
 pub use keyset::{Keyset, KeysetError};
 pub use tink::{decrypt, encrypt};
 
-use crate::SoftwareAccelerator;
+use crate::{AutoAccelerator, Policy, QatAccelerator, SoftwareAccelerator};
 
 /// Who does the work of a stream.
 #[derive(Clone)]
@@ -58,6 +59,25 @@ impl Engine {
     #[must_use]
     pub fn software(accelerator: &SoftwareAccelerator) -> Self {
         Self::new(accelerator, Some(SoftwareReason::Chosen))
+    }
+
+    /// QAT alone: what it cannot do is an error.
+    #[must_use]
+    pub fn qat(accelerator: &QatAccelerator) -> Self {
+        Self::new(accelerator, None)
+    }
+
+    /// QAT or the CPU, as the accelerator's policy has it. Asks whether the hardware is there, unless the policy never
+    /// uses it.
+    #[must_use]
+    pub fn auto(accelerator: &AutoAccelerator) -> Self {
+        let serial = match accelerator.policy() {
+            Policy::Never => Some(SoftwareReason::Policy),
+            Policy::Always => None,
+            _ if accelerator.qat().is_available() => Some(SoftwareReason::Unsupported),
+            _ => Some(SoftwareReason::Unavailable),
+        };
+        Self::new(accelerator, serial)
     }
 
     fn new<A>(accelerator: &A, serial: Option<SoftwareReason>) -> Self

@@ -4,7 +4,9 @@
 //! thread. With one thread, or when the first block is also the last, everything runs there and no thread is started.
 
 use std::num::NonZeroUsize;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use accel_core::Error;
 use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::StreamError;
@@ -89,7 +91,11 @@ fn work_off<B>(
     work: &impl Fn(&mut B) -> Result<()>,
 ) {
     for (number, mut block) in todo {
-        let result = work(&mut block).map(|()| block);
+        // A block that never came back would leave the consumer waiting for it.
+        let worked = catch_unwind(AssertUnwindSafe(|| work(&mut block))).unwrap_or_else(|_| {
+            Err(Error::Internal { engine: "stream", detail: "a worker thread panicked".into() }.into())
+        });
+        let result = worked.map(|()| block);
         let failed = result.is_err();
         if done.send((number, result)).is_err() || failed {
             break;
@@ -142,8 +148,6 @@ fn in_order<B>(
 #[cfg(test)]
 mod tests {
     use std::sync::atomic::{AtomicUsize, Ordering};
-
-    use accel_core::Error;
 
     use super::*;
 
@@ -206,6 +210,17 @@ mod tests {
             assert_eq!(numbered(threads, 100, Some(50), Some(41), None), (prefix(41), Some(2)));
             assert_eq!(numbered(threads, 100, Some(30), Some(41), None), (prefix(30), Some(1)));
         }
+    }
+
+    #[test]
+    fn a_panicking_worker_ends_the_stream() {
+        let result = run(
+            NonZeroUsize::new(2).unwrap(),
+            |_: &mut u8| Ok(Produced::Block),
+            |_| panic!("on purpose"),
+            |_| Ok(()),
+        );
+        assert!(matches!(result, Err(StreamError::Work(Error::Internal { .. }))), "{result:?}");
     }
 
     #[test]

@@ -1,0 +1,25 @@
+//! One-shot decompression of whatever bytes, the first of which chooses the format: within the limit, and the same into
+//! a buffer of exactly the length that came out.
+#![no_main]
+
+use accel_core::{CompressionAccelerator, DecompressOptions, Error, Format};
+use libfuzzer_sys::fuzz_target;
+
+const FORMATS: [Format; 6] =
+    [Format::Deflate, Format::Zlib, Format::Gzip, Format::Lz4Block, Format::Lz4Frame, Format::Zstd];
+
+fuzz_target!(|data: &[u8]| {
+    let Some((choice, input)) = data.split_first() else { return };
+    let software = qat::SoftwareAccelerator::new();
+    let options = DecompressOptions::new(FORMATS[usize::from(*choice) % FORMATS.len()]).limit(1 << 20);
+    if let Ok((plain, outcome)) = software.decompress(input, &options) {
+        assert!(plain.len() <= options.limit && outcome.bytes_out == plain.len());
+        let mut exact = vec![0; plain.len()];
+        match software.decompress_into(input, &mut exact, &options) {
+            Ok(_) => assert!(exact == plain),
+            // A block that breaks LZ4's rules for its last bytes is refused only where its end is the buffer's end.
+            Err(Error::Corrupt { format: Format::Lz4Block | Format::Lz4Frame, .. }) => {}
+            Err(error) => panic!("the room is enough: {error}"),
+        }
+    }
+});

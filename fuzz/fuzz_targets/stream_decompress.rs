@@ -1,0 +1,38 @@
+//! Stream decompression of whatever bytes, the first of which chooses the format (or none, to recognise it): within the
+//! limit, and never other bytes than the one-shot call makes.
+#![no_main]
+
+use accel_core::{CompressionAccelerator, DecompressOptions, Error, Format};
+use libfuzzer_sys::fuzz_target;
+use qat::stream::{self, Engine, Settings};
+
+const FORMATS: [Option<Format>; 6] = [
+    None,
+    Some(Format::Deflate),
+    Some(Format::Zlib),
+    Some(Format::Gzip),
+    Some(Format::Lz4Frame),
+    Some(Format::Zstd),
+];
+
+fuzz_target!(|data: &[u8]| {
+    const LIMIT: usize = 1 << 20;
+    let Some((choice, input)) = data.split_first() else { return };
+    let format = FORMATS[usize::from(*choice) % FORMATS.len()];
+    let software = qat::SoftwareAccelerator::new();
+    let settings = Settings::default().threads(std::num::NonZeroUsize::MIN).limit(LIMIT as u64);
+    let mut out = Vec::new();
+    let result = stream::decompress(input, &mut out, &Engine::software(&software), format, &settings);
+    assert!(out.len() <= LIMIT);
+    if let Ok(summary) = result {
+        assert_eq!((summary.bytes_in, summary.bytes_out), (input.len() as u64, out.len() as u64));
+        let format = summary.format.expect("it was decompressed as one");
+        let one_shot = software.decompress(input, &DecompressOptions::new(format).limit(LIMIT));
+        match one_shot {
+            Ok((plain, _)) => assert!(plain == out),
+            // A block that breaks LZ4's rules for its last bytes is refused only where its end is the buffer's end.
+            Err(Error::Corrupt { format: Format::Lz4Frame, .. }) => {}
+            Err(error) => panic!("the stream was decompressed: {error}"),
+        }
+    }
+});

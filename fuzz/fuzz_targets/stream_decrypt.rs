@@ -1,0 +1,19 @@
+//! Decryption of whatever bytes under a known key: an error, and no plaintext that nobody sealed.
+#![no_main]
+
+use libfuzzer_sys::fuzz_target;
+use qat::stream::{self, Engine, Keyset, Settings};
+
+fuzz_target!(|data: &[u8]| {
+    let keyset = Keyset::parse(&"5a".repeat(32)).expect("64 hexadecimal digits");
+    let engine = Engine::software(&qat::SoftwareAccelerator::new());
+    let settings = Settings::default().threads(std::num::NonZeroUsize::MIN);
+    // The length of the header first, so that the rest is reached.
+    let input = [&[40], data].concat();
+    for input in [data, &input] {
+        let mut out = Vec::new();
+        assert!(
+            stream::decrypt(input, &mut out, &engine, &keyset, b"", &settings).is_err() && out.is_empty()
+        );
+    }
+});

@@ -1,0 +1,240 @@
+//! What the command line looks like. Also the source of completions and man pages (`examples/assets.rs`).
+
+use std::num::NonZeroUsize;
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use qat::accel_core::{Format, Level};
+
+/// Compress and encrypt files on Intel QAT, or on the CPU
+///
+/// Compresses, decompresses, encrypts and decrypts files of any size in constant memory, on all cores and on Intel
+/// QuickAssist (QAT) devices where there are any. What it writes is plain: every other tool for the format reads it, and
+/// it reads what they write. After each file one line on stderr says how large, how fast, where it ran and why.
+///
+/// Without FILE, or where FILE is -, it reads standard input and writes standard output.
+#[derive(Debug, Parser)]
+#[command(name = "qat", version, max_term_width = 100, after_long_help = AFTER_HELP)]
+pub(crate) struct Cli {
+    /// What to do
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+const AFTER_HELP: &str = "\
+Examples:
+  qat compress report.csv                      writes report.csv.gz
+  qat compress -l best --format zstd *.log     writes one .zst per file
+  tar c dir | qat compress > dir.tar.gz        a pipe
+  qat decompress report.csv.gz                 writes report.csv
+  qat decompress --limit 2G upload.zst         at most 2 GiB of output
+  qat keygen -o my.key                         a fresh key, readable by its owner only
+  qat encrypt --key-file my.key report.csv     writes report.csv.tink
+  qat decrypt --key-file my.key report.csv.tink
+  tar c dir | qat compress | qat encrypt --key-file my.key > dir.tar.gz.tink
+  qat info                                     devices, libqat, and what is missing
+
+Formats:
+  gzip     .gz       RFC 1952; members of 1 MiB, which qat and QATzip decompress in parallel
+  zlib     .zz       RFC 1950
+  deflate  .deflate  RFC 1951, raw; has no mark of its own, so name it: by suffix or --format
+  lz4      .lz4      LZ4 frame
+  zstd     .zst      Zstandard, RFC 8878
+  tink     .tink     Tink streaming AEAD AES256_GCM_HKDF_1MB, by encrypt and decrypt
+
+Files:
+  Output goes to a temporary file beside its place and is renamed when complete: a file under the
+  final name is always whole. Mode, times and, where permitted, owner follow the source. With --rm
+  file and directory are synced to disk before the source is removed; otherwise the system writes
+  back when it likes. Several files: each is tried, and the first failure decides the exit code.
+
+Environment:
+  QAT_LIBRARY   path of libqat, instead of the names that `qat info` lists
+  USDM_LIBRARY  path of libusdm, likewise
+
+Exit codes:
+  0    success
+  1    internal failure, or a device failed
+  2    the command line cannot be meant
+  3    a file cannot be read or written; disk full
+  4    bad input: corrupt, truncated, followed by something else, unknown format
+  5    wrong key or associated data, altered ciphertext, malformed key file
+  6    the engine is not available, or does not do this
+  7    the decompressed size exceeds --limit
+  8    refused: the output exists, the input is no regular file or has the suffix already, data to
+       or from a terminal; -f overrides where the message says so
+  141  the reader of the output went away (closed pipe)
+  A signal ends qat as that signal, after the temporary file is removed.";
+
+/// The commands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Compress files
+    Compress(Compress),
+    /// Decompress gzip, zlib, deflate, LZ4 and Zstandard files
+    Decompress(Decompress),
+    /// Encrypt files with a key file
+    Encrypt(Seal),
+    /// Decrypt files with a key file
+    Decrypt(Seal),
+    /// Make a key file
+    Keygen(Keygen),
+    /// Show devices, libraries and capabilities, and why something is missing
+    Info(Info),
+}
+
+/// `qat compress`
+#[derive(Debug, Args)]
+pub(crate) struct Compress {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// Effort: fast, balanced, best, or a level of the format (gzip, zlib, deflate 0-12, lz4 1-12, zstd 1-22)
+    #[arg(short, long, default_value = "balanced")]
+    pub(crate) level: Level,
+    /// Format to write
+    #[arg(long, value_enum, default_value_t = FormatName::Gzip)]
+    pub(crate) format: FormatName,
+    /// Write gzip as one member, for readers that stop after the first; decompressing it is serial
+    #[arg(long)]
+    pub(crate) single_member: bool,
+}
+
+/// `qat decompress`
+#[derive(Debug, Args)]
+pub(crate) struct Decompress {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// Format to read [default: recognised by content; deflate by the suffix .deflate]
+    #[arg(long, value_enum)]
+    pub(crate) format: Option<FormatName>,
+    /// Most bytes to write per input, such as 500M or 2G (powers of 1024) [default: no limit]
+    #[arg(long, value_name = "SIZE", value_parser = parse_size)]
+    pub(crate) limit: Option<u64>,
+}
+
+/// `qat encrypt` and `qat decrypt`
+#[derive(Debug, Args)]
+pub(crate) struct Seal {
+    #[command(flatten)]
+    pub(crate) common: Common,
+    /// File with the key: a Tink JSON keyset, or 64 hexadecimal digits; - reads it from standard input
+    #[arg(long, value_name = "FILE")]
+    pub(crate) key_file: PathBuf,
+    /// Associated data: bound to the encrypted file, not part of it, and needed again to decrypt
+    #[arg(long, value_name = "TEXT", default_value = "", hide_default_value = true)]
+    pub(crate) aad: String,
+}
+
+/// `qat keygen`
+#[derive(Debug, Args)]
+pub(crate) struct Keygen {
+    /// File to write, readable by its owner only and never overwritten; - writes standard output
+    #[arg(short, long, value_name = "FILE")]
+    pub(crate) output: PathBuf,
+    /// Write 64 hexadecimal digits instead of a Tink JSON keyset
+    #[arg(long)]
+    pub(crate) hex: bool,
+}
+
+/// `qat info`
+#[derive(Debug, Args)]
+pub(crate) struct Info {
+    /// Print JSON, with stable names
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+/// What the commands on files share.
+#[derive(Debug, Args)]
+pub(crate) struct Common {
+    /// Files to work on; - or none for standard input
+    #[arg(value_name = "FILE")]
+    pub(crate) files: Vec<PathBuf>,
+    /// Write to this file, for one input; - is standard output
+    #[arg(short, long, value_name = "FILE", conflicts_with = "stdout")]
+    pub(crate) output: Option<PathBuf>,
+    /// Write everything to standard output
+    #[arg(short = 'c', long)]
+    pub(crate) stdout: bool,
+    /// Overwrite, follow symbolic links, use terminals, add the suffix twice
+    #[arg(short, long)]
+    pub(crate) force: bool,
+    /// Keep the source [default]
+    #[arg(short, long, overrides_with = "rm")]
+    keep: bool,
+    /// Remove the source when its output is complete and safe on disk
+    #[arg(long, overrides_with = "keep", conflicts_with = "stdout")]
+    pub(crate) rm: bool,
+    /// Where to work: a device if there is one, only a device, or the CPU
+    #[arg(long, value_enum, default_value_t = EngineName::Auto)]
+    pub(crate) engine: EngineName,
+    /// Threads that do the work [default: one per core]
+    #[arg(long, value_name = "N", value_parser = parse_threads)]
+    pub(crate) threads: Option<NonZeroUsize>,
+    /// Print errors only
+    #[arg(short, long, conflicts_with = "verbose")]
+    pub(crate) quiet: bool,
+    /// Print format, threads, blocks and time as well
+    #[arg(short, long)]
+    pub(crate) verbose: bool,
+}
+
+/// Names of formats on the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum FormatName {
+    /// RFC 1952, .gz
+    Gzip,
+    /// RFC 1950, .zz
+    Zlib,
+    /// RFC 1951 without any wrapper, .deflate
+    Deflate,
+    /// LZ4 frame, .lz4
+    Lz4,
+    /// Zstandard, .zst
+    Zstd,
+}
+
+impl From<FormatName> for Format {
+    fn from(name: FormatName) -> Self {
+        match name {
+            FormatName::Gzip => Self::Gzip,
+            FormatName::Zlib => Self::Zlib,
+            FormatName::Deflate => Self::Deflate,
+            FormatName::Lz4 => Self::Lz4Frame,
+            FormatName::Zstd => Self::Zstd,
+        }
+    }
+}
+
+/// Names of engines on the command line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum EngineName {
+    /// QAT where it is there and worth it, the CPU otherwise
+    Auto,
+    /// QAT only; an error where it cannot
+    Qat,
+    /// The CPU only
+    Software,
+}
+
+fn parse_threads(text: &str) -> Result<NonZeroUsize, &'static str> {
+    match text.parse::<NonZeroUsize>() {
+        Ok(threads) if threads.get() <= 1024 => Ok(threads),
+        _ => Err("a number from 1 to 1024 is needed"),
+    }
+}
+
+fn parse_size(text: &str) -> Result<u64, &'static str> {
+    let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+    let (number, unit) = text.split_at(digits);
+    let shift = match unit {
+        "" => 0,
+        "k" | "K" | "KiB" => 10,
+        "M" | "MiB" => 20,
+        "G" | "GiB" => 30,
+        "T" | "TiB" => 40,
+        _ => return Err("a number of bytes is needed, with K, M, G or T for powers of 1024"),
+    };
+    let number = number.parse::<u64>().map_err(|_| "a number of bytes is needed, such as 500M")?;
+    number.checked_mul(1 << shift).ok_or("that is more than 2^64 bytes")
+}

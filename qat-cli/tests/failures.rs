@@ -1,0 +1,282 @@
+//! Bad input, bad outputs, bad luck: the right exit code, cause and remedy in words, nothing left behind.
+
+mod common;
+
+use std::fs;
+
+use common::{FORMATS, Room, Run, sample};
+
+/// Runs `qat` and checks that it fails as told and leaves the directory as it was.
+#[track_caller]
+fn fails_clean(room: &Room, args: &str, code: i32, parts: &[&str]) -> Run {
+    let before: Vec<_> =
+        room.names().into_iter().map(|name| (fs::read(room.path(&name)).ok(), name)).collect();
+    let run = room.qat(args).failed(code, parts);
+    let after: Vec<_> =
+        room.names().into_iter().map(|name| (fs::read(room.path(&name)).ok(), name)).collect();
+    assert!(before == after, "{args} left something else behind: {:?}", room.names());
+    run
+}
+
+#[test]
+fn damaged_files_are_refused() {
+    let plain = sample(3_500_000);
+    for (format, suffix) in FORMATS {
+        let room = Room::new();
+        room.write("good", &plain);
+        room.qat(&format!("compress -q --format {format} good")).ok();
+        let good = room.read(&format!("good.{suffix}"));
+        let bad = format!("bad.{suffix}");
+        for keep in [1, 3, 11, good.len() / 3, good.len() - 5, good.len() - 1] {
+            room.write(&bad, &good[..keep]);
+            for threads in [1, 3] {
+                fails_clean(&room, &format!("decompress --threads {threads} {bad}"), 4, &[&bad]);
+            }
+        }
+        room.write(&bad, "");
+        fails_clean(&room, &format!("decompress {bad}"), 4, &[&bad]);
+        // Raw deflate has no checksum.
+        if format != "deflate" {
+            for at in [0, good.len() / 2, good.len() - 1] {
+                let mut flipped = good.clone();
+                flipped[at] ^= 0x10;
+                room.write(&bad, flipped);
+                fails_clean(&room, &format!("decompress {bad}"), 4, &[&bad]);
+            }
+        }
+        room.write(&bad, [&good[..], b"garbage"].concat());
+        fails_clean(&room, &format!("decompress {bad}"), 4, &["something else follows"]);
+        room.write(&bad, &plain[..1000]);
+        fails_clean(&room, &format!("decompress --rm {bad}"), 4, &[&bad]);
+    }
+}
+
+#[test]
+fn truncation_is_named() {
+    let room = Room::new();
+    room.write("a", sample(10_000));
+    for (format, suffix) in FORMATS {
+        room.qat(&format!("compress -q --format {format} a")).ok();
+        let good = room.read(&format!("a.{suffix}"));
+        room.write(&format!("b.{suffix}"), &good[..good.len() - 6]);
+        fails_clean(&room, &format!("decompress b.{suffix}"), 4, &["truncated", "get a good copy"]);
+    }
+}
+
+#[test]
+fn the_wrong_format_is_refused() {
+    let room = Room::new();
+    room.write("a", sample(10_000));
+    room.qat("compress -q a").ok();
+    for format in ["zlib", "lz4", "zstd"] {
+        fails_clean(&room, &format!("decompress -o b --format {format} a.gz"), 4, &["a.gz: "]);
+    }
+    fails_clean(&room, "decompress -o b a", 4, &["unrecognised format", "--format deflate"]);
+}
+
+#[test]
+fn altered_and_foreign_ciphertext_is_refused() {
+    let room = Room::new();
+    room.qat("keygen -o key").ok();
+    room.qat("keygen -o other").ok();
+    room.write("a", sample(2_500_000));
+    room.qat("encrypt -q --key-file key --aad x a").ok();
+    fails_clean(&room, "decrypt --key-file other --aad x -o b a.tink", 5, &["a.tink: no key of the keyset"]);
+    fails_clean(&room, "decrypt --key-file key --aad y -o b a.tink", 5, &["associated data"]);
+    fails_clean(&room, "decrypt --key-file key -o b a", 4, &["not a stream that this keyset encrypted"]);
+    let good = room.read("a.tink");
+    for (at, code) in [(0, 4), (5, 5), (100, 5), (1_500_000, 5), (good.len() - 1, 5)] {
+        let mut flipped = good.clone();
+        flipped[at] ^= 1;
+        room.write("bad.tink", flipped);
+        fails_clean(&room, "decrypt --key-file key --aad x bad.tink", code, &["bad.tink: "]);
+    }
+    for (keep, code) in [(0, 4), (1, 4), (39, 4), (40, 5), (50, 5), (1 << 20, 5), (good.len() - 1, 5)] {
+        room.write("bad.tink", &good[..keep]);
+        fails_clean(&room, "decrypt --key-file key --aad x bad.tink", code, &["bad.tink: "]);
+    }
+}
+
+#[test]
+fn malformed_key_files_are_named_and_not_shown() {
+    let room = Room::new();
+    room.write("a", "text");
+    for (content, part) in [
+        (&b""[..], "neither"),
+        (b"correct horse battery staple", "neither"),
+        (b"c0ffee", "64 digits"),
+        (b"{\"primaryKeyId\": \"c0ffee\"}", "malformed Tink keyset"),
+        (b"\xff\xfe\x00", "neither"),
+    ] {
+        room.write("key", content);
+        let run = fails_clean(&room, "encrypt -q --key-file key a", 5, &["key: ", part, "qat keygen"]);
+        assert!(!run.stderr.contains("c0ffee") && !run.stderr.contains("horse"), "{}", run.stderr);
+    }
+    fails_clean(&room, "encrypt --key-file nokey a", 3, &["nokey: cannot read", "check the name"]);
+    room.qat("encrypt a").failed(2, &["--key-file"]);
+}
+
+#[test]
+fn a_bomb_ends_at_the_limit() {
+    let room = Room::new();
+    room.write("zeros", vec![0; 40 << 20]);
+    for (format, suffix) in FORMATS {
+        room.qat(&format!("compress -q --format {format} zeros")).ok();
+        let bomb = format!("zeros.{suffix}");
+        fails_clean(
+            &room,
+            &format!("decompress --limit 39M -o out {bomb}"),
+            7,
+            &["40894464 bytes", "--limit"],
+        );
+        let limited = room.qat(&format!("decompress -c --limit 1000000 {bomb}")).failed(7, &["limit"]);
+        assert!(limited.stdout.len() <= 1_000_000);
+        assert_eq!(room.qat(&format!("decompress -c --limit 40M {bomb}")).ok().stdout.len(), 40 << 20);
+    }
+}
+
+#[test]
+fn the_output_directory_is_gone() {
+    let room = Room::new();
+    room.write("a", "text");
+    fails_clean(&room, "compress -o gone/a.gz a", 3, &["gone/a.gz: cannot write", "make it"]);
+    fails_clean(&room, "keygen -o gone/key", 3, &["gone/key: cannot write"]);
+}
+
+#[cfg(target_os = "linux")]
+mod linux {
+    use std::io::{Read, Write};
+    use std::os::unix::process::ExitStatusExt;
+    use std::process::{Child, Command, Stdio};
+    use std::time::{Duration, Instant};
+
+    use super::*;
+
+    #[test]
+    fn full_disks_are_named() {
+        let room = Room::new();
+        room.write("a", sample(2_000_000));
+        room.qat("compress -q a").ok();
+        let full: &[&str] = &["cannot write: No space left on device", "free space"];
+        fails_clean(&room, "compress -o /dev/full a", 3, full);
+        room.shell("\"$QAT\" compress -c a > /dev/full").failed(3, full);
+        room.shell("\"$QAT\" decompress -c a.gz > /dev/full").failed(3, full);
+        room.shell("\"$QAT\" keygen -o - > /dev/full").failed(3, full);
+        // Blocks of 512 bytes or 1 KiB, by shell.
+        let limited = room.shell("ulimit -f 200; \"$QAT\" decompress --rm -o out a.gz");
+        limited.failed(3, &["out: cannot write: File too large", "ulimit -f"]);
+        assert_eq!(room.names(), ["a", "a.gz"]);
+    }
+
+    #[test]
+    fn a_closed_pipe_ends_quietly() {
+        let room = Room::new();
+        room.write("a", sample(20_000_000));
+        room.qat("compress -q a").ok();
+        for args in ["decompress -c a.gz a.gz", "compress -c -l 0 a"] {
+            let mut command = room.qat_command(args);
+            let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+            child.stdout.take().unwrap().read_exact(&mut [0; 10]).unwrap();
+            let output = child.wait_with_output().unwrap();
+            assert_eq!((output.status.code(), &output.stderr[..]), (Some(141), &b""[..]), "{args}");
+        }
+    }
+
+    #[test]
+    fn unreadable_inputs_are_named() {
+        let room = Room::new();
+        room.shell("\"$QAT\" compress < .").failed(3, &["standard input: cannot read", "directory"]);
+        room.write("a", "text");
+        room.shell("ln -s b b; true").ok();
+        room.qat("compress -c b").failed(3, &["b: cannot read"]);
+        // Root may read everything, so that this shows something only for others.
+        room.shell("chmod 0 a").ok();
+        if fs::read(room.path("a")).is_err() {
+            room.qat("compress a").failed(3, &["a: cannot read: Permission denied", "permission"]);
+        }
+        assert_eq!(room.names(), ["a", "b"]);
+    }
+
+    /// `qat` in the middle of its work: it has its temporary file, and waits for more input.
+    fn in_mid_work(room: &Room, command: &mut Command) -> Child {
+        let before = room.names().len();
+        command.stdin(Stdio::piped()).stderr(Stdio::piped());
+        let mut child = command.spawn().unwrap();
+        child.stdin.as_mut().unwrap().write_all(&sample(6 << 20)).unwrap();
+        let start = Instant::now();
+        while room.names().len() == before {
+            assert!(start.elapsed() < Duration::from_secs(60), "no temporary file: {:?}", room.names());
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        child
+    }
+
+    fn send(signal: &str, child: &Child) {
+        let kill = Command::new("sh").args(["-c", &format!("kill -{signal} {}", child.id())]).status();
+        assert!(kill.unwrap().success());
+    }
+
+    #[test]
+    fn signals_leave_nothing() {
+        for (signal, number) in [("TERM", 15), ("INT", 2), ("HUP", 1)] {
+            let room = Room::new();
+            // Whoever runs the tests may have them ignored, as nohup does.
+            let mut command = room.command("env");
+            command.args([
+                "--default-signal=TERM,INT,HUP",
+                env!("CARGO_BIN_EXE_qat"),
+                "compress",
+                "-o",
+                "out",
+            ]);
+            let mut child = in_mid_work(&room, &mut command);
+            // `wait` would close it, and the end of the input would race with the signal.
+            let _stdin = child.stdin.take();
+            send(signal, &child);
+            assert_eq!(child.wait().unwrap().signal(), Some(number));
+            assert_eq!(room.names(), [""; 0]);
+        }
+    }
+
+    #[test]
+    fn an_ignored_signal_stays_ignored() {
+        let room = Room::new();
+        let mut shell = room.command("sh");
+        shell
+            .args(["-c", "trap '' HUP; exec \"$QAT\" compress -o out"])
+            .env("QAT", env!("CARGO_BIN_EXE_qat"));
+        let child = in_mid_work(&room, &mut shell);
+        send("HUP", &child);
+        std::thread::sleep(Duration::from_millis(50));
+        assert!(child.wait_with_output().unwrap().status.success());
+        assert_eq!(room.names(), ["out"]);
+    }
+
+    #[test]
+    fn a_target_that_appears_meanwhile_is_not_overwritten() {
+        let room = Room::new();
+        let child = in_mid_work(&room, &mut room.qat_command("compress -o out"));
+        room.write("out", "mine");
+        let output = child.wait_with_output().unwrap();
+        assert_eq!(output.status.code(), Some(8));
+        assert_eq!((room.names(), room.read("out")), (vec!["out".to_owned()], b"mine".to_vec()));
+    }
+
+    #[test]
+    fn a_directory_that_goes_meanwhile_is_named() {
+        let room = Room::new();
+        fs::create_dir(room.path("dir")).unwrap();
+        let mut command = room.qat_command("compress -o dir/out");
+        let mut child = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        child.stdin.as_mut().unwrap().write_all(&sample(6 << 20)).unwrap();
+        while fs::read_dir(room.path("dir")).unwrap().next().is_none() {
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        fs::remove_dir_all(room.path("dir")).unwrap();
+        let output = child.wait_with_output().unwrap();
+        let said = String::from_utf8(output.stderr).unwrap();
+        assert_eq!(output.status.code(), Some(3), "{said}");
+        assert!(said.contains("dir/out: cannot write"), "{said}");
+        assert_eq!(room.names(), [""; 0]);
+    }
+}

@@ -1,0 +1,470 @@
+//! The QAT hardware as an accelerator.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Instant;
+
+use accel_core::{
+    AcceleratorTypes, BoxFuture, CipherOptions, Completion, CompressOptions, CompressionAccelerator,
+    DecompressOptions, Encrypted, EncryptionAccelerator, Error, HardwareAccelerator, HardwareProbe, Key,
+    Operation, Outcome, Recorder, Result, Statistics,
+};
+use arc_swap::ArcSwapOption;
+use capability_registry::{Feature, Registration, Registry, State, Value};
+
+use crate::driver::{self, Driver, Lease, Services};
+use crate::info::{Info, LibraryInfo, ServiceInfo};
+use crate::probe::{Access, Function, QatDevice, QatProbe, Service, Support};
+use crate::software::{self, pool, recorded};
+use crate::{Capabilities, Unavailability};
+
+pub(crate) const NAME: &str = "qat";
+
+/// Compression and encryption on QAT hardware, never on the CPU. Cheap to clone; clones are one accelerator.
+///
+/// Construction touches nothing. The first question that needs an answer loads libqat, asks it for a device and starts
+/// it; concurrent askers wait for that one answer, which then stays until [`reinitialize`](Self::reinitialize) or
+/// [`shutdown`](Self::shutdown). All accelerators of a process share one started libqat; the last one to go stops it.
+///
+/// While there is an answer, the registry has it under `qat` and below: what libqat and the device offer is present,
+/// everything else absent with the reason.
+///
+/// **Not in this release**: the data path. With a device, the operations fail with [`Error::Unsupported`]; without
+/// one, with [`Error::Unavailable`]. [`AutoAccelerator`](crate::AutoAccelerator) does the work on the CPU in both cases.
+///
+/// # Forked processes
+/// In a child, hardware that the parent started is [`Unavailability::Forked`]; `reinitialize` starts afresh there.
+///
+/// # Examples
+/// ```
+/// let qat = qat::QatAccelerator::default();
+/// match qat.unavailability() {
+///     None => println!("QAT: {:?}", qat.info().services),
+///     Some(reason) => println!("no QAT: {reason}"),
+/// }
+/// ```
+#[derive(Clone)]
+pub struct QatAccelerator(Arc<Inner>);
+
+struct Inner {
+    registry: Registry,
+    probe: Arc<dyn HardwareProbe>,
+    driver: &'static Driver,
+    recorder: Recorder,
+    answer: ArcSwapOption<Answer>,
+    held: Mutex<Option<Held>>,
+}
+
+/// What detection came to.
+struct Answer {
+    pid: u32,
+    result: Result<Arc<Services>, Arc<Unavailability>>,
+}
+
+/// What an answer keeps. Dropped in this order: first nobody is told of the hardware any more, then it goes.
+struct Held {
+    _registration: Option<Registration>,
+    _lease: Option<Lease>,
+}
+
+impl Default for QatAccelerator {
+    /// The system's QAT, with a registry of its own.
+    fn default() -> Self {
+        Self::new(Registry::new(), Arc::new(QatProbe::new()))
+    }
+}
+
+impl std::fmt::Debug for QatAccelerator {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let answer = self.0.answer.load();
+        f.debug_struct("QatAccelerator")
+            .field("answer", &answer.as_ref().map(|answer| &answer.result))
+            .finish_non_exhaustive()
+    }
+}
+
+impl QatAccelerator {
+    /// An accelerator that will tell `registry` what it finds and asks `probe` why it finds nothing.
+    ///
+    /// Stores the two and touches nothing. Of several accelerators on one registry, the first to detect is the one that
+    /// tells it.
+    #[must_use]
+    pub fn new(registry: Registry, probe: Arc<dyn HardwareProbe>) -> Self {
+        Self::with_driver(registry, probe, &driver::SYSTEM)
+    }
+
+    pub(crate) fn with_driver(
+        registry: Registry,
+        probe: Arc<dyn HardwareProbe>,
+        driver: &'static Driver,
+    ) -> Self {
+        let recorder = Recorder::new();
+        let (answer, held) = (ArcSwapOption::empty(), Mutex::default());
+        Self(Arc::new(Inner { registry, probe, driver, recorder, answer, held }))
+    }
+
+    /// The registry that it fills.
+    #[must_use]
+    pub fn registry(&self) -> &Registry {
+        &self.0.registry
+    }
+
+    /// Why the hardware cannot be used; `None` when it can. Initialises on the first call.
+    #[must_use]
+    pub fn unavailability(&self) -> Option<Arc<Unavailability>> {
+        self.0.answer().result.as_ref().err().cloned()
+    }
+
+    /// Why the hardware cannot be used for one of `types`; `None` when it can be used for all of them. A device may
+    /// serve encryption without compression, or the other way round.
+    #[must_use]
+    pub fn unavailability_for(&self, types: AcceleratorTypes) -> Option<Arc<Unavailability>> {
+        match &self.0.answer().result {
+            Err(reason) => Some(reason.clone()),
+            Ok(services) => missing_service(services, types)
+                .map(|service| Arc::new(Unavailability::NoInstances { service: Some(service) })),
+        }
+    }
+
+    /// Whether the hardware can be used for all of `types`. Initialises on the first call.
+    #[must_use]
+    pub fn is_available_for(&self, types: AcceleratorTypes) -> bool {
+        let answer = self.0.answer();
+        answer.result.as_ref().is_ok_and(|services| missing_service(services, types).is_none())
+    }
+
+    /// What library and device offer; `None` when the hardware cannot be used.
+    #[must_use]
+    pub fn capabilities(&self) -> Option<Capabilities> {
+        self.0.answer().result.as_ref().ok().map(|services| services.capabilities)
+    }
+
+    /// Everything that is known of QAT here. Initialises on the first call, and looks for devices each time.
+    #[must_use]
+    pub fn info(&self) -> Info {
+        let answer = self.0.answer();
+        let (devices, devices_error) = match qat_devices(&*self.0.probe) {
+            Ok(devices) => (devices, None),
+            Err(error) => (Vec::new(), Some(error.to_string())),
+        };
+        let services = answer.result.as_ref().ok();
+        let service_info = |(service, instances): (Service, u16)| ServiceInfo {
+            unavailability: (instances == 0)
+                .then(|| Unavailability::NoInstances { service: Some(service.clone()) }),
+            service,
+            instances,
+        };
+        Info {
+            available: services.is_some(),
+            unavailability: answer.result.as_ref().err().map(|reason| Unavailability::clone(reason)),
+            library: self.0.driver.library().map(LibraryInfo::of),
+            devices,
+            devices_error,
+            services: services
+                .map(|services| services.instances.by_service().map(service_info).into())
+                .unwrap_or_default(),
+            capabilities: services.map(|services| services.capabilities),
+        }
+    }
+
+    /// Forgets the answer and asks again: after a device came or went, after a shutdown, in a forked child. While other
+    /// accelerators use the started libqat, this one joins them and sees what they see.
+    ///
+    /// # Errors
+    /// As [`initialize`](HardwareAccelerator::initialize).
+    pub fn reinitialize(&self) -> Result<()> {
+        let _detection = self.0.driver.lock_detection();
+        self.0.release();
+        self.0.detect().result.as_ref().map(drop).map_err(|reason| unavailable(reason.clone()))
+    }
+
+    /// Gives the hardware back and empties the registry's entries. Operations fail with [`Unavailability::Stopped`]
+    /// from now on. Dropping the last clone does the same.
+    pub fn shutdown(&self) {
+        let _detection = self.0.driver.lock_detection();
+        self.0.settle(Err(Arc::new(Unavailability::Stopped)));
+        self.0.release();
+    }
+
+    /// What every operation comes to as long as there is no data path.
+    fn refuse<T>(&self, types: AcceleratorTypes, operation: &'static str) -> Result<T> {
+        Err(match self.unavailability_for(types) {
+            Some(reason) => unavailable(reason),
+            None => Error::Unsupported {
+                accelerator: NAME,
+                operation: operation.into(),
+                remedy: "the hardware data path is not part of this release; use AutoAccelerator or \
+                         SoftwareAccelerator"
+                    .into(),
+            },
+        })
+    }
+
+    fn refuse_counted<T>(&self, types: AcceleratorTypes, operation: &'static str) -> Result<T> {
+        let in_flight = self.0.recorder.start();
+        let refused = self.refuse(types, operation);
+        if let Err(error) = &refused {
+            in_flight.finish(Err(error));
+        }
+        refused
+    }
+}
+
+impl Inner {
+    /// The answer, found now if it was not before.
+    fn answer(&self) -> Arc<Answer> {
+        if let Some(answer) = self.valid_answer() {
+            return answer;
+        }
+        let _detection = self.driver.lock_detection();
+        if let Some(answer) = self.valid_answer() {
+            return answer;
+        }
+        if self.answer.load().is_some() {
+            self.release();
+            return self.settle(Err(Arc::new(Unavailability::Forked)));
+        }
+        self.detect()
+    }
+
+    /// The answer there is, unless it is that of a parent who started the hardware.
+    fn valid_answer(&self) -> Option<Arc<Answer>> {
+        let answer = self.answer.load();
+        let answer = answer.as_ref()?;
+        (answer.result.is_err() || answer.pid == std::process::id()).then(|| answer.clone())
+    }
+
+    fn settle(&self, result: Result<Arc<Services>, Arc<Unavailability>>) -> Arc<Answer> {
+        let answer = Arc::new(Answer { pid: std::process::id(), result });
+        self.answer.store(Some(answer.clone()));
+        answer
+    }
+
+    fn held(&self) -> MutexGuard<'_, Option<Held>> {
+        self.held.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Empties the registry and gives the hardware back.
+    fn release(&self) {
+        let held = self.held().take();
+        drop(held);
+    }
+
+    /// Asks library and device, tells the registry, keeps the answer. The caller holds the detection lock and has
+    /// released what an earlier answer held.
+    fn detect(&self) -> Arc<Answer> {
+        let started = Instant::now();
+        let (lease, result) = match self.driver.acquire() {
+            Ok(lease) => {
+                let services = lease.services.clone();
+                (Some(lease), Ok(services))
+            }
+            Err(reason) => (None, Err(Arc::new(explain(reason, &*self.probe)))),
+        };
+        let took = started.elapsed();
+        match &result {
+            Ok(services) => tracing::info!(?took, instances = services.instances.total(), "QAT is available"),
+            Err(reason) => tracing::info!(?took, %reason, "QAT is not available"),
+        }
+        let registration = self
+            .registry
+            .register(NAME, entries(&result))
+            .inspect_err(|error| tracing::warn!(%error, "the registry was not told"))
+            .ok();
+        *self.held() = Some(Held { _registration: registration, _lease: lease });
+        self.settle(result)
+    }
+}
+
+fn unavailable(reason: Arc<Unavailability>) -> Error {
+    Error::Unavailable { accelerator: NAME, reason }
+}
+
+fn qat_devices(probe: &dyn HardwareProbe) -> Result<Vec<QatDevice>> {
+    let devices = probe.discover(AcceleratorTypes::empty())?;
+    Ok(devices.iter().filter_map(|device| QatDevice::try_from(device).ok()).collect())
+}
+
+/// Says more closely what libqat only calls "no device" or "failed".
+fn explain(reason: Unavailability, probe: &dyn HardwareProbe) -> Unavailability {
+    let is_vague = matches!(reason, Unavailability::NoDevice | Unavailability::StartFailed { .. });
+    if !is_vague {
+        return reason;
+    }
+    let devices = match qat_devices(probe) {
+        Ok(devices) => devices,
+        Err(error) => {
+            tracing::debug!(%error, "the probe does not help to explain");
+            let Error::Unavailable { reason: cause, .. } = error else { return reason };
+            return match cause.downcast_ref::<Unavailability>() {
+                Some(cause) if reason == Unavailability::NoDevice => cause.clone(),
+                _ => reason,
+            };
+        }
+    };
+    let supported = || devices.iter().filter(|device| device.support == Support::Supported);
+    let virtual_functions = || supported().filter(|device| device.is_virtual());
+    let with_access = |wanted: fn(Access) -> bool| {
+        virtual_functions().find_map(|device| {
+            device.vfio.as_ref().filter(|vfio| wanted(vfio.access)).map(|vfio| (device, &vfio.path))
+        })
+    };
+    if let Some((device, _)) = with_access(|access| access == Access::Granted) {
+        return match reason {
+            Unavailability::NoDevice => Unavailability::NotOffered { device: device.id.clone() },
+            started => started,
+        };
+    }
+    if let Some((_, path)) = with_access(|access| access != Access::Granted) {
+        return Unavailability::NoPermission { path: path.clone() };
+    }
+    if reason != Unavailability::NoDevice {
+        return reason;
+    }
+    if let Some(device) = virtual_functions().next() {
+        return Unavailability::NotBound { device: device.id.clone(), driver: device.driver.clone() };
+    }
+    let is_physical = |device: &&QatDevice| matches!(device.function, Function::Physical { .. });
+    if let Some(device) = supported().find(is_physical) {
+        return Unavailability::NoVirtualFunctions { device: device.id.clone() };
+    }
+    let first = |support| devices.iter().find(|device| device.support == support).map(|it| it.id.clone());
+    match (first(Support::OutOfTree), first(Support::Legacy)) {
+        (Some(device), _) => Unavailability::OutOfTreeDriver { device },
+        (None, Some(device)) => Unavailability::LegacyDevice { device },
+        (None, None) => reason,
+    }
+}
+
+/// The first service that one of `types` needs and that has no instance.
+fn missing_service(services: &Services, types: AcceleratorTypes) -> Option<Service> {
+    let instances = &services.instances;
+    let needed = [
+        (AcceleratorTypes::COMPRESSION, Service::Compression, compression_instances(services)),
+        (
+            AcceleratorTypes::ENCRYPTION | AcceleratorTypes::HASHING,
+            Service::Symmetric,
+            instances.symmetric.into(),
+        ),
+        (AcceleratorTypes::PUBLIC_KEY, Service::Asymmetric, instances.asymmetric.into()),
+    ];
+    let missing = needed.into_iter().find(|(asked, _, count)| types.intersects(*asked) && *count == 0);
+    missing.map(|(_, service, _)| service)
+}
+
+fn compression_instances(services: &Services) -> u64 {
+    u64::from(services.instances.compression) + u64::from(services.instances.decompression)
+}
+
+/// The registry's entries for an answer.
+fn entries(result: &Result<Arc<Services>, Arc<Unavailability>>) -> Vec<(Feature, State)> {
+    let services = result.as_ref().map(|services| **services).unwrap_or_default();
+    let Services { instances, capabilities } = services;
+    let reason = result.as_ref().err().map(|reason| Arc::<str>::from(reason.to_string()));
+    let counted = |service: Option<Service>, count: u64| match &reason {
+        Some(reason) => State::Absent(reason.clone()),
+        None if count == 0 => State::absent(Unavailability::NoInstances { service }.to_string()),
+        None => State::Present(Value::Integer(count)),
+    };
+    let compression = counted(Some(Service::Compression), compression_instances(&services));
+    let encryption = counted(Some(Service::Symmetric), instances.symmetric.into());
+    let public_key = counted(Some(Service::Asymmetric), instances.asymmetric.into());
+    let below = |parent: &State, is_offered: bool| match parent {
+        State::Absent(_) => parent.clone(),
+        State::Present(_) if is_offered => State::present(),
+        State::Present(_) => State::absent("the device or this release of libqat does not offer it"),
+    };
+    let mut entries = vec![(Feature::from_static("qat"), counted(None, instances.total()))];
+    let mut branch = |name: &'static str, state: State, finer: &[(Feature, bool)]| {
+        entries.extend(finer.iter().map(|(feature, offered)| (feature.clone(), below(&state, *offered))));
+        entries.push((Feature::from_static(name), state));
+    };
+    branch("qat.compression", compression, &capabilities.compression.features());
+    branch("qat.encryption", encryption, &capabilities.encryption.features());
+    branch("qat.public-key", public_key, &capabilities.public_key.features());
+    entries
+}
+
+impl HardwareAccelerator for QatAccelerator {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn types(&self) -> AcceleratorTypes {
+        AcceleratorTypes::all()
+    }
+
+    fn is_available(&self) -> bool {
+        self.0.answer().result.is_ok()
+    }
+
+    fn has_cpu_fallback(&self) -> bool {
+        false
+    }
+
+    fn initialize(&self) -> Result<()> {
+        self.unavailability().map_or(Ok(()), |reason| Err(unavailable(reason)))
+    }
+
+    fn process(&self, operation: &Operation, _: &[u8]) -> Result<(Vec<u8>, Outcome)> {
+        let work = || match operation {
+            Operation::Compress(_) => self.refuse(AcceleratorTypes::COMPRESSION, "compress"),
+            Operation::Decompress(_) => self.refuse(AcceleratorTypes::COMPRESSION, "decompress"),
+            Operation::Checksum(_) => self.refuse(AcceleratorTypes::COMPRESSION, "checksum"),
+            Operation::Digest(_) => self.refuse(AcceleratorTypes::HASHING, "digest"),
+            other => Err(software::refused(NAME, other)),
+        };
+        recorded(&self.0.recorder, work, |(_, outcome)| outcome)
+    }
+
+    fn statistics(&self) -> Statistics {
+        self.0.recorder.statistics()
+    }
+}
+
+impl CompressionAccelerator for QatAccelerator {
+    fn compress(&self, _: &[u8], _: &CompressOptions) -> Result<(Vec<u8>, Outcome)> {
+        self.refuse_counted(AcceleratorTypes::COMPRESSION, "compress")
+    }
+
+    fn compress_into(&self, _: &[u8], _: &mut [u8], _: &CompressOptions) -> Result<Outcome> {
+        self.refuse_counted(AcceleratorTypes::COMPRESSION, "compress")
+    }
+
+    /// The formats' own bound, which holds for every engine.
+    fn compress_bound(&self, input_len: usize, options: &CompressOptions) -> usize {
+        software::compress_bound(input_len, options)
+    }
+
+    fn decompress(&self, _: &[u8], _: &DecompressOptions) -> Result<(Vec<u8>, Outcome)> {
+        self.refuse_counted(AcceleratorTypes::COMPRESSION, "decompress")
+    }
+
+    fn decompress_into(&self, _: &[u8], _: &mut [u8], _: &DecompressOptions) -> Result<Outcome> {
+        self.refuse_counted(AcceleratorTypes::COMPRESSION, "decompress")
+    }
+
+    pool::compression_futures!();
+}
+
+impl EncryptionAccelerator for QatAccelerator {
+    fn encrypt(&self, _: &Key, _: &[u8], _: &CipherOptions<'_>) -> Result<(Vec<u8>, Encrypted)> {
+        self.refuse_counted(AcceleratorTypes::ENCRYPTION, "encrypt")
+    }
+
+    fn encrypt_into(&self, _: &Key, _: &[u8], _: &mut [u8], _: &CipherOptions<'_>) -> Result<Encrypted> {
+        self.refuse_counted(AcceleratorTypes::ENCRYPTION, "encrypt")
+    }
+
+    fn decrypt(&self, _: &Key, _: &[u8], _: &CipherOptions<'_>) -> Result<(Vec<u8>, Outcome)> {
+        self.refuse_counted(AcceleratorTypes::ENCRYPTION, "decrypt")
+    }
+
+    fn decrypt_into(&self, _: &Key, _: &[u8], _: &mut [u8], _: &CipherOptions<'_>) -> Result<Outcome> {
+        self.refuse_counted(AcceleratorTypes::ENCRYPTION, "decrypt")
+    }
+
+    pool::encryption_futures!();
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,191 @@
+//! What the running library and device offer.
+
+use accel_core::Cipher;
+use capability_registry::Feature;
+use qat_sys as sys;
+use serde::Serialize;
+
+/// What the instances of this process can do, as libqat answered. All false where a service has no instance.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Capabilities {
+    /// Compression.
+    pub compression: CompressionCapabilities,
+    /// Symmetric encryption.
+    pub encryption: EncryptionCapabilities,
+    /// Public-key arithmetic.
+    pub public_key: PublicKeyCapabilities,
+}
+
+/// The two directions of a format.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Directions {
+    /// Compresses to it.
+    pub compress: bool,
+    /// Decompresses from it.
+    pub decompress: bool,
+}
+
+impl Directions {
+    const fn any(self) -> bool {
+        self.compress || self.decompress
+    }
+}
+
+/// Capabilities of compression, all for requests that are complete in themselves.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct CompressionCapabilities {
+    /// Deflate (RFC 1951).
+    pub deflate: Directions,
+    /// LZ4.
+    pub lz4: Directions,
+    /// LZ4s, Intel's intermediate format from which software makes Zstandard.
+    pub lz4s: Directions,
+    /// Zstandard (RFC 8878). Known from qatlib 25.08 on.
+    pub zstd: Directions,
+    /// Deflate with Huffman codes made for the data.
+    pub dynamic_huffman: bool,
+    /// CRC-32 of the plain data.
+    pub crc32: bool,
+    /// Adler-32 of the plain data.
+    pub adler32: bool,
+    /// xxHash32 of the plain data.
+    pub xxhash32: bool,
+    /// The device decompresses what it compressed and compares.
+    pub compress_and_verify: bool,
+    /// The device stores the data instead when that comparison fails.
+    pub compress_and_verify_and_recover: bool,
+}
+
+/// Capabilities of symmetric encryption.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct EncryptionCapabilities {
+    /// AES-GCM.
+    pub aes_gcm: bool,
+    /// AES-CBC.
+    pub aes_cbc: bool,
+    /// AES-CBC with HMAC-SHA-256.
+    pub aes_cbc_hmac_sha256: bool,
+    /// AES-CTR.
+    pub aes_ctr: bool,
+    /// ChaCha20-Poly1305.
+    pub chacha20_poly1305: bool,
+}
+
+/// Capabilities of public-key arithmetic.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct PublicKeyCapabilities {
+    /// RSA.
+    pub rsa: bool,
+    /// Diffie-Hellman over prime fields.
+    pub dh: bool,
+    /// Diffie-Hellman over elliptic curves.
+    pub ecdh: bool,
+    /// Signatures over elliptic curves.
+    pub ecdsa: bool,
+}
+
+impl EncryptionCapabilities {
+    /// Whether the device offers `cipher`.
+    #[must_use]
+    pub const fn offers(&self, cipher: Cipher) -> bool {
+        match cipher {
+            Cipher::AesGcm => self.aes_gcm,
+            Cipher::AesCbc => self.aes_cbc,
+            Cipher::AesCbcHmacSha256 => self.aes_cbc_hmac_sha256,
+            Cipher::AesCtr => self.aes_ctr,
+            Cipher::ChaCha20Poly1305 => self.chacha20_poly1305,
+            _ => false,
+        }
+    }
+}
+
+impl CompressionCapabilities {
+    /// The registry's names of the formats.
+    pub(crate) fn features(&self) -> [(Feature, bool); 4] {
+        [
+            (Feature::from_static("qat.compression.deflate"), self.deflate.any()),
+            (Feature::from_static("qat.compression.lz4"), self.lz4.any()),
+            (Feature::from_static("qat.compression.lz4s"), self.lz4s.any()),
+            (Feature::from_static("qat.compression.zstd"), self.zstd.any()),
+        ]
+    }
+}
+
+impl EncryptionCapabilities {
+    /// The registry's names of the ciphers.
+    pub(crate) fn features(&self) -> [(Feature, bool); 5] {
+        [
+            (Feature::from_static("qat.encryption.aes-gcm"), self.aes_gcm),
+            (Feature::from_static("qat.encryption.aes-cbc"), self.aes_cbc),
+            (Feature::from_static("qat.encryption.aes-cbc-hmac-sha-256"), self.aes_cbc_hmac_sha256),
+            (Feature::from_static("qat.encryption.aes-ctr"), self.aes_ctr),
+            (Feature::from_static("qat.encryption.chacha20-poly1305"), self.chacha20_poly1305),
+        ]
+    }
+}
+
+impl PublicKeyCapabilities {
+    /// The registry's names of the families.
+    pub(crate) fn features(&self) -> [(Feature, bool); 4] {
+        [
+            (Feature::from_static("qat.public-key.rsa"), self.rsa),
+            (Feature::from_static("qat.public-key.dh"), self.dh),
+            (Feature::from_static("qat.public-key.ecdh"), self.ecdh),
+            (Feature::from_static("qat.public-key.ecdsa"), self.ecdsa),
+        ]
+    }
+}
+
+impl From<&sys::CpaDcInstanceCapabilities> for CompressionCapabilities {
+    fn from(raw: &sys::CpaDcInstanceCapabilities) -> Self {
+        let both = |compress, decompress| Directions { compress: compress != 0, decompress: decompress != 0 };
+        Self {
+            deflate: both(raw.statelessDeflateCompression, raw.statelessDeflateDecompression),
+            lz4: both(raw.statelessLZ4Compression, raw.statelessLZ4Decompression),
+            lz4s: both(raw.statelessLZ4SCompression, 0),
+            zstd: Directions::default(),
+            dynamic_huffman: raw.dynamicHuffman != 0,
+            crc32: raw.checksumCRC32 != 0,
+            adler32: raw.checksumAdler32 != 0,
+            xxhash32: raw.checksumXXHash32 != 0,
+            compress_and_verify: raw.compressAndVerify != 0,
+            compress_and_verify_and_recover: raw.compressAndVerifyAndRecover != 0,
+        }
+    }
+}
+
+impl From<&sys::CpaCySymCapabilitiesInfo> for EncryptionCapabilities {
+    fn from(raw: &sys::CpaCySymCapabilitiesInfo) -> Self {
+        let cipher = |id| is_set(&raw.ciphers, id);
+        let hash = |id| is_set(&raw.hashes, id);
+        let aes_cbc = cipher(sys::CPA_CY_SYM_CIPHER_AES_CBC);
+        Self {
+            aes_gcm: cipher(sys::CPA_CY_SYM_CIPHER_AES_GCM) && hash(sys::CPA_CY_SYM_HASH_AES_GCM),
+            aes_cbc,
+            aes_cbc_hmac_sha256: aes_cbc && hash(sys::CPA_CY_SYM_HASH_SHA256),
+            aes_ctr: cipher(sys::CPA_CY_SYM_CIPHER_AES_CTR),
+            chacha20_poly1305: cipher(sys::CPA_CY_SYM_CIPHER_CHACHA) && hash(sys::CPA_CY_SYM_HASH_POLY),
+        }
+    }
+}
+
+impl From<&sys::CpaCyCapabilitiesInfo> for PublicKeyCapabilities {
+    fn from(raw: &sys::CpaCyCapabilitiesInfo) -> Self {
+        Self {
+            rsa: raw.rsaSupported != 0,
+            dh: raw.dhSupported != 0,
+            ecdh: raw.ecdhSupported != 0,
+            ecdsa: raw.ecdsaSupported != 0,
+        }
+    }
+}
+
+/// `cpa_types.h`: bit `id % 32` of word `id / 32`.
+fn is_set(bitmap: &[u32], id: u32) -> bool {
+    bitmap.get(id as usize / 32).is_some_and(|word| word >> (id % 32) & 1 == 1)
+}

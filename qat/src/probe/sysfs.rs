@@ -1,0 +1,178 @@
+//! Reading the tree. Whatever a file holds, the worst that comes of it is a fact that is not known.
+
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read};
+use std::path::{Path, PathBuf};
+use std::str::FromStr;
+use std::sync::Arc;
+
+use accel_core::{DeviceId, Error, Result};
+
+use super::device::{Access, DeviceState, Function, QatDevice, Service, Support, Vfio};
+use super::model::Model;
+use crate::Unavailability;
+
+/// Most bytes read of one file; sysfs gives a page at most.
+const MAX_TEXT: u64 = 4096;
+/// The driver that hands a function to user space.
+const VFIO_PCI: &str = "vfio-pci";
+
+fn pci_devices(root: &Path) -> PathBuf {
+    root.join("sys/bus/pci/devices")
+}
+
+/// Every QAT function, ordered by address.
+pub(super) fn devices(root: &Path) -> Result<Vec<QatDevice>> {
+    let path = pci_devices(root);
+    let unreadable = |source: std::io::Error| Error::Unavailable {
+        accelerator: crate::accelerator::NAME,
+        reason: Arc::new(Unavailability::NoDeviceList {
+            path: path.clone(),
+            reason: source.to_string().into(),
+        }),
+    };
+    let entries = match fs::read_dir(&path) {
+        Ok(entries) => entries,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(unreadable(error)),
+    };
+    let mut devices = Vec::new();
+    for entry in entries {
+        let name = entry.map_err(unreadable)?.file_name();
+        devices.extend(name.to_str().and_then(|name| read(root, name)));
+    }
+    devices.sort_unstable_by(|a, b| a.id.cmp(&b.id));
+    Ok(devices)
+}
+
+pub(super) fn device(root: &Path, id: &DeviceId) -> Option<QatDevice> {
+    read(root, &id.0)
+}
+
+/// The function at `address`, if it is one of QAT.
+fn read(root: &Path, address: &str) -> Option<QatDevice> {
+    if !is_pci_address(address) {
+        return None;
+    }
+    let path = pci_devices(root).join(address);
+    let product_id = hex(&path, "device")?;
+    let (model, is_physical) = Model::of(hex(&path, "vendor")?, product_id)?;
+    let driver = link_name(&path, "driver");
+    let iommu_group = link_name(&path, "iommu_group").and_then(|name| name.parse().ok());
+    let (function, owner) = if is_physical {
+        (physical_function(&path), Some(path.clone()))
+    } else {
+        let physical = link_name(&path, "physfn").filter(|name| is_pci_address(name));
+        let owner = physical.as_ref().map(|name| pci_devices(root).join(name));
+        (Function::Virtual { physical: physical.map(DeviceId) }, owner)
+    };
+    Some(QatDevice {
+        id: DeviceId(address.to_owned()),
+        product_id,
+        model,
+        function,
+        numa_node: number(&path, "numa_node"),
+        iommu_group,
+        vfio: iommu_group.filter(|_| driver.as_deref() == Some(VFIO_PCI)).map(|group| vfio(root, group)),
+        driver,
+        state: text(&path, "qat/state")
+            .map(|word| word.parse::<DeviceState>().unwrap_or_else(|e| match e {})),
+        services: owner
+            .and_then(|owner| text(&owner, "qat/cfg_services"))
+            .map(|list| Service::parse_list(&list)),
+        ring_pairs: number(&path, "qat/num_rps"),
+        support: support(root, model),
+        path,
+    })
+}
+
+fn physical_function(path: &Path) -> Function {
+    let mut virtual_functions: Vec<(u16, DeviceId)> = fs::read_dir(path)
+        .into_iter()
+        .flatten()
+        .filter_map(|entry| {
+            let name = entry.ok()?.file_name();
+            let name = name.to_str()?;
+            let target = link_name(path, name).filter(|target| is_pci_address(target));
+            Some((name.strip_prefix("virtfn")?.parse().ok()?, DeviceId(target?)))
+        })
+        .collect();
+    virtual_functions.sort_unstable();
+    Function::Physical {
+        enabled: number(path, "sriov_numvfs"),
+        total: number(path, "sriov_totalvfs"),
+        virtual_functions: virtual_functions.into_iter().map(|(_, id)| id).collect(),
+    }
+}
+
+/// What of a device's way to user space this process can use: the container node and the group's.
+fn vfio(root: &Path, group: u32) -> Vfio {
+    let directory = root.join("dev/vfio");
+    let container = directory.join("vfio");
+    let access = access(&container);
+    if access != Access::Granted {
+        return Vfio { path: container, access };
+    }
+    let node = directory.join(group.to_string());
+    // Without an IOMMU the kernel names the node so, and only where the administrator asked for it.
+    let unprotected = directory.join(format!("noiommu-{group}"));
+    let path = if !node.exists() && unprotected.exists() { unprotected } else { node };
+    Vfio { access: self::access(&path), path }
+}
+
+#[cfg(target_os = "linux")]
+fn access(path: &Path) -> Access {
+    use rustix::fs::{Access as Mode, AtFlags, CWD, accessat};
+    match accessat(CWD, path, Mode::READ_OK | Mode::WRITE_OK, AtFlags::EACCESS) {
+        Ok(()) => Access::Granted,
+        Err(rustix::io::Errno::NOENT) => Access::Missing,
+        Err(_) => Access::Denied,
+    }
+}
+
+#[cfg(not(target_os = "linux"))]
+fn access(_: &Path) -> Access {
+    Access::Missing
+}
+
+fn support(root: &Path, model: &Model) -> Support {
+    let support = model.support();
+    // What Intel's out-of-tree driver leaves: its device files and its memory module.
+    let marks = ["dev/qat_dev_processes", "dev/usdm_drv", "sys/module/usdm_drv"];
+    let is_out_of_tree = || marks.iter().any(|mark| root.join(mark).exists());
+    if support == Support::Supported && is_out_of_tree() { Support::OutOfTree } else { support }
+}
+
+/// `domain:bus:device.function` in lower-case hexadecimal, as the kernel writes it.
+fn is_pci_address(text: &str) -> bool {
+    let is_hex = |part: &str, digits: std::ops::RangeInclusive<usize>| {
+        digits.contains(&part.len()) && part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    let mut parts = text.splitn(3, ':');
+    let [Some(domain), Some(bus), Some(rest)] = [parts.next(), parts.next(), parts.next()] else {
+        return false;
+    };
+    rest.split_once('.').is_some_and(|(device, function)| {
+        is_hex(domain, 4..=8) && is_hex(bus, 2..=2) && is_hex(device, 2..=2) && is_hex(function, 1..=1)
+    })
+}
+
+/// The trimmed text of a file, `None` when it cannot be read.
+fn text(directory: &Path, name: &str) -> Option<String> {
+    let mut bytes = Vec::new();
+    File::open(directory.join(name)).ok()?.take(MAX_TEXT).read_to_end(&mut bytes).ok()?;
+    Some(String::from_utf8_lossy(&bytes).trim().to_owned())
+}
+
+fn number<T: FromStr>(directory: &Path, name: &str) -> Option<T> {
+    text(directory, name)?.parse().ok()
+}
+
+fn hex(directory: &Path, name: &str) -> Option<u16> {
+    u16::from_str_radix(text(directory, name)?.strip_prefix("0x")?, 16).ok()
+}
+
+/// The last part of where a symbolic link points.
+fn link_name(directory: &Path, name: &str) -> Option<String> {
+    fs::read_link(directory.join(name)).ok()?.file_name()?.to_str().map(str::to_owned)
+}

