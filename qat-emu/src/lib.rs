@@ -59,6 +59,7 @@
 //!
 //! The device's contract with the library, register by register, is in [`device_model`].
 
+#![cfg(all(target_os = "linux", target_env = "gnu"))]
 #![deny(unsafe_code)]
 
 #[allow(unsafe_code, reason = "the process boundary")]

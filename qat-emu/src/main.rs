@@ -1,9 +1,11 @@
 //! `qat-emu`: runs a program on emulated QAT devices.
 
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod run;
 
 use std::process::ExitCode;
 
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
 fn main() -> ExitCode {
     match run::main(lexopt::Parser::from_env()) {
         Ok(code) => code,
@@ -12,4 +14,10 @@ fn main() -> ExitCode {
             ExitCode::from(run::FAILED)
         }
     }
+}
+
+#[cfg(not(all(target_os = "linux", target_env = "gnu")))]
+fn main() -> ExitCode {
+    eprintln!("qat-emu: libqat, and so this emulator, needs Linux with glibc");
+    ExitCode::FAILURE
 }

@@ -1,5 +1,7 @@
 //! Faults on demand, as the real library reports them.
 
+#![cfg(all(target_os = "linux", target_env = "gnu"))]
+
 mod libqat;
 #[path = "libqat/machine.rs"]
 mod machine;

@@ -1,5 +1,7 @@
 //! Many requests, many starts, forked children, and what an idle device costs.
 
+#![cfg(all(target_os = "linux", target_env = "gnu"))]
+
 mod libqat;
 #[path = "libqat/machine.rs"]
 mod machine;

@@ -1,6 +1,8 @@
 //! Requests through the real library to the emulated engines, checked against other implementations and published
 //! vectors.
 
+#![cfg(all(target_os = "linux", target_env = "gnu"))]
+
 mod libqat;
 #[path = "libqat/machine.rs"]
 mod machine;

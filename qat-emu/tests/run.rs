@@ -1,6 +1,8 @@
 //! `qat-emu run`: other programs on emulated devices. This executable takes care not to use the crate itself, so that
 //! it is such a program: the emulator comes by preloading only.
 
+#![cfg(all(target_os = "linux", target_env = "gnu"))]
+
 mod libqat;
 
 use std::{

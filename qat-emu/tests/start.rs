@@ -1,5 +1,7 @@
 //! Start and stop of the real library on emulated devices.
 
+#![cfg(all(target_os = "linux", target_env = "gnu"))]
+
 mod libqat;
 #[path = "libqat/machine.rs"]
 mod machine;
