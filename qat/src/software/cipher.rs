@@ -82,14 +82,19 @@ fn check_aad(options: &CipherOptions<'_>) -> Result<()> {
     Ok(())
 }
 
+/// Fills `bytes` from the operating system. aws-lc's own generator gathers entropy for 80 ms on its first use.
+pub(crate) fn random(bytes: &mut [u8]) -> Result<()> {
+    getrandom::fill(bytes).map_err(|error| Error::Internal {
+        engine: "the operating system's random generator",
+        detail: error.to_string().into(),
+    })
+}
+
 /// A fresh random IV.
 fn random_iv(cipher: Cipher) -> Result<Iv> {
     let mut bytes = [0; BLOCK];
     let bytes = &mut bytes[..cipher.iv_len()];
-    aws_lc_rs::rand::fill(bytes).map_err(|_| Error::Internal {
-        engine: "aws-lc",
-        detail: "no random bytes from the system".into(),
-    })?;
+    random(bytes)?;
     Iv::new(bytes)
 }
 

@@ -2,7 +2,7 @@
 //!
 //! | format | engine | named levels fast, balanced, best | integer levels |
 //! |---|---|---|---|
-//! | gzip, zlib, deflate | libdeflate; ISA-L for level 1 where `libisal.so.2` is installed | 1, 6, 9 | 0 to 12 |
+//! | gzip, zlib, deflate | libdeflate; ISA-L for levels 1 and 2 where `libisal.so.2` is installed | 1, 6, 9 | 0 to 12 |
 //! | LZ4 frame and block | lz4 | 1, 1, 9 | 1 to 12 (high compression from 3) |
 //! | Zstandard | zstd | 1, 3, 12 | 1 to 22 |
 //!
@@ -37,8 +37,8 @@ use crate::raw::isal;
 
 pub(crate) const NAME: &str = "software";
 
-/// The optional engine that is loaded at run time, or why it is not: ISA-L, which makes the fast deflate level twice as
-/// fast.
+/// The optional engine that is loaded at run time, or why it is not: ISA-L, which makes the fast deflate levels about
+/// twice as fast.
 ///
 /// # Errors
 /// The reason, in the words of the system's loader.

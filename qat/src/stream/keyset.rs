@@ -7,6 +7,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde::{Deserialize, Serialize};
 use zeroize::{Zeroize, Zeroizing};
 
+use crate::software::cipher::random;
+
 /// What Tink calls the key's type.
 const TYPE_URL: &str = "type.googleapis.com/google.crypto.tink.AesGcmHkdfStreamingKey";
 /// Parameters of the template AES256_GCM_HKDF_1MB.
@@ -155,8 +157,8 @@ impl Keyset {
     pub fn generate() -> Result<Self, KeysetError> {
         let mut bytes = Zeroizing::new(vec![0; KEY_LEN]);
         let mut id = [0; 4];
-        aws_lc_rs::rand::fill(&mut bytes).map_err(|_| KeysetError::NoRandom)?;
-        aws_lc_rs::rand::fill(&mut id).map_err(|_| KeysetError::NoRandom)?;
+        random(&mut bytes).map_err(|_| KeysetError::NoRandom)?;
+        random(&mut id).map_err(|_| KeysetError::NoRandom)?;
         // Tink's own ids are never 0.
         Ok(Self::single(u32::from_be_bytes(id).max(1), bytes))
     }

@@ -222,6 +222,9 @@ pub enum StreamError {
     /// The writer failed.
     #[error("writing failed: {0}")]
     Write(#[source] io::Error),
+    /// The system refused a thread.
+    #[error("cannot start a thread: {0}; use fewer threads")]
+    Thread(#[source] io::Error),
     /// The engine failed, or the input is bad.
     #[error(transparent)]
     Work(#[from] accel_core::Error),

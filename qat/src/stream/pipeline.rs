@@ -5,6 +5,7 @@
 
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::thread;
 
 use accel_core::Error;
 use crossbeam_channel::{Receiver, Sender, bounded};
@@ -66,17 +67,19 @@ pub(super) fn run<B: Default + Send>(
     let (done_in, done) = bounded::<(usize, Result<B>)>(blocks + 1);
     let (work, produce) = (&work, &mut produce);
     // Moves the channels' ends in, so that they are dropped before the threads are joined.
-    std::thread::scope(move |scope| {
+    thread::scope(move |scope| {
         for _ in 0..threads.get() {
             let (todo, done_in) = (todo.clone(), done_in.clone());
-            scope.spawn(move || work_off(&todo, &done_in, work));
+            let worker = move || work_off(&todo, &done_in, work);
+            thread::Builder::new().spawn_scoped(scope, worker).map_err(StreamError::Thread)?;
         }
         drop(todo);
         for _ in 1..blocks {
             let _ = free_in.send(B::default());
         }
         let _ = todo_in.send((0, first));
-        scope.spawn(move || feed(&free, &todo_in, &done_in, produce));
+        let feeder = move || feed(&free, &todo_in, &done_in, produce);
+        thread::Builder::new().spawn_scoped(scope, feeder).map_err(StreamError::Thread)?;
         in_order(&done, blocks, |mut block| {
             consume(&mut block)?;
             let _ = free_in.send(block);
@@ -178,7 +181,7 @@ mod tests {
             |block| {
                 // Early blocks take longer, so that results come out of order.
                 if *block % 3 == 0 {
-                    std::thread::yield_now();
+                    thread::yield_now();
                 }
                 if fail_work == Some(*block) { Err(error(2)) } else { Ok(()) }
             },

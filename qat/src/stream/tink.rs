@@ -15,6 +15,7 @@ use super::keyset::StreamingKey;
 use super::pipeline::{self, Produced};
 use super::source::{Blocks, Counted, fill};
 use super::{Engine, Keyset, Settings, StreamError, Summary};
+use crate::software::cipher::random;
 
 type Result<T, E = StreamError> = std::result::Result<T, E>;
 
@@ -92,10 +93,7 @@ where
 {
     let key = keyset.primary();
     let mut header = vec![key.header_len() as u8; key.header_len()];
-    aws_lc_rs::rand::fill(&mut header[1..]).map_err(|_| Error::Internal {
-        engine: "aws-lc",
-        detail: "no random bytes from the system".into(),
-    })?;
+    random(&mut header[1..])?;
     let (salt, prefix) = split_header(&header, key);
     let sealing = Sealing::derive(key, salt, prefix, aad)?;
 

@@ -8,8 +8,8 @@ use std::sync::Arc;
 use accel_core::{
     Cipher, CompressionAccelerator, EncryptionAccelerator, Format, Key, Level, Path, SoftwareReason,
 };
-use qat::SoftwareAccelerator;
 use qat::stream::{Engine, Settings};
+use qat::{AutoAccelerator, Policy, QatAccelerator, SoftwareAccelerator};
 
 /// One engine under test, and what it promises.
 pub(crate) struct Subject {
@@ -33,6 +33,19 @@ pub(crate) fn software() -> Subject {
         formats: &FORMATS,
         ciphers: &Cipher::ALL,
         may_run_on: |path| path == Path::Software(SoftwareReason::Chosen),
+    }
+}
+
+/// Hardware where it works, else the CPU: on a machine without a device everything runs there, and says why.
+pub(crate) fn auto() -> Subject {
+    let auto = AutoAccelerator::new(QatAccelerator::default(), Policy::Auto);
+    Subject {
+        engine: Engine::auto(&auto),
+        compression: Arc::new(auto.clone()),
+        encryption: Arc::new(auto),
+        formats: &FORMATS,
+        ciphers: &Cipher::ALL,
+        may_run_on: |path| path != Path::Software(SoftwareReason::Chosen),
     }
 }
 
