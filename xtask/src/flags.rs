@@ -1,6 +1,8 @@
 //! The command line, as types. `UPDATE_XFLAGS=1 cargo build -p xtask` rewrites the generated part.
 #![allow(unreachable_pub)]
 
+use std::ffi::OsString;
+
 use crate::pins::{RELEASES, Release};
 
 xflags::xflags! {
@@ -20,6 +22,15 @@ xflags::xflags! {
             optional --release release: String
             /// Print the root of Intel's own programs instead (sample code, QATzip), with a loader that runs them.
             optional --programs
+        }
+
+        /// Run a program on emulated QAT devices: `cargo xtask emu -- [OPTIONS OF qat-emu run --] PROGRAM ARGS...`. One of
+        /// Intel's programs (cpa_sample_code, qzip, qatzip-test) is fetched if need be, with the loader that it needs.
+        cmd emu {
+            /// The program and its arguments, after `--`.
+            repeated arguments: OsString
+            /// The qatlib release that the program uses: 24.02 (default) or 26.08.
+            optional --release release: String
         }
 
         /// Generate the bindings and compare the layouts of the releases.
@@ -74,6 +85,7 @@ pub struct Xtask {
 pub enum XtaskCmd {
     Headers(Headers),
     Libqat(Libqat),
+    Emu(Emu),
     Bindgen(Bindgen),
     Symbols(Symbols),
     Test(Test),
@@ -92,6 +104,13 @@ pub struct Headers {
 pub struct Libqat {
     pub release: Option<String>,
     pub programs: bool,
+}
+
+#[derive(Debug)]
+pub struct Emu {
+    pub arguments: Vec<OsString>,
+
+    pub release: Option<String>,
 }
 
 #[derive(Debug)]

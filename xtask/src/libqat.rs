@@ -51,7 +51,7 @@ pub(crate) fn unpacked(sh: &Shell, release: &Release) -> anyhow::Result<PathBuf>
 /// The root of Intel's programs, with the libraries, the C library and the loader they were built for. They run as
 /// `$root/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2 --library-path $root/usr/lib/x86_64-linux-gnu $root/usr/bin/qzip`,
 /// with `--preload` for a library of ours.
-fn programs(sh: &Shell, release: &Release) -> anyhow::Result<PathBuf> {
+pub(crate) fn programs(sh: &Shell, release: &Release) -> anyhow::Result<PathBuf> {
     let root = crate::target_dir().join("libqat").join(format!("{}-programs", release.name));
     let is_library = |package: &&crate::pins::Package| !package.name.ends_with("-dev");
     let packages: Vec<_> = release.packages.iter().filter(is_library).chain(release.programs).collect();

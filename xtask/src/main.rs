@@ -7,6 +7,7 @@ mod bindgen;
 mod ci;
 mod corpus;
 mod dist;
+mod emu;
 mod flags;
 mod headers;
 mod layout;
@@ -38,6 +39,7 @@ fn run() -> anyhow::Result<()> {
     match flags.subcommand {
         flags::XtaskCmd::Headers(cmd) => cmd.run(sh),
         flags::XtaskCmd::Libqat(cmd) => cmd.run(sh),
+        flags::XtaskCmd::Emu(cmd) => cmd.run(sh),
         flags::XtaskCmd::Bindgen(cmd) => cmd.run(sh),
         flags::XtaskCmd::Symbols(cmd) => cmd.run(sh),
         flags::XtaskCmd::Test(cmd) => cmd.run(sh),

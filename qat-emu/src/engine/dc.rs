@@ -1,1 +1,250 @@
 //! Compression service: deflate, LZ4, LZ4s.
+//!
+//! Output is valid and plain, but its bytes are this crate's: test with a decoder, not by comparison with hardware.
+//!
+//! | Command | Operation |
+//! |---|---|
+//! | 0 | deflate, fixed-Huffman blocks only (stored ones with auto-select-best or after a verify error) |
+//! | 1 | deflate, blocks as they come out smallest |
+//! | 2 | inflate, raw |
+//! | 3, 4 | LZ4 blocks with size words, both directions |
+//! | 5 | LZ4s sequences |
+//!
+//! Stateful sessions, dictionaries and the options of later generations are answered as unsupported. The running
+//! XXH32 of a session lives in host memory, so the device itself keeps no session.
+
+mod chain;
+mod checksum;
+mod deflate;
+mod fuzz;
+mod lz4;
+mod message;
+#[cfg(test)]
+mod tests;
+
+use super::{Request, Response};
+use crate::memory::{BufferList, DeviceMemory, DmaFault};
+use checksum::{IntegrityBlock, Xxh32};
+use deflate::{Codec, Effort};
+use message::{Operation, Reply, RequestView, header, status};
+
+pub use chain::SERVICE as CHAIN_SERVICE;
+pub use fuzz::fuzz;
+pub use message::{SERVICE, error};
+
+/// Input is fetched in steps of this size, so that a request never reserves much more than the host has mapped.
+const FETCH: usize = 1 << 20;
+
+/// What one request came to.
+#[derive(Debug, Clone, Copy)]
+pub struct Completion {
+    /// The response for the ring.
+    pub response: Response,
+    /// The refused access, if one ended the request; the response then says so by [`error::ENDPOINT`].
+    pub fault: Option<DmaFault>,
+}
+
+/// Deliberate misbehaviour in one request; the default is none.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Injection {
+    /// Answer with this error code, zero counters and no output.
+    pub error: Option<i8>,
+    /// Compress-and-verify finds a difference: recovery with stored blocks where the request allows it, else
+    /// [`error::VERIFY`].
+    pub verify_error: bool,
+    /// Report inverted checksums.
+    pub wrong_checksum: bool,
+    /// Output space in bytes, where smaller than the request's: overflow at an exact byte.
+    pub output_limit: Option<u32>,
+    /// Bytes missing at the end of the output, unnoticed by the device.
+    pub short_output: u32,
+    /// Store instead of compressing: the speed of memory for tests of everything else.
+    pub store: bool,
+}
+
+/// What a codec made of its input.
+#[derive(Debug, Default)]
+struct Output {
+    bytes: Vec<u8>,
+    /// Input bytes that `bytes` stands for.
+    consumed: usize,
+    /// 0 or a code of [`error`].
+    error: i8,
+    /// Nothing in `bytes` is compressed.
+    stored: bool,
+    end_of_last_block: bool,
+}
+
+/// The compression slices of one engine thread.
+#[derive(Default)]
+pub struct Engine {
+    codec: Codec,
+}
+
+impl Engine {
+    /// Runs a request of [`SERVICE`] against host memory. Anything this device does not do is answered with the
+    /// "unsupported" status; arbitrary bytes are safe.
+    pub fn execute(
+        &mut self,
+        request: &Request,
+        memory: &dyn DeviceMemory,
+        injection: &Injection,
+    ) -> Completion {
+        let request = RequestView(request);
+        let (reply, fault) = match self.run(request, memory, injection) {
+            Ok(reply) => (reply, None),
+            Err(fault) => (Reply::failure(error::ENDPOINT), Some(fault)),
+        };
+        Completion { response: reply.respond(request), fault }
+    }
+
+    fn run(
+        &mut self,
+        request: RequestView<'_>,
+        memory: &dyn DeviceMemory,
+        injection: &Injection,
+    ) -> Result<Reply, DmaFault> {
+        let Some(operation) = request.operation() else {
+            return Ok(Reply { status: status::UNSUPPORTED, ..Reply::default() });
+        };
+        if let Some(code) = injection.error {
+            return Ok(Reply::failure(code));
+        }
+        let verify_error =
+            operation.compresses() && (injection.verify_error || request.injects_verify_error());
+        if verify_error && !request.recover() {
+            return Ok(Reply { header: header::VERIFIED, ..Reply::failure(error::VERIFY) });
+        }
+        let input = fetch(&request.source(memory)?, memory, request.input_len())?;
+        let destination = request.destination(memory)?;
+        let mut limit = request.output_len().min(destination.len());
+        if let Some(injected) = injection.output_limit {
+            limit = limit.min(injected as usize);
+        }
+        let output = self.transform(request, operation, &input, limit, verify_error || injection.store);
+        let input = &input[..output.consumed];
+        let kept = output.bytes.len().saturating_sub(injection.short_output as usize);
+        destination.scatter(memory, 0, &output.bytes[..kept])?;
+        let checksums = checksums(request, operation, memory, input, &output.bytes, injection)?;
+
+        let mut reply = Reply {
+            error: output.error,
+            consumed: output.consumed as u32,
+            produced: kept as u32,
+            checksums,
+            ..Reply::default()
+        };
+        let mut set = |condition: bool, bits| {
+            if condition {
+                reply.header |= bits
+            }
+        };
+        set(operation.compresses() && request.verify(), header::VERIFIED);
+        set(verify_error, header::VERIFIED | header::RECOVERED);
+        set(operation.compresses() && output.stored, header::STORED);
+        if output.end_of_last_block {
+            reply.status |= status::END_OF_LAST_BLOCK;
+        }
+        if output.error != 0 {
+            reply.status |= status::COMPRESSION_FAILED;
+            if operation == Operation::DeflateDynamic {
+                reply.status |= status::TRANSLATOR_FAILED;
+                reply.translator_error = output.error;
+            }
+        }
+        Ok(reply)
+    }
+
+    /// Runs the codec of `operation`; with `store`, compression only packages its input.
+    fn transform(
+        &mut self,
+        request: RequestView<'_>,
+        operation: Operation,
+        input: &[u8],
+        limit: usize,
+        store: bool,
+    ) -> Output {
+        let block_max = request.lz4_block_max(operation);
+        match operation {
+            Operation::DeflateStatic | Operation::DeflateDynamic if store => {
+                deflate::store(input, limit, request.final_block())
+            }
+            Operation::DeflateStatic | Operation::DeflateDynamic => {
+                let fixed = operation == Operation::DeflateStatic;
+                let effort = Effort { fixed, search_depth: request.search_depth() };
+                let choose_stored = !fixed || request.auto_select_best();
+                self.codec.compress(input, limit, effort, request.final_block(), choose_stored)
+            }
+            Operation::Inflate => self.codec.decompress(input, limit),
+            Operation::Lz4Compress => lz4::compress(input, limit, block_max, store),
+            Operation::Lz4Decompress => {
+                lz4::decompress(input, limit, block_max, request.lz4_block_checksum())
+            }
+            Operation::Lz4sCompress => lz4::compress_lz4s(input, limit, request.min_match(), store),
+        }
+    }
+}
+
+/// The CRC-32 and the Adler-32 or XXH32 of the plain side; brings the integrity block and the session's running
+/// XXH32 up to date.
+fn checksums(
+    request: RequestView<'_>,
+    operation: Operation,
+    memory: &dyn DeviceMemory,
+    input: &[u8],
+    output: &[u8],
+    injection: &Injection,
+) -> Result<[u32; 2], DmaFault> {
+    let plain = if operation.compresses() { input } else { output };
+    let block = request.integrity_block().map(|iova| IntegrityBlock::read(memory, iova)).transpose()?;
+    let seeds = block.as_ref().map_or([request.word(64), request.word(68)], IntegrityBlock::seeds);
+    let crc32 = zlib_rs::crc32::crc32(seeds[0], plain);
+    let second = if operation.is_deflate() {
+        zlib_rs::adler32::adler32(seeds[1], plain)
+    } else if let Some(iova) = request.xxh32_state() {
+        let mut hash = Xxh32::read(memory, iova)?;
+        hash.update(plain);
+        hash.write(memory, iova, output.len() as u32)?;
+        hash.digest()
+    } else {
+        let mut hash = Xxh32::new();
+        hash.update(plain);
+        hash.digest()
+    };
+    let sums = [crc32, second].map(|sum| if injection.wrong_checksum { !sum } else { sum });
+    if let Some(block) = block {
+        block.write(memory, sums, input, output, injection.wrong_checksum)?;
+    }
+    Ok(sums)
+}
+
+/// Reads the first `len` bytes of a buffer list.
+fn fetch(list: &BufferList, memory: &dyn DeviceMemory, len: usize) -> Result<Vec<u8>, DmaFault> {
+    let mut bytes = Vec::new();
+    while bytes.len() < len {
+        let done = bytes.len();
+        bytes.resize(len.min(done + FETCH), 0);
+        list.gather(memory, done, &mut bytes[done..])?;
+    }
+    Ok(bytes)
+}
+
+/// Overflow: the output of about the longest prefix, shorter than `too_long`, for which `attempt` finds room in
+/// `limit` bytes.
+fn fill(limit: usize, too_long: usize, mut attempt: impl FnMut(usize) -> Option<Vec<u8>>) -> Output {
+    let mut output = Output { error: error::OVERFLOW, ..Output::default() };
+    let (mut low, mut high) = (0, too_long);
+    // A gap of a few bytes is not worth another round.
+    while high - low > 1 && limit - output.bytes.len() > 4 + limit / 512 {
+        let len = low + (high - low) / 2;
+        match attempt(len) {
+            Some(bytes) => {
+                output.bytes = bytes;
+                output.consumed = len;
+                low = len;
+            }
+            None => high = len,
+        }
+    }
+    output
+}

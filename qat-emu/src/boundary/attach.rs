@@ -1,0 +1,273 @@
+//! The emulator of this process: how it comes to be, and how the hooks find it.
+
+use std::{
+    cell::Cell,
+    ffi::{CStr, c_char, c_int, c_ulong, c_void},
+    marker::PhantomData,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::{Path, PathBuf},
+    ptr, slice,
+    sync::{
+        Once,
+        atomic::{AtomicBool, AtomicPtr, Ordering},
+    },
+};
+
+use super::{
+    files::{self, File},
+    next,
+    paths::{self, MANAGER_SOCKET, Redirected, Target},
+    shared, tree,
+    vfio::{Argument, Vfio},
+};
+use crate::{config::Config, counters::Counters, debugfs, device::vf::Vf, machine::Machine};
+
+/// Environment variable with the tree that `qat-emu run` made for the programs below it.
+pub(crate) const TREE_VARIABLE: &str = "QAT_EMU_TREE";
+/// The scenario inside that tree, and the directory for the counters of each process.
+pub(crate) const SCENARIO_FILE: &str = "scenario.json";
+pub(crate) const COUNTERS_DIRECTORY: &str = "counters";
+
+/// What a process needs to make its emulator; inherited by forked children.
+pub(super) struct Setup {
+    pub(super) tree: PathBuf,
+    pub(super) config: Config,
+    /// Whether the counters go into a file below the tree.
+    pub(super) shared_counters: bool,
+}
+
+/// The emulator of this process.
+pub(super) struct Attached {
+    pub(super) machine: &'static Machine,
+    setup: &'static Setup,
+    vfio: Vfio,
+}
+
+/// Both are leaked when they are replaced, because another thread may be inside a hook with them.
+static ATTACHED: AtomicPtr<Attached> = AtomicPtr::new(ptr::null_mut());
+static SETUP: AtomicPtr<Setup> = AtomicPtr::new(ptr::null_mut());
+
+thread_local! {
+    static PASS_THROUGH: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Ends the pass-through of the hooks on this thread.
+pub(super) struct PassThrough {
+    before: bool,
+    /// Belongs to its thread.
+    not_send: PhantomData<*const ()>,
+}
+
+impl Drop for PassThrough {
+    fn drop(&mut self) {
+        let _ = PASS_THROUGH.try_with(|flag| flag.set(self.before));
+    }
+}
+
+/// Lets the hooks pass everything through on this thread: the emulator's own file accesses.
+pub(super) fn pass_through() -> PassThrough {
+    let before = PASS_THROUGH.try_with(|flag| flag.replace(true)).unwrap_or(true);
+    PassThrough { before, not_send: PhantomData }
+}
+
+fn passes_through() -> bool {
+    PASS_THROUGH.try_with(Cell::get).unwrap_or(true)
+}
+
+/// Runs a hook's part of the work; a panic in it must not unwind into C.
+fn shielded<T>(otherwise: T, work: impl FnOnce() -> T) -> T {
+    let _guard = pass_through();
+    catch_unwind(AssertUnwindSafe(work)).unwrap_or(otherwise)
+}
+
+/// The emulator, if there is one already.
+pub(super) fn attached() -> Option<&'static Attached> {
+    // SAFETY: null or leaked.
+    unsafe { ATTACHED.load(Ordering::Acquire).as_ref() }
+}
+
+/// The emulator, made now if this process has a setup for one.
+fn attached_or_made() -> Option<&'static Attached> {
+    attached().or_else(|| make(setup()?))
+}
+
+fn setup() -> Option<&'static Setup> {
+    static ENVIRONMENT: AtomicBool = AtomicBool::new(false);
+    // SAFETY: null or leaked.
+    let known = unsafe { SETUP.load(Ordering::Acquire).as_ref() };
+    if known.is_some() || ENVIRONMENT.swap(true, Ordering::SeqCst) {
+        return known;
+    }
+    let tree = PathBuf::from(std::env::var_os(TREE_VARIABLE)?);
+    let text = std::fs::read(tree.join(SCENARIO_FILE)).map_err(|e| e.to_string());
+    match text.and_then(|text| serde_json::from_slice(&text).map_err(|e| e.to_string())) {
+        Ok(config) => Some(set_up(Setup { tree, config, shared_counters: true })),
+        Err(error) => {
+            eprintln!("qat-emu: no device, {} in {}: {error}", SCENARIO_FILE, tree.display());
+            None
+        }
+    }
+}
+
+/// Keeps a setup for the rest of the process.
+pub(super) fn set_up(setup: Setup) -> &'static Setup {
+    let setup = Box::leak(Box::new(setup));
+    SETUP.store(setup, Ordering::Release);
+    setup
+}
+
+/// Forgets emulator and setup; the hooks pass everything through from now on.
+pub(super) fn detach() {
+    SETUP.store(ptr::null_mut(), Ordering::Release);
+    ATTACHED.store(ptr::null_mut(), Ordering::Release);
+}
+
+/// Makes the emulator of a setup; when another thread was faster, its one counts.
+pub(super) fn make(setup: &'static Setup) -> Option<&'static Attached> {
+    static FORK_HANDLER: Once = Once::new();
+    FORK_HANDLER.call_once(|| {
+        // SAFETY: pthread_atfork(3); the handler only stores to atomics, which is allowed in a forked child.
+        unsafe { libc::pthread_atfork(None, None, Some(forked)) };
+    });
+    let counters = if setup.shared_counters { shared_counters(&setup.tree) } else { None };
+    let counters = counters.unwrap_or_else(|| Box::leak(Box::<Counters>::default()));
+    let machine = match Machine::new(setup.config.clone(), counters) {
+        Ok(machine) => &*Box::leak(Box::new(machine)),
+        Err(error) => {
+            eprintln!("qat-emu: no device: {error}");
+            return None;
+        }
+    };
+    let fresh = Box::into_raw(Box::new(Attached { machine, setup, vfio: Vfio::new(machine) }));
+    // The loser's emulator is leaked; it has no thread and no descriptor yet.
+    let _ = ATTACHED.compare_exchange(ptr::null_mut(), fresh, Ordering::AcqRel, Ordering::Acquire);
+    attached()
+}
+
+fn shared_counters(tree: &Path) -> Option<&'static Counters> {
+    let path = tree.join(COUNTERS_DIRECTORY).join(std::process::id().to_string());
+    shared::create(&path)
+        .inspect_err(|error| eprintln!("qat-emu: counters are not reported, {}: {error}", path.display()))
+        .ok()
+}
+
+/// In a forked child: the device threads are gone, and locks may be held by threads that no longer exist. The next
+/// use makes a new emulator. Descriptors stay what they are, as the kernel's would.
+extern "C" fn forked() {
+    ATTACHED.store(ptr::null_mut(), Ordering::Release);
+}
+
+/// Where a path leads inside the tree; `None` when it is not ours.
+///
+/// # Safety
+/// `path` is null or a NUL-terminated string.
+pub(super) unsafe fn redirect(path: *const c_char) -> Option<Redirected> {
+    if path.is_null() {
+        return None;
+    }
+    // SAFETY: the caller's promise.
+    let path = unsafe { CStr::from_ptr(path) }.to_bytes();
+    let target = paths::target(path)?;
+    if passes_through() {
+        return None;
+    }
+    shielded(None, || {
+        if target == Target::Data && !setup()?.tree.join("usr/share/qat").exists() {
+            return None;
+        }
+        let attached = attached_or_made()?;
+        if target == Target::Debug {
+            let content = std::str::from_utf8(path)
+                .ok()
+                .and_then(|path| Some((path, debugfs::content(attached.machine, path)?)));
+            if let Some((path, content)) = content {
+                tree::write(&attached.setup.tree, path, content.as_bytes()).ok()?;
+            }
+        }
+        Redirected::new(attached.setup.tree.as_os_str().as_encoded_bytes(), path, target)
+    })
+}
+
+/// Opens a redirected path and remembers what the descriptor stands for.
+pub(super) fn opened(redirected: &Redirected, open: impl FnOnce() -> c_int) -> c_int {
+    let Some(attached) = attached() else { return next::fail(libc::ENODEV) };
+    let file = match redirected.target {
+        Target::Plain | Target::Data | Target::Debug => return open(),
+        Target::Container => File::Container,
+        Target::Group(number) => match group(attached.machine, number) {
+            Ok(vf) => File::Group(vf.identity.index),
+            Err(errno) => return next::fail(errno),
+        },
+    };
+    let fd = open();
+    if fd < 0 {
+        return fd;
+    }
+    files::remember(fd, file);
+    fd
+}
+
+/// The virtual function of a group, unless a fault keeps it closed.
+fn group(machine: &'static Machine, number: u32) -> Result<&'static Vf, c_int> {
+    let vf = machine.vfs.iter().find(|vf| vf.identity.group == number).ok_or(libc::ENOENT)?;
+    let start = &machine.config.start;
+    let errno = if vf.is_removed() {
+        libc::ENOENT
+    } else if start.group_busy.contains(&vf.identity.index) {
+        libc::EBUSY
+    } else if start.group_denied.contains(&vf.identity.index) {
+        libc::EACCES
+    } else {
+        return Ok(vf);
+    };
+    machine.counters.injected_faults.fetch_add(1, Ordering::Relaxed);
+    Err(errno)
+}
+
+/// Answers a VFIO call on one of our descriptors; `None` for all others.
+///
+/// # Safety
+/// As for `ioctl(2)`.
+pub(super) unsafe fn ioctl(fd: c_int, request: c_ulong, argument: *mut c_void) -> Option<c_int> {
+    let file = files::lookup(fd)?;
+    let attached = attached()?;
+    // SAFETY: the descriptor is a VFIO one, so the caller's promise is that of `vfio.h`.
+    let argument = unsafe { Argument::new(argument) };
+    let answer = shielded(Some(Err(libc::EIO)), || attached.vfio.ioctl(fd, file, request, &argument))?;
+    Some(answer.unwrap_or_else(next::fail))
+}
+
+/// A descriptor is about to be closed.
+pub(super) fn closing(fd: c_int) {
+    let Some(file) = files::forget(fd) else { return };
+    let Some(attached) = attached() else { return };
+    shielded((), || attached.vfio.closing(fd, file));
+}
+
+/// Serves the mailboxes of this process's machine on the calling thread, if there is one.
+pub(super) fn serve_mailboxes() {
+    if let Some(attached) = attached()
+        && !passes_through()
+    {
+        shielded((), || attached.machine.serve_mailboxes());
+    }
+}
+
+/// Whether a socket address is the manager daemon's, and there is an emulator that it has to be hidden from.
+///
+/// # Safety
+/// `address` is null or points to `length` readable bytes.
+pub(super) unsafe fn is_manager(address: *const c_void, length: u32) -> bool {
+    const PATH: usize = std::mem::offset_of!(libc::sockaddr_un, sun_path);
+    if address.is_null() || passes_through() {
+        return false;
+    }
+    // SAFETY: the caller's promise.
+    let bytes = unsafe { slice::from_raw_parts(address.cast::<u8>(), length as usize) };
+    let family = bytes.first_chunk().map(|family| i32::from(u16::from_ne_bytes(*family)));
+    let path = bytes.get(PATH..).unwrap_or_default();
+    family == Some(libc::AF_UNIX)
+        && path.starts_with(MANAGER_SOCKET)
+        && path.get(MANAGER_SOCKET.len()).is_none_or(|end| *end == 0)
+        && shielded(None, attached_or_made).is_some()
+}

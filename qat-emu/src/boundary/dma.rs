@@ -1,0 +1,253 @@
+//! The memory of this process that the device can reach: what was mapped through a container, and nothing else.
+
+use std::{
+    collections::{BTreeMap, VecDeque},
+    ptr,
+    sync::{
+        Mutex, PoisonError, RwLock,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+use crate::{
+    counters::Counters,
+    device::bank::{AddressSpace, RingMemory},
+    memory::{Access, DeviceMemory, DmaFault},
+};
+
+/// Addresses that a device of this generation can name.
+const IOVA_BITS: u32 = 48;
+/// Ranges taken back that are remembered to tell a late access from a wild one.
+const REMEMBERED: usize = 1024;
+
+/// One container's mappings, by IO virtual address.
+pub(super) struct Space {
+    mappings: RwLock<BTreeMap<u64, Mapping>>,
+    unmapped: Mutex<VecDeque<(u64, u64)>>,
+    counters: &'static Counters,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Mapping {
+    /// Address in this process.
+    start: usize,
+    bytes: usize,
+}
+
+/// Why a mapping was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum MapError {
+    Invalid,
+    Overlaps,
+}
+
+impl Space {
+    pub(super) fn new(counters: &'static Counters) -> Self {
+        Self { mappings: RwLock::new(BTreeMap::new()), unmapped: Mutex::new(VecDeque::new()), counters }
+    }
+
+    /// Maps `bytes` at `start` to `iova`.
+    ///
+    /// # Safety
+    /// The memory is readable and writable by this process until it is unmapped here, and whoever maps it accepts
+    /// that the device changes it at any time: the contract of `VFIO_IOMMU_MAP_DMA`.
+    pub(super) unsafe fn map(&self, start: u64, iova: u64, bytes: u64) -> Result<(), MapError> {
+        let end = iova.checked_add(bytes).filter(|end| *end <= 1 << IOVA_BITS).ok_or(MapError::Invalid)?;
+        let wraps = start.checked_add(bytes).is_none();
+        if bytes == 0 || wraps || start == 0 || (start | iova | bytes) & 0xFFF != 0 {
+            return Err(MapError::Invalid);
+        }
+        let mut mappings = self.mappings.write().unwrap_or_else(PoisonError::into_inner);
+        let before = mappings.range(..end).next_back();
+        if before.is_some_and(|(at, mapping)| at + mapping.bytes as u64 > iova) {
+            return Err(MapError::Overlaps);
+        }
+        mappings.insert(iova, Mapping { start: start as usize, bytes: bytes as usize });
+        self.counters.maps.fetch_add(1, Ordering::Relaxed);
+        self.counters.mapped.fetch_add(1, Ordering::Relaxed);
+        self.counters.mapped_bytes.fetch_add(bytes, Ordering::Relaxed);
+        Ok(())
+    }
+
+    /// Takes back all mappings that lie in the range, and returns their bytes. Waits for the request that the
+    /// device executes.
+    pub(super) fn unmap(&self, iova: u64, bytes: u64) -> u64 {
+        let end = iova.saturating_add(bytes);
+        let mut mappings = self.mappings.write().unwrap_or_else(PoisonError::into_inner);
+        let inside: Vec<_> = mappings
+            .range(iova..end)
+            .map(|(at, mapping)| (*at, mapping.bytes as u64))
+            .filter(|(at, bytes)| at + bytes <= end)
+            .collect();
+        let mut unmapped = self.unmapped.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut total = 0;
+        for (at, bytes) in inside {
+            mappings.remove(&at);
+            if unmapped.len() == REMEMBERED {
+                unmapped.pop_front();
+            }
+            unmapped.push_back((at, bytes));
+            total += bytes;
+            self.counters.unmaps.fetch_add(1, Ordering::Relaxed);
+            self.counters.mapped.fetch_sub(1, Ordering::Relaxed);
+        }
+        self.counters.mapped_bytes.fetch_sub(total, Ordering::Relaxed);
+        total
+    }
+}
+
+/// The kernel takes back what is left when a container goes; so do the gauges.
+impl Drop for Space {
+    fn drop(&mut self) {
+        self.unmap(0, u64::MAX);
+    }
+}
+
+impl AddressSpace for Space {
+    fn lend(&self, use_it: &mut dyn FnMut(&dyn RingMemory)) {
+        let mappings = self.mappings.read().unwrap_or_else(PoisonError::into_inner);
+        use_it(&View { mappings: &mappings, space: self });
+    }
+}
+
+/// The mappings while nothing can be unmapped.
+struct View<'a> {
+    mappings: &'a BTreeMap<u64, Mapping>,
+    space: &'a Space,
+}
+
+impl View<'_> {
+    /// Calls `visit` with each run (address in this process, length) of the range.
+    fn runs(
+        &self,
+        iova: u64,
+        len: usize,
+        access: Access,
+        mut visit: impl FnMut(usize, usize),
+    ) -> Result<(), DmaFault> {
+        let fault = DmaFault { iova, len, access };
+        // All of it first: a refused access leaves nothing half done.
+        let mut runs = [(0, 0); 2];
+        let mut more = Vec::new();
+        let (mut at, mut left, mut count) = (iova, len, 0);
+        while left > 0 {
+            let (base, mapping) = self.mappings.range(..=at).next_back().ok_or(fault)?;
+            let offset = usize::try_from(at - base).map_err(|_| fault)?;
+            let run = mapping.bytes.checked_sub(offset).filter(|room| *room > 0).ok_or(fault)?.min(left);
+            match runs.get_mut(count) {
+                Some(place) => *place = (mapping.start + offset, run),
+                None => more.push((mapping.start + offset, run)),
+            }
+            count += 1;
+            at = at.checked_add(run as u64).ok_or(fault)?;
+            left -= run;
+        }
+        for (start, run) in runs[..count.min(2)].iter().chain(&more) {
+            visit(*start, *run);
+        }
+        Ok(())
+    }
+
+    /// The aligned word at `iova`.
+    fn word(&self, iova: u64, access: Access) -> Result<&AtomicU32, DmaFault> {
+        let mut address = 0;
+        if iova.is_multiple_of(4) {
+            self.runs(iova, 4, access, |start, _| address = start)?;
+        }
+        if address == 0 {
+            return Err(DmaFault { iova, len: 4, access });
+        }
+        // SAFETY: `map`'s contract: readable and writable until unmapped, which the borrowed table prevents. Mappings
+        // are page-aligned, so a multiple of 4 stays one; the other side changes the word with plain stores of a word.
+        Ok(unsafe { AtomicU32::from_ptr(ptr::with_exposed_provenance_mut(address)) })
+    }
+}
+
+impl DeviceMemory for View<'_> {
+    fn read(&self, iova: u64, into: &mut [u8]) -> Result<(), DmaFault> {
+        let mut done = 0;
+        let len = into.len();
+        self.runs(iova, len, Access::Read, |start, run| {
+            let place = into[done..done + run].as_mut_ptr();
+            // SAFETY: `map`'s contract for the source, a slice of `run` bytes for the destination; the destination is
+            // the device's own memory, which nobody maps.
+            unsafe { ptr::copy_nonoverlapping(ptr::with_exposed_provenance::<u8>(start), place, run) };
+            done += run;
+        })
+    }
+
+    fn write(&self, iova: u64, from: &[u8]) -> Result<(), DmaFault> {
+        let mut done = 0;
+        self.runs(iova, from.len(), Access::Write, |start, run| {
+            let bytes = from[done..done + run].as_ptr();
+            // SAFETY: as in `read`, with the directions exchanged.
+            unsafe { ptr::copy_nonoverlapping(bytes, ptr::with_exposed_provenance_mut::<u8>(start), run) };
+            done += run;
+        })
+    }
+}
+
+impl RingMemory for View<'_> {
+    fn load_word(&self, iova: u64) -> Result<u32, DmaFault> {
+        Ok(self.word(iova, Access::Read)?.load(Ordering::Acquire))
+    }
+
+    fn store_word(&self, iova: u64, value: u32) -> Result<(), DmaFault> {
+        self.word(iova, Access::Write)?.store(value, Ordering::Release);
+        Ok(())
+    }
+
+    fn was_mapped(&self, iova: u64) -> bool {
+        let unmapped = self.space.unmapped.lock().unwrap_or_else(PoisonError::into_inner);
+        unmapped.iter().any(|(at, bytes)| (*at..at + bytes).contains(&iova))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Two pages that stay where they are.
+    fn pages() -> &'static mut [[u8; 4096]] {
+        #[repr(align(4096))]
+        struct Pages([[u8; 4096]; 2]);
+        &mut Box::leak(Box::new(Pages([[0; 4096]; 2]))).0
+    }
+
+    fn lend(space: &Space, mut f: impl FnMut(&dyn RingMemory)) {
+        space.lend(&mut |memory| f(memory));
+    }
+
+    #[test]
+    fn accesses_stay_inside_mappings() {
+        let space = Space::new(Box::leak(Box::default()));
+        let start = pages().as_mut_ptr().expose_provenance() as u64;
+        // SAFETY: leaked pages, used through the space only.
+        unsafe { space.map(start, 0x10_0000, 4096) }.unwrap();
+        // SAFETY: as above.
+        unsafe { space.map(start + 4096, 0x10_1000, 4096) }.unwrap();
+        // SAFETY: refused.
+        assert_eq!(unsafe { space.map(start, 0x10_1000, 4096) }, Err(MapError::Overlaps));
+        // SAFETY: refused.
+        assert_eq!(unsafe { space.map(start, u64::MAX - 4095, 4096) }, Err(MapError::Invalid));
+        lend(&space, |memory| {
+            memory.write(0x10_0FFE, &[1, 2, 3, 4]).unwrap();
+            let mut read = [0; 4];
+            memory.read(0x10_0FFE, &mut read).unwrap();
+            assert_eq!(read, [1, 2, 3, 4]);
+            assert_eq!(memory.load_word(0x10_1000).unwrap(), u32::from_le_bytes([3, 4, 0, 0]));
+            for (iova, len) in [(0x0F_FFFF, 1), (0x10_1FFF, 2), (0x10_2000, 1), (u64::MAX, 2), (0, 1)] {
+                assert!(memory.read(iova, &mut vec![0; len]).is_err(), "{iova:#x}");
+                assert!(memory.write(iova, &vec![0; len]).is_err(), "{iova:#x}");
+            }
+            assert!(memory.load_word(0x10_0001).is_err());
+            assert!(!memory.was_mapped(0x10_0000));
+        });
+        assert_eq!(space.unmap(0x10_0000, 4096), 4096);
+        lend(&space, |memory| {
+            assert!(memory.read(0x10_0000, &mut [0]).is_err());
+            assert!(memory.read(0x10_1000, &mut [0]).is_ok());
+            assert!(memory.was_mapped(0x10_0FFF) && !memory.was_mapped(0x10_1000));
+        });
+    }
+}

@@ -1,0 +1,22 @@
+//! The process boundary: hooks, file descriptors, register windows, mapped memory. All `unsafe` code of the crate is
+//! here; messages are decoded elsewhere, in safe code.
+
+mod attach;
+mod dma;
+mod emulator;
+mod files;
+#[allow(unreachable_pub, reason = "reached by their C names")]
+mod hooks;
+mod next;
+mod paths;
+mod preload;
+mod shared;
+mod tree;
+mod vfio;
+mod window;
+
+pub use emulator::{AttachError, Emulator, HOOKS};
+#[doc(hidden)]
+pub use preload::send_signal;
+pub use preload::{Preload, PreloadError};
+pub use tree::TreeError;

@@ -1,0 +1,100 @@
+//! Which paths lead into the private tree.
+
+use std::ffi::{CStr, c_char};
+
+/// Directories of the host that libqat looks at and that the tree stands in for. What the tree does not hold is
+/// absent, so that a host's own devices and settings stay out of sight.
+const SHADOWED: [&[u8]; 4] =
+    [b"/dev/vfio", b"/sys/kernel/iommu_groups", b"/sys/bus/pci/drivers", b"/sys/module/vfio"];
+/// Where Intel's samples look for their data; redirected only when the tree holds it.
+const DATA: &[u8] = b"/usr/share/qat";
+/// The kernel's debug files of one device end in its address, so this is no whole component.
+const DEBUG_PREFIX: &[u8] = b"/sys/kernel/debug/qat_";
+/// Where the manager daemon listens.
+pub(super) const MANAGER_SOCKET: &[u8] = b"/run/qat/qatmgr.sock";
+
+/// What a shadowed path stands for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Target {
+    Container,
+    /// A group, by number.
+    Group(u32),
+    /// Anything that is only read.
+    Plain,
+    /// A file of Intel's samples.
+    Data,
+    /// A file of the kernel's driver, which changes as the device works.
+    Debug,
+}
+
+/// The kind of a path, `None` when it is not ours.
+pub(super) fn target(path: &[u8]) -> Option<Target> {
+    let below = |prefix: &[u8]| {
+        path.strip_prefix(prefix).is_some_and(|rest| rest.is_empty() || rest.starts_with(b"/"))
+    };
+    if below(DATA) {
+        return Some(Target::Data);
+    }
+    if path.starts_with(DEBUG_PREFIX) {
+        return Some(Target::Debug);
+    }
+    if !SHADOWED.iter().any(|prefix| below(prefix)) {
+        return None;
+    }
+    let Some(node) = path.strip_prefix(b"/dev/vfio/") else { return Some(Target::Plain) };
+    if node == b"vfio" {
+        return Some(Target::Container);
+    }
+    let number = std::str::from_utf8(node).ok().and_then(|text| text.parse().ok());
+    Some(number.map_or(Target::Plain, Target::Group))
+}
+
+const LONGEST: usize = 1024;
+
+/// A path inside the private tree, kept on the stack because hooks should not allocate.
+pub(super) struct Redirected {
+    path: [u8; LONGEST],
+    pub(super) target: Target,
+}
+
+impl Redirected {
+    /// `None` when the path is longer than any that libqat uses.
+    pub(super) fn new(tree: &[u8], path: &[u8], target: Target) -> Option<Self> {
+        let mut joined = [0; LONGEST];
+        let end = tree.len() + path.len();
+        // The last byte stays zero.
+        joined.get_mut(..end).filter(|_| end < LONGEST)?;
+        joined[..tree.len()].copy_from_slice(tree);
+        joined[tree.len()..end].copy_from_slice(path);
+        Some(Self { path: joined, target })
+    }
+
+    pub(super) fn as_ptr(&self) -> *const c_char {
+        CStr::from_bytes_until_nul(&self.path).unwrap_or(c"").as_ptr()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_whole_components_are_shadowed() {
+        assert_eq!(target(b"/dev/vfio"), Some(Target::Plain));
+        assert_eq!(target(b"/dev/vfio/vfio"), Some(Target::Container));
+        assert_eq!(target(b"/dev/vfio/17"), Some(Target::Group(17)));
+        assert_eq!(target(b"/dev/vfio/noiommu-1"), Some(Target::Plain));
+        assert_eq!(target(b"/dev/vfiox"), None);
+        assert_eq!(target(b"/sys/bus/pci/devices"), None);
+        assert_eq!(target(b"/sys/kernel/debug/qat_4xxx_0000:10:00.0/fw_counters"), Some(Target::Debug));
+        assert_eq!(target(b"/usr/share/qat/calgary"), Some(Target::Data));
+        assert_eq!(target(b""), None);
+    }
+
+    #[test]
+    fn paths_that_do_not_fit_are_left_alone() {
+        assert!(Redirected::new(b"/t", &[b'a'; LONGEST], Target::Plain).is_none());
+        let fits = Redirected::new(b"/t", b"/dev/vfio", Target::Plain).unwrap();
+        assert_eq!(CStr::from_bytes_until_nul(&fits.path).unwrap(), c"/t/dev/vfio");
+    }
+}

@@ -1,0 +1,114 @@
+//! The private tree that stands in for `/dev/vfio` and parts of `/sys`.
+
+use std::{
+    ffi::CString,
+    fs, io,
+    mem::MaybeUninit,
+    os::unix::ffi::OsStrExt,
+    path::{Path, PathBuf},
+    sync::atomic::{AtomicU32, Ordering},
+};
+
+use crate::{
+    config::Config,
+    debugfs,
+    device::vf::{self, Identity},
+};
+
+/// A directory for a tree cannot be made.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum TreeError {
+    /// No directory on tmpfs was found.
+    #[error(
+        "no writable directory on tmpfs (tried {tried}): libqat 24.02 reads directories in the order that only \
+         tmpfs and sysfs keep; mount /dev/shm or set QAT_EMU_TMPFS to a directory on tmpfs"
+    )]
+    NoTmpfs {
+        /// What was tried.
+        tried: String,
+    },
+    /// A file of the tree cannot be written.
+    #[error("cannot write {path}: {source}", path = path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: io::Error,
+    },
+}
+
+fn is_tmpfs(path: &Path) -> bool {
+    let Ok(path) = CString::new(path.as_os_str().as_bytes()) else { return false };
+    let mut status = MaybeUninit::<libc::statfs>::uninit();
+    // SAFETY: statfs(2) takes a NUL-terminated path and fills the structure.
+    if unsafe { libc::statfs(path.as_ptr(), status.as_mut_ptr()) } != 0 {
+        return false;
+    }
+    // SAFETY: filled, as the call succeeded.
+    unsafe { status.assume_init() }.f_type == libc::TMPFS_MAGIC
+}
+
+/// Makes a new, empty directory on tmpfs.
+pub(super) fn directory() -> Result<PathBuf, TreeError> {
+    static NUMBER: AtomicU32 = AtomicU32::new(0);
+    let candidates = ["QAT_EMU_TMPFS", "XDG_RUNTIME_DIR"]
+        .iter()
+        .filter_map(std::env::var_os)
+        .map(PathBuf::from)
+        .chain(["/dev/shm", "/run/shm", "/tmp"].map(PathBuf::from));
+    let mut tried = Vec::new();
+    for base in candidates {
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        let path = base.join(format!("qat-emu-{}-{number}", std::process::id()));
+        if is_tmpfs(&base) {
+            // What is there already is left from a dead process of the same number.
+            let _ = fs::remove_dir_all(&path);
+            if fs::create_dir(&path).is_ok() {
+                return Ok(path);
+            }
+        }
+        tried.push(base.display().to_string());
+    }
+    Err(TreeError::NoTmpfs { tried: tried.join(", ") })
+}
+
+/// Writes a file of the tree, with its directories.
+pub(super) fn write(root: &Path, path: &str, content: &[u8]) -> Result<(), TreeError> {
+    let full = root.join(path.trim_start_matches('/'));
+    let written = full.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| fs::write(&full, content));
+    written.map_err(|source| TreeError::Write { path: full, source })
+}
+
+/// Fills a tree with what the library looks for.
+pub(super) fn fill(root: &Path, config: &Config) -> Result<(), TreeError> {
+    let directory = |path: &str| {
+        let full = root.join(path);
+        fs::create_dir_all(&full).map_err(|source| TreeError::Write { path: full, source })
+    };
+    write(root, "/dev/vfio/vfio", b"")?;
+    directory("sys/bus/pci/drivers")?;
+    directory("sys/kernel/iommu_groups")?;
+    for (number, device) in config.devices.iter().enumerate() {
+        // Without the driver's directory the library takes itself to be in a virtual machine.
+        if config.host {
+            directory(&format!(
+                "sys/bus/pci/drivers/{}/{}",
+                device.model.driver_name(),
+                vf::physical_address(number)
+            ))?;
+        }
+        for path in debugfs::paths(device.model, number) {
+            write(root, &path, b"")?;
+        }
+    }
+    for identity in &Identity::all(config) {
+        let Identity { group, address, model, numa_node, .. } = identity;
+        write(root, &format!("/dev/vfio/{group}"), b"")?;
+        let device = format!("/sys/kernel/iommu_groups/{group}/devices/{address}");
+        write(root, &format!("{device}/vendor"), b"0x8086\n")?;
+        write(root, &format!("{device}/device"), format!("{:#06x}\n", model.vf_device_id()).as_bytes())?;
+        write(root, &format!("{device}/numa_node"), format!("{numa_node}\n").as_bytes())?;
+    }
+    Ok(())
+}

@@ -1,0 +1,439 @@
+//! What the emulated machine consists of: devices, virtual functions, services, timing and faults.
+//!
+//! A [`Config`] is written in code or read from a scenario file (TOML):
+//!
+//! ```
+//! let scenario = r#"
+//!     engine_threads = 2
+//!
+//!     [[device]]
+//!     model = "4xxx"
+//!     numa_node = 0
+//!     services = "sym;dc"
+//!     vfs = 2
+//!
+//!     [timing]
+//!     latency_us = 30
+//!
+//!     [[fault]]
+//!     service = "dc"
+//!     after = 10
+//!     kind = "lost"
+//! "#;
+//! let config = qat_emu::Config::from_toml(scenario)?;
+//! assert_eq!(config.devices[0].vfs, 2);
+//! # Ok::<(), qat_emu::ConfigError>(())
+//! ```
+
+use std::{fmt, path::Path, str::FromStr, time::Duration};
+
+use serde::{Deserialize, Serialize};
+
+use crate::fault::{Fault, StartFaults};
+
+/// Most virtual functions one emulated machine can have.
+pub const MAX_VFS: usize = 128;
+
+/// The emulated machine.
+///
+/// The default is one 4xxx device with one virtual function that serves symmetric crypto and compression.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct Config {
+    /// Threads that execute requests; ring banks are dealt out to them in turn. At least 1.
+    pub engine_threads: usize,
+    /// Highest version of the capability block that the mailbox offers: 2, 3 (all that libqat 24.02 reads) or 4.
+    pub capability_version: u8,
+    /// Replaces the capability bits derived from the services, to take features away.
+    pub capabilities: Option<u32>,
+    /// Seed of the random faults.
+    pub seed: u64,
+    /// Whether the physical functions are visible too, as on a host; else the program seems to run in a virtual
+    /// machine. A host has the heartbeat, and asks one virtual function of a device for the capabilities of all.
+    pub host: bool,
+    /// What requests cost.
+    pub timing: Timing,
+    /// The physical functions. At least one.
+    #[serde(rename = "device")]
+    pub devices: Vec<Device>,
+    /// Faults of single requests and devices, in order of precedence.
+    #[serde(rename = "fault")]
+    pub faults: Vec<Fault>,
+    /// Faults that a program meets while it opens the devices.
+    pub start: StartFaults,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            engine_threads: 1,
+            capability_version: 3,
+            capabilities: None,
+            seed: 0,
+            host: false,
+            timing: Timing::default(),
+            devices: vec![Device::default()],
+            faults: Vec::new(),
+            start: StartFaults::default(),
+        }
+    }
+}
+
+impl Config {
+    /// One 4xxx device with `vfs` virtual functions that serve `services`.
+    #[must_use]
+    pub fn with_vfs(vfs: usize, services: Services) -> Self {
+        Self { devices: vec![Device { vfs, services, ..Device::default() }], ..Self::default() }
+    }
+
+    /// Adds a fault.
+    #[must_use]
+    pub fn fault(mut self, fault: Fault) -> Self {
+        self.faults.push(fault);
+        self
+    }
+
+    /// Sets the timing.
+    #[must_use]
+    pub fn timing(mut self, timing: Timing) -> Self {
+        self.timing = timing;
+        self
+    }
+
+    /// Reads a scenario.
+    ///
+    /// # Errors
+    /// [`ConfigError`] when the text is not TOML, names an unknown key or describes a machine that cannot be.
+    pub fn from_toml(text: &str) -> Result<Self, ConfigError> {
+        let config: Self = toml::from_str(text).map_err(|e| ConfigError::Syntax(e.to_string()))?;
+        config.validate()?;
+        Ok(config)
+    }
+
+    /// Reads a scenario file.
+    ///
+    /// # Errors
+    /// As [`from_toml`](Self::from_toml), and when the file cannot be read.
+    pub fn from_file(path: &Path) -> Result<Self, ConfigError> {
+        let text = std::fs::read_to_string(path)
+            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        Self::from_toml(&text)
+    }
+
+    /// Number of virtual functions over all devices.
+    #[must_use]
+    pub fn vf_count(&self) -> usize {
+        self.devices.iter().map(|d| d.vfs).sum()
+    }
+
+    /// Checks the bounds of what can be emulated.
+    ///
+    /// # Errors
+    /// [`ConfigError::Impossible`] with the field at fault.
+    pub fn validate(&self) -> Result<(), ConfigError> {
+        let wrong = |what: String| Err(ConfigError::Impossible(what));
+        if self.engine_threads == 0 || self.engine_threads > 64 {
+            return wrong(format!("engine_threads is {}, use 1 to 64", self.engine_threads));
+        }
+        if !(2..=4).contains(&self.capability_version) {
+            return wrong(format!("capability_version is {}, use 2, 3 or 4", self.capability_version));
+        }
+        if self.vf_count() > MAX_VFS {
+            return wrong(format!("{} virtual functions, at most {MAX_VFS} fit", self.vf_count()));
+        }
+        if let Some(device) = self.devices.iter().find(|d| d.vfs > 64) {
+            return wrong(format!("{} virtual functions on one device, at most 64 fit", device.vfs));
+        }
+        Ok(())
+    }
+}
+
+/// One physical function with its virtual functions.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct Device {
+    /// Product line, which decides the PCI device ids.
+    pub model: Model,
+    /// NUMA node that sysfs reports; −1 for none.
+    pub numa_node: i32,
+    /// What its virtual functions serve.
+    pub services: Services,
+    /// Number of its virtual functions, 0 to 64.
+    pub vfs: usize,
+}
+
+impl Default for Device {
+    fn default() -> Self {
+        Self { model: Model::default(), numa_node: 0, services: Services::SYM_DC, vfs: 1 }
+    }
+}
+
+impl Device {
+    /// A 4xxx device on node `numa_node` with `vfs` virtual functions that serve `services`.
+    #[must_use]
+    pub fn new(vfs: usize, services: Services, numa_node: i32) -> Self {
+        Self { vfs, services, numa_node, ..Self::default() }
+    }
+}
+
+/// Product line of the fourth generation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[non_exhaustive]
+pub enum Model {
+    /// 4xxx, in Sapphire Rapids.
+    #[default]
+    #[serde(rename = "4xxx")]
+    Gen4xxx,
+    /// 401xx, in Emerald Rapids.
+    #[serde(rename = "401xx")]
+    Gen401xx,
+    /// 402xx.
+    #[serde(rename = "402xx")]
+    Gen402xx,
+    /// 420xx.
+    #[serde(rename = "420xx")]
+    Gen420xx,
+}
+
+impl Model {
+    /// PCI device id of its virtual functions; the vendor is 0x8086.
+    #[must_use]
+    pub fn vf_device_id(self) -> u16 {
+        match self {
+            Self::Gen4xxx => 0x4941,
+            Self::Gen401xx => 0x4943,
+            Self::Gen402xx => 0x4945,
+            Self::Gen420xx => 0x4947,
+        }
+    }
+
+    /// Name that the kernel's driver uses in its debugfs directory.
+    #[must_use]
+    pub fn driver_name(self) -> &'static str {
+        match self {
+            Self::Gen420xx => "420xx",
+            _ => "4xxx",
+        }
+    }
+}
+
+impl FromStr for Model {
+    type Err = ConfigError;
+
+    fn from_str(text: &str) -> Result<Self, ConfigError> {
+        match text {
+            "4xxx" => Ok(Self::Gen4xxx),
+            "401xx" => Ok(Self::Gen401xx),
+            "402xx" => Ok(Self::Gen402xx),
+            "420xx" => Ok(Self::Gen420xx),
+            _ => Err(ConfigError::Impossible(format!("model `{text}`, use 4xxx, 401xx, 402xx or 420xx"))),
+        }
+    }
+}
+
+/// The services of a virtual function: one, or two that share its four ring pairs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(try_from = "String", into = "String")]
+pub struct Services {
+    compression: bool,
+    symmetric: bool,
+    asymmetric: bool,
+}
+
+impl Services {
+    /// Compression on all four ring pairs.
+    pub const DC: Self = Self { compression: true, symmetric: false, asymmetric: false };
+    /// Symmetric crypto on all four.
+    pub const SYM: Self = Self { compression: false, symmetric: true, asymmetric: false };
+    /// Public-key crypto on all four.
+    pub const ASYM: Self = Self { compression: false, symmetric: false, asymmetric: true };
+    /// Compression on two, symmetric crypto on two.
+    pub const SYM_DC: Self = Self { compression: true, symmetric: true, asymmetric: false };
+    /// Compression on two, public-key crypto on two.
+    pub const ASYM_DC: Self = Self { compression: true, symmetric: false, asymmetric: true };
+    /// Public-key crypto on two, symmetric crypto on two.
+    pub const ASYM_SYM: Self = Self { compression: false, symmetric: true, asymmetric: true };
+
+    /// What each of the four ring pairs serves.
+    #[must_use]
+    pub fn ring_pairs(self) -> [Service; 4] {
+        use Service::{Asymmetric as A, Compression as C, Symmetric as S};
+        match (self.compression, self.asymmetric, self.symmetric) {
+            (true, false, false) => [C, C, C, C],
+            (true, false, true) => [C, S, C, S],
+            (true, true, _) => [C, A, C, A],
+            (false, true, true) => [A, S, A, S],
+            (false, true, false) => [A, A, A, A],
+            (false, false, _) => [S, S, S, S],
+        }
+    }
+}
+
+impl FromStr for Services {
+    type Err = ConfigError;
+
+    fn from_str(text: &str) -> Result<Self, ConfigError> {
+        let mut services = Self { compression: false, symmetric: false, asymmetric: false };
+        for name in text.split([';', ',']) {
+            match name.trim() {
+                "dc" => services.compression = true,
+                "sym" => services.symmetric = true,
+                "asym" => services.asymmetric = true,
+                _ => {
+                    return Err(ConfigError::Impossible(format!(
+                        "service `{name}` in `{text}`, use dc, sym and asym joined by `;`"
+                    )));
+                }
+            }
+        }
+        if services.compression && services.symmetric && services.asymmetric {
+            return Err(ConfigError::Impossible(format!(
+                "services `{text}`: a virtual function of this generation serves at most two"
+            )));
+        }
+        Ok(services)
+    }
+}
+
+impl TryFrom<String> for Services {
+    type Error = ConfigError;
+
+    fn try_from(text: String) -> Result<Self, ConfigError> {
+        text.parse()
+    }
+}
+
+impl From<Services> for String {
+    fn from(services: Services) -> Self {
+        services.to_string()
+    }
+}
+
+impl fmt::Display for Services {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let names = [(self.asymmetric, "asym"), (self.symmetric, "sym"), (self.compression, "dc")];
+        let mut first = true;
+        for (_, name) in names.iter().filter(|(on, _)| *on) {
+            f.write_str(if first { "" } else { ";" })?;
+            f.write_str(name)?;
+            first = false;
+        }
+        Ok(())
+    }
+}
+
+/// What a ring pair serves.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Service {
+    /// Data compression.
+    #[serde(rename = "dc")]
+    Compression,
+    /// Symmetric crypto.
+    #[serde(rename = "sym")]
+    Symmetric,
+    /// Public-key crypto.
+    #[serde(rename = "asym")]
+    Asymmetric,
+}
+
+impl Service {
+    /// All of them, in the order of the counters.
+    pub const ALL: [Self; 3] = [Self::Compression, Self::Symmetric, Self::Asymmetric];
+
+    /// The kernel's name of it.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Compression => "dc",
+            Self::Symmetric => "sym",
+            Self::Asymmetric => "asym",
+        }
+    }
+
+    /// Position in [`ALL`](Self::ALL).
+    pub(crate) fn index(self) -> usize {
+        self as usize
+    }
+}
+
+/// What a request costs in time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+#[non_exhaustive]
+pub struct Timing {
+    /// Time from fetch to answer of an otherwise free device, in microseconds.
+    pub latency_us: u64,
+    /// Bytes that one engine takes in per second; 0 for no limit.
+    pub bytes_per_second: u64,
+    /// Engines of a device that share the load of its virtual functions; each request has one of them for as long as
+    /// its bytes take. 0 counts as 1.
+    pub engines: usize,
+    /// Answer at memory speed: stored deflate blocks, no cipher, no public-key arithmetic.
+    pub null: bool,
+}
+
+impl Timing {
+    /// A fixed latency.
+    #[must_use]
+    pub fn latency(latency: Duration) -> Self {
+        Self { latency_us: u64::try_from(latency.as_micros()).unwrap_or(u64::MAX), ..Self::default() }
+    }
+
+    /// `engines` engines of so many bytes per second each.
+    #[must_use]
+    pub fn bandwidth(bytes_per_second: u64, engines: usize) -> Self {
+        Self { bytes_per_second, engines, ..Self::default() }
+    }
+
+    /// The null device.
+    #[must_use]
+    pub fn null() -> Self {
+        Self { null: true, ..Self::default() }
+    }
+}
+
+/// A machine that cannot be emulated as described.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ConfigError {
+    /// The scenario file cannot be read.
+    #[error("cannot read the scenario {path}: {source}", path = path.display())]
+    Read {
+        /// The file.
+        path: std::path::PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// The scenario is not valid TOML or holds an unknown key.
+    #[error("scenario: {0}")]
+    Syntax(String),
+    /// A value is out of bounds.
+    #[error("no such machine: {0}")]
+    Impossible(String),
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn services_read_what_the_kernel_writes() {
+        for text in ["dc", "sym", "asym", "sym;dc", "asym;dc", "asym;sym"] {
+            assert_eq!(text.parse::<Services>().unwrap().to_string(), text);
+        }
+        assert!("sym;asym;dc".parse::<Services>().is_err());
+        assert!("".parse::<Services>().is_err());
+        assert_eq!("dc;sym".parse::<Services>().unwrap(), Services::SYM_DC);
+    }
+
+    #[test]
+    fn unknown_keys_are_refused() {
+        assert!(Config::from_toml("engine_thread = 3").is_err());
+        assert!(Config::from_toml("engine_threads = 0").is_err());
+        assert!(Config::from_toml("[[fault]]\nkind = \"lost\"\nafer = 3").is_err());
+        assert!(Config::from_toml("[[fault]]\nkind = \"late\"").is_err());
+        assert_eq!(Config::from_toml("").unwrap(), Config::default());
+    }
+}

@@ -1,0 +1,448 @@
+//! What the device saw: counters by service and command, DMA faults with their origin, and the audit over them.
+//!
+//! The counters are plain atomics without pointers, so that a program under `qat-emu run` keeps them in a shared
+//! file that survives its end, however it ends.
+
+use std::{
+    collections::BTreeMap,
+    sync::atomic::{AtomicU64, Ordering::Relaxed},
+};
+
+use serde::Serialize;
+
+use crate::{
+    config::{MAX_VFS, Service},
+    memory::{Access, DmaFault},
+};
+
+const COMMANDS: usize = 32;
+/// Requests waiting in a ring when one was fetched: 1, 2–3, 4–7, … 512 and more.
+const DEPTHS: usize = 10;
+const RECORDED_FAULTS: usize = 16;
+
+/// The counters of one process. All zero is a valid start.
+#[derive(Debug)]
+#[repr(C)]
+pub(crate) struct Counters {
+    services: [ServiceCounters; 3],
+    vf_requests: [AtomicU64; MAX_VFS],
+    vf_responses: [AtomicU64; MAX_VFS],
+    pub(crate) heartbeat_queries: AtomicU64,
+    pub(crate) device_opens: AtomicU64,
+    pub(crate) device_resets: AtomicU64,
+    pub(crate) mailbox_messages: AtomicU64,
+    pub(crate) mailbox_unknown: AtomicU64,
+    pub(crate) maps: AtomicU64,
+    pub(crate) unmaps: AtomicU64,
+    /// Mappings and bytes that exist now.
+    pub(crate) mapped: AtomicU64,
+    pub(crate) mapped_bytes: AtomicU64,
+    dma_faults: AtomicU64,
+    dma_faults_after_unmap: AtomicU64,
+    dma_records: [DmaRecord; RECORDED_FAULTS],
+    /// Requests in a ring or in work when the library took the ring away.
+    pub(crate) abandoned: AtomicU64,
+    /// Requests fetched and not yet answered.
+    pub(crate) in_work: AtomicU64,
+    /// Times that an answer had to wait for room in the response ring.
+    pub(crate) response_ring_full: AtomicU64,
+    pub(crate) protocol_errors: AtomicU64,
+    pub(crate) engine_panics: AtomicU64,
+    pub(crate) injected_faults: AtomicU64,
+}
+
+#[derive(Debug)]
+#[repr(C)]
+struct ServiceCounters {
+    commands: [AtomicU64; COMMANDS],
+    responses: AtomicU64,
+    errors: AtomicU64,
+    unsupported: AtomicU64,
+    bytes_in: AtomicU64,
+    bytes_out: AtomicU64,
+    busy_nanoseconds: AtomicU64,
+    depths: [AtomicU64; DEPTHS],
+}
+
+#[derive(Debug)]
+#[repr(C)]
+struct DmaRecord {
+    iova: AtomicU64,
+    len: AtomicU64,
+    /// Bit 0 write, bit 1 after unmap, bits 8.. command, 16.. service + 1, 24.. bank, 32.. virtual function.
+    origin: AtomicU64,
+}
+
+/// The request that made a device access.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Origin {
+    pub(crate) vf: usize,
+    pub(crate) bank: usize,
+    pub(crate) service: Service,
+    pub(crate) command: u8,
+}
+
+/// Outcome of a request, for the counters.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Outcome {
+    pub(crate) error: bool,
+    pub(crate) unsupported: bool,
+    pub(crate) bytes_in: u64,
+    pub(crate) bytes_out: u64,
+    pub(crate) busy_nanoseconds: u64,
+}
+
+fn zeros<const N: usize>() -> [AtomicU64; N] {
+    std::array::from_fn(|_| AtomicU64::new(0))
+}
+
+impl Default for Counters {
+    fn default() -> Self {
+        let zero = || AtomicU64::new(0);
+        Self {
+            services: std::array::from_fn(|_| ServiceCounters {
+                commands: zeros(),
+                responses: zero(),
+                errors: zero(),
+                unsupported: zero(),
+                bytes_in: zero(),
+                bytes_out: zero(),
+                busy_nanoseconds: zero(),
+                depths: zeros(),
+            }),
+            vf_requests: zeros(),
+            vf_responses: zeros(),
+            heartbeat_queries: zero(),
+            device_opens: zero(),
+            device_resets: zero(),
+            mailbox_messages: zero(),
+            mailbox_unknown: zero(),
+            maps: zero(),
+            unmaps: zero(),
+            mapped: zero(),
+            mapped_bytes: zero(),
+            dma_faults: zero(),
+            dma_faults_after_unmap: zero(),
+            dma_records: std::array::from_fn(|_| DmaRecord { iova: zero(), len: zero(), origin: zero() }),
+            abandoned: zero(),
+            in_work: zero(),
+            response_ring_full: zero(),
+            protocol_errors: zero(),
+            engine_panics: zero(),
+            injected_faults: zero(),
+        }
+    }
+}
+
+impl Counters {
+    /// Counts a fetched request; `waiting` includes it.
+    pub(crate) fn fetched(&self, origin: Origin, waiting: u32) {
+        let service = &self.services[origin.service.index()];
+        service.commands[usize::from(origin.command) % COMMANDS].fetch_add(1, Relaxed);
+        service.depths[(waiting.max(1).ilog2() as usize).min(DEPTHS - 1)].fetch_add(1, Relaxed);
+        if let Some(vf) = self.vf_requests.get(origin.vf) {
+            vf.fetch_add(1, Relaxed);
+        }
+        self.in_work.fetch_add(1, Relaxed);
+    }
+
+    /// Counts an executed request.
+    pub(crate) fn executed(&self, origin: Origin, outcome: Outcome) {
+        let service = &self.services[origin.service.index()];
+        service.errors.fetch_add(u64::from(outcome.error), Relaxed);
+        service.unsupported.fetch_add(u64::from(outcome.unsupported), Relaxed);
+        service.bytes_in.fetch_add(outcome.bytes_in, Relaxed);
+        service.bytes_out.fetch_add(outcome.bytes_out, Relaxed);
+        service.busy_nanoseconds.fetch_add(outcome.busy_nanoseconds, Relaxed);
+    }
+
+    /// Counts an answer put into a response ring.
+    pub(crate) fn answered(&self, vf: usize, service: Service) {
+        self.services[service.index()].responses.fetch_add(1, Relaxed);
+        if let Some(vf) = self.vf_responses.get(vf) {
+            vf.fetch_add(1, Relaxed);
+        }
+        self.in_work.fetch_sub(1, Relaxed);
+    }
+
+    /// Counts requests that will never be answered, of which `fetched` were in work.
+    pub(crate) fn abandon(&self, fetched: u64, waiting: u64) {
+        self.abandoned.fetch_add(fetched + waiting, Relaxed);
+        self.in_work.fetch_sub(fetched, Relaxed);
+    }
+
+    /// Counts a refused access, and keeps it if it is among the first; whether it was.
+    pub(crate) fn dma_fault(&self, origin: Origin, fault: DmaFault, after_unmap: bool) -> bool {
+        let number = self.dma_faults.fetch_add(1, Relaxed);
+        self.dma_faults_after_unmap.fetch_add(u64::from(after_unmap), Relaxed);
+        let record = usize::try_from(number).ok().and_then(|n| self.dma_records.get(n));
+        if let Some(record) = record {
+            record.iova.store(fault.iova, Relaxed);
+            record.len.store(fault.len as u64, Relaxed);
+            let flags = u64::from(fault.access == Access::Write) | u64::from(after_unmap) << 1;
+            let place = (origin.bank as u64) << 24 | (origin.vf as u64) << 32;
+            let what = u64::from(origin.command) << 8 | (origin.service.index() as u64 + 1) << 16;
+            record.origin.store(flags | what | place, Relaxed);
+        }
+        record.is_some()
+    }
+
+    /// A copy of all counters.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        let get = |c: &AtomicU64| c.load(Relaxed);
+        let services = Service::ALL
+            .iter()
+            .zip(&self.services)
+            .map(|(service, c)| {
+                let commands = (0_u8..)
+                    .zip(&c.commands)
+                    .filter(|(_, n)| get(n) != 0)
+                    .map(|(command, n)| (command_name(*service, command), get(n)))
+                    .collect::<BTreeMap<_, _>>();
+                let depths =
+                    c.depths.iter().enumerate().filter(|(_, n)| get(n) != 0).map(|(i, n)| (1 << i, get(n)));
+                let snapshot = ServiceSnapshot {
+                    requests: commands.values().sum(),
+                    commands,
+                    responses: get(&c.responses),
+                    errors: get(&c.errors),
+                    unsupported: get(&c.unsupported),
+                    bytes_in: get(&c.bytes_in),
+                    bytes_out: get(&c.bytes_out),
+                    busy_nanoseconds: get(&c.busy_nanoseconds),
+                    depths: depths.collect(),
+                };
+                (service.name(), snapshot)
+            })
+            .collect();
+        let recorded = get(&self.dma_faults).min(RECORDED_FAULTS as u64) as usize;
+        let dma_fault_records = self.dma_records[..recorded]
+            .iter()
+            .map(|r| {
+                let origin = get(&r.origin);
+                let byte = |shift: u32| (origin >> shift & 0xFF) as u8;
+                let service = Service::ALL
+                    .get(usize::from(byte(16)).wrapping_sub(1))
+                    .copied()
+                    .unwrap_or(Service::Compression);
+                DmaFaultRecord {
+                    iova: get(&r.iova),
+                    len: get(&r.len),
+                    access: if origin & 1 == 1 { "write" } else { "read" },
+                    after_unmap: origin & 2 != 0,
+                    vf: byte(32),
+                    bank: byte(24),
+                    service: service.name(),
+                    command: command_name(service, byte(8)),
+                }
+            })
+            .collect();
+        let used = self.vf_requests.iter().rposition(|n| get(n) != 0).map_or(0, |i| i + 1);
+        Snapshot {
+            services,
+            vf_requests: self.vf_requests[..used].iter().map(get).collect(),
+            vf_responses: self.vf_responses[..used].iter().map(get).collect(),
+            device_opens: get(&self.device_opens),
+            device_resets: get(&self.device_resets),
+            mailbox_messages: get(&self.mailbox_messages),
+            mailbox_unknown: get(&self.mailbox_unknown),
+            maps: get(&self.maps),
+            unmaps: get(&self.unmaps),
+            mapped: get(&self.mapped),
+            mapped_bytes: get(&self.mapped_bytes),
+            dma_faults: get(&self.dma_faults),
+            dma_faults_after_unmap: get(&self.dma_faults_after_unmap),
+            dma_fault_records,
+            abandoned: get(&self.abandoned),
+            in_work: get(&self.in_work),
+            response_ring_full: get(&self.response_ring_full),
+            protocol_errors: get(&self.protocol_errors),
+            engine_panics: get(&self.engine_panics),
+            injected_faults: get(&self.injected_faults),
+        }
+    }
+}
+
+/// Name of a command in the counters; the number where it has none.
+fn command_name(service: Service, command: u8) -> String {
+    const COMPRESSION: [&str; 7] = [
+        "deflate-static",
+        "deflate-dynamic",
+        "deflate-decompress",
+        "lz4-compress",
+        "lz4-decompress",
+        "lz4s-compress",
+        "lz4s-decompress",
+    ];
+    const SYMMETRIC: [&str; 17] = [
+        "cipher",
+        "hash",
+        "cipher-hash",
+        "hash-cipher",
+        "random",
+        "random-test",
+        "ssl3-key",
+        "tls1.1-key",
+        "tls1.2-key",
+        "mgf1",
+        "hash-precompute",
+        "cipher-precompute",
+        "hkdf-extract",
+        "hkdf-expand",
+        "hkdf-extract-expand",
+        "hkdf-expand-label",
+        "hkdf-extract-expand-label",
+    ];
+    let known = match service {
+        Service::Compression => COMPRESSION.get(usize::from(command)),
+        Service::Symmetric => SYMMETRIC.get(usize::from(command)),
+        Service::Asymmetric => (command == 0).then_some(&"pke"),
+    };
+    known.map_or_else(|| format!("command-{command}"), |name| (*name).to_owned())
+}
+
+/// A copy of the counters of one process.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[non_exhaustive]
+pub struct Snapshot {
+    /// By service name: `dc`, `sym`, `asym`.
+    pub services: BTreeMap<&'static str, ServiceSnapshot>,
+    /// Requests by virtual function, up to the last one used.
+    pub vf_requests: Vec<u64>,
+    /// Answers by virtual function.
+    pub vf_responses: Vec<u64>,
+    /// Device descriptors handed out.
+    pub device_opens: u64,
+    /// Resets, by request or because a group left its container.
+    pub device_resets: u64,
+    /// Messages received through the mailbox.
+    pub mailbox_messages: u64,
+    /// Of those, messages of unknown type or about unknown blocks.
+    pub mailbox_unknown: u64,
+    /// Mappings made for device access.
+    pub maps: u64,
+    /// Mappings taken back.
+    pub unmaps: u64,
+    /// Mappings that exist now.
+    pub mapped: u64,
+    /// Their bytes.
+    pub mapped_bytes: u64,
+    /// Device accesses outside mapped memory, all refused.
+    pub dma_faults: u64,
+    /// Of those, accesses to memory that was mapped before.
+    pub dma_faults_after_unmap: u64,
+    /// The first of them with their origin.
+    pub dma_fault_records: Vec<DmaFaultRecord>,
+    /// Requests that were waiting or in work when their ring was taken away.
+    pub abandoned: u64,
+    /// Requests fetched and not yet answered.
+    pub in_work: u64,
+    /// Times that an answer had to wait for room in the response ring.
+    pub response_ring_full: u64,
+    /// Ring registers or messages that no library writes.
+    pub protocol_errors: u64,
+    /// Errors of the emulator itself.
+    pub engine_panics: u64,
+    /// Faults injected on demand.
+    pub injected_faults: u64,
+}
+
+/// Counters of one service.
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[non_exhaustive]
+pub struct ServiceSnapshot {
+    /// Requests fetched from the rings.
+    pub requests: u64,
+    /// The same by command.
+    pub commands: BTreeMap<String, u64>,
+    /// Answers put into the rings.
+    pub responses: u64,
+    /// Answers that report an error.
+    pub errors: u64,
+    /// Answers that report an unsupported request.
+    pub unsupported: u64,
+    /// Bytes consumed.
+    pub bytes_in: u64,
+    /// Bytes produced.
+    pub bytes_out: u64,
+    /// Time spent computing.
+    pub busy_nanoseconds: u64,
+    /// Requests that waited in the ring when one was fetched: lower bound of the class (1, 2, 4, …) to count.
+    pub depths: BTreeMap<u64, u64>,
+}
+
+/// A refused device access.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct DmaFaultRecord {
+    /// First IO virtual address.
+    pub iova: u64,
+    /// Bytes.
+    pub len: u64,
+    /// `read` or `write`, as the device sees it.
+    pub access: &'static str,
+    /// Whether the memory was mapped before.
+    pub after_unmap: bool,
+    /// Virtual function.
+    pub vf: u8,
+    /// Ring pair.
+    pub bank: u8,
+    /// Service of the request.
+    pub service: &'static str,
+    /// Its command.
+    pub command: String,
+}
+
+impl Snapshot {
+    /// Requests of all services.
+    #[must_use]
+    pub fn requests(&self) -> u64 {
+        self.services.values().map(|s| s.requests).sum()
+    }
+
+    /// Answers of all services.
+    #[must_use]
+    pub fn responses(&self) -> u64 {
+        self.services.values().map(|s| s.responses).sum()
+    }
+
+    /// Counters of one service.
+    ///
+    /// # Panics
+    /// Never: a snapshot holds all services.
+    #[must_use]
+    pub fn service(&self, service: Service) -> &ServiceSnapshot {
+        &self.services[service.name()]
+    }
+
+    /// What a well-behaved program would not leave behind, one sentence each.
+    #[must_use]
+    pub fn audit(&self) -> Vec<String> {
+        let mut findings = Vec::new();
+        let mut find = |count: u64, what: &str| {
+            if count != 0 {
+                findings.push(format!("{count} {what}"));
+            }
+        };
+        find(self.mapped, "mappings for device access left");
+        find(self.in_work, "requests not answered");
+        find(self.abandoned, "requests abandoned when their ring was taken away");
+        find(self.dma_faults, "device accesses outside mapped memory");
+        find(self.dma_faults_after_unmap, "of those after the memory was unmapped");
+        find(
+            self.services.values().map(|s| s.unsupported).sum(),
+            "requests that the device does not support",
+        );
+        find(self.protocol_errors, "ring registers or messages that no library writes");
+        find(self.mailbox_unknown, "unknown mailbox messages");
+        find(self.engine_panics, "errors of the emulator itself");
+        for record in &self.dma_fault_records {
+            let DmaFaultRecord { iova, len, access, vf, bank, service, command, after_unmap } = record;
+            let when = if *after_unmap { ", unmapped before" } else { "" };
+            findings.push(format!(
+                "{access} of {len} bytes at {iova:#x}{when}: {service} {command}, virtual function {vf}, ring pair {bank}"
+            ));
+        }
+        findings
+    }
+}

@@ -1,0 +1,584 @@
+//! One ring pair: fetches requests, has them executed, holds answers back as timing and faults ask, publishes them.
+
+use std::{
+    cell::Cell,
+    collections::VecDeque,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Mutex, PoisonError, atomic::Ordering::Relaxed},
+    time::{Duration, Instant},
+};
+
+use super::{
+    message::{self, failed, unsupported, word},
+    registers::{BankOffsets, REQUEST, RESPONSE, Registers},
+};
+use crate::{
+    config::{Service, Timing},
+    counters::{Counters, Origin, Outcome},
+    engine::{Engines, Request, Response, dc::Injection},
+    fault::{FaultKind, Faults},
+    memory::{DeviceMemory, DmaFault},
+};
+
+/// First word of a free slot of a response ring.
+const FREE_SLOT: u32 = 0x7F7F_7F7F;
+const RESPONSE_BYTES: u32 = 32;
+/// Requests taken from one bank before the next one has its turn.
+const REQUESTS_PER_TURN: usize = 64;
+/// Largest ring that the size code can name here: 4 MiB.
+const MAX_SIZE_CODE: u32 = 16;
+/// Error code of a request that the device failed on, the strongest that an answer can report.
+const FATAL: i8 = -13;
+/// An answer that nothing overtakes is published after this time all the same.
+const REORDER_PATIENCE: Duration = Duration::from_millis(2);
+
+/// Host memory with the two ordered accesses that rings need.
+pub(crate) trait RingMemory: DeviceMemory {
+    /// Reads an aligned word with acquire ordering.
+    fn load_word(&self, iova: u64) -> Result<u32, DmaFault>;
+    /// Writes an aligned word with release ordering.
+    fn store_word(&self, iova: u64, value: u32) -> Result<(), DmaFault>;
+    /// Whether the address belonged to a mapping that was taken back.
+    fn was_mapped(&self, iova: u64) -> bool;
+}
+
+/// The memory that a virtual function can reach.
+pub(crate) trait AddressSpace: Send + Sync {
+    /// Lends the memory; nothing is unmapped meanwhile.
+    fn lend(&self, use_it: &mut dyn FnMut(&dyn RingMemory));
+}
+
+/// What a turn needs besides the bank.
+pub(crate) struct Surroundings<'a> {
+    pub(crate) registers: &'a dyn Registers,
+    pub(crate) space: &'a dyn AddressSpace,
+    pub(crate) faults: &'a Faults,
+    pub(crate) counters: &'a Counters,
+    pub(crate) timing: Timing,
+    pub(crate) clock: &'a Clock,
+}
+
+/// When the engines of one device are free again.
+#[derive(Debug, Default)]
+pub(crate) struct Clock(Mutex<Vec<Instant>>);
+
+impl Clock {
+    /// When an answer over `bytes` may be published; `None` for at once.
+    fn due(&self, timing: Timing, bytes: u64) -> Option<Instant> {
+        if timing.latency_us == 0 && timing.bytes_per_second == 0 {
+            return None;
+        }
+        let now = Instant::now();
+        let mut at = now;
+        if timing.bytes_per_second != 0 {
+            let nanoseconds = u128::from(bytes) * 1_000_000_000 / u128::from(timing.bytes_per_second);
+            let mut engines = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            engines.resize(timing.engines.max(1), now);
+            if let Some(free) = engines.iter_mut().min() {
+                *free = now.max(*free) + Duration::from_nanos(u64::try_from(nanoseconds).unwrap_or(u64::MAX));
+                at = *free;
+            }
+        }
+        Some(at + Duration::from_micros(timing.latency_us))
+    }
+}
+
+/// What a turn did.
+#[derive(Debug, Default)]
+pub(crate) struct Turn {
+    pub(crate) progress: bool,
+    /// When a held answer is due.
+    pub(crate) due: Option<Instant>,
+    /// A fault that hits the whole virtual function.
+    pub(crate) event: Option<FaultKind>,
+}
+
+#[derive(Debug)]
+pub(crate) struct Bank {
+    offsets: BankOffsets,
+    vf: usize,
+    number: usize,
+    service: Service,
+    request_head: u32,
+    response_tail: u32,
+    pending: VecDeque<Pending>,
+    stalled_until: Option<Instant>,
+    /// The request ring while it is in use; the library takes its registers back before it resets the device.
+    ring: Option<Ring>,
+}
+
+#[derive(Debug)]
+struct Pending {
+    response: Response,
+    /// When it may be published; at once if `None`.
+    due: Option<Instant>,
+    /// Later answers that may be published before it, which then ends its wait.
+    overtaken_by: u32,
+}
+
+/// A configured ring.
+#[derive(Debug, Clone, Copy)]
+struct Ring {
+    base: u64,
+    bytes: u32,
+}
+
+impl Ring {
+    fn read(registers: &dyn Registers, offsets: BankOffsets, ring: usize) -> Option<Self> {
+        let code = registers.load(offsets.config(ring)) & 0x1F;
+        let low = u64::from(registers.load(offsets.base_low(ring)));
+        let high = u64::from(registers.load(offsets.base_high(ring)));
+        let base = high << 32 | low;
+        (code != 0 && code <= MAX_SIZE_CODE && base != 0).then_some(Self { base, bytes: 64 << code })
+    }
+}
+
+impl Bank {
+    pub(crate) fn new(vf: usize, number: usize, service: Service) -> Self {
+        Self {
+            offsets: BankOffsets(number * super::registers::BANK_STRIDE),
+            vf,
+            number,
+            service,
+            request_head: 0,
+            response_tail: 0,
+            pending: VecDeque::new(),
+            stalled_until: None,
+            ring: None,
+        }
+    }
+
+    /// Whether only the registers can give it work.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.pending.is_empty() && self.stalled_until.is_none()
+    }
+
+    fn request_bytes(&self) -> u32 {
+        if self.service == Service::Asymmetric { 64 } else { 128 }
+    }
+
+    /// Forgets everything, counts what was not answered and sets the registers as after a reset.
+    pub(crate) fn reset(&mut self, registers: &dyn Registers, counters: &Counters) {
+        let waiting = self.ring.map_or(0, |ring| self.waiting(registers, ring));
+        counters.abandon(self.pending.len() as u64, u64::from(waiting));
+        self.pending.clear();
+        self.request_head = 0;
+        self.response_tail = 0;
+        self.stalled_until = None;
+        self.ring = None;
+    }
+
+    /// Requests in the ring that were not fetched.
+    fn waiting(&self, registers: &dyn Registers, ring: Ring) -> u32 {
+        let tail = registers.load(self.offsets.tail(REQUEST));
+        tail.wrapping_sub(self.request_head) % ring.bytes / self.request_bytes()
+    }
+
+    /// Fetches, executes and answers what there is.
+    pub(crate) fn turn(&mut self, around: &Surroundings<'_>, engines: &mut Engines) -> Turn {
+        let mut turn = Turn::default();
+        let registers = around.registers;
+        if registers.load(self.offsets.arbiter()) & 1 == 0 {
+            let idle = registers.load(self.offsets.config(REQUEST)) == 0
+                && registers.load(self.offsets.config(RESPONSE)) == 0;
+            if idle && self.ring.is_some() {
+                self.reset(registers, around.counters);
+            }
+            return turn;
+        }
+        let (Some(requests), Some(responses)) =
+            (Ring::read(registers, self.offsets, REQUEST), Ring::read(registers, self.offsets, RESPONSE))
+        else {
+            return turn;
+        };
+        self.ring = Some(requests);
+        let now = Instant::now();
+        if self.stalled_until.is_some_and(|until| until > now) {
+            turn.due = self.stalled_until;
+        } else {
+            self.stalled_until = None;
+            for _ in 0..REQUESTS_PER_TURN {
+                if !self.fetch(around, requests, engines, &mut turn) {
+                    break;
+                }
+                turn.progress = true;
+                // Without this, one turn's answers would wait for its last request.
+                self.publish(around, responses, &mut turn);
+                if turn.event.is_some() || self.stalled_until.is_some() {
+                    return turn;
+                }
+            }
+        }
+        self.publish(around, responses, &mut turn);
+        let drained = registers.load(self.offsets.head(RESPONSE)) == self.response_tail;
+        let empty = registers.load(self.offsets.empty_status());
+        if drained && empty & 1 << RESPONSE == 0 {
+            registers.store(self.offsets.empty_status(), empty | 1 << RESPONSE);
+        }
+        turn
+    }
+
+    /// Takes one request; `false` when there is none or too many answers are held.
+    fn fetch(
+        &mut self,
+        around: &Surroundings<'_>,
+        ring: Ring,
+        engines: &mut Engines,
+        turn: &mut Turn,
+    ) -> bool {
+        let (registers, counters) = (around.registers, around.counters);
+        let step = self.request_bytes();
+        let tail = registers.load(self.offsets.tail(REQUEST));
+        if tail >= ring.bytes || !tail.is_multiple_of(step) {
+            counters.protocol_errors.fetch_add(1, Relaxed);
+            registers.store(self.offsets.tail(REQUEST), self.request_head);
+            return false;
+        }
+        let waiting = self.waiting(registers, ring);
+        if waiting == 0 || self.pending.len() >= (ring.bytes / step) as usize {
+            return false;
+        }
+        let fault = self.next_fault(around);
+        if let Some(FaultKind::RingStalled { microseconds }) = fault {
+            self.stalled_until = Some(Instant::now() + Duration::from_micros(microseconds));
+            turn.due = self.stalled_until;
+            return false;
+        }
+        if matches!(fault, Some(FaultKind::FatalError | FaultKind::Restart | FaultKind::Removed)) {
+            turn.event = fault;
+            return false;
+        }
+        let slot = ring.base + u64::from(self.request_head);
+        let mut request: Request = [0; 128];
+        let mut answer = None;
+        around.space.lend(&mut |memory| {
+            let watched = Watched::new(memory, counters, self.origin(0));
+            if watched.read(slot, &mut request[..step as usize]).is_ok() {
+                let command = if self.service == Service::Asymmetric { 0 } else { request[1] };
+                let origin = self.origin(command);
+                counters.fetched(origin, waiting);
+                let watched = Watched::new(memory, counters, origin);
+                answer = Some(self.execute(around, &request, &watched, engines, fault));
+            }
+        });
+        self.request_head = (self.request_head + step) % ring.bytes;
+        registers.store(self.offsets.head(REQUEST), self.request_head);
+        if waiting == 1 {
+            let empty = registers.load(self.offsets.empty_status());
+            registers.store(self.offsets.empty_status(), empty | 1 << REQUEST);
+        }
+        let Some((response, outcome)) = answer else { return true };
+        counters
+            .executed(self.origin(if self.service == Service::Asymmetric { 0 } else { request[1] }), outcome);
+        let mut pending =
+            Pending { response, due: around.clock.due(around.timing, outcome.bytes_in), overtaken_by: 0 };
+        match fault {
+            Some(FaultKind::Lost) => {
+                counters.abandon(1, 0);
+                return true;
+            }
+            Some(FaultKind::Late { microseconds }) => {
+                let from = pending.due.unwrap_or_else(Instant::now);
+                pending.due = Some(from + Duration::from_micros(microseconds));
+            }
+            Some(FaultKind::Reordered { overtaken_by }) => {
+                pending.overtaken_by = overtaken_by;
+                pending.due = Some(Instant::now() + REORDER_PATIENCE);
+            }
+            _ => {}
+        }
+        self.pending.push_back(pending);
+        true
+    }
+
+    fn origin(&self, command: u8) -> Origin {
+        Origin { vf: self.vf, bank: self.number, service: self.service, command }
+    }
+
+    fn next_fault(&self, around: &Surroundings<'_>) -> Option<FaultKind> {
+        let fault = around.faults.next(self.vf, self.number, self.service);
+        around.counters.injected_faults.fetch_add(u64::from(fault.is_some()), Relaxed);
+        fault
+    }
+
+    /// Executes a request, with the faults that show in the answer.
+    fn execute(
+        &self,
+        around: &Surroundings<'_>,
+        request: &Request,
+        memory: &Watched<'_>,
+        engines: &mut Engines,
+        fault: Option<FaultKind>,
+    ) -> (Response, Outcome) {
+        let start = Instant::now();
+        let null = around.timing.null;
+        let injection = injection(fault, null);
+        let mut response = match fault {
+            Some(FaultKind::Error { code }) => failed(request, code),
+            Some(FaultKind::Unsupported) => unsupported(request),
+            _ if message::service(request) != Some(self.service) => {
+                around.counters.protocol_errors.fetch_add(1, Relaxed);
+                unsupported(request)
+            }
+            _ => {
+                let execute = || engines.execute(self.service, request, memory, &injection, null);
+                match catch_unwind(AssertUnwindSafe(execute)) {
+                    Ok((response, refused)) => {
+                        // A list that ends too early is refused without an access.
+                        if let Some(refused) = refused.filter(|_| !memory.recorded.get()) {
+                            memory.record(refused);
+                        }
+                        response
+                    }
+                    Err(_) => {
+                        around.counters.engine_panics.fetch_add(1, Relaxed);
+                        *engines = Engines::default();
+                        failed(request, FATAL)
+                    }
+                }
+            }
+        };
+        if fault == Some(FaultKind::DigestMismatch) && self.service == Service::Symmetric {
+            response[6] |= message::status::CRYPTO_FAILED;
+        }
+        let (error, refused) = message::verdict(request, &response);
+        let (bytes_in, bytes_out) = match self.service {
+            Service::Compression => (word(&response, 16), word(&response, 20)),
+            Service::Symmetric => {
+                let bytes = word(request, 60).max(word(request, 48));
+                (bytes, bytes)
+            }
+            Service::Asymmetric => (0, 0),
+        };
+        let outcome = Outcome {
+            error,
+            unsupported: refused,
+            bytes_in: u64::from(bytes_in),
+            bytes_out: u64::from(bytes_out),
+            busy_nanoseconds: u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX),
+        };
+        (response, outcome)
+    }
+
+    /// Puts the answers that are due into the response ring, as far as it has room.
+    fn publish(&mut self, around: &Surroundings<'_>, ring: Ring, turn: &mut Turn) {
+        let registers = around.registers;
+        let now = Instant::now();
+        let mut index = 0;
+        while let Some(pending) = self.pending.get(index) {
+            if let Some(due) = pending.due.filter(|due| *due > now) {
+                turn.due = Some(turn.due.map_or(due, |soonest| soonest.min(due)));
+                index += 1;
+                continue;
+            }
+            let slot = ring.base + u64::from(self.response_tail);
+            let mut room = false;
+            around.space.lend(&mut |memory| {
+                let watched = Watched::new(memory, around.counters, self.origin(0));
+                room = put(&watched, slot, &pending.response);
+            });
+            if !room {
+                around.counters.response_ring_full.fetch_add(1, Relaxed);
+                return;
+            }
+            self.pending.remove(index);
+            self.response_tail = (self.response_tail + RESPONSE_BYTES) % ring.bytes;
+            registers.store(self.offsets.tail(RESPONSE), self.response_tail);
+            let empty = registers.load(self.offsets.empty_status());
+            registers.store(self.offsets.empty_status(), empty & !(1 << RESPONSE));
+            around.counters.answered(self.vf, self.service);
+            turn.progress = true;
+            let mut first_released = None;
+            for (i, earlier) in self.pending.iter_mut().enumerate().take(index) {
+                if earlier.overtaken_by > 0 {
+                    earlier.overtaken_by -= 1;
+                    if earlier.overtaken_by == 0 {
+                        earlier.due = None;
+                        first_released.get_or_insert(i);
+                    }
+                }
+            }
+            index = first_released.unwrap_or(index);
+        }
+    }
+}
+
+/// What a fault makes the compression engine do.
+fn injection(fault: Option<FaultKind>, store: bool) -> Injection {
+    let mut injection = Injection { store, ..Injection::default() };
+    match fault {
+        Some(FaultKind::OverflowAt { bytes }) => injection.output_limit = Some(bytes),
+        Some(FaultKind::VerifyError) => injection.verify_error = true,
+        Some(FaultKind::WrongChecksum) => injection.wrong_checksum = true,
+        Some(FaultKind::ShortOutput { bytes }) => injection.short_output = bytes,
+        _ => {}
+    }
+    injection
+}
+
+/// Writes an answer, its first word last, because the library takes that as the sign of a new one. `false` when the
+/// slot is still taken; an unmapped slot swallows the answer, as the fault is already counted.
+fn put(watched: &Watched<'_>, slot: u64, response: &Response) -> bool {
+    match watched.memory.load_word(slot) {
+        Ok(FREE_SLOT) => {
+            if watched.write(slot + 4, &response[4..]).is_ok() {
+                // The slot's other bytes were reachable, so is its first word.
+                let _ = watched.memory.store_word(slot, word(response, 0));
+            }
+            true
+        }
+        Ok(_) => false,
+        Err(fault) => {
+            watched.record(fault);
+            true
+        }
+    }
+}
+
+/// Memory that records refused accesses.
+struct Watched<'a> {
+    memory: &'a dyn RingMemory,
+    counters: &'a Counters,
+    origin: Origin,
+    recorded: Cell<bool>,
+}
+
+impl<'a> Watched<'a> {
+    fn new(memory: &'a dyn RingMemory, counters: &'a Counters, origin: Origin) -> Self {
+        Self { memory, counters, origin, recorded: Cell::new(false) }
+    }
+
+    fn record(&self, fault: DmaFault) {
+        self.recorded.set(true);
+        let after_unmap = self.memory.was_mapped(fault.iova);
+        if self.counters.dma_fault(self.origin, fault, after_unmap) {
+            let Origin { vf, bank, service, command } = self.origin;
+            let when = if after_unmap { ", which was mapped before" } else { "" };
+            let service = service.name();
+            eprintln!(
+                "qat-emu: {fault}{when} ({service} command {command}, virtual function {vf}, ring pair {bank})"
+            );
+        }
+    }
+}
+
+impl DeviceMemory for Watched<'_> {
+    fn read(&self, iova: u64, into: &mut [u8]) -> Result<(), DmaFault> {
+        self.memory.read(iova, into).inspect_err(|fault| self.record(*fault))
+    }
+
+    fn write(&self, iova: u64, from: &[u8]) -> Result<(), DmaFault> {
+        self.memory.write(iova, from).inspect_err(|fault| self.record(*fault))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{
+            flat::Flat,
+            registers::{RING_BAR_BYTES, fake::Window},
+        },
+        *,
+    };
+
+    const REQUESTS: u64 = Flat::START;
+    const RESPONSES: u64 = Flat::START + 512;
+
+    /// A bank with rings of four requests and four answers.
+    fn rings() -> (Bank, Window, Flat) {
+        let bank = Bank::new(0, 0, Service::Symmetric);
+        let window = Window::new(RING_BAR_BYTES);
+        let offsets = bank.offsets;
+        for (ring, base, code) in [(REQUEST, REQUESTS, 3), (RESPONSE, RESPONSES, 1)] {
+            window.store(offsets.base_low(ring), base as u32);
+            window.store(offsets.config(ring), code);
+        }
+        window.store(offsets.arbiter(), 1);
+        let memory = Flat::new(&[0x7F; 1024]);
+        (bank, window, memory)
+    }
+
+    fn submit(window: &Window, memory: &Flat, number: u64) {
+        let slot = number % 4 * 128;
+        let mut request = [0; 128];
+        request[2] = message::service_id::SYMMETRIC;
+        request[24..32].copy_from_slice(&number.to_le_bytes());
+        memory.write(REQUESTS + slot, &request).unwrap();
+        window.store(BankOffsets(0).tail(REQUEST), (slot as u32 + 128) % 512);
+    }
+
+    /// Takes an answer as the library does: by the first word, which it then restores.
+    fn take(memory: &Flat, number: u64) -> Option<u64> {
+        let slot = RESPONSES + number % 4 * 32;
+        if memory.load_word(slot).unwrap() == FREE_SLOT {
+            return None;
+        }
+        let mut opaque = [0; 8];
+        memory.read(slot + 8, &mut opaque).unwrap();
+        memory.store_word(slot, FREE_SLOT).unwrap();
+        Some(u64::from_le_bytes(opaque))
+    }
+
+    #[test]
+    fn answers_wait_for_room_and_rings_wrap() {
+        let (mut bank, window, memory) = rings();
+        let (faults, counters) = (Faults::default(), Counters::default());
+        let (timing, clock) = (Timing::null(), Clock::default());
+        let around = Surroundings {
+            registers: &window,
+            space: &memory,
+            faults: &faults,
+            counters: &counters,
+            timing,
+            clock: &clock,
+        };
+        let mut engines = Engines::default();
+        let (mut submitted, mut taken) = (0, 0);
+        for _ in 0..5 {
+            // Three fit behind each other; nobody takes the answers of the first round.
+            for _ in 0..3 {
+                submit(&window, &memory, submitted);
+                submitted += 1;
+                bank.turn(&around, &mut engines);
+            }
+            if submitted == 6 {
+                assert!(counters.snapshot().response_ring_full > 0);
+            }
+            if submitted > 3 {
+                while let Some(opaque) = take(&memory, taken) {
+                    assert_eq!(opaque, taken);
+                    taken += 1;
+                    bank.turn(&around, &mut engines);
+                }
+            }
+        }
+        assert_eq!((submitted, taken), (15, 15));
+        assert_eq!(counters.snapshot().audit(), Vec::<String>::new());
+    }
+
+    #[test]
+    fn a_bad_tail_and_unmapped_rings_are_counted() {
+        let (mut bank, window, memory) = rings();
+        let (faults, counters) = (Faults::default(), Counters::default());
+        let (timing, clock) = (Timing::null(), Clock::default());
+        let around = Surroundings {
+            registers: &window,
+            space: &memory,
+            faults: &faults,
+            counters: &counters,
+            timing,
+            clock: &clock,
+        };
+        for tail in [5, 512, u32::MAX] {
+            window.store(BankOffsets(0).tail(REQUEST), tail);
+            assert!(!bank.turn(&around, &mut Engines::default()).progress);
+        }
+        assert_eq!(counters.snapshot().protocol_errors, 3);
+        window.store(BankOffsets(0).base_low(REQUEST), 0x8000_0000);
+        window.store(BankOffsets(0).tail(REQUEST), 128);
+        bank.turn(&around, &mut Engines::default());
+        let records = counters.snapshot().dma_fault_records;
+        assert_eq!((records.len(), records[0].iova), (1, 0x8000_0000));
+    }
+}

@@ -1,0 +1,108 @@
+//! Entry point for fuzzing: registers, mailbox words, rings and everything that requests name are the caller's.
+
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use super::{
+    bank::{Bank, Clock, Surroundings},
+    flat::Flat,
+    mailbox::Mailbox,
+    message::word,
+    registers::{BankOffsets, MISC_BAR_BYTES, REQUEST, RESPONSE, RING_BAR_BYTES, Registers, VF_TO_PF},
+};
+use crate::{
+    config::{Service, Services, Timing},
+    counters::Counters,
+    engine::Engines,
+    fault::Faults,
+};
+
+/// Registers in plain memory.
+struct Window(Vec<AtomicU32>);
+
+impl Registers for Window {
+    fn load(&self, offset: usize) -> u32 {
+        self.0.get(offset / 4).map_or(0, |r| r.load(Ordering::Relaxed))
+    }
+
+    fn store(&self, offset: usize, value: u32) {
+        if let Some(register) = self.0.get(offset / 4) {
+            register.store(value, Ordering::Relaxed);
+        }
+    }
+}
+
+/// Lets a device work on arbitrary registers and memory: the first 32 bytes choose the service, the ring registers
+/// and a mailbox word, the rest is the memory, mapped from address 0x1000 on.
+///
+/// # Panics
+/// When an engine panicked, or requests were lost: defects of the emulator.
+pub fn fuzz(bytes: &[u8]) {
+    let Some((head, memory)) = bytes.split_first_chunk::<32>() else { return };
+    let misc = Window((0..MISC_BAR_BYTES / 4).map(|_| AtomicU32::new(0)).collect());
+    let mailbox = Mailbox::new(Services::SYM_DC, 2 + head[1] % 3, None);
+    misc.store(VF_TO_PF, word(head, 4) | 1);
+    mailbox.serve(&misc);
+
+    let rings = Window((0..RING_BAR_BYTES / 4).map(|_| AtomicU32::new(0)).collect());
+    let service = Service::ALL[usize::from(head[0]) % Service::ALL.len()];
+    let mut bank = Bank::new(0, 0, service);
+    let offsets = BankOffsets(0);
+    for (ring, at) in [(REQUEST, 8), (RESPONSE, 20)] {
+        rings.store(offsets.config(ring), u32::from(head[at]));
+        // Mostly inside the memory, so that requests are found.
+        rings.store(offsets.base_low(ring), Flat::START as u32 + u32::from(word(head, at + 1) as u16));
+        rings.store(offsets.base_high(ring), u32::from(head[at + 3] & 1));
+        rings.store(offsets.tail(ring), word(head, at + 4));
+    }
+    rings.store(offsets.arbiter(), 1);
+    let memory = Flat::new(memory);
+    let counters = Counters::default();
+    let timing = Timing { null: head[2] & 1 == 1, ..Timing::default() };
+    let (faults, clock) = (Faults::default(), Clock::default());
+    let around = Surroundings {
+        registers: &rings,
+        space: &memory,
+        faults: &faults,
+        counters: &counters,
+        timing,
+        clock: &clock,
+    };
+    let mut engines = Engines::default();
+    for _ in 0..4 {
+        bank.turn(&around, &mut engines);
+    }
+    let seen = counters.snapshot();
+    assert_eq!(seen.engine_panics, 0, "an engine panicked");
+    assert_eq!(seen.requests(), seen.responses() + seen.in_work, "a request was lost");
+    bank.reset(&rings, &counters);
+    assert_eq!(counters.snapshot().in_work, 0);
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(300))]
+        #[test]
+        fn arbitrary_registers_and_memory_are_survived(
+            mut head in proptest::array::uniform32(any::<u8>()),
+            memory in proptest::collection::vec(any::<u8>(), 0..4096),
+            sane in any::<bool>(),
+        ) {
+            if sane {
+                // Rings of four messages at the start of the memory, with two requests of the right service.
+                head[8..20].copy_from_slice(&[3, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
+                head[20..].copy_from_slice(&[1, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+            }
+            let mut bytes = [&head[..], &memory].concat();
+            let service = [9, 4, 3][usize::from(head[0]) % 3];
+            for slot in 0..2 {
+                if let Some(place) = bytes.get_mut(32 + slot * 128 + 2) {
+                    *place = service;
+                }
+            }
+            super::fuzz(&bytes);
+        }
+    }
+}

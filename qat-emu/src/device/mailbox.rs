@@ -1,0 +1,242 @@
+//! The mailbox between a virtual function and its physical function: version, capability blocks, notifications.
+//!
+//! A word holds bit 0 "new" (the receiver clears it as acknowledgement), bit 1 always set, the type in bits 7:2
+//! and data in bits 31:8.
+
+use super::registers::{PF_TO_VF, Registers, VF_TO_PF};
+use crate::config::{Service, Services};
+
+const NEW: u32 = 1;
+const ORIGIN: u32 = 2;
+/// The compatibility version that every library since 2022 speaks.
+const COMPATIBILITY: u32 = 5;
+
+/// Types of messages from the virtual function.
+mod to_pf {
+    pub(super) const INIT: u32 = 0x03;
+    pub(super) const SHUTDOWN: u32 = 0x04;
+    pub(super) const LEGACY_VERSION: u32 = 0x05;
+    pub(super) const VERSION: u32 = 0x06;
+    pub(super) const LARGE_BLOCK: u32 = 0x07;
+    pub(super) const MEDIUM_BLOCK: u32 = 0x08;
+    pub(super) const SMALL_BLOCK: u32 = 0x09;
+    pub(super) const RESTARTING_COMPLETE: u32 = 0x0A;
+    pub(super) const RING_PAIR_RESET: u32 = 0x10;
+}
+
+/// Types of messages to the virtual function.
+mod to_vf {
+    pub(super) const VERSION: u32 = 0x02;
+    pub(super) const BLOCK: u32 = 0x03;
+    pub(super) const RING_PAIR_RESET: u32 = 0x10;
+}
+
+/// What the physical function tells all its virtual functions.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Notification {
+    /// The device is about to restart; requests in flight are lost.
+    Restarting,
+    /// The device failed for good until it is opened again.
+    FatalError,
+    /// The device is back.
+    Restarted,
+}
+
+impl Notification {
+    fn word(self) -> u32 {
+        let kind = match self {
+            Self::Restarting => 1,
+            Self::FatalError => 4,
+            Self::Restarted => 5,
+        };
+        kind << 2 | ORIGIN | NEW
+    }
+}
+
+/// Puts a notification into the mailbox; `false` while the last word there is unread.
+pub(crate) fn notify(registers: &dyn Registers, notification: Notification) -> bool {
+    if registers.load(PF_TO_VF) & NEW != 0 || registers.load(VF_TO_PF) & NEW != 0 {
+        return false;
+    }
+    registers.store(PF_TO_VF, notification.word());
+    true
+}
+
+/// What the mailbox of one virtual function answers.
+#[derive(Debug)]
+pub(crate) struct Mailbox {
+    capabilities: Vec<u8>,
+    ring_map: Vec<u8>,
+}
+
+/// A message that was answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Handled {
+    Known,
+    Unknown,
+}
+
+impl Mailbox {
+    pub(crate) fn new(services: Services, version: u8, capabilities: Option<u32>) -> Self {
+        Self { capabilities: capability_block(services, version, capabilities), ring_map: ring_map(services) }
+    }
+
+    /// Answers the message that waits, if any. The answer is published before the acknowledgement, because the
+    /// library looks for it once only after it saw that.
+    pub(crate) fn serve(&self, registers: &dyn Registers) -> Option<Handled> {
+        let message = registers.load(VF_TO_PF);
+        if message & NEW == 0 {
+            return None;
+        }
+        let (answer, handled) = self.answer(message);
+        if let Some((kind, data)) = answer {
+            registers.store(PF_TO_VF, data << 8 | kind << 2 | ORIGIN | NEW);
+        }
+        registers.store(VF_TO_PF, message & !NEW);
+        Some(handled)
+    }
+
+    fn answer(&self, message: u32) -> (Option<(u32, u32)>, Handled) {
+        let data = message >> 8;
+        let bits = |low: u32, width: u32| data >> low & ((1 << width) - 1);
+        let block = |number: u32, index: u32| {
+            let crc = bits(9, 1) == 1;
+            let (kind, value) = self.block_byte(number, index as usize, crc);
+            let handled = if kind == ERROR { Handled::Unknown } else { Handled::Known };
+            (Some((to_vf::BLOCK, kind | u32::from(value) << 2)), handled)
+        };
+        match message >> 2 & 0x3F {
+            to_pf::VERSION | to_pf::LEGACY_VERSION => {
+                (Some((to_vf::VERSION, COMPATIBILITY | 1 << 8)), Handled::Known)
+            }
+            to_pf::SMALL_BLOCK => block(bits(0, 4), bits(4, 5)),
+            to_pf::MEDIUM_BLOCK => block(bits(0, 3) + 16, bits(3, 6)),
+            to_pf::LARGE_BLOCK => block(bits(0, 2) + 24, bits(2, 7)),
+            to_pf::INIT | to_pf::SHUTDOWN | to_pf::RESTARTING_COMPLETE => (None, Handled::Known),
+            to_pf::RING_PAIR_RESET => (Some((to_vf::RING_PAIR_RESET, 0)), Handled::Known),
+            _ => (None, Handled::Unknown),
+        }
+    }
+
+    /// A byte of a block, or the CRC over its bytes up to and including `index`.
+    fn block_byte(&self, number: u32, index: usize, crc: bool) -> (u32, u8) {
+        let block = match number {
+            2 => &self.capabilities,
+            3 => &self.ring_map,
+            _ => return (ERROR, UNKNOWN_BLOCK),
+        };
+        match block.get(..=index) {
+            None => (ERROR, INDEX_OUT_OF_RANGE),
+            Some(bytes) if crc => (CRC, crc8(bytes)),
+            Some(_) => (DATA, block[index]),
+        }
+    }
+}
+
+/// Kinds of answers to a block request.
+const DATA: u32 = 0;
+const CRC: u32 = 1;
+const ERROR: u32 = 2;
+/// Values of the answer kind `ERROR`.
+const UNKNOWN_BLOCK: u8 = 0;
+const INDEX_OUT_OF_RANGE: u8 = 1;
+
+/// Capability bits by service: those that libqat needs to offer what the engines compute.
+const SYMMETRIC: u32 = 0x0403_920D;
+const ASYMMETRIC: u32 = 0x0000_2002;
+const COMPRESSION: u32 = 0x03C0_0020;
+/// Compress-and-verify, and recovery after it.
+const EXTENDED_COMPRESSION: u32 = 0x101;
+/// A plausible clock; the library only reports it.
+const FREQUENCY_HZ: u32 = 1_000_000_000;
+
+fn capability_block(services: Services, version: u8, capabilities: Option<u32>) -> Vec<u8> {
+    let offered = services.ring_pairs().iter().fold(0, |bits, service| {
+        bits | match service {
+            Service::Compression => COMPRESSION,
+            Service::Symmetric => SYMMETRIC,
+            Service::Asymmetric => ASYMMETRIC,
+        }
+    });
+    let extended = if offered & COMPRESSION == 0 { 0 } else { EXTENDED_COMPRESSION };
+    let mut payload = Vec::new();
+    payload.extend_from_slice(&u32::to_le_bytes(extended));
+    payload.extend_from_slice(&capabilities.unwrap_or(offered).to_le_bytes());
+    if version >= 3 {
+        payload.extend_from_slice(&FREQUENCY_HZ.to_le_bytes());
+    }
+    if version >= 4 {
+        // Algorithms and checksums (16 bits each), deflate (32), LZ4, LZ4s, zstd (16 each): none beyond those
+        // that the capability bits already say.
+        payload.extend_from_slice(&[0; 14]);
+    }
+    [vec![version, payload.len() as u8], payload].concat()
+}
+
+/// Three bits per bank: 0 unused, 2 compression, 3 symmetric, 4 asymmetric.
+fn ring_map(services: Services) -> Vec<u8> {
+    let map = services.ring_pairs().iter().rev().fold(0_u16, |map, service| {
+        map << 3
+            | match service {
+                Service::Compression => 2,
+                Service::Symmetric => 3,
+                Service::Asymmetric => 4,
+            }
+    });
+    let [low, high] = map.to_le_bytes();
+    vec![1, 2, low, high]
+}
+
+/// CRC-8 with polynomial 0x97, most significant bit first, initial value 0xFF.
+fn crc8(bytes: &[u8]) -> u8 {
+    bytes.iter().fold(0xFF, |crc, byte| {
+        (0..8).fold(crc ^ byte, |crc, _| if crc & 0x80 == 0 { crc << 1 } else { crc << 1 ^ 0x97 })
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{super::registers::fake::Window, *};
+
+    fn ask(mailbox: &Mailbox, kind: u32, data: u32) -> u32 {
+        let window = Window::new(0x2000);
+        window.store(VF_TO_PF, data << 8 | kind << 2 | 3);
+        assert_eq!(mailbox.serve(&window), Some(Handled::Known));
+        assert_eq!(window.load(VF_TO_PF) & NEW, 0, "acknowledged");
+        assert_eq!(mailbox.serve(&window), None);
+        window.load(PF_TO_VF)
+    }
+
+    #[test]
+    fn version_is_compatible() {
+        let mailbox = Mailbox::new(Services::DC, 3, None);
+        assert_eq!(ask(&mailbox, 0x06, 5), (5 | 1 << 8) << 8 | 0x02 << 2 | 3);
+    }
+
+    #[test]
+    fn blocks_are_read_byte_by_byte() {
+        let mailbox = Mailbox::new(Services::SYM_DC, 3, None);
+        let byte = |block: u32, index: u32| {
+            let word = ask(&mailbox, 0x09, block | index << 4);
+            assert_eq!(word >> 8 & 3, 0, "data");
+            (word >> 10) as u8
+        };
+        let block: Vec<u8> = (0..14).map(|i| byte(2, i)).collect();
+        assert_eq!(block[..2], [3, 12]);
+        assert_eq!(block[2..6], [0x01, 0x01, 0, 0]);
+        assert_eq!(block[6..10], (0x0403_920D_u32 | 0x03C0_0020).to_le_bytes());
+        // Banks C S C S: 2 | 3 << 3 | 2 << 6 | 3 << 9.
+        assert_eq!((0..4).map(|i| byte(3, i)).collect::<Vec<_>>(), [1, 2, 0x9A, 0x06]);
+        let window = Window::new(0x2000);
+        window.store(VF_TO_PF, 7 << 8 | 0x09 << 2 | 3);
+        assert_eq!(mailbox.serve(&window), Some(Handled::Unknown));
+    }
+
+    #[test]
+    fn unread_words_are_not_overwritten_by_notifications() {
+        let window = Window::new(0x2000);
+        assert!(notify(&window, Notification::FatalError));
+        assert!(!notify(&window, Notification::Restarting));
+        assert_eq!(window.load(PF_TO_VF), 4 << 2 | 3);
+    }
+}

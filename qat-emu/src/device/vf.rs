@@ -1,0 +1,262 @@
+//! A virtual function: its identity, its register windows, its mailbox and its ring pairs.
+
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, TryLockError,
+        atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
+    },
+};
+
+use super::{
+    bank::{AddressSpace, Bank, Surroundings, Turn},
+    mailbox::{Handled, Mailbox, Notification, notify},
+    registers::{BANK_STRIDE, BANKS, BankOffsets, MISC_BAR_BYTES, REQUEST, RING_BAR_BYTES, Registers},
+};
+use crate::{
+    config::{Config, Model, Services},
+    counters::Counters,
+    engine::Engines,
+    fault::FaultKind,
+    machine::Machine,
+};
+
+/// What sysfs says about a virtual function.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Identity {
+    pub(crate) index: usize,
+    /// Index of its device.
+    pub(crate) device: usize,
+    /// PCI address, four hexadecimal fields.
+    pub(crate) address: String,
+    /// Number of its IOMMU group.
+    pub(crate) group: u32,
+    pub(crate) model: Model,
+    pub(crate) numa_node: i32,
+    pub(crate) services: Services,
+}
+
+impl Identity {
+    /// The virtual functions of a machine, device by device.
+    pub(crate) fn all(config: &Config) -> Vec<Self> {
+        const FIRST_GROUP: u32 = 200;
+        let mut all: Vec<Self> = Vec::new();
+        for (device, d) in config.devices.iter().enumerate() {
+            // Function 0 of the bus is the physical function.
+            for function in 1..=d.vfs {
+                let index = all.len();
+                all.push(Self {
+                    index,
+                    device,
+                    address: format!("0000:{:02x}:{:02x}.{:x}", bus(device), function / 8, function % 8),
+                    group: FIRST_GROUP + index as u32,
+                    model: d.model,
+                    numa_node: d.numa_node,
+                    services: d.services,
+                });
+            }
+        }
+        all
+    }
+}
+
+/// PCI address of a physical function.
+pub(crate) fn physical_address(device: usize) -> String {
+    format!("0000:{:02x}:00.0", bus(device))
+}
+
+/// PCI bus of a device; each device has its own, because libqat takes virtual functions of one bus for siblings.
+fn bus(device: usize) -> usize {
+    (0x10 + device) & 0xFF
+}
+
+/// The register windows of an open virtual function.
+pub(crate) struct Windows {
+    pub(crate) rings: Box<dyn Registers + Send + Sync>,
+    pub(crate) misc: Box<dyn Registers + Send + Sync>,
+}
+
+pub(crate) struct Vf {
+    pub(crate) identity: Identity,
+    mailbox: Mailbox,
+    banks: [Mutex<Bank>; BANKS],
+    /// What the registers of each bank said when it had nothing to do, so that it need not be looked at closer
+    /// until they say something else.
+    quiet: [AtomicU32; BANKS],
+    windows: OnceLock<Windows>,
+    space: RwLock<Option<Arc<dyn AddressSpace>>>,
+    /// No requests are served until the next reset.
+    dead: AtomicBool,
+    removed: AtomicBool,
+    mailbox_dead: bool,
+    notifications: Mutex<VecDeque<Notification>>,
+}
+
+/// Bit of a quiet bank's sign: the arbiter is on.
+const ENABLED: u32 = 1 << 31;
+/// No sign.
+const NOT_QUIET: u32 = u32::MAX;
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // A panic in an engine is caught before it reaches a lock; the state is consistent in any case.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Vf {
+    pub(crate) fn new(identity: Identity, config: &Config) -> Self {
+        let services = identity.services.ring_pairs();
+        let index = identity.index;
+        Self {
+            mailbox: Mailbox::new(identity.services, config.capability_version, config.capabilities),
+            banks: std::array::from_fn(|bank| Mutex::new(Bank::new(index, bank, services[bank]))),
+            quiet: [const { AtomicU32::new(NOT_QUIET) }; BANKS],
+            windows: OnceLock::new(),
+            space: RwLock::new(None),
+            dead: AtomicBool::new(false),
+            removed: AtomicBool::new(false),
+            mailbox_dead: config.start.mailbox_dead,
+            notifications: Mutex::new(VecDeque::new()),
+            identity,
+        }
+    }
+
+    /// The windows, made by `open` the first time.
+    pub(crate) fn windows<E>(&self, open: impl FnOnce() -> Result<Windows, E>) -> Result<&Windows, E> {
+        if self.windows.get().is_none() {
+            let windows = open()?;
+            mark_empty(&*windows.rings);
+            // When two threads open at once, the first one's windows count.
+            let _ = self.windows.set(windows);
+        }
+        Ok(self.windows.get_or_init(|| unreachable!("set above")))
+    }
+
+    /// Whether it serves no requests until the next reset.
+    pub(crate) fn is_dead(&self) -> bool {
+        self.dead.load(Relaxed)
+    }
+
+    pub(crate) fn is_removed(&self) -> bool {
+        self.removed.load(Relaxed)
+    }
+
+    /// Lets the device reach the memory of a container.
+    pub(crate) fn attach(&self, space: Arc<dyn AddressSpace>) {
+        *self.space.write().unwrap_or_else(PoisonError::into_inner) = Some(space);
+    }
+
+    /// Takes the memory away, and resets.
+    pub(crate) fn detach(&self, counters: &Counters) {
+        self.reset(counters);
+        *self.space.write().unwrap_or_else(PoisonError::into_inner) = None;
+    }
+
+    /// As after the reset of the PCI function.
+    pub(crate) fn reset(&self, counters: &Counters) {
+        let Some(windows) = self.windows.get() else { return };
+        let mut banks: Vec<_> = self.banks.iter().map(lock).collect();
+        for bank in &mut banks {
+            bank.reset(&*windows.rings, counters);
+        }
+        for quiet in &self.quiet {
+            quiet.store(NOT_QUIET, Relaxed);
+        }
+        for offset in (0..RING_BAR_BYTES).step_by(4) {
+            windows.rings.store(offset, 0);
+        }
+        for offset in (0..MISC_BAR_BYTES).step_by(4) {
+            windows.misc.store(offset, 0);
+        }
+        mark_empty(&*windows.rings);
+        lock(&self.notifications).clear();
+        self.dead.store(false, Relaxed);
+        counters.device_resets.fetch_add(1, Relaxed);
+    }
+
+    /// Queues a notification and, for the two that end service, stops it.
+    pub(crate) fn notify(&self, notification: Notification) {
+        if notification != Notification::Restarted {
+            self.dead.store(true, Relaxed);
+        }
+        lock(&self.notifications).push_back(notification);
+    }
+
+    /// Takes the virtual function away.
+    pub(crate) fn remove(&self) {
+        self.removed.store(true, Relaxed);
+        self.dead.store(true, Relaxed);
+    }
+
+    /// Brings a removed virtual function back.
+    pub(crate) fn restore(&self) {
+        self.removed.store(false, Relaxed);
+    }
+
+    /// Serves the mailbox; whether there was anything to do.
+    pub(crate) fn serve_mailbox(&self, counters: &Counters) -> bool {
+        let Some(windows) = self.windows.get() else { return false };
+        if self.mailbox_dead || self.is_removed() {
+            return false;
+        }
+        // Held to the end: two threads must not answer the same message. Whoever has it does the work.
+        let mut notifications = match self.notifications.try_lock() {
+            Ok(guard) => guard,
+            Err(TryLockError::Poisoned(guard)) => guard.into_inner(),
+            Err(TryLockError::WouldBlock) => return false,
+        };
+        if let Some(next) = notifications.front()
+            && notify(&*windows.misc, *next)
+        {
+            notifications.pop_front();
+            return true;
+        }
+        let Some(handled) = self.mailbox.serve(&*windows.misc) else { return false };
+        counters.mailbox_messages.fetch_add(1, Relaxed);
+        counters.mailbox_unknown.fetch_add(u64::from(handled == Handled::Unknown), Relaxed);
+        true
+    }
+
+    /// Serves one ring pair.
+    pub(crate) fn serve_bank(&self, bank: usize, machine: &Machine, engines: &mut Engines) -> Turn {
+        let Some(windows) = self.windows.get() else { return Turn::default() };
+        if self.is_dead() {
+            return Turn::default();
+        }
+        let offsets = BankOffsets(bank * BANK_STRIDE);
+        let enabled = windows.rings.load(offsets.arbiter()) << 31;
+        let sign = enabled | (windows.rings.load(offsets.tail(REQUEST)) & !ENABLED);
+        if self.quiet[bank].load(Relaxed) == sign {
+            return Turn::default();
+        }
+        // The bank is locked first, as in `detach`: a reset cannot come between space and rings.
+        let mut guard = lock(&self.banks[bank]);
+        let space = self.space.read().unwrap_or_else(PoisonError::into_inner).clone();
+        let Some(space) = space else { return Turn::default() };
+        let around = Surroundings {
+            registers: &*windows.rings,
+            space: &*space,
+            faults: &machine.faults,
+            counters: machine.counters,
+            timing: machine.config.timing,
+            clock: &machine.clocks[self.identity.device],
+        };
+        let turn = guard.turn(&around, engines);
+        let quiet = !turn.progress && guard.is_idle();
+        self.quiet[bank].store(if quiet { sign } else { NOT_QUIET }, Relaxed);
+        drop(guard);
+        match turn.event {
+            Some(FaultKind::FatalError) => self.notify(Notification::FatalError),
+            Some(FaultKind::Restart) => self.notify(Notification::Restarting),
+            Some(FaultKind::Removed) => self.remove(),
+            _ => {}
+        }
+        turn
+    }
+}
+
+/// All rings of all banks empty.
+fn mark_empty(rings: &dyn Registers) {
+    for bank in 0..BANKS {
+        rings.store(BankOffsets(bank * BANK_STRIDE).empty_status(), u32::MAX);
+    }
+}

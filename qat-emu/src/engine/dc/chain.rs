@@ -1,0 +1,70 @@
+//! Hash-then-compress chaining: one ring message names a symmetric and a compression request in host memory, and
+//! where their responses go.
+
+use super::message::{RequestView, header, status};
+use super::{Completion, Engine, Injection};
+use crate::engine::{Request, Response};
+use crate::memory::{DeviceMemory, DmaFault};
+
+/// Service id of chaining requests (byte 2).
+pub const SERVICE: u8 = 0x0B;
+
+/// Hash then compress; older libraries count static (3) and dynamic (4) compression apart.
+const HASH_COMPRESS: [u8; 2] = [3, 4];
+
+/// The symmetric link failed, in a status byte.
+const CRYPTO_FAILED: u8 = 1 << 7;
+/// Bits of a link's status that mean the chain stops.
+const LINK_FAILED: u8 =
+    CRYPTO_FAILED | status::COMPRESSION_FAILED | status::TRANSLATOR_FAILED | status::UNSUPPORTED;
+
+impl Engine {
+    /// Runs a chaining request: the symmetric link by `symmetric`, then the compression link here. The response of
+    /// each link goes to host memory, the returned one to the ring.
+    pub fn execute_chain(
+        &mut self,
+        request: &Request,
+        memory: &dyn DeviceMemory,
+        injection: &Injection,
+        symmetric: &mut dyn FnMut(&Request, &dyn DeviceMemory) -> Completion,
+    ) -> Completion {
+        let view = RequestView(request);
+        if view.service() != SERVICE || !HASH_COMPRESS.contains(&view.command()) {
+            return Completion { response: respond(view, status::UNSUPPORTED), fault: None };
+        }
+        let mut links = || {
+            let hashed = symmetric(&read_request(memory, view.quad(80))?, memory);
+            memory.write(view.quad(88), &hashed.response)?;
+            let failed =
+                hashed.response[6] & LINK_FAILED | if hashed.fault.is_some() { CRYPTO_FAILED } else { 0 };
+            if failed != 0 {
+                return Ok(Completion { response: respond(view, failed), fault: hashed.fault });
+            }
+            let packed = self.execute(&read_request(memory, view.quad(64))?, memory, injection);
+            memory.write(view.quad(72), &packed.response)?;
+            Ok(Completion { response: respond(view, packed.response[6] & LINK_FAILED), fault: packed.fault })
+        };
+        links().unwrap_or_else(|fault| Completion {
+            response: respond(view, status::COMPRESSION_FAILED),
+            fault: Some(fault),
+        })
+    }
+}
+
+fn read_request(memory: &dyn DeviceMemory, iova: u64) -> Result<Request, DmaFault> {
+    let mut request = [0; 128];
+    memory.read(iova, &mut request)?;
+    Ok(request)
+}
+
+fn respond(request: RequestView<'_>, status: u8) -> Response {
+    let mut response = [0; 32];
+    response[1] = request.command();
+    response[2] = request.service();
+    response[3] = header::VALID;
+    response[6] = status;
+    response[7] = request.command();
+    response[8..16].copy_from_slice(&request.0[24..32]);
+    response[16] = 2; // links
+    response
+}

@@ -1,0 +1,188 @@
+//! LZ4 block sequences and LZ4s, on lz4_flex.
+//!
+//! LZ4 travels as blocks, each behind a 32-bit little-endian size word whose top bit marks a raw block; the library
+//! adds frame header and footer. LZ4s is one stream of LZ4-like sequences without size word, made to be turned into
+//! the sequences of a zstd block: its match nibble counts from one below the shortest match, and 0 means no match.
+
+use lz4_flex::block::{DecompressError, compress as compress_block, decompress_into_with_dict};
+
+use super::message::error;
+use super::{Output, fill};
+
+/// Marks a raw block in its size word.
+const RAW: u32 = 1 << 31;
+/// Farthest distance of a match.
+const WINDOW: usize = 65_535;
+
+/// Compresses as much of `input` as `limit` bytes of output take into blocks of at most `block_max` plain bytes.
+pub(crate) fn compress(input: &[u8], limit: usize, block_max: usize, raw: bool) -> Output {
+    let mut output = Output { stored: !input.is_empty(), ..Output::default() };
+    for plain in input.chunks(block_max) {
+        let room = limit - output.bytes.len();
+        let block = |len: usize| {
+            let (block, stored) = block(&plain[..len], raw);
+            (block.len() <= room).then_some((block, stored))
+        };
+        if let Some((bytes, stored)) = block(plain.len()) {
+            output.bytes.extend(bytes);
+            output.consumed += plain.len();
+            output.stored &= stored;
+        } else {
+            let part = fill(room, plain.len(), |len| block(len).map(|(bytes, _)| bytes));
+            output.stored &= raw;
+            output.bytes.extend(part.bytes);
+            output.consumed += part.consumed;
+            output.error = part.error;
+            break;
+        }
+    }
+    output
+}
+
+/// One block with its size word, and whether it is raw.
+fn block(plain: &[u8], raw: bool) -> (Vec<u8>, bool) {
+    let packed = if raw { Vec::new() } else { compress_block(plain) };
+    let raw = raw || packed.len() >= plain.len();
+    let (body, mark) = if raw { (plain, RAW) } else { (&packed[..], 0) };
+    let mut bytes = (body.len() as u32 | mark).to_le_bytes().to_vec();
+    bytes.extend(body);
+    (bytes, raw)
+}
+
+/// Decompresses a sequence of blocks up to a zero size word or the end of the input. Blocks may refer to earlier
+/// ones.
+pub(crate) fn decompress(input: &[u8], limit: usize, block_max: usize, checksums: bool) -> Output {
+    let mut output = Output::default();
+    let trailer = if checksums { 4 } else { 0 };
+    loop {
+        let rest = &input[output.consumed..];
+        if rest.is_empty() {
+            if input.is_empty() {
+                output.error = error::INCOMPLETE_FILE;
+            }
+            output.end_of_last_block = !input.is_empty();
+            break;
+        }
+        let Some((word, rest)) = rest.split_first_chunk::<4>() else {
+            output.error = error::INCOMPLETE_FILE;
+            break;
+        };
+        let word = u32::from_le_bytes(*word);
+        if word == 0 {
+            output.consumed += 4;
+            output.end_of_last_block = true;
+            break;
+        }
+        let size = (word & !RAW) as usize;
+        if size > block_max {
+            output.error = error::LZ4_MAX_BLOCK_SIZE_EXCEEDED;
+            break;
+        }
+        if rest.len() < size + trailer {
+            output.error = error::INCOMPLETE_FILE;
+            break;
+        }
+        let result = if word & RAW == 0 {
+            unpack(&rest[..size], &mut output.bytes, limit, block_max)
+        } else if output.bytes.len() + size > limit {
+            Err(error::OVERFLOW)
+        } else {
+            output.bytes.extend(&rest[..size]);
+            Ok(())
+        };
+        if let Err(code) = result {
+            output.error = code;
+            break;
+        }
+        output.consumed += 4 + size + trailer;
+    }
+    output
+}
+
+/// Appends the plain bytes of one compressed block.
+fn unpack(block: &[u8], bytes: &mut Vec<u8>, limit: usize, block_max: usize) -> Result<(), i8> {
+    let done = bytes.len();
+    let room = block_max.min(limit - done);
+    bytes.resize(done + room, 0);
+    let (before, after) = bytes.split_at_mut(done);
+    let result = decompress_into_with_dict(block, after, &before[done.saturating_sub(WINDOW)..]);
+    bytes.truncate(done + *result.as_ref().unwrap_or(&0));
+    match result {
+        Ok(_) => Ok(()),
+        Err(DecompressError::OutputTooSmall { .. }) if room == block_max => Err(error::LZ4_BLOCK_OVERFLOW),
+        Err(DecompressError::OutputTooSmall { .. }) => Err(error::OVERFLOW),
+        Err(DecompressError::OffsetZero | DecompressError::OffsetOutOfBounds) => {
+            Err(error::LZ4_DISTANCE_OUT_OF_RANGE)
+        }
+        Err(_) => Err(error::INVALID_CODE),
+    }
+}
+
+/// Compresses as much of `input` as `limit` bytes of output take into LZ4s sequences.
+pub(crate) fn compress_lz4s(input: &[u8], limit: usize, min_match: usize, literals: bool) -> Output {
+    let attempt = |len: usize| {
+        let mut bytes = Vec::new();
+        if literals {
+            push_sequence(&mut bytes, &input[..len], None);
+        } else {
+            transcode(&mut bytes, &compress_block(&input[..len]), min_match);
+        }
+        (bytes.len() <= limit).then_some(bytes)
+    };
+    let mut output = match attempt(input.len()) {
+        Some(bytes) => Output { bytes, consumed: input.len(), ..Output::default() },
+        None => fill(limit, input.len(), attempt),
+    };
+    output.stored = literals;
+    output
+}
+
+/// Rewrites the sequences of an LZ4 block, which must be valid, as LZ4s.
+fn transcode(bytes: &mut Vec<u8>, lz4: &[u8], min_match: usize) {
+    bytes.reserve(lz4.len());
+    let mut at = 0;
+    while let Some(&token) = lz4.get(at) {
+        at += 1;
+        let count = length(token >> 4, lz4, &mut at);
+        let literals = &lz4[at..at + count];
+        at += count;
+        let Some(distance) = lz4[at..].first_chunk::<2>() else {
+            return push_sequence(bytes, literals, None);
+        };
+        at += 2;
+        let matched = length(token & 15, lz4, &mut at) + 4;
+        push_sequence(bytes, literals, Some((*distance, matched + 1 - min_match)));
+    }
+}
+
+/// Reads a length: its nibble, then bytes that add up for as long as they are 255.
+fn length(nibble: u8, input: &[u8], at: &mut usize) -> usize {
+    let mut length = usize::from(nibble);
+    let mut more = nibble == 15;
+    while more {
+        length += usize::from(input[*at]);
+        more = input[*at] == 255;
+        *at += 1;
+    }
+    length
+}
+
+/// Appends a sequence: literals and, except at the end, a distance and the code of a match length.
+fn push_sequence(bytes: &mut Vec<u8>, literals: &[u8], matched: Option<([u8; 2], usize)>) {
+    let code = matched.map_or(0, |(_, code)| code);
+    bytes.push((literals.len().min(15) << 4 | code.min(15)) as u8);
+    push_length(bytes, literals.len());
+    bytes.extend_from_slice(literals);
+    if let Some((distance, code)) = matched {
+        bytes.extend_from_slice(&distance);
+        push_length(bytes, code);
+    }
+}
+
+/// Appends what a nibble cannot say of a length.
+fn push_length(bytes: &mut Vec<u8>, length: usize) {
+    if let Some(rest) = length.checked_sub(15) {
+        bytes.resize(bytes.len() + rest / 255, 255);
+        bytes.push((rest % 255) as u8);
+    }
+}

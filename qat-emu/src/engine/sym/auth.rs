@@ -1,0 +1,298 @@
+//! The hash part of the descriptor: plain hash, HMAC in both modes, nested hash and the AES MACs.
+
+use super::Refusal;
+use super::cipher::{BlockCipher, xor};
+use super::digest::{Algorithm, Hasher, INNER_PAD, OUTER_PAD, keyed};
+use super::request::{Message, Partial, fetch, fetch_array};
+use crate::memory::DeviceMemory;
+
+const MODE_PLAIN: u32 = 0;
+const MODE_HMAC_PRECOMPUTED: u32 = 1;
+const MODE_HMAC_PREFIX: u32 = 2;
+const AES_XCBC_MAC: u32 = 7;
+const AES_CBC_MAC: u32 = 8;
+/// Length in bytes of the counter before the running state of a partial hash.
+const COUNTER_LEN: u64 = 8;
+
+/// The hash configuration words of the device's table: index, algorithm, mode.
+const TABLE: [(u8, u32, u32); 7] =
+    [(37, 2, 0), (41, 1, 0), (46, 1, 1), (48, 3, 0), (54, 4, 0), (60, 5, 0), (70, 6, 0)];
+
+/// A hash configuration, and where its states lie.
+#[derive(Clone, Copy)]
+struct Setup {
+    code: u32,
+    mode: u32,
+    /// Bytes already absorbed into state 1.
+    count: u64,
+    /// Address of state 1, `None` if the descriptor has none.
+    state1: Option<u64>,
+    /// Address of state 2.
+    state2: u64,
+}
+
+impl Setup {
+    fn read(message: Message<'_>, memory: &dyn DeviceMemory) -> Result<Self, Refusal> {
+        let state1_len = u64::from(message.u8(121));
+        if message.flags().constant_table() {
+            let index = message.u8(114);
+            let &(_, code, mode) = TABLE.iter().find(|entry| entry.0 == index).ok_or(Refusal::Unsupported)?;
+            // The states follow a 16-byte cipher key; a plain digest has no descriptor at all.
+            let state1 = message.descriptor(16);
+            let keyed = mode == MODE_HMAC_PRECOMPUTED;
+            return Ok(Self {
+                code,
+                mode,
+                count: if keyed { 64 } else { 0 },
+                state1: keyed.then_some(state1),
+                state2: state1.wrapping_add(state1_len),
+            });
+        }
+        Self::at(
+            memory,
+            message.descriptor(message.quadwords(114)),
+            message.descriptor(message.quadwords(122)),
+        )
+    }
+
+    /// Reads the setup block at `iova`.
+    fn at(memory: &dyn DeviceMemory, iova: u64, state2: u64) -> Result<Self, Refusal> {
+        let block: [u8; 16] = fetch_array(memory, iova)?;
+        let word = u32::from_le_bytes([block[0], block[1], block[2], block[3]]);
+        let counter = u32::from_be_bytes([block[8], block[9], block[10], block[11]]);
+        Ok(Self {
+            code: word & 15 | (word >> 22 & 3) << 4,
+            mode: word >> 4 & 15,
+            count: u64::from(counter),
+            state1: Some(iova.wrapping_add(16)),
+            state2,
+        })
+    }
+
+    fn algorithm(&self) -> Result<Algorithm, Refusal> {
+        Algorithm::from_code(self.code).ok_or(Refusal::Unsupported)
+    }
+
+    /// A hash that starts from state 1.
+    fn hasher(&self, memory: &dyn DeviceMemory) -> Result<Hasher, Refusal> {
+        let algorithm = self.algorithm()?;
+        match self.state1 {
+            Some(iova) if !algorithm.is_sha3() => {
+                let state = fetch(memory, iova, algorithm.state_len())?;
+                Ok(Hasher::resume(algorithm, &state, self.count))
+            }
+            _ => Ok(Hasher::new(algorithm)),
+        }
+    }
+}
+
+/// The hash algorithm of the descriptor's inner setup block.
+pub(super) fn inner_algorithm(message: Message<'_>, memory: &dyn DeviceMemory) -> Result<Algorithm, Refusal> {
+    Setup::read(message, memory)?.algorithm()
+}
+
+/// The hash algorithm of the descriptor's outer setup block.
+pub(super) fn outer_algorithm(message: Message<'_>, memory: &dyn DeviceMemory) -> Result<Algorithm, Refusal> {
+    outer_setup(message, memory)?.algorithm()
+}
+
+fn outer_setup(message: Message<'_>, memory: &dyn DeviceMemory) -> Result<Setup, Refusal> {
+    Setup::at(memory, message.descriptor(message.quadwords(124)), 0)
+}
+
+/// Inner and outer prefix, from the buffer that starts with the inner one.
+pub(super) fn prefixes(
+    message: Message<'_>,
+    memory: &dyn DeviceMemory,
+    buffer: u64,
+) -> Result<(Vec<u8>, Vec<u8>), Refusal> {
+    let inner = fetch(memory, buffer, message.u8(104).into())?;
+    let outer = fetch(memory, buffer.wrapping_add(message.quadwords(127)), message.u8(117).into())?;
+    Ok((inner, outer))
+}
+
+/// A hash or MAC over the request's hashed region.
+pub(super) struct Authenticator {
+    kind: Kind,
+    /// Where the running state of a partial message lies.
+    state: u64,
+    partial: Partial,
+}
+
+enum Kind {
+    /// A hash, and the outer hash that its digest goes through.
+    Hash { inner: Hasher, outer: Option<Hasher> },
+    /// AES-XCBC-MAC and AES-CMAC: the keys of full and padded last blocks, and a block that waits for its key.
+    Xcbc { cipher: BlockCipher, keys: [[u8; 16]; 2], chained: [u8; 16], filled: usize, started: bool },
+    /// AES-CBC-MAC, padded with zeros.
+    CbcMac { cipher: BlockCipher, chained: [u8; 16], filled: usize },
+}
+
+impl Authenticator {
+    /// Reads the descriptor, and the running state if `partial` continues a message.
+    pub(super) fn begin(
+        message: Message<'_>,
+        memory: &dyn DeviceMemory,
+        partial: Partial,
+    ) -> Result<Self, Refusal> {
+        let setup = Setup::read(message, memory)?;
+        let nested = message.u8(113) & 1 != 0;
+        let storage = COUNTER_LEN + u64::from(message.u8(121));
+        let pointer = message.u64(88);
+        // The pointer names the prefixes, except that later packets find the running state before them.
+        let (mut state, prefix) = if partial.resumes() {
+            (pointer, pointer.wrapping_add(storage))
+        } else {
+            (pointer.wrapping_sub(storage), pointer)
+        };
+        let saved: Option<[u8; 24]> =
+            if partial.resumes() { Some(fetch_array(memory, state)?) } else { None };
+        let kind = match (setup.code, setup.mode) {
+            (AES_XCBC_MAC, _) => {
+                let keys: [u8; 48] = fetch_array(memory, setup.state2)?;
+                let key = |i: usize| std::array::from_fn(|j| keys[16 * i + j]);
+                Kind::Xcbc {
+                    cipher: BlockCipher::aes_128(&key(0)),
+                    keys: [key(1), key(2)],
+                    chained: saved.map_or([0; 16], mac_state),
+                    filled: if saved.is_some() { 16 } else { 0 },
+                    started: saved.is_some(),
+                }
+            }
+            (AES_CBC_MAC, _) => Kind::CbcMac {
+                cipher: BlockCipher::aes_128(&fetch_array(memory, setup.state2)?),
+                chained: saved.map_or([0; 16], mac_state),
+                filled: 0,
+            },
+            (_, MODE_PLAIN | MODE_HMAC_PRECOMPUTED | MODE_HMAC_PREFIX) => {
+                let algorithm = setup.algorithm()?;
+                let (inner, outer) = match setup.mode {
+                    MODE_HMAC_PRECOMPUTED => {
+                        if algorithm.is_sha3() {
+                            return Err(Refusal::Unsupported);
+                        }
+                        let state = fetch(memory, setup.state2, algorithm.state_len())?;
+                        let outer = Hasher::resume(algorithm, &state, algorithm.block_len() as u64);
+                        (setup.hasher(memory)?, Some(outer))
+                    }
+                    MODE_HMAC_PREFIX => {
+                        let (inner, outer) = prefixes(message, memory, prefix)?;
+                        if inner.len().max(outer.len()) > algorithm.block_len() {
+                            return Err(Refusal::Invalid);
+                        }
+                        (keyed(algorithm, &inner, INNER_PAD), Some(keyed(algorithm, &outer, OUTER_PAD)))
+                    }
+                    _ if nested => {
+                        let (inner_prefix, outer_prefix) = prefixes(message, memory, prefix)?;
+                        let mut inner = setup.hasher(memory)?;
+                        inner.update(&inner_prefix);
+                        let mut outer = outer_setup(message, memory)?.hasher(memory)?;
+                        outer.update(&outer_prefix);
+                        (inner, Some(outer))
+                    }
+                    _ => (setup.hasher(memory)?, None),
+                };
+                if algorithm.is_sha3() {
+                    // A sponge's state is longer than the room before the prefixes; behind them there is enough.
+                    let behind = message.quadwords(127) + u64::from(message.u8(117));
+                    state = prefix.wrapping_add(behind);
+                }
+                let inner = if partial.resumes() {
+                    let saved = fetch(memory, state, COUNTER_LEN as usize + algorithm.state_len())?;
+                    let (counter, state) = saved.split_at(COUNTER_LEN as usize);
+                    let count = counter.iter().rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte));
+                    Hasher::resume(algorithm, state, count)
+                } else {
+                    inner
+                };
+                Kind::Hash { inner, outer }
+            }
+            _ => return Err(Refusal::Unsupported),
+        };
+        Ok(Self { kind, state, partial })
+    }
+
+    pub(super) fn update(&mut self, data: &[u8]) {
+        match &mut self.kind {
+            Kind::Hash { inner, .. } => inner.update(data),
+            Kind::Xcbc { cipher, chained, filled, started, .. } => {
+                *started |= !data.is_empty();
+                cbc_mac(cipher, chained, filled, data, true);
+            }
+            Kind::CbcMac { cipher, chained, filled } => cbc_mac(cipher, chained, filled, data, false),
+        }
+    }
+
+    /// Ends the packet: writes the running state, or returns the whole digest.
+    pub(super) fn end(self, memory: &dyn DeviceMemory) -> Result<Option<Vec<u8>>, Refusal> {
+        if !self.partial.suspends() {
+            return Ok(Some(self.kind.finish()));
+        }
+        let (state, count) = match &self.kind {
+            Kind::Hash { inner, .. } => inner.suspend().ok_or(Refusal::Invalid)?,
+            Kind::Xcbc { chained, filled: 16, .. } | Kind::CbcMac { chained, filled: 0, .. } => {
+                (chained.to_vec(), 0)
+            }
+            _ => return Err(Refusal::Invalid),
+        };
+        memory.write(self.state, &[&count.to_le_bytes()[..], &state].concat())?;
+        Ok(None)
+    }
+}
+
+impl Kind {
+    fn finish(self) -> Vec<u8> {
+        match self {
+            Self::Hash { inner, outer: None } => inner.finish(),
+            Self::Hash { inner, outer: Some(mut outer) } => {
+                outer.update(&inner.finish());
+                outer.finish()
+            }
+            Self::Xcbc { cipher, keys, mut chained, filled, started } => {
+                if started && filled == 16 {
+                    xor(&mut chained, &keys[0]);
+                } else {
+                    chained[filled] ^= 0x80;
+                    xor(&mut chained, &keys[1]);
+                }
+                cipher.encrypt(&mut chained);
+                chained.to_vec()
+            }
+            Self::CbcMac { cipher, mut chained, filled } => {
+                if filled != 0 {
+                    cipher.encrypt(&mut chained);
+                }
+                chained.to_vec()
+            }
+        }
+    }
+}
+
+/// The chaining block of a MAC behind the counter of a saved state.
+fn mac_state(saved: [u8; 24]) -> [u8; 16] {
+    std::array::from_fn(|i| saved[COUNTER_LEN as usize + i])
+}
+
+/// Chains `data` into a block; with `hold` a full block waits for more data before it is encrypted.
+pub(super) fn cbc_mac(
+    cipher: &BlockCipher,
+    chained: &mut [u8; 16],
+    filled: &mut usize,
+    mut data: &[u8],
+    hold: bool,
+) {
+    while !data.is_empty() {
+        if *filled == 16 {
+            cipher.encrypt(chained);
+            *filled = 0;
+        }
+        let take = (16 - *filled).min(data.len());
+        xor(&mut chained[*filled..], &data[..take]);
+        *filled += take;
+        data = &data[take..];
+        if *filled == 16 && !hold {
+            cipher.encrypt(chained);
+            *filled = 0;
+        }
+    }
+}

@@ -1,0 +1,182 @@
+//! Commands 0 to 3: cipher, hash, and both in either order over one working copy of the data.
+
+use super::auth::Authenticator;
+use super::cipher::Setup;
+use super::request::{Message, Partial, Payload, Region, fetch};
+use super::{Refusal, Verdict};
+use crate::memory::DeviceMemory;
+
+/// Command 0 without single pass.
+pub(super) fn cipher(message: Message<'_>, memory: &dyn DeviceMemory) -> Result<Verdict, Refusal> {
+    let region = message.cipher_region();
+    let mut work = Work::load(message, memory, region)?;
+    work.cipher(message, memory)?;
+    work.store(region)?;
+    Ok(Verdict::Done)
+}
+
+/// Command 1.
+pub(super) fn hash(message: Message<'_>, memory: &dyn DeviceMemory) -> Result<Verdict, Refusal> {
+    let mut work = Work::load(message, memory, message.hash_region())?;
+    let (verdict, appended) = work.hash(message, memory, message.flags().partial())?;
+    if let Some(region) = appended {
+        work.store(region)?;
+    }
+    Ok(verdict)
+}
+
+/// Command 2.
+pub(super) fn cipher_then_hash(message: Message<'_>, memory: &dyn DeviceMemory) -> Result<Verdict, Refusal> {
+    let mut work = Work::load(message, memory, chained_region(message))?;
+    work.cipher(message, memory)?;
+    // The library chains a whole hash with each packet of a partial cipher.
+    let (verdict, appended) = work.hash(message, memory, Partial::None)?;
+    work.store_chained(message, appended)?;
+    Ok(verdict)
+}
+
+/// Command 3. A digest in the buffer is there before the cipher runs, which may cover it (MAC then encrypt).
+pub(super) fn hash_then_cipher(message: Message<'_>, memory: &dyn DeviceMemory) -> Result<Verdict, Refusal> {
+    let mut work = Work::load(message, memory, chained_region(message))?;
+    let (verdict, appended) = work.hash(message, memory, Partial::None)?;
+    work.cipher(message, memory)?;
+    work.store_chained(message, appended)?;
+    Ok(verdict)
+}
+
+/// The smallest region that holds the ciphered and the hashed one.
+fn chained_region(message: Message<'_>) -> Region {
+    let (cipher, hash) = (message.cipher_region(), message.hash_region());
+    if cipher.len == 0 {
+        return hash;
+    }
+    if hash.len == 0 {
+        return cipher;
+    }
+    let offset = cipher.offset.min(hash.offset);
+    Region { offset, len: cipher.end().max(hash.end()) - offset }
+}
+
+/// The IV of a request.
+pub(super) fn initial_vector(
+    message: Message<'_>,
+    memory: &dyn DeviceMemory,
+    len: usize,
+) -> Result<[u8; 16], Refusal> {
+    let mut iv = [0; 16];
+    if message.flags().iv_inline() {
+        iv = message.bytes(64);
+    } else {
+        memory.read(message.u64(64), &mut iv[..len])?;
+    }
+    Ok(iv)
+}
+
+/// Compares a digest with what the request expects.
+pub(super) fn verdict(digest: &[u8], expected: &[u8]) -> Verdict {
+    if digest == expected { Verdict::Done } else { Verdict::Mismatch }
+}
+
+/// A working copy of a run of the source.
+struct Work<'a> {
+    payload: Payload<'a>,
+    start: usize,
+    data: Vec<u8>,
+}
+
+impl<'a> Work<'a> {
+    fn load(message: Message<'_>, memory: &'a dyn DeviceMemory, region: Region) -> Result<Self, Refusal> {
+        let payload = Payload::new(message, memory)?;
+        let data = payload.read(region)?;
+        Ok(Self { payload, start: region.offset, data })
+    }
+
+    /// Makes `region` part of the copy, with what the source holds behind the copy's end.
+    fn extend(&mut self, region: Region) -> Result<(), Refusal> {
+        let end = self.start + self.data.len();
+        if region.end() > end {
+            self.data.extend(self.payload.read(Region { offset: end, len: region.end() - end })?);
+        }
+        Ok(())
+    }
+
+    fn slice(&mut self, region: Region) -> Result<&mut [u8], Refusal> {
+        if region.len == 0 {
+            return Ok(&mut []);
+        }
+        let start = region.offset.checked_sub(self.start).ok_or(Refusal::Invalid)?;
+        self.data.get_mut(start..start + region.len).ok_or(Refusal::Invalid)
+    }
+
+    /// Writes a region of the copy to the destination.
+    fn store(&self, region: Region) -> Result<(), Refusal> {
+        if region.len == 0 {
+            return Ok(());
+        }
+        let start = region.offset.checked_sub(self.start).ok_or(Refusal::Invalid)?;
+        let run = self.data.get(start..start + region.len).ok_or(Refusal::Invalid)?;
+        self.payload.write(region.offset, run)
+    }
+
+    /// Writes the result of a chained operation: everything it touched, if the destination is another buffer.
+    fn store_chained(&self, message: Message<'_>, appended: Option<Region>) -> Result<(), Refusal> {
+        let cipher = message.cipher_region();
+        self.store(if self.payload.in_place() { cipher } else { chained_region(message) })?;
+        match appended {
+            Some(region) => self.store(region),
+            None => Ok(()),
+        }
+    }
+
+    fn cipher(&mut self, message: Message<'_>, memory: &dyn DeviceMemory) -> Result<(), Refusal> {
+        let setup = Setup::read(message, memory)?;
+        let len = setup.iv_len();
+        let mut iv = initial_vector(message, memory, len)?;
+        let region = message.cipher_region();
+        setup.run(&mut iv, self.slice(region)?)?;
+        if message.flags().update_state() && !message.flags().iv_inline() && len != 0 {
+            memory.write(message.u64(64), &iv[..len])?;
+        }
+        Ok(())
+    }
+
+    /// Hashes the hashed region; returns the region of a digest that was put into the buffer.
+    fn hash(
+        &mut self,
+        message: Message<'_>,
+        memory: &dyn DeviceMemory,
+        partial: Partial,
+    ) -> Result<(Verdict, Option<Region>), Refusal> {
+        let (flags, region) = (message.flags(), message.hash_region());
+        let mut authenticator = Authenticator::begin(message, memory, partial)?;
+        authenticator.update(self.slice(region)?);
+        let Some(mut digest) = authenticator.end(memory)? else { return Ok((Verdict::Done, None)) };
+        digest.truncate(message.u8(118).into());
+        let in_buffer = Region { offset: region.end(), len: digest.len() };
+        let mut appended = None;
+        if flags.return_digest() {
+            if flags.digest_in_buffer() {
+                self.extend(in_buffer)?;
+                self.slice(in_buffer)?.copy_from_slice(&digest);
+                appended = Some(in_buffer);
+            } else {
+                memory.write(message.u64(96), &digest)?;
+            }
+        }
+        if flags.compare_digest() {
+            let compared = usize::from(message.u8(107));
+            if compared != 0 {
+                digest.truncate(compared);
+            }
+            let expected = if flags.digest_in_buffer() {
+                let at = Region { len: digest.len(), ..in_buffer };
+                self.extend(at)?;
+                self.slice(at)?.to_vec()
+            } else {
+                fetch(memory, message.u64(96), digest.len())?
+            };
+            return Ok((verdict(&digest, &expected), appended));
+        }
+        Ok((Verdict::Done, appended))
+    }
+}

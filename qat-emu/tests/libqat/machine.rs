@@ -1,0 +1,41 @@
+//! The library on an emulated machine inside the test executable.
+
+#![allow(dead_code, unreachable_pub, reason = "each test executable uses its part")]
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use qat_emu::{Config, Emulator};
+
+use super::libqat::{Libqat, SUCCESS, library};
+
+/// Stops the library after a failed test, so that the next one starts afresh.
+struct Stopped(&'static Libqat);
+
+impl Drop for Stopped {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.stop();
+        }
+    }
+}
+
+/// Runs a test with the library on an emulated machine, one at a time in this process. All tests of an executable use
+/// the same services, because libqat keeps what it learnt about them over a stop.
+pub fn with_machine(config: Config, test: impl FnOnce(&'static Libqat, &Emulator)) {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _one: MutexGuard<'_, ()> = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let Some(library) = library() else { return };
+    let emulator = Emulator::attach(config).unwrap();
+    let _stopped = Stopped(library);
+    test(library, &emulator);
+}
+
+/// As [`with_machine`], with the library started before and stopped after the test, and nothing left behind.
+pub fn with_started(config: Config, test: impl FnOnce(&'static Libqat, &Emulator)) {
+    with_machine(config, |library, emulator| {
+        library.start();
+        test(library, emulator);
+        assert_eq!(library.stop(), SUCCESS);
+        assert_eq!(emulator.counters().audit(), Vec::<String>::new());
+    });
+}

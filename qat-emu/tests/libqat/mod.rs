@@ -1,0 +1,381 @@
+//! Intel's own library for the tests: found, loaded with `dlopen`, and declared by hand from its public headers, so
+//! that these tests share nothing with the crates that they help to test.
+
+#![allow(dead_code, unreachable_pub, reason = "each test executable uses its part")]
+
+pub mod dc;
+pub mod sym;
+
+use std::{
+    env,
+    ffi::{c_char, c_int, c_void},
+    io::Write,
+    path::{Path, PathBuf},
+    ptr,
+    sync::{
+        OnceLock,
+        atomic::{AtomicI32, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use libloading::os::unix::{Library, RTLD_LOCAL, RTLD_NOW};
+
+pub type Status = c_int;
+pub type Handle = *mut c_void;
+pub const SUCCESS: Status = 0;
+pub const FAIL: Status = -1;
+pub const RETRY: Status = -2;
+
+#[repr(C)]
+#[derive(Debug, Clone, Copy)]
+pub struct FlatBuffer {
+    pub len: u32,
+    pub data: *mut u8,
+}
+
+#[repr(C)]
+#[derive(Debug)]
+pub struct BufferList {
+    pub count: u32,
+    pub buffers: *mut FlatBuffer,
+    pub user_data: *mut c_void,
+    pub meta: *mut c_void,
+}
+
+macro_rules! library {
+    ($($name:ident($($argument:ty),*) $(-> $result:ty)?;)*) => {
+        /// The functions that the tests call, under their C names.
+        #[allow(non_snake_case)]
+        pub struct Libqat {
+            $(pub $name: unsafe extern "C" fn($($argument),*) $(-> $result)?,)*
+            directory: PathBuf,
+        }
+
+        impl Libqat {
+            fn load(directory: &Path) -> Result<Self, libloading::Error> {
+                // The memory driver first: libqat's own dependency on it is then met by name.
+                // SAFETY: Intel's libraries have no initialisers that need anything.
+                let usdm = unsafe { Library::open(Some(directory.join("libusdm.so.0")), RTLD_NOW | RTLD_LOCAL) }?;
+                // SAFETY: as above.
+                let qat = unsafe { Library::open(Some(directory.join("libqat.so.4")), RTLD_NOW | RTLD_LOCAL) }?;
+                let this = Self {
+                    $($name: {
+                        let name = concat!(stringify!($name), "\0").as_bytes();
+                        // SAFETY: the type is that of the function in the public headers.
+                        let found = unsafe { qat.get(name) };
+                        // SAFETY: as above.
+                        *found.or_else(|_| unsafe { usdm.get(name) })?
+                    },)*
+                    directory: directory.to_owned(),
+                };
+                // Loaded for the rest of the process.
+                std::mem::forget((usdm, qat));
+                Ok(this)
+            }
+        }
+    };
+}
+
+pub type DcCallback = unsafe extern "C" fn(*mut c_void, Status);
+pub type SymCallback = unsafe extern "C" fn(*mut c_void, Status, u32, *mut c_void, *mut BufferList, c_int);
+pub type Translate = unsafe extern "C" fn(*mut c_void) -> u64;
+pub type Notify = unsafe extern "C" fn(Handle, *mut c_void, u32);
+
+library! {
+    icp_sal_userStart(*const c_char) -> Status;
+    icp_sal_userStop() -> Status;
+    icp_sal_poll_device_events() -> Status;
+    icp_sal_check_device(u32) -> Status;
+    icp_sal_DcPollInstance(Handle, u32) -> Status;
+    icp_sal_CyPollInstance(Handle, u32) -> Status;
+    qaeMemAllocNUMA(usize, c_int, usize) -> *mut c_void;
+    qaeMemFreeNUMA(*mut *mut c_void);
+    qaeVirtToPhysNUMA(*mut c_void) -> u64;
+    cpaDcGetNumInstances(*mut u16) -> Status;
+    cpaDcGetInstances(u16, *mut Handle) -> Status;
+    cpaDcSetAddressTranslation(Handle, Translate) -> Status;
+    cpaDcStartInstance(Handle, u16, *mut *mut BufferList) -> Status;
+    cpaDcStopInstance(Handle) -> Status;
+    cpaDcInstanceSetNotificationCb(Handle, Notify, *mut c_void) -> Status;
+    cpaDcBufferListGetMetaSize(Handle, u32, *mut u32) -> Status;
+    cpaDcGetSessionSize(Handle, *mut dc::SessionSetup, *mut u32, *mut u32) -> Status;
+    cpaDcInitSession(Handle, *mut c_void, *mut dc::SessionSetup, *mut BufferList, Option<DcCallback>) -> Status;
+    cpaDcRemoveSession(Handle, *mut c_void) -> Status;
+    cpaDcCompressData2(Handle, *mut c_void, *mut BufferList, *mut BufferList, *mut dc::Operation, *mut dc::Results,
+        *mut c_void) -> Status;
+    cpaDcDecompressData(Handle, *mut c_void, *mut BufferList, *mut BufferList, *mut dc::Results, u32,
+        *mut c_void) -> Status;
+    cpaCyGetNumInstances(*mut u16) -> Status;
+    cpaCyGetInstances(u16, *mut Handle) -> Status;
+    cpaCySetAddressTranslation(Handle, Translate) -> Status;
+    cpaCyStartInstance(Handle) -> Status;
+    cpaCyStopInstance(Handle) -> Status;
+    cpaCyBufferListGetMetaSize(Handle, u32, *mut u32) -> Status;
+    cpaCySymSessionCtxGetSize(Handle, *const sym::SessionSetup, *mut u32) -> Status;
+    cpaCySymInitSession(Handle, SymCallback, *const sym::SessionSetup, *mut c_void) -> Status;
+    cpaCySymRemoveSession(Handle, *mut c_void) -> Status;
+    cpaCySymPerformOp(Handle, *mut c_void, *const sym::Operation, *const BufferList, *mut BufferList, *mut c_int)
+        -> Status;
+}
+
+// SAFETY: function pointers of a library that stays loaded.
+unsafe impl Send for Libqat {}
+// SAFETY: as above; which functions may run at once is documented by the library, and the tests keep to it.
+unsafe impl Sync for Libqat {}
+
+/// Where Debian's packages have their libraries.
+pub const LIB: &str = "usr/lib/x86_64-linux-gnu";
+
+/// Says what is missing where it is not lost among the output of passing tests, or fails where the library has to be
+/// there.
+pub fn missing(release: &str, command: &str, variable: &str, tried: &[PathBuf]) {
+    let tried: Vec<_> = tried.iter().map(|p| p.display().to_string()).collect();
+    let text = format!(
+        "\nlibqat {release} is MISSING, so NOTHING WAS TESTED with it on the emulated device. Tried: {}. Run \
+         `{command}`, install libqat4 and libusdm0, or set {variable} to the directory with libqat.so.4 and \
+         libusdm.so.0.\n",
+        tried.join(", ")
+    );
+    assert!(env::var_os("QAT_TEST_REQUIRE_LIBQAT").is_none_or(|v| v != "1"), "{text}");
+    // Not `eprintln!`, whose output the test harness keeps to itself.
+    let _ = std::io::stderr().write_all(text.as_bytes());
+}
+
+/// Directories that may hold the library.
+pub fn candidates() -> Vec<PathBuf> {
+    if let Some(named) = env::var_os("QAT_TEST_LIBQAT_2402") {
+        return vec![PathBuf::from(named)];
+    }
+    // Test executables live in target/PROFILE/deps.
+    let target = env::current_exe().ok().and_then(|exe| exe.ancestors().nth(3).map(Path::to_owned));
+    target
+        .map(|target| target.join("libqat/24.02").join(LIB))
+        .into_iter()
+        .chain(["/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/usr/lib"].map(PathBuf::from))
+        .collect()
+}
+
+/// The library, loaded once.
+pub fn library() -> Option<&'static Libqat> {
+    static LIBRARY: OnceLock<Option<Libqat>> = OnceLock::new();
+    LIBRARY
+        .get_or_init(|| {
+            let tried = candidates();
+            let Some(found) = tried.iter().find(|d| d.join("libqat.so.4").exists()) else {
+                missing("24.02", "cargo xtask libqat", "QAT_TEST_LIBQAT_2402", &tried);
+                return None;
+            };
+            Some(Libqat::load(found).unwrap_or_else(|e| panic!("{}: {e:?}", found.display())))
+        })
+        .as_ref()
+}
+
+/// Runs one test of this executable in a process of its own, with these variables set.
+pub fn rerun(test: &str, variables: &[(&str, &str)]) {
+    let mut command = std::process::Command::new(env::current_exe().unwrap());
+    command.args(["--exact", test]).envs(variables.iter().copied());
+    let output = command.output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(output.status.success(), "{variables:?}: {}{}", text(&output.stdout), text(&output.stderr));
+}
+
+/// Address translation for the library, which takes a plain function.
+unsafe extern "C" fn translate(address: *mut c_void) -> u64 {
+    let library = library().expect("called by the library");
+    // SAFETY: the library asks about memory that it was given.
+    unsafe { (library.qaeVirtToPhysNUMA)(address) }
+}
+
+impl Libqat {
+    pub fn start(&self) {
+        // SAFETY: a NUL-terminated name.
+        assert_eq!(unsafe { (self.icp_sal_userStart)(c"SSL".as_ptr()) }, SUCCESS, "icp_sal_userStart");
+    }
+
+    pub fn try_start(&self) -> Status {
+        // SAFETY: a NUL-terminated name.
+        unsafe { (self.icp_sal_userStart)(c"SSL".as_ptr()) }
+    }
+
+    pub fn stop(&self) -> Status {
+        // SAFETY: no arguments; called on the thread that started, as 24.02 asks.
+        unsafe { (self.icp_sal_userStop)() }
+    }
+
+    /// Compression instances, started.
+    pub fn dc_instances(&self) -> Vec<Handle> {
+        let mut count = 0;
+        // SAFETY: a place for the result.
+        assert_eq!(unsafe { (self.cpaDcGetNumInstances)(&raw mut count) }, SUCCESS);
+        let mut instances = vec![ptr::null_mut(); usize::from(count)];
+        if count > 0 {
+            // SAFETY: room for `count` handles.
+            assert_eq!(unsafe { (self.cpaDcGetInstances)(count, instances.as_mut_ptr()) }, SUCCESS);
+        }
+        for instance in &instances {
+            // SAFETY: a valid handle.
+            assert_eq!(unsafe { (self.cpaDcSetAddressTranslation)(*instance, translate) }, SUCCESS);
+            // SAFETY: a valid handle; no intermediate buffers are needed.
+            assert_eq!(unsafe { (self.cpaDcStartInstance)(*instance, 0, ptr::null_mut()) }, SUCCESS);
+        }
+        instances
+    }
+
+    /// Crypto instances, started.
+    pub fn cy_instances(&self) -> Vec<Handle> {
+        let mut count = 0;
+        // SAFETY: a place for the result.
+        assert_eq!(unsafe { (self.cpaCyGetNumInstances)(&raw mut count) }, SUCCESS);
+        let mut instances = vec![ptr::null_mut(); usize::from(count)];
+        if count > 0 {
+            // SAFETY: room for `count` handles.
+            assert_eq!(unsafe { (self.cpaCyGetInstances)(count, instances.as_mut_ptr()) }, SUCCESS);
+        }
+        for instance in &instances {
+            // SAFETY: a valid handle.
+            assert_eq!(unsafe { (self.cpaCySetAddressTranslation)(*instance, translate) }, SUCCESS);
+            // SAFETY: a valid handle.
+            assert_eq!(unsafe { (self.cpaCyStartInstance)(*instance) }, SUCCESS);
+        }
+        instances
+    }
+
+    /// Memory that the device can reach, zeroed.
+    pub fn alloc(&'static self, bytes: usize) -> DmaBuffer {
+        // SAFETY: a size, a node and an alignment.
+        let start: *mut u8 = unsafe { (self.qaeMemAllocNUMA)(bytes.max(1), 0, 64) }.cast();
+        assert!(!start.is_null(), "qaeMemAllocNUMA of {bytes} bytes");
+        // SAFETY: freshly allocated, of at least this size.
+        unsafe { ptr::write_bytes(start, 0, bytes) };
+        DmaBuffer { start, bytes, library: self }
+    }
+
+    pub fn alloc_from(&'static self, bytes: &[u8]) -> DmaBuffer {
+        let mut buffer = self.alloc(bytes.len());
+        buffer.bytes_mut().copy_from_slice(bytes);
+        buffer
+    }
+
+    pub fn directory(&self) -> &Path {
+        &self.directory
+    }
+}
+
+/// Device-reachable memory, freed on drop.
+pub struct DmaBuffer {
+    start: *mut u8,
+    bytes: usize,
+    library: &'static Libqat,
+}
+
+// SAFETY: plain memory.
+unsafe impl Send for DmaBuffer {}
+
+impl DmaBuffer {
+    pub fn as_ptr(&self) -> *mut u8 {
+        self.start
+    }
+
+    pub fn bytes(&self) -> &[u8] {
+        // SAFETY: allocated with this size and initialised.
+        unsafe { std::slice::from_raw_parts(self.start, self.bytes) }
+    }
+
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as above, and borrowed exclusively; the tests wait for the device before they look.
+        unsafe { std::slice::from_raw_parts_mut(self.start, self.bytes) }
+    }
+
+    pub fn flat(&self) -> FlatBuffer {
+        FlatBuffer { len: u32::try_from(self.bytes).unwrap(), data: self.start }
+    }
+}
+
+impl Drop for DmaBuffer {
+    fn drop(&mut self) {
+        let mut start = self.start.cast();
+        // SAFETY: allocated by this library.
+        unsafe { (self.library.qaeMemFreeNUMA)(&raw mut start) };
+    }
+}
+
+/// A buffer list over device-reachable memory with its metadata.
+pub struct List {
+    pub list: Box<BufferList>,
+    flats: Vec<FlatBuffer>,
+    _meta: DmaBuffer,
+}
+
+impl List {
+    pub fn new(library: &'static Libqat, meta_bytes: u32, buffers: &[&DmaBuffer]) -> Self {
+        let meta = library.alloc(meta_bytes as usize);
+        let mut flats: Vec<_> = buffers.iter().map(|b| b.flat()).collect();
+        let list = Box::new(BufferList {
+            count: u32::try_from(flats.len()).unwrap(),
+            buffers: flats.as_mut_ptr(),
+            user_data: ptr::null_mut(),
+            meta: meta.as_ptr().cast(),
+        });
+        Self { list, flats, _meta: meta }
+    }
+
+    pub fn as_mut_ptr(&mut self) -> *mut BufferList {
+        self.list.buffers = self.flats.as_mut_ptr();
+        &raw mut *self.list
+    }
+}
+
+const NOT_DONE: i32 = i32::MIN;
+
+/// The answer that a callback delivers.
+pub struct Completion(pub Box<AtomicI32>);
+
+impl Completion {
+    pub fn new() -> Self {
+        Self(Box::new(AtomicI32::new(NOT_DONE)))
+    }
+
+    pub fn tag(&self) -> *mut c_void {
+        ptr::from_ref::<AtomicI32>(&self.0).cast_mut().cast()
+    }
+
+    pub fn status(&self) -> Option<Status> {
+        Some(self.0.load(Ordering::Acquire)).filter(|status| *status != NOT_DONE)
+    }
+
+    /// Polls until the answer is there.
+    pub fn wait(&self, poll: impl Fn() -> Status) -> Status {
+        let start = Instant::now();
+        loop {
+            let polled = poll();
+            assert!(polled == SUCCESS || polled == RETRY, "poll returned {polled}");
+            if let Some(status) = self.status() {
+                return status;
+            }
+            assert!(start.elapsed() < Duration::from_secs(20), "no answer within 20 s");
+            std::thread::yield_now();
+        }
+    }
+}
+
+/// # Safety
+/// `tag` comes from a [`Completion`] that lives.
+pub unsafe fn complete(tag: *mut c_void, status: Status) {
+    // SAFETY: the caller's promise.
+    let place = unsafe { &*tag.cast_const().cast::<AtomicI32>() };
+    place.store(status, Ordering::Release);
+}
+
+/// Some text that compresses like text.
+pub fn sample(bytes: usize) -> Vec<u8> {
+    let words = ["the ", "quick ", "device ", "model ", "reads ", "a ", "descriptor, ", "then ", "answers. "];
+    let mut state = 1_u32;
+    let mut text = Vec::with_capacity(bytes + 16);
+    while text.len() < bytes {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        text.extend_from_slice(words[(state >> 24) as usize % words.len()].as_bytes());
+    }
+    text.truncate(bytes);
+    text
+}

@@ -1,0 +1,194 @@
+//! Many requests, many starts, forked children, and what an idle device costs.
+
+#![cfg(all(target_os = "linux", target_env = "gnu"))]
+
+mod libqat;
+#[path = "libqat/machine.rs"]
+mod machine;
+
+use std::{
+    env, fs, thread,
+    time::{Duration, Instant},
+};
+
+use cbc::cipher::{BlockModeEncrypt, KeyIvInit, block_padding::NoPadding};
+use libqat::{Handle, Libqat, SUCCESS, dc, sample, sym};
+use machine::{with_machine, with_started};
+use qat_emu::{Config, Emulator, Fault, FaultKind, Services};
+
+/// A number from the environment, to make a long run of a short test.
+fn scale(name: &str, short: usize) -> usize {
+    env::var(name).map_or(short, |value| value.parse().unwrap())
+}
+
+const KEY: [u8; 16] = *b"a key for tests.";
+const THREADS: usize = 8;
+
+fn encrypted(iv: &[u8; 16], plain: &[u8]) -> Vec<u8> {
+    let cipher = cbc::Encryptor::<aes::Aes128>::new(&KEY.into(), &(*iv).into());
+    cipher.encrypt_padded_vec::<NoPadding>(plain)
+}
+
+/// An instance handle may be used from any thread.
+#[derive(Clone, Copy)]
+struct Instances(Handle, Handle);
+// SAFETY: libqat locks its rings itself.
+unsafe impl Send for Instances {}
+
+/// Compression in flight while symmetric requests run, all checked.
+fn work(library: &'static Libqat, instances: Instances, seed: usize, requests: usize) {
+    const IN_FLIGHT: usize = 15;
+    let Instances(compression, crypto) = instances;
+    let session = dc::Session::new(library, compression, dc::STATIC);
+    let cipher = sym::Session::new(library, crypto, true, &KEY, None);
+    let mut done = 0;
+    while done < requests {
+        let mut flying = Vec::new();
+        for number in 0..IN_FLIGHT {
+            let plain = sample(200 + (done + number * 37 + seed * 101) % 3000);
+            let (status, request) = session.submit(true, &plain, 4096);
+            assert_eq!(status, SUCCESS);
+            flying.push((plain, request));
+        }
+        let plain: Vec<u8> = (0..256).map(|i| (i * 7 + seed + done) as u8).collect();
+        let iv = [(done % 251) as u8; 16];
+        let (status, output, _) = cipher.run(&sym::Message { iv: &iv, text: &plain, ..Default::default() });
+        assert_eq!((status, output), (SUCCESS, encrypted(&iv, &plain)));
+        for (plain, request) in flying {
+            assert_eq!(request.completion.wait(|| session.poll()), SUCCESS);
+            let data = &request.output.bytes()[..request.results.produced as usize];
+            assert!(
+                miniz_oxide::inflate::decompress_to_vec(data).unwrap() == plain,
+                "another request's answer"
+            );
+        }
+        done += IN_FLIGHT + 1;
+    }
+    assert_eq!((session.remove(), cipher.remove()), (SUCCESS, SUCCESS));
+}
+
+fn load(config: Config, requests: usize) {
+    with_started(config, |library, emulator: &Emulator| {
+        let (compression, crypto) = (library.dc_instances(), library.cy_instances());
+        assert_eq!((compression.len(), crypto.len()), (THREADS, THREADS));
+        thread::scope(|scope| {
+            for (seed, pair) in compression.into_iter().zip(crypto).enumerate() {
+                let instances = Instances(pair.0, pair.1);
+                scope.spawn(move || work(library, instances, seed, requests / THREADS));
+            }
+        });
+        let counters = emulator.counters();
+        assert!(counters.requests() >= requests as u64 / 2);
+        assert_eq!(counters.requests(), counters.responses());
+        assert_eq!(counters.vf_requests.len(), 4);
+    });
+}
+
+/// Eight threads on sixteen instances; `QAT_TEST_REQUESTS` sets the number of requests.
+#[test]
+fn nothing_is_lost_or_swapped() {
+    load(Config::with_vfs(4, Services::SYM_DC), scale("QAT_TEST_REQUESTS", 10_000));
+}
+
+#[test]
+fn nothing_is_lost_on_two_engine_threads_either() {
+    let mut config = Config::with_vfs(4, Services::SYM_DC);
+    config.engine_threads = 2;
+    load(config, scale("QAT_TEST_REQUESTS", 10_000));
+}
+
+#[test]
+fn recoverable_faults_lose_nothing() {
+    let faults = [
+        FaultKind::Late { microseconds: 2000 },
+        FaultKind::Reordered { overtaken_by: 3 },
+        FaultKind::RingStalled { microseconds: 3000 },
+    ];
+    let config = faults.into_iter().fold(Config::with_vfs(4, Services::SYM_DC), |config, kind| {
+        config.fault(Fault::new(kind).every(1).probability(0.01))
+    });
+    load(config, scale("QAT_TEST_REQUESTS", 10_000));
+}
+
+/// `QAT_TEST_STARTS` sets the number of starts.
+#[test]
+fn starts_and_stops_many_times() {
+    let starts = scale("QAT_TEST_STARTS", 40);
+    with_machine(Config::with_vfs(1, Services::SYM_DC), |library, emulator| {
+        let descriptors = || fs::read_dir("/proc/self/fd").unwrap().count();
+        library.start();
+        assert_eq!(library.stop(), SUCCESS);
+        let before = descriptors();
+        for _ in 0..starts {
+            library.start();
+            assert_eq!((library.dc_instances().len(), library.cy_instances().len()), (2, 2));
+            assert_eq!(library.stop(), SUCCESS);
+        }
+        assert_eq!(emulator.counters().audit(), Vec::<String>::new());
+        assert!(descriptors() <= before, "descriptors leak: {before} before, {} after", descriptors());
+    });
+}
+
+/// A child starts for itself and compresses, while the parent keeps working.
+#[test]
+fn a_forked_child_has_devices_of_its_own() {
+    with_started(Config::with_vfs(1, Services::SYM_DC), |library, emulator| {
+        let session = dc::Session::new(library, library.dc_instances()[0], dc::STATIC);
+        let plain = sample(20_000);
+        assert_eq!(session.run(true, &plain, 30_000).0, SUCCESS);
+        for _ in 0..3 {
+            // SAFETY: the child uses its own copy of everything and leaves by _exit.
+            let child = unsafe { libc::fork() };
+            assert!(child >= 0);
+            if child == 0 {
+                let worked = std::panic::catch_unwind(|| {
+                    library.start();
+                    let session = dc::Session::new(library, library.dc_instances()[0], dc::STATIC);
+                    let (status, _, data) = session.run(true, &plain, 30_000);
+                    let back = miniz_oxide::inflate::decompress_to_vec(&data).unwrap();
+                    let stopped = (session.remove(), library.stop());
+                    (status, stopped, back == plain, emulator.counters().requests())
+                });
+                let good = worked.is_ok_and(|w| w == (SUCCESS, (SUCCESS, SUCCESS), true, 1));
+                // SAFETY: ends the child without running the test harness.
+                unsafe { libc::_exit(i32::from(!good)) };
+            }
+            let mut status = 0;
+            // SAFETY: waits for the child made above.
+            assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
+            assert_eq!(status, 0, "the child failed");
+            assert_eq!(session.run(true, &plain, 30_000).0, SUCCESS);
+        }
+        assert_eq!(emulator.counters().requests(), 4);
+        assert_eq!(session.remove(), SUCCESS);
+    });
+}
+
+/// Time that the device threads have been on a core.
+fn device_time() -> Duration {
+    let tasks = fs::read_dir("/proc/self/task").unwrap().flatten();
+    let device =
+        tasks.filter(|t| fs::read_to_string(t.path().join("comm")).is_ok_and(|c| c.trim() == "qat-emu"));
+    let nanoseconds = device.filter_map(|t| {
+        let text = fs::read_to_string(t.path().join("schedstat")).ok()?;
+        text.split_whitespace().next()?.parse::<u64>().ok()
+    });
+    Duration::from_nanos(nanoseconds.sum())
+}
+
+#[test]
+fn an_idle_device_costs_under_one_percent() {
+    with_started(Config::with_vfs(4, Services::SYM_DC), |library, _| {
+        let session = dc::Session::new(library, library.dc_instances()[0], dc::STATIC);
+        assert_eq!(session.run(true, &sample(500), 2048).0, SUCCESS);
+        thread::sleep(Duration::from_millis(300));
+        let (start, before) = (Instant::now(), device_time());
+        thread::sleep(Duration::from_secs(2));
+        let share = (device_time() - before).as_secs_f64() / start.elapsed().as_secs_f64();
+        eprintln!("an idle device costs {:.2} % of a core", share * 100.0);
+        assert!(share < 0.01, "{:.2} % of a core", share * 100.0);
+        // And it still answers.
+        assert_eq!(session.run(true, &sample(500), 2048).0, SUCCESS);
+        assert_eq!(session.remove(), SUCCESS);
+    });
+}

