@@ -14,6 +14,7 @@ mod libqat;
 mod pins;
 mod symbols;
 mod tidy;
+mod wine;
 
 use std::path::{Path, PathBuf};
 
