@@ -15,6 +15,7 @@ mod libqat;
 mod pins;
 mod symbols;
 mod tidy;
+mod wine;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
