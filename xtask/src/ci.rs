@@ -158,15 +158,14 @@ fn clippy(sh: &Shell) -> anyhow::Result<()> {
 
 /// Everything that `cargo test` knows, with every optional part demanded.
 fn test(sh: &Shell) -> anyhow::Result<()> {
-    let release =
-        |name| pins::RELEASES.iter().find(|release| release.name == name).context("a pinned release");
     let (old, new) = (libqat::libraries(sh, release("24.02")?)?, libqat::libraries(sh, release("26.08")?)?);
-    // Where the C library is older than 26.08 asks for, the emulator's tests run it with this loader.
-    libqat::programs(sh, release("24.02")?)?;
+    // Where the C library is older than 26.08 asks for, tests run it with this loader.
+    let programs = libqat::programs(sh, release("24.02")?)?.join(libqat::LIB);
     let python = tink_python(sh)?;
     let _demand = [
         sh.push_env("QAT_TEST_LIBQAT_2402", old),
         sh.push_env("QAT_TEST_LIBQAT_2608", new),
+        sh.push_env("QAT_TEST_LOADER_DIR", programs),
         sh.push_env("QAT_TEST_REQUIRE_LIBQAT", "1"),
         sh.push_env("QAT_TEST_REQUIRE_ISAL", "1"),
         sh.push_env("QAT_TEST_TINK_PYTHON", python),
@@ -234,7 +233,8 @@ fn fuzz_smoke(sh: &Shell) -> anyhow::Result<()> {
     {
         let _flags = [sh.push_env("RUSTFLAGS", flags.join(" ")), sh.push_env("CARGO_TARGET_DIR", &target)];
         // With an explicit target the flags stay away from build scripts, which have no counters to link with.
-        cmd!(sh, "cargo build --release --manifest-path fuzz/Cargo.toml --bins --target {host}").run()?;
+        cmd!(sh, "cargo build --locked --release --manifest-path fuzz/Cargo.toml --bins --target {host}")
+            .run()?;
     }
     let mut ran = 0;
     for file in sh.read_dir("fuzz/fuzz_targets")? {
