@@ -292,6 +292,43 @@ fn python_and_we_read_each_other() {
     }
 }
 
+#[test]
+fn a_hundred_megabytes_both_ways() {
+    let subject = software();
+    let plain = contents(25_000_000).map(|(_, part)| part).concat();
+    // Python's own gzip and zlib modules, since pigz is one more program around the library of that name.
+    let inflate = "import sys, zlib; sys.stdout.buffer.write(zlib.decompress(sys.stdin.buffer.read()))";
+    let deflate = "import sys, zlib; sys.stdout.buffer.write(zlib.compress(sys.stdin.buffer.read(), 1))";
+    let tools: [(Format, &str, &[&str], &[&str]); 5] = [
+        (Format::Gzip, "gzip", &["-1"], &["-dc"]),
+        (Format::Gzip, "pigz", &["-1"], &["-dc"]),
+        (Format::Zlib, "python3", &["-c", deflate], &["-c", inflate]),
+        (Format::Lz4Frame, "lz4", &["-1"], &["-dc"]),
+        (Format::Zstd, "zstd", &["-1"], &["-dc"]),
+    ];
+    for (format, program, compress, decompress) in tools {
+        let ours = pack(&subject, &plain, &CompressOptions::new(format).level(Level::Fast));
+        same(&tool(program, program, decompress, &ours), &plain, program);
+        let (theirs, mut read) = (tool(program, program, compress, &plain), Vec::new());
+        stream::decompress(&theirs[..], &mut read, &subject.engine, None, &settings(2)).unwrap();
+        same(&read, &plain, program);
+    }
+    let (python, dir) = (tink_python(), tempfile::tempdir().unwrap());
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let (keyset, mut ours, mut opened) = (Keyset::generate().unwrap(), Vec::new(), Vec::new());
+    stream::encrypt(&plain[..], &mut ours, &subject.engine, &keyset, b"", &settings(2)).unwrap();
+    fs::write(path("keyset"), keyset.to_json().as_bytes()).unwrap();
+    fs::write(path("plain"), &plain).unwrap();
+    fs::write(path("ours"), ours).unwrap();
+    let line = |call: &str, from: &str, to: &str| {
+        format!("{call}\t{}\t\t{}\t{}\n", path("keyset"), path(from), path(to))
+    };
+    tink(&python, &[line("encrypt", "plain", "theirs"), line("decrypt", "ours", "plain")]);
+    let theirs = fs::read(path("theirs")).unwrap();
+    stream::decrypt(&theirs[..], &mut opened, &subject.engine, &keyset, b"", &settings(2)).unwrap();
+    same(&opened, &plain, "Tink");
+}
+
 const BLOCK_SIZES: [usize; 7] = [0, 1, 15, 16, 17, 65_537, 1 << 20];
 
 #[test]
