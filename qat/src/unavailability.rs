@@ -141,8 +141,10 @@ pub enum Unavailability {
     /// libqat runs and has no instance of a service for this process.
     #[error(
         "libqat runs without instances of {}; check qat/cfg_services of the physical functions (often some serve sym;asym \
-         and others dc), restart qat.service after a change, and check that other processes left instances free",
-        service.as_ref().map_or("any service".to_owned(), |service| format!("the service {service}"))
+         and others dc), restart qat.service after a change, and check that other processes left instances free{}",
+        service.as_ref().map_or("any service".to_owned(), |service| format!("the service {service}")),
+        // libqat 24.02 asks no device again after one did not answer.
+        if service.is_none() { "; start this process anew if it lost a device before" } else { "" }
     )]
     NoInstances {
         /// The service; `None` when there is none of any.
