@@ -113,10 +113,10 @@ impl Display for Report {
         }
         writeln!(f, "CPU: {} threads, every format and cipher", cpu.threads)?;
         match cpu.isal.reason {
-            None => writeln!(f, "  ISA-L: loaded, for the level fast of gzip, zlib and deflate"),
+            None => writeln!(f, "  ISA-L: loaded, for levels 1 and 2 of gzip, zlib and deflate"),
             Some(reason) => writeln!(
                 f,
-                "  ISA-L: not loaded: {reason}; it makes the level fast faster (Debian, Ubuntu: libisal2; Fedora: isa-l)"
+                "  ISA-L: not loaded: {reason}; it makes levels 1 and 2 of gzip, zlib and deflate faster (Debian, Ubuntu: libisal2; Fedora: isa-l)"
             ),
         }
     }
