@@ -32,6 +32,7 @@ const JOBS: &[Job] = &[
     job("drift", true, "bindings and coverage table against both releases of libqat", drift),
     job("clippy", true, "lints, in every feature combination that changes code", clippy),
     job("test", true, "unit, conformance, vector, interoperability and command tests", test),
+    job("linked", true, "qat-sys linked against libqat instead of loading it", linked),
     job("docs", true, "documentation without warnings, and its examples", docs),
     job("examples", true, "every example, run", examples),
     job("bench-smoke", true, "benches, one pass each", bench_smoke),
@@ -176,6 +177,18 @@ fn test(sh: &Shell) -> anyhow::Result<()> {
     cmd!(sh, "cargo test --locked --workspace --all-targets").run()?;
     cmd!(sh, "cargo test --locked {VOCABULARY...} --all-features --all-targets").run()?;
     Ok(())
+}
+
+fn linked(sh: &Shell) -> anyhow::Result<()> {
+    let root = libqat::unpacked(sh, release("24.02")?)?;
+    let libraries = root.join(libqat::LIB);
+    let _found = [
+        sh.push_env("PKG_CONFIG_PATH", libraries.join("pkgconfig")),
+        sh.push_env("PKG_CONFIG_SYSROOT_DIR", &root),
+        sh.push_env("LD_LIBRARY_PATH", &libraries),
+        sh.push_env("QAT_TEST_LIBQAT_2402", &libraries),
+    ];
+    Ok(cmd!(sh, "cargo test --locked --package qat-sys --features linked").run()?)
 }
 
 fn docs(sh: &Shell) -> anyhow::Result<()> {
