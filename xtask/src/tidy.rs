@@ -11,7 +11,9 @@ use crate::flags;
 
 impl flags::Tidy {
     pub(crate) fn run(self, sh: &Shell) -> anyhow::Result<()> {
-        let files = cmd!(sh, "git ls-files --cached --others --exclude-standard").quiet().read()?;
+        // A container may own the checkout as somebody else, which git would refuse to read.
+        let git = ["-c", "safe.directory=*"];
+        let files = cmd!(sh, "git {git...} ls-files --cached --others --exclude-standard").quiet().read()?;
         let root = crate::project_root();
         let files: Vec<PathBuf> =
             files.lines().map(PathBuf::from).filter(|file| root.join(file).exists()).collect();
