@@ -185,13 +185,7 @@ fn decode(block: &mut Block, engine: &Engine) -> Result<()> {
             (block.plain_len, block.ran) = (expected, Some(done.path));
         }
         Decode::Lz4 { max, stored, hash } => {
-            if let Some(hash) = hash {
-                software::lz4::check_hash(
-                    XxHash32::oneshot(0, &block.packed),
-                    hash,
-                    "a block checksum does not match",
-                )?;
-            }
+            check_lz4_block(&block.packed, hash)?;
             if stored {
                 std::mem::swap(&mut block.plain, &mut block.packed);
                 block.plain_len = block.plain.len();
@@ -223,6 +217,12 @@ fn decode(block: &mut Block, engine: &Engine) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// Checks the xxHash32 that an LZ4 frame carries for a block, if it does.
+fn check_lz4_block(packed: &[u8], hash: Option<u32>) -> Result<(), Error> {
+    let Some(hash) = hash else { return Ok(()) };
+    software::lz4::check_hash(XxHash32::oneshot(0, packed), hash, "a block checksum does not match")
 }
 
 /// Running checksums, on the consumer's side.
@@ -540,24 +540,19 @@ impl<'a, R: Read> Decoder<'a, R> {
         block.check = descriptor.content_checksum.then_some(Check::XxHash32);
         block.decode = Some(Decode::Lz4 { max: descriptor.max_block, stored, hash });
         if !descriptor.independent {
-            self.linked_block(block, hash, stored, descriptor.max_block)?;
+            self.linked_block(block, descriptor.max_block, stored, hash)?;
         }
         Ok(true)
     }
 
-    /// Decodes a block that may refer to the ones before it.
-    fn linked_block(&mut self, block: &mut Block, hash: Option<u32>, stored: bool, max: usize) -> Result<()> {
+    /// Decodes here, and not on a worker, a block that may refer to the ones before it.
+    fn linked_block(&mut self, block: &mut Block, max: usize, stored: bool, hash: Option<u32>) -> Result<()> {
         let path = self.engine.serial_path(self.format)?;
         let State::Lz4(_, window) = &mut self.state else { unreachable!("the caller matched the state") };
         if stored || window.is_empty() {
-            block.decode = Some(Decode::Lz4 { max, stored, hash });
-            let engine = self.engine;
-            decode(block, engine)?;
+            decode(block, self.engine)?;
         } else {
-            if let Some(hash) = hash {
-                let actual = XxHash32::oneshot(0, &block.packed);
-                software::lz4::check_hash(actual, hash, "a block checksum does not match")?;
-            }
+            check_lz4_block(&block.packed, hash)?;
             let room = pipeline::room(&mut block.plain, max);
             block.plain_len = software::lz4::decompress_block(&block.packed, room, window, Format::Lz4Frame)
                 .map_err(|error| software::lz4::oversized(error, max))?;
