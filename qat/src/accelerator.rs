@@ -1,21 +1,20 @@
 //! The QAT hardware as an accelerator.
 
+mod operations;
+
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use accel_core::{
-    AcceleratorTypes, BoxFuture, CipherOptions, Completion, CompressOptions, CompressionAccelerator,
-    DecompressOptions, Encrypted, EncryptionAccelerator, Error, HardwareAccelerator, HardwareProbe, Key,
-    Operation, Outcome, Recorder, Result, Statistics,
-};
+use accel_core::{AcceleratorTypes, Error, HardwareAccelerator, HardwareProbe, Recorder, Result};
 use arc_swap::ArcSwapOption;
 use capability_registry::{Feature, Registration, Registry, State, Value};
 
-use crate::driver::{self, Driver, Lease, Services};
+use crate::device_error::DeviceError;
+use crate::driver::{self, Driver, Lease, ProcessMark, Services};
 use crate::info::{Info, LibraryInfo, ServiceInfo};
+use crate::instance::Pool;
 use crate::probe::{Access, Function, QatDevice, QatProbe, Service, Support};
-use crate::software::{self, pool, recorded};
-use crate::{Capabilities, Unavailability};
+use crate::{Capabilities, HardwareSettings, Unavailability};
 
 pub(crate) const NAME: &str = "qat";
 
@@ -28,8 +27,9 @@ pub(crate) const NAME: &str = "qat";
 /// While there is an answer, the registry has it under `qat` and below: what libqat and the device offer is present,
 /// everything else absent with the reason.
 ///
-/// **Not in this release**: the data path. With a device, the operations fail with [`Error::Unsupported`]; without
-/// one, with [`Error::Unavailable`]. [`AutoAccelerator`](crate::AutoAccelerator) does the work on the CPU in both cases.
+/// Operations fail with [`Error::Unavailable`] without a device, with [`Error::Unsupported`] where device or library do
+/// not do them, and with [`Error::Device`] and a [`DeviceError`] inside when the device fails.
+/// [`AutoAccelerator`](crate::AutoAccelerator) does the work on the CPU in all these cases.
 ///
 /// # Forked processes
 /// In a child, hardware that the parent started is [`Unavailability::Forked`]; `reinitialize` starts afresh there.
@@ -49,6 +49,7 @@ struct Inner {
     registry: Registry,
     probe: Arc<dyn HardwareProbe>,
     driver: &'static Driver,
+    settings: HardwareSettings,
     recorder: Recorder,
     answer: ArcSwapOption<Answer>,
     held: Mutex<Option<Held>>,
@@ -56,8 +57,9 @@ struct Inner {
 
 /// What detection came to.
 struct Answer {
-    pid: u32,
-    result: Result<Arc<Services>, Arc<Unavailability>>,
+    /// Of the process that asked.
+    process: ProcessMark,
+    result: Result<Arc<Pool>, Arc<Unavailability>>,
 }
 
 /// What an answer keeps. Dropped in this order: first nobody is told of the hardware any more, then it goes.
@@ -77,7 +79,7 @@ impl std::fmt::Debug for QatAccelerator {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let answer = self.0.answer.load();
         f.debug_struct("QatAccelerator")
-            .field("answer", &answer.as_ref().map(|answer| &answer.result))
+            .field("answer", &answer.as_ref().map(|answer| answer.result.as_ref().map(|pool| pool.services)))
             .finish_non_exhaustive()
     }
 }
@@ -97,9 +99,25 @@ impl QatAccelerator {
         probe: Arc<dyn HardwareProbe>,
         driver: &'static Driver,
     ) -> Self {
+        Self::with_parts(registry, probe, driver, HardwareSettings::default())
+    }
+
+    fn with_parts(
+        registry: Registry,
+        probe: Arc<dyn HardwareProbe>,
+        driver: &'static Driver,
+        settings: HardwareSettings,
+    ) -> Self {
         let recorder = Recorder::new();
         let (answer, held) = (ArcSwapOption::empty(), Mutex::default());
-        Self(Arc::new(Inner { registry, probe, driver, recorder, answer, held }))
+        Self(Arc::new(Inner { registry, probe, driver, settings, recorder, answer, held }))
+    }
+
+    /// The same with other settings, if it is the first to start the hardware in this process. Forgets what was found
+    /// and counted.
+    #[must_use]
+    pub fn with_settings(self, settings: HardwareSettings) -> Self {
+        Self::with_parts(self.0.registry.clone(), self.0.probe.clone(), self.0.driver, settings)
     }
 
     /// The registry that it fills.
@@ -120,7 +138,7 @@ impl QatAccelerator {
     pub fn unavailability_for(&self, types: AcceleratorTypes) -> Option<Arc<Unavailability>> {
         match &self.0.answer().result {
             Err(reason) => Some(reason.clone()),
-            Ok(services) => missing_service(services, types)
+            Ok(pool) => missing_service(&pool.services, types)
                 .map(|service| Arc::new(Unavailability::NoInstances { service: Some(service) })),
         }
     }
@@ -129,13 +147,13 @@ impl QatAccelerator {
     #[must_use]
     pub fn is_available_for(&self, types: AcceleratorTypes) -> bool {
         let answer = self.0.answer();
-        answer.result.as_ref().is_ok_and(|services| missing_service(services, types).is_none())
+        answer.result.as_ref().is_ok_and(|pool| missing_service(&pool.services, types).is_none())
     }
 
     /// What library and device offer; `None` when the hardware cannot be used.
     #[must_use]
     pub fn capabilities(&self) -> Option<Capabilities> {
-        self.0.answer().result.as_ref().ok().map(|services| services.capabilities)
+        self.0.answer().result.as_ref().ok().map(|pool| pool.services.capabilities)
     }
 
     /// Everything that is known of QAT here. Initialises on the first call, and looks for devices each time.
@@ -146,7 +164,7 @@ impl QatAccelerator {
             Ok(devices) => (devices, None),
             Err(error) => (Vec::new(), Some(error.to_string())),
         };
-        let services = answer.result.as_ref().ok();
+        let services = answer.result.as_ref().ok().map(|pool| pool.services);
         let service_info = |(service, instances): (Service, u16)| ServiceInfo {
             unavailability: (instances == 0)
                 .then(|| Unavailability::NoInstances { service: Some(service.clone()) }),
@@ -173,6 +191,7 @@ impl QatAccelerator {
     /// As [`initialize`](HardwareAccelerator::initialize).
     pub fn reinitialize(&self) -> Result<()> {
         let _detection = self.0.driver.lock_detection();
+        self.0.answer.store(None);
         self.0.release();
         self.0.detect().result.as_ref().map(drop).map_err(|reason| unavailable(reason.clone()))
     }
@@ -183,29 +202,6 @@ impl QatAccelerator {
         let _detection = self.0.driver.lock_detection();
         self.0.settle(Err(Arc::new(Unavailability::Stopped)));
         self.0.release();
-    }
-
-    /// What every operation comes to as long as there is no data path.
-    fn refuse<T>(&self, types: AcceleratorTypes, operation: &'static str) -> Result<T> {
-        Err(match self.unavailability_for(types) {
-            Some(reason) => unavailable(reason),
-            None => Error::Unsupported {
-                accelerator: NAME,
-                operation: operation.into(),
-                remedy: "the hardware data path is not part of this release; use AutoAccelerator or \
-                         SoftwareAccelerator"
-                    .into(),
-            },
-        })
-    }
-
-    fn refuse_counted<T>(&self, types: AcceleratorTypes, operation: &'static str) -> Result<T> {
-        let in_flight = self.0.recorder.start();
-        let refused = self.refuse(types, operation);
-        if let Err(error) = &refused {
-            in_flight.finish(Err(error));
-        }
-        refused
     }
 }
 
@@ -230,11 +226,11 @@ impl Inner {
     fn valid_answer(&self) -> Option<Arc<Answer>> {
         let answer = self.answer.load();
         let answer = answer.as_ref()?;
-        (answer.result.is_err() || answer.pid == std::process::id()).then(|| answer.clone())
+        (answer.result.is_err() || answer.process.is_this()).then(|| answer.clone())
     }
 
-    fn settle(&self, result: Result<Arc<Services>, Arc<Unavailability>>) -> Arc<Answer> {
-        let answer = Arc::new(Answer { pid: std::process::id(), result });
+    fn settle(&self, result: Result<Arc<Pool>, Arc<Unavailability>>) -> Arc<Answer> {
+        let answer = Arc::new(Answer { process: ProcessMark::of_this(), result });
         self.answer.store(Some(answer.clone()));
         answer
     }
@@ -253,26 +249,33 @@ impl Inner {
     /// released what an earlier answer held.
     fn detect(&self) -> Arc<Answer> {
         let started = Instant::now();
-        let (lease, result) = match self.driver.acquire() {
+        let (lease, result) = match self.driver.acquire(self.settings) {
             Ok(lease) => {
-                let services = lease.services.clone();
-                (Some(lease), Ok(services))
+                let pool = lease.pool().clone();
+                (Some(lease), Ok(pool))
             }
             Err(reason) => (None, Err(Arc::new(explain(reason, &*self.probe)))),
         };
         let took = started.elapsed();
         match &result {
-            Ok(services) => tracing::info!(?took, instances = services.instances.total(), "QAT is available"),
+            Ok(pool) => {
+                tracing::info!(?took, instances = pool.services.instances.total(), "QAT is available");
+            }
             Err(reason) => tracing::info!(?took, %reason, "QAT is not available"),
         }
         let registration = self
             .registry
-            .register(NAME, entries(&result))
+            .register(NAME, entries(&result.as_ref().map(|pool| pool.services).map_err(Arc::clone)))
             .inspect_err(|error| tracing::warn!(%error, "the registry was not told"))
             .ok();
         *self.held() = Some(Held { _registration: registration, _lease: lease });
         self.settle(result)
     }
+}
+
+/// The device is full, and the caller has no patience.
+pub(crate) fn busy() -> Error {
+    DeviceError::Busy.into()
 }
 
 fn unavailable(reason: Arc<Unavailability>) -> Error {
@@ -356,8 +359,8 @@ fn compression_instances(services: &Services) -> u64 {
 }
 
 /// The registry's entries for an answer.
-fn entries(result: &Result<Arc<Services>, Arc<Unavailability>>) -> Vec<(Feature, State)> {
-    let services = result.as_ref().map(|services| **services).unwrap_or_default();
+fn entries(result: &Result<Services, Arc<Unavailability>>) -> Vec<(Feature, State)> {
+    let services = result.as_ref().copied().unwrap_or_default();
     let Services { instances, capabilities } = services;
     let reason = result.as_ref().err().map(|reason| Arc::<str>::from(reason.to_string()));
     let counted = |service: Option<Service>, count: u64| match &reason {
@@ -382,88 +385,6 @@ fn entries(result: &Result<Arc<Services>, Arc<Unavailability>>) -> Vec<(Feature,
     branch("qat.encryption", encryption, &capabilities.encryption.features());
     branch("qat.public-key", public_key, &capabilities.public_key.features());
     entries
-}
-
-impl HardwareAccelerator for QatAccelerator {
-    fn name(&self) -> &'static str {
-        NAME
-    }
-
-    fn types(&self) -> AcceleratorTypes {
-        AcceleratorTypes::all()
-    }
-
-    fn is_available(&self) -> bool {
-        self.0.answer().result.is_ok()
-    }
-
-    fn has_cpu_fallback(&self) -> bool {
-        false
-    }
-
-    fn initialize(&self) -> Result<()> {
-        self.unavailability().map_or(Ok(()), |reason| Err(unavailable(reason)))
-    }
-
-    fn process(&self, operation: &Operation, _: &[u8]) -> Result<(Vec<u8>, Outcome)> {
-        let work = || match operation {
-            Operation::Compress(_) => self.refuse(AcceleratorTypes::COMPRESSION, "compress"),
-            Operation::Decompress(_) => self.refuse(AcceleratorTypes::COMPRESSION, "decompress"),
-            Operation::Checksum(_) => self.refuse(AcceleratorTypes::COMPRESSION, "checksum"),
-            Operation::Digest(_) => self.refuse(AcceleratorTypes::HASHING, "digest"),
-            other => Err(software::refused(NAME, other)),
-        };
-        recorded(&self.0.recorder, work, |(_, outcome)| outcome)
-    }
-
-    fn statistics(&self) -> Statistics {
-        self.0.recorder.statistics()
-    }
-}
-
-impl CompressionAccelerator for QatAccelerator {
-    fn compress(&self, _: &[u8], _: &CompressOptions) -> Result<(Vec<u8>, Outcome)> {
-        self.refuse_counted(AcceleratorTypes::COMPRESSION, "compress")
-    }
-
-    fn compress_into(&self, _: &[u8], _: &mut [u8], _: &CompressOptions) -> Result<Outcome> {
-        self.refuse_counted(AcceleratorTypes::COMPRESSION, "compress")
-    }
-
-    /// The formats' own bound, which holds for every engine.
-    fn compress_bound(&self, input_len: usize, options: &CompressOptions) -> usize {
-        software::compress_bound(input_len, options)
-    }
-
-    fn decompress(&self, _: &[u8], _: &DecompressOptions) -> Result<(Vec<u8>, Outcome)> {
-        self.refuse_counted(AcceleratorTypes::COMPRESSION, "decompress")
-    }
-
-    fn decompress_into(&self, _: &[u8], _: &mut [u8], _: &DecompressOptions) -> Result<Outcome> {
-        self.refuse_counted(AcceleratorTypes::COMPRESSION, "decompress")
-    }
-
-    pool::compression_futures!();
-}
-
-impl EncryptionAccelerator for QatAccelerator {
-    fn encrypt(&self, _: &Key, _: &[u8], _: &CipherOptions<'_>) -> Result<(Vec<u8>, Encrypted)> {
-        self.refuse_counted(AcceleratorTypes::ENCRYPTION, "encrypt")
-    }
-
-    fn encrypt_into(&self, _: &Key, _: &[u8], _: &mut [u8], _: &CipherOptions<'_>) -> Result<Encrypted> {
-        self.refuse_counted(AcceleratorTypes::ENCRYPTION, "encrypt")
-    }
-
-    fn decrypt(&self, _: &Key, _: &[u8], _: &CipherOptions<'_>) -> Result<(Vec<u8>, Outcome)> {
-        self.refuse_counted(AcceleratorTypes::ENCRYPTION, "decrypt")
-    }
-
-    fn decrypt_into(&self, _: &Key, _: &[u8], _: &mut [u8], _: &CipherOptions<'_>) -> Result<Outcome> {
-        self.refuse_counted(AcceleratorTypes::ENCRYPTION, "decrypt")
-    }
-
-    pool::encryption_futures!();
 }
 
 #[cfg(test)]

@@ -3,7 +3,11 @@
 //! libqat 24.02 remembers which thread started it: a stop from another one reports success and ruins every later start.
 //! So a thread of our own starts it, waits, and stops it.
 
+mod fork;
+mod start;
+
 use std::ffi::CStr;
+use std::sync::mpsc::RecvTimeoutError;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
 
@@ -12,9 +16,12 @@ use once_cell::sync::OnceCell;
 use qat_sys::{self as sys, Library, LoadError, Symbols};
 use serde::Serialize;
 
+pub(crate) use fork::ProcessMark;
+
+use crate::instance::Pool;
 use crate::probe::Service;
 use crate::raw::{cy, dc, instance, sal};
-use crate::{Capabilities, Unavailability};
+use crate::{Capabilities, HardwareSettings, Unavailability};
 
 /// The section name of libqat's samples and of its default configuration; the kernel's driver has no sections and does
 /// not look at it.
@@ -46,6 +53,7 @@ struct Process {
     library: OnceCell<Library>,
     detection: Mutex<()>,
     state: Mutex<State>,
+    memory: start::Memories,
 }
 
 #[derive(Default)]
@@ -56,7 +64,7 @@ struct State {
 
 /// A started libqat and the thread that owns it.
 struct Running {
-    services: Arc<Services>,
+    pool: Arc<Pool>,
     /// Its end is the order to stop.
     stop: mpsc::Sender<()>,
     thread: JoinHandle<()>,
@@ -105,7 +113,14 @@ impl Instances {
 /// A user of the started library. The last one to go stops it.
 pub(crate) struct Lease {
     process: &'static Process,
-    pub(crate) services: Arc<Services>,
+    /// There until dropped.
+    pool: Option<Arc<Pool>>,
+}
+
+impl Lease {
+    pub(crate) fn pool(&self) -> &Arc<Pool> {
+        self.pool.as_ref().expect("there until dropped")
+    }
 }
 
 impl Driver {
@@ -127,6 +142,7 @@ impl Driver {
             library: OnceCell::new(),
             detection: Mutex::new(()),
             state: Mutex::default(),
+            memory: start::Memories::default(),
         }));
         // Whoever was first stays; a second one of the same moment is lost, unused.
         let before = self.process.compare_and_swap(&seen, Some(Arc::new(fresh)));
@@ -146,7 +162,7 @@ impl Driver {
     /// Loads and starts libqat, or joins those who use it already.
     ///
     /// [`Unavailability::NoDevice`] here means only that libqat sees none; the caller knows how to find out why.
-    pub(crate) fn acquire(&'static self) -> Result<Lease, Unavailability> {
+    pub(crate) fn acquire(&'static self, settings: HardwareSettings) -> Result<Lease, Unavailability> {
         let process = self.process();
         let mut state = process.lock();
         let symbols = process.library.get_or_try_init(self.load)?.symbols();
@@ -157,12 +173,12 @@ impl Driver {
                 if !unsafe { sal::is_qat_available(symbols) } {
                     return Err(Unavailability::NoDevice);
                 }
-                none.insert(Running::start(symbols)?)
+                none.insert(Running::start(symbols, settings, process)?)
             }
         };
-        let services = running.services.clone();
+        let pool = Some(running.pool.clone());
         state.users += 1;
-        Ok(Lease { process, services })
+        Ok(Lease { process, pool })
     }
 }
 
@@ -180,9 +196,11 @@ impl Drop for Lease {
         }
         let mut state = self.process.lock();
         state.users -= 1;
+        self.pool = None;
         if state.users == 0
-            && let Some(Running { stop, thread, .. }) = state.running.take()
+            && let Some(Running { stop, thread, pool }) = state.running.take()
         {
+            drop(pool);
             drop(stop);
             if thread.join().is_err() {
                 tracing::error!("the thread that owns libqat panicked");
@@ -192,7 +210,11 @@ impl Drop for Lease {
 }
 
 impl Running {
-    fn start(symbols: &'static Symbols) -> Result<Self, Unavailability> {
+    fn start(
+        symbols: &'static Symbols,
+        settings: HardwareSettings,
+        process: &'static Process,
+    ) -> Result<Self, Unavailability> {
         let (answer, answered) = mpsc::channel();
         let (stop, stopped) = mpsc::channel::<()>();
         let own = move || {
@@ -204,12 +226,17 @@ impl Running {
             }
             // SAFETY: libqat is started, and this thread is the one that stops it.
             let services = unsafe { services(symbols) };
-            let is_useful = services.instances.total() > 0;
-            let reply =
-                if is_useful { Ok(services) } else { Err(Unavailability::NoInstances { service: None }) };
-            if answer.send(reply).is_ok() && is_useful {
-                // Nothing is ever sent: the end of the channel is the message.
-                let _ = stopped.recv();
+            if services.instances.total() == 0 {
+                let _ = answer.send(Err(Unavailability::NoInstances { service: None }));
+            } else {
+                // SAFETY: libqat is started; `halt` comes before the stop.
+                let pool = Arc::new(unsafe { start::pool(symbols, services, settings, &process.memory) });
+                if answer.send(Ok(pool.clone())).is_ok() {
+                    // Nothing is ever sent: the end of the channel is the message.
+                    while stopped.recv_timeout(pool.tick()) == Err(RecvTimeoutError::Timeout) {}
+                }
+                // SAFETY: libqat is still started.
+                unsafe { start::halt(pool) };
             }
             // SAFETY: the thread that started; the last user is gone, and with it every request and instance.
             match unsafe { sal::user_stop(symbols) } {
@@ -220,9 +247,9 @@ impl Running {
         let no_thread = |error: std::io::Error| Unavailability::NoThread { reason: error.to_string().into() };
         let thread = thread::Builder::new().name("qat-driver".to_owned()).spawn(own).map_err(no_thread)?;
         match answered.recv() {
-            Ok(Ok(services)) => {
-                tracing::debug!(?services, "libqat started");
-                Ok(Self { services: Arc::new(services), stop, thread })
+            Ok(Ok(pool)) => {
+                tracing::debug!(services = ?pool.services, "libqat started");
+                Ok(Self { pool, stop, thread })
             }
             refused => {
                 drop(stop);

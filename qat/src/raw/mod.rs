@@ -5,4 +5,5 @@ pub(crate) mod dc;
 pub(crate) mod instance;
 pub(crate) mod isal;
 pub(crate) mod libdeflate;
+pub(crate) mod mem;
 pub(crate) mod sal;

@@ -82,12 +82,7 @@ pub(crate) fn compress_into(
     path: Path,
 ) -> Result<Outcome> {
     let &CompressOptions { format, level, end, .. } = options;
-    if end == End::Open && format != Format::Deflate {
-        return Err(Error::InvalidArgument {
-            argument: "end",
-            remedy: format!("only raw deflate can stay open, not {format}").into(),
-        });
-    }
+    check_end(format, end)?;
     let available = output.len();
     let bytes_out = match format {
         Format::Deflate => deflate::deflate(input, output, deflate::level(format, level)?, end)?,
@@ -125,6 +120,17 @@ pub(crate) fn compress_into(
     Ok(Outcome { bytes_in: input.len(), bytes_out, path })
 }
 
+/// Only raw deflate can stay open.
+pub(crate) fn check_end(format: Format, end: End) -> Result<()> {
+    if end == End::Final || format == Format::Deflate {
+        return Ok(());
+    }
+    Err(Error::InvalidArgument {
+        argument: "end",
+        remedy: format!("only raw deflate can stay open, not {format}").into(),
+    })
+}
+
 /// RFC 1950's coarse name of a level.
 pub(crate) const fn zlib_effort(level: u8) -> u8 {
     match level {
@@ -160,7 +166,7 @@ pub(crate) fn decompress_into(
 }
 
 /// A first guess of the plain length. gzip's own length field is a hint, bounded by what deflate can reach (1032 : 1).
-fn size_hint(input: &[u8], format: Format) -> usize {
+pub(crate) fn size_hint(input: &[u8], format: Format) -> usize {
     let guess = input.len().saturating_mul(4);
     match (format, input.last_chunk::<4>()) {
         (Format::Gzip, Some(length)) => {
@@ -193,7 +199,8 @@ fn decompress_to(input: &[u8], output: &mut Output<'_>, format: Format) -> Resul
     }
 }
 
-fn nothing_after(input: &[u8], consumed: usize, format: Format) -> Result<()> {
+/// An error for anything behind the first `consumed` bytes of `input`.
+pub(crate) fn nothing_after(input: &[u8], consumed: usize, format: Format) -> Result<()> {
     if consumed == input.len() {
         return Ok(());
     }
@@ -226,15 +233,22 @@ fn gunzip(input: &[u8], output: &mut Output<'_>) -> Result<()> {
         let plain = &output.filled()[start..];
         gzip::check_trailer(trailer, libdeflater::crc32(plain), plain.len() as u64)?;
         at += gzip::TRAILER_LEN;
-        let rest = &input[at..];
-        // Zero padding after the last member is what tapes and block devices leave; gzip ignores it too.
-        if rest.iter().all(|byte| *byte == 0) {
+        if !is_member_next(&input[at..], at)? {
             return Ok(());
         }
-        if !rest.starts_with(&gzip::MAGIC) {
-            return Err(Error::TrailingData { format, consumed: at as u64 });
-        }
     }
+}
+
+/// Whether another gzip member begins `rest`, which stands behind `consumed` bytes of members.
+pub(crate) fn is_member_next(rest: &[u8], consumed: usize) -> Result<bool> {
+    // Zero padding after the last member is what tapes and block devices leave; gzip ignores it too.
+    if rest.iter().all(|byte| *byte == 0) {
+        return Ok(false);
+    }
+    if !rest.starts_with(&gzip::MAGIC) {
+        return Err(Error::TrailingData { format: Format::Gzip, consumed: consumed as u64 });
+    }
+    Ok(true)
 }
 
 /// Encrypts into a new vector.

@@ -179,22 +179,42 @@ pub(crate) fn decompress_bare_block(input: &[u8], output: &mut Output<'_>) -> Re
     Ok(())
 }
 
+/// What begins at the front of some input.
+pub(crate) enum Frame {
+    Ordinary,
+    Legacy,
+    /// To be passed over, with its length.
+    Skippable {
+        len: usize,
+    },
+}
+
+/// The frame at the front of `rest`, which stands behind `at` bytes of frames.
+pub(crate) fn next_frame(rest: &[u8], at: usize) -> Result<Frame> {
+    let magic = le32(rest).ok_or_else(|| after_frames(at, rest))?;
+    if magic == frame::MAGIC {
+        return Ok(Frame::Ordinary);
+    }
+    if magic == frame::LEGACY_MAGIC {
+        return Ok(Frame::Legacy);
+    }
+    if !frame::is_skippable(magic) {
+        return Err(after_frames(at, rest));
+    }
+    let len = rest.get(4..).and_then(le32).ok_or(TRUNCATED)? as usize;
+    rest.get(8..).and_then(|r| r.get(..len)).ok_or(TRUNCATED)?;
+    Ok(Frame::Skippable { len: 8 + len })
+}
+
 /// Decompresses all frames of `input`: ordinary, skippable and legacy ones.
 pub(crate) fn decompress_frames(input: &[u8], output: &mut Output<'_>) -> Result<()> {
     let mut at = 0;
     while at < input.len() || at == 0 {
         let rest = &input[at..];
-        let magic = le32(rest).ok_or_else(|| after_frames(at, rest))?;
-        at += if magic == frame::MAGIC {
-            decompress_frame(rest, output)?
-        } else if magic == frame::LEGACY_MAGIC {
-            decompress_legacy(rest, output)?
-        } else if frame::is_skippable(magic) {
-            let len = rest.get(4..).and_then(le32).ok_or(TRUNCATED)? as usize;
-            rest.get(8..).and_then(|r| r.get(..len)).ok_or(TRUNCATED)?;
-            8 + len
-        } else {
-            return Err(after_frames(at, rest));
+        at += match next_frame(rest, at)? {
+            Frame::Ordinary => decompress_frame(rest, output)?,
+            Frame::Legacy => decompress_legacy(rest, output)?,
+            Frame::Skippable { len } => len,
         };
     }
     Ok(())
@@ -282,27 +302,48 @@ fn decompress_frame(input: &[u8], output: &mut Output<'_>) -> Result<usize> {
             .map_err(|error| output.no_room(oversized(error, descriptor.max_block)))?;
         output.advance(written);
     }
-    let content = &output.filled()[start..];
+    Ok(at + check_content(&descriptor, &output.filled()[start..], &input[at..])?)
+}
+
+/// Checks what a frame says of its whole content; `rest` begins behind its last block. The bytes used of that.
+pub(crate) fn check_content(descriptor: &frame::Descriptor, content: &[u8], rest: &[u8]) -> Result<usize> {
     if descriptor.content_size.is_some_and(|size| size != content.len() as u64) {
-        return Err(Error::Corrupt { format, detail: "the content length does not match the header".into() });
+        let detail = "the content length does not match the header".into();
+        return Err(Error::Corrupt { format: Format::Lz4Frame, detail });
     }
-    if descriptor.content_checksum {
-        let hash = input.get(at..).and_then(le32).ok_or(TRUNCATED)?;
-        check_hash(XxHash32::oneshot(0, content), hash, "the content checksum does not match")?;
-        at += 4;
+    if !descriptor.content_checksum {
+        return Ok(0);
     }
-    Ok(at)
+    let hash = le32(rest).ok_or(TRUNCATED)?;
+    check_hash(XxHash32::oneshot(0, content), hash, "the content checksum does not match")?;
+    Ok(4)
 }
 
 /// A block that holds more than its frame allows is corrupt, whatever room there is.
 pub(crate) fn oversized(error: Error, max_block: usize) -> Error {
     match error {
-        Error::OutputTooSmall { required: Some(required), .. } if required > max_block => Error::Corrupt {
-            format: Format::Lz4Frame,
-            detail: "a block holds more than the frame allows".into(),
-        },
+        Error::OutputTooSmall { required: Some(required), .. } if required > max_block => holds_too_much(),
         other => other,
     }
+}
+
+pub(crate) fn holds_too_much() -> Error {
+    Error::Corrupt { format: Format::Lz4Frame, detail: "a block holds more than the frame allows".into() }
+}
+
+/// Writes a block of nothing but literals.
+pub(crate) fn store_block(input: &[u8], mut put: impl FnMut(&[u8]) -> Result<()>) -> Result<()> {
+    let Some(mut more) = input.len().checked_sub(15) else {
+        put(&[(input.len() as u8) << 4])?;
+        return put(input);
+    };
+    put(&[0xf0])?;
+    while more >= 255 {
+        put(&[255])?;
+        more -= 255;
+    }
+    put(&[more as u8])?;
+    put(input)
 }
 
 fn decompress_legacy(input: &[u8], output: &mut Output<'_>) -> Result<usize> {

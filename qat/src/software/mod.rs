@@ -12,7 +12,6 @@
 pub(crate) mod cipher;
 pub(crate) mod deflate;
 mod engine;
-pub(crate) use engine::zlib_effort;
 mod hash;
 pub(crate) mod lz4;
 pub(crate) mod output;
@@ -28,8 +27,8 @@ use accel_core::{
 };
 
 pub(crate) use engine::{
-    compress, compress_bound, compress_into, decompress, decompress_into, decrypt, decrypt_into, encrypt,
-    encrypt_into, process, refused,
+    check_end, compress, compress_bound, compress_into, decompress, decompress_into, decrypt, decrypt_into,
+    encrypt, encrypt_into, is_member_next, nothing_after, process, refused, size_hint, zlib_effort,
 };
 pub use hash::{checksum, digest};
 

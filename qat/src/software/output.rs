@@ -37,6 +37,15 @@ impl<'a> Output<'a> {
         self.limit
     }
 
+    /// Most bytes that can still be written.
+    pub(crate) fn most(&self) -> usize {
+        let most = match &self.target {
+            Target::Fixed(buffer) => buffer.len().min(self.limit),
+            Target::Growing(_) => self.limit,
+        };
+        most - self.written
+    }
+
     pub(crate) fn written(&self) -> usize {
         self.written
     }

@@ -1,0 +1,222 @@
+//! What the hardware does.
+
+use accel_core::{
+    AcceleratorTypes, BoxFuture, CipherOptions, Completion, CompressOptions, CompressionAccelerator,
+    DecompressOptions, Encrypted, EncryptionAccelerator, Error, HardwareAccelerator, Key, Operation, Outcome,
+    Result, Statistics,
+};
+
+use super::{NAME, QatAccelerator, missing_service, unavailable};
+use crate::Unavailability;
+use crate::dc::{self, Call};
+use crate::instance::{Patience, Pool};
+use crate::software::{self, output::Output, pool, recorded};
+
+impl QatAccelerator {
+    /// Runs `work` with the instances for `types`, and counts what it came to.
+    fn with_pool<T>(
+        &self,
+        types: AcceleratorTypes,
+        work: impl FnOnce(&Pool) -> Result<T>,
+        outcome: impl FnOnce(&T) -> &Outcome,
+    ) -> Result<T> {
+        let work = || {
+            let seen = self.0.answer.load();
+            let known = seen.as_ref().filter(|answer| answer.process.is_this());
+            let found;
+            let answer = match known {
+                Some(answer) => answer,
+                None => {
+                    found = self.0.answer();
+                    &found
+                }
+            };
+            match &answer.result {
+                Ok(pool) => match missing_service(&pool.services, types) {
+                    None => work(pool),
+                    Some(service) => {
+                        Err(unavailable(Unavailability::NoInstances { service: Some(service) }.into()))
+                    }
+                },
+                Err(reason) => Err(unavailable(reason.clone())),
+            }
+        };
+        recorded(&self.0.recorder, work, outcome)
+    }
+
+    fn call<'a>(&'a self, pool: &'a Pool, patience: Patience) -> Call<'a> {
+        Call { pool, recorder: &self.0.recorder, patience }
+    }
+
+    pub(crate) fn compress_into_with(
+        &self,
+        input: &[u8],
+        output: &mut [u8],
+        options: &CompressOptions,
+        patience: Patience,
+    ) -> Result<Outcome> {
+        let work =
+            |pool: &Pool| pool.block_on(dc::compress(self.call(pool, patience), input, output, options));
+        self.with_pool(AcceleratorTypes::COMPRESSION, work, |outcome| outcome)
+    }
+
+    pub(crate) fn compress_with(
+        &self,
+        input: &[u8],
+        options: &CompressOptions,
+        patience: Patience,
+    ) -> Result<(Vec<u8>, Outcome)> {
+        let mut output = vec![0; self.compress_bound(input.len(), options)];
+        let outcome = self.compress_into_with(input, &mut output, options, patience)?;
+        output.truncate(outcome.bytes_out);
+        Ok((output, outcome))
+    }
+
+    fn decompress_to(
+        &self,
+        input: &[u8],
+        output: &mut Output<'_>,
+        options: &DecompressOptions,
+        patience: Patience,
+    ) -> Result<Outcome> {
+        let work = |pool: &Pool| {
+            pool.block_on(dc::decompress(self.call(pool, patience), input, output, options.format))
+        };
+        self.with_pool(AcceleratorTypes::COMPRESSION, work, |outcome| outcome)
+    }
+
+    pub(crate) fn decompress_with(
+        &self,
+        input: &[u8],
+        options: &DecompressOptions,
+        patience: Patience,
+    ) -> Result<(Vec<u8>, Outcome)> {
+        let mut output = Output::growing(software::size_hint(input, options.format), options.limit);
+        let outcome = self.decompress_to(input, &mut output, options, patience)?;
+        Ok((output.into_vec(), outcome))
+    }
+
+    pub(crate) fn decompress_into_with(
+        &self,
+        input: &[u8],
+        output: &mut [u8],
+        options: &DecompressOptions,
+        patience: Patience,
+    ) -> Result<Outcome> {
+        self.decompress_to(input, &mut Output::fixed(output, options.limit), options, patience)
+    }
+
+    fn unsupported<T>(&self, types: AcceleratorTypes, operation: &'static str) -> Result<T> {
+        Err(match self.unavailability_for(types) {
+            Some(reason) => unavailable(reason),
+            None => Error::Unsupported {
+                accelerator: NAME,
+                operation: operation.into(),
+                remedy: "use AutoAccelerator or SoftwareAccelerator".into(),
+            },
+        })
+    }
+
+    fn refuse_counted<T>(&self, types: AcceleratorTypes, operation: &'static str) -> Result<T> {
+        let in_flight = self.0.recorder.start();
+        let refused = self.unsupported(types, operation);
+        if let Err(error) = &refused {
+            in_flight.finish(Err(error));
+        }
+        refused
+    }
+}
+
+impl HardwareAccelerator for QatAccelerator {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn types(&self) -> AcceleratorTypes {
+        AcceleratorTypes::all()
+    }
+
+    fn is_available(&self) -> bool {
+        self.0.answer().result.is_ok()
+    }
+
+    fn has_cpu_fallback(&self) -> bool {
+        false
+    }
+
+    fn initialize(&self) -> Result<()> {
+        self.unavailability().map_or(Ok(()), |reason| Err(unavailable(reason)))
+    }
+
+    fn process(&self, operation: &Operation, input: &[u8]) -> Result<(Vec<u8>, Outcome)> {
+        let refuse = |types, name| {
+            let work = || self.unsupported(types, name);
+            recorded(&self.0.recorder, work, |(_, outcome): &(Vec<u8>, Outcome)| outcome)
+        };
+        match operation {
+            Operation::Compress(options) => self.compress(input, options),
+            Operation::Decompress(options) => self.decompress(input, options),
+            Operation::Checksum(_) => refuse(AcceleratorTypes::COMPRESSION, "checksum"),
+            Operation::Digest(_) => refuse(AcceleratorTypes::HASHING, "digest"),
+            other => recorded(
+                &self.0.recorder,
+                || Err(software::refused(NAME, other)),
+                |(_, outcome): &(Vec<u8>, Outcome)| outcome,
+            ),
+        }
+    }
+
+    fn statistics(&self) -> Statistics {
+        self.0.recorder.statistics()
+    }
+}
+
+impl CompressionAccelerator for QatAccelerator {
+    fn compress(&self, input: &[u8], options: &CompressOptions) -> Result<(Vec<u8>, Outcome)> {
+        self.compress_with(input, options, Patience::Wait)
+    }
+
+    fn compress_into(&self, input: &[u8], output: &mut [u8], options: &CompressOptions) -> Result<Outcome> {
+        self.compress_into_with(input, output, options, Patience::Wait)
+    }
+
+    /// The formats' own bound, which holds for every engine.
+    fn compress_bound(&self, input_len: usize, options: &CompressOptions) -> usize {
+        software::compress_bound(input_len, options)
+    }
+
+    fn decompress(&self, input: &[u8], options: &DecompressOptions) -> Result<(Vec<u8>, Outcome)> {
+        self.decompress_with(input, options, Patience::Wait)
+    }
+
+    fn decompress_into(
+        &self,
+        input: &[u8],
+        output: &mut [u8],
+        options: &DecompressOptions,
+    ) -> Result<Outcome> {
+        self.decompress_into_with(input, output, options, Patience::Wait)
+    }
+
+    pool::compression_futures!();
+}
+
+impl EncryptionAccelerator for QatAccelerator {
+    fn encrypt(&self, _: &Key, _: &[u8], _: &CipherOptions<'_>) -> Result<(Vec<u8>, Encrypted)> {
+        self.refuse_counted(AcceleratorTypes::ENCRYPTION, "encrypt")
+    }
+
+    fn encrypt_into(&self, _: &Key, _: &[u8], _: &mut [u8], _: &CipherOptions<'_>) -> Result<Encrypted> {
+        self.refuse_counted(AcceleratorTypes::ENCRYPTION, "encrypt")
+    }
+
+    fn decrypt(&self, _: &Key, _: &[u8], _: &CipherOptions<'_>) -> Result<(Vec<u8>, Outcome)> {
+        self.refuse_counted(AcceleratorTypes::ENCRYPTION, "decrypt")
+    }
+
+    fn decrypt_into(&self, _: &Key, _: &[u8], _: &mut [u8], _: &CipherOptions<'_>) -> Result<Outcome> {
+        self.refuse_counted(AcceleratorTypes::ENCRYPTION, "decrypt")
+    }
+
+    pool::encryption_futures!();
+}

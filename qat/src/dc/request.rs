@@ -1,0 +1,121 @@
+//! One stateless request, and what its answer says.
+
+use accel_core::{Error, Format, Recorder};
+use qat_sys as sys;
+
+use super::session::Kind;
+use crate::CpaStatus;
+use crate::device_error::{DeviceError, RequestStatus};
+use crate::instance::{Fault, Instance, Patience, Pool};
+use crate::op::{Blocks, Claim, Direction, Flight, Landed, Work};
+
+/// What the requests of one call have in common.
+#[derive(Clone, Copy)]
+pub(crate) struct Call<'a> {
+    pub(crate) pool: &'a Pool,
+    pub(crate) recorder: &'a Recorder,
+    pub(crate) patience: Patience,
+}
+
+/// A request to be.
+#[derive(Clone, Copy)]
+pub(super) struct Request<'a> {
+    pub(super) kind: Kind,
+    /// In front of the input, where the device wants a header that the format does not have.
+    pub(super) prefix: &'a [u8],
+    pub(super) input: &'a [u8],
+    /// Room for the output in bytes.
+    pub(super) room: usize,
+    /// More of the same stream follows.
+    pub(super) is_open: bool,
+}
+
+/// An answer that counts.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Answer {
+    pub(super) consumed: usize,
+    pub(super) produced: usize,
+    pub(super) checksum: u32,
+    /// The output ran full; what was produced stands for what was consumed.
+    pub(super) overflow: bool,
+    pub(super) end_of_stream: bool,
+}
+
+impl Call<'_> {
+    pub(super) async fn launch(
+        &self,
+        request: Request<'_>,
+        patience: Patience,
+    ) -> Result<(Flight, u16), Fault> {
+        let direction = request.kind.direction();
+        let load = |instance: &Instance, claim: &mut Claim| {
+            let memory = instance.ring.memory();
+            let mut input = Blocks::with_room(memory, request.prefix.len() + request.input.len())?;
+            input.write(0, request.prefix);
+            input.write(request.prefix.len(), request.input);
+            *claim.output() = Blocks::with_room(memory, request.room)?;
+            *claim.input() = input;
+            Ok(())
+        };
+        let flush = match direction {
+            Direction::Compress if request.is_open => sys::CPA_DC_FLUSH_FULL,
+            _ => sys::CPA_DC_FLUSH_FINAL,
+        };
+        let fly = |instance: &Instance, claim: Claim| {
+            let session = instance.sessions.get(&instance.ring, request.kind)?;
+            Ok(instance.ring.compress(claim, session, direction, flush)?)
+        };
+        self.pool.launch(Work::Compression, patience, self.recorder, load, fly).await
+    }
+
+    /// Launches and waits.
+    pub(super) async fn run(&self, request: Request<'_>) -> Result<(Landed, u16), Fault> {
+        let (flight, instance) = self.launch(request, self.patience).await?;
+        Ok((self.pool.land(flight, instance).await?, instance))
+    }
+
+    pub(super) fn error(&self, fault: Fault) -> Error {
+        self.pool.error(fault)
+    }
+
+    /// Reads an answer, and tells the instance's health of it. `format` is what corrupt input is corrupt as.
+    pub(super) fn answer(
+        &self,
+        landed: &Landed,
+        instance: u16,
+        request_len: usize,
+        room: usize,
+        format: Format,
+    ) -> Result<Answer, Error> {
+        let results = landed.results();
+        let health = &self.pool.instances[usize::from(instance)].health;
+        let request = RequestStatus::from_raw(results.status);
+        let answer = Answer {
+            consumed: results.consumed as usize,
+            produced: results.produced as usize,
+            checksum: results.checksum,
+            overflow: request == RequestStatus::OVERFLOW,
+            end_of_stream: results.endOfLastBlock != 0,
+        };
+        let status = landed.status();
+        let is_answered = status == CpaStatus::SUCCESS && request == RequestStatus::OK || answer.overflow;
+        if is_answered {
+            if answer.consumed > request_len || answer.produced > room {
+                health.failed();
+                let detail = format!(
+                    "{} of {request_len} bytes consumed, {} bytes produced in room for {room}",
+                    answer.consumed, answer.produced
+                );
+                return Err(DeviceError::Wrong { detail: detail.into() }.into());
+            }
+            health.succeeded();
+            return Ok(answer);
+        }
+        if let Some(detail) = request.bad_data() {
+            health.succeeded();
+            return Err(Error::Corrupt { format, detail: detail.into() });
+        }
+        health.failed();
+        Err(DeviceError::Failed { status, request }.into())
+    }
+}

@@ -1,0 +1,145 @@
+//! The sessions of one instance: one for each kind of request, made on the first of its kind.
+
+use std::sync::Arc;
+
+use once_cell::sync::OnceCell;
+use qat_sys as sys;
+
+use crate::op::{Direction, Ring, Session, SessionError};
+
+/// What a session is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Deflate { level: u8, huffman: Huffman, checksum: Checksum },
+    Inflate { checksum: Checksum },
+    Lz4 { level: u8, block: Lz4Block },
+    Unlz4 { block: Lz4Block, has_block_checksums: bool },
+    Lz4s { level: u8 },
+}
+
+/// The checksum of the plain data that the device computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Checksum {
+    Crc32,
+    Adler32,
+}
+
+/// Which codes deflate uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+#[non_exhaustive]
+pub enum Huffman {
+    /// Made for the data: smaller output.
+    #[default]
+    Dynamic,
+    /// RFC 1951's fixed codes: lower latency.
+    Static,
+}
+
+/// Largest block of an LZ4 frame: 64 KiB, 256 KiB, 1 MiB or 4 MiB.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Lz4Block(u8);
+
+impl Lz4Block {
+    /// The one of `len` bytes, if there is.
+    pub(crate) fn of_len(len: usize) -> Option<Self> {
+        (0..4).map(Self).find(|block| block.len() == len)
+    }
+
+    pub(crate) const fn len(self) -> usize {
+        1 << (16 + 2 * self.0)
+    }
+}
+
+/// Levels of the API; generation 4 knows three, and libqat maps these to them.
+const LEVELS: usize = 12;
+const DEFLATE: usize = 0;
+const INFLATE: usize = DEFLATE + LEVELS * 2 * 2;
+const LZ4: usize = INFLATE + 2;
+const UNLZ4: usize = LZ4 + LEVELS * 4;
+const LZ4S: usize = UNLZ4 + 4 * 2;
+const KINDS: usize = LZ4S + LEVELS;
+
+impl Kind {
+    pub(super) const fn direction(self) -> Direction {
+        match self {
+            Self::Inflate { .. } | Self::Unlz4 { .. } => Direction::Decompress,
+            Self::Deflate { .. } | Self::Lz4 { .. } | Self::Lz4s { .. } => Direction::Compress,
+        }
+    }
+
+    fn place(self) -> usize {
+        let at = |level: u8| usize::from(level) - 1;
+        match self {
+            Self::Deflate { level, huffman, checksum } => {
+                DEFLATE + at(level) * 4 + huffman as usize * 2 + checksum as usize
+            }
+            Self::Inflate { checksum } => INFLATE + checksum as usize,
+            Self::Lz4 { level, block } => LZ4 + at(level) * 4 + usize::from(block.0),
+            Self::Unlz4 { block, has_block_checksums } => {
+                UNLZ4 + usize::from(block.0) * 2 + usize::from(has_block_checksums)
+            }
+            Self::Lz4s { level } => LZ4S + at(level),
+        }
+    }
+
+    fn setup(self) -> sys::CpaDcSessionSetupData {
+        let (format, direction, level) = match self {
+            Self::Deflate { level, .. } => (sys::CPA_DC_DEFLATE, sys::CPA_DC_DIR_COMPRESS, level),
+            Self::Inflate { .. } => (sys::CPA_DC_DEFLATE, sys::CPA_DC_DIR_DECOMPRESS, 1),
+            Self::Lz4 { level, .. } => (sys::CPA_DC_LZ4, sys::CPA_DC_DIR_COMPRESS, level),
+            Self::Unlz4 { .. } => (sys::CPA_DC_LZ4, sys::CPA_DC_DIR_DECOMPRESS, 1),
+            Self::Lz4s { level } => (sys::CPA_DC_LZ4S, sys::CPA_DC_DIR_COMPRESS, level),
+        };
+        let huffman = match self {
+            Self::Deflate { huffman: Huffman::Dynamic, .. } => sys::CPA_DC_HT_FULL_DYNAMIC,
+            _ => sys::CPA_DC_HT_STATIC,
+        };
+        let block = match self {
+            Self::Lz4 { block, .. } | Self::Unlz4 { block, .. } => u32::from(block.0),
+            _ => 0,
+        };
+        let checksum = match self {
+            Self::Deflate { checksum, .. } | Self::Inflate { checksum } => match checksum {
+                Checksum::Crc32 => sys::CPA_DC_CRC32,
+                Checksum::Adler32 => sys::CPA_DC_ADLER32,
+            },
+            Self::Lz4 { .. } | Self::Unlz4 { .. } | Self::Lz4s { .. } => sys::CPA_DC_XXHASH32,
+        };
+        sys::CpaDcSessionSetupData {
+            compLevel: level.into(),
+            compType: format,
+            huffType: huffman,
+            autoSelectBestHuffmanTree: sys::CPA_DC_ASB_ENABLED,
+            sessDirection: direction,
+            sessState: sys::CPA_DC_STATELESS,
+            windowSize: sys::CPA_DC_WINSIZE_32K,
+            minMatch: sys::CPA_DC_MIN_3_BYTE_MATCH,
+            lz4BlockMaxSize: block,
+            lz4BlockChecksum: matches!(self, Self::Unlz4 { has_block_checksums: true, .. }).into(),
+            lz4BlockIndependence: matches!(self, Self::Lz4 { .. } | Self::Unlz4 { .. }).into(),
+            checksum,
+            accumulateXXHash: sys::CPA_FALSE,
+        }
+    }
+}
+
+/// Sessions by kind.
+pub(crate) struct Sessions([OnceCell<Arc<Session>>; KINDS]);
+
+impl Default for Sessions {
+    fn default() -> Self {
+        Self([const { OnceCell::new() }; KINDS])
+    }
+}
+
+impl Sessions {
+    /// The session of this kind.
+    pub(crate) fn get(&self, ring: &Arc<Ring>, kind: Kind) -> Result<&Arc<Session>, SessionError> {
+        self.0[kind.place()].get_or_try_init(|| ring.compression_session(&kind.setup()).map(Arc::new))
+    }
+
+    /// Ends them all.
+    pub(crate) fn clear(&mut self) {
+        self.0.iter_mut().for_each(|session| drop(session.take()));
+    }
+}

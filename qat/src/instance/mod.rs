@@ -1,0 +1,306 @@
+//! The instances of one start, and the choice among them.
+
+mod health;
+
+use std::cell::Cell;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use accel_core::{Error, Recorder};
+
+use crate::dc::Sessions;
+use crate::device_error::DeviceError;
+use crate::driver::Services;
+use crate::mem::{Memory, NoMemory};
+use crate::op::{Claim, Flight, Landed, Lost, Refused, Ring, SessionError, Work};
+use crate::poll::{self, Reactor, Room};
+use crate::{CpaStatus, HardwareSettings};
+
+pub(crate) use health::Health;
+
+/// What one start of libqat gave: its instances, and what they share.
+pub(crate) struct Pool {
+    pub(crate) services: Services,
+    pub(crate) settings: HardwareSettings,
+    pub(crate) instances: Vec<Instance>,
+    /// The instances' rings, in the same order.
+    pub(crate) rings: Vec<Arc<Ring>>,
+    by_work: [Vec<u16>; 2],
+    pub(crate) memory: Vec<&'static Memory>,
+    pub(crate) reactor: Arc<Reactor>,
+}
+
+/// One instance.
+pub(crate) struct Instance {
+    pub(crate) ring: Arc<Ring>,
+    /// Its place among the instances of the start, compression first.
+    pub(crate) index: u16,
+    pub(crate) work: Work,
+    pub(crate) node: i32,
+    pub(crate) health: Health,
+    pub(crate) sessions: Sessions,
+}
+
+impl Instance {
+    pub(crate) fn new(ring: Arc<Ring>, index: u16, work: Work, node: i32) -> Self {
+        Self { ring, index, work, node, health: Health::default(), sessions: Sessions::default() }
+    }
+}
+
+/// Whether a request waits while the device is full.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Patience {
+    Wait,
+    NoWait,
+}
+
+/// Why a request was not answered as it should.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Fault {
+    /// No room, and no patience.
+    Busy,
+    /// More than the device's memory can ever hold.
+    TooLarge,
+    Device(DeviceFault),
+}
+
+/// [`DeviceError`] before it is a caller's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum DeviceFault {
+    Refused(CpaStatus),
+    Lost(Lost),
+    NoMemory,
+    Quarantined,
+}
+
+thread_local! {
+    /// The instance that this thread used last, by work.
+    static LAST: [Cell<u16>; 2] = const { [const { Cell::new(u16::MAX) }; 2] };
+}
+
+/// How often the watchdog looks, with requests in flight and without.
+const TICK: Duration = Duration::from_millis(100);
+const IDLE_TICK: Duration = Duration::from_secs(1);
+
+/// Requests of its own that a thread leaves on its last instance before it looks for a less busy one.
+const KEEP: u32 = 4;
+
+impl Pool {
+    pub(crate) fn new(
+        services: Services,
+        settings: HardwareSettings,
+        instances: Vec<Instance>,
+        memory: Vec<&'static Memory>,
+    ) -> Self {
+        let rings: Vec<_> = instances.iter().map(|instance| instance.ring.clone()).collect();
+        let reactor = Reactor::new(rings.clone());
+        let of = |work| {
+            instances.iter().filter(|instance| instance.work == work).map(|instance| instance.index).collect()
+        };
+        let by_work = [of(Work::Compression), of(Work::Symmetric)];
+        for (index, ring) in rings.iter().enumerate() {
+            ring.table().place.set(index, Some(reactor.clone()));
+        }
+        Self { services, settings, instances, rings, by_work, memory, reactor }
+    }
+
+    /// The watchdog: gives up what is overdue. The time until it has to be called again.
+    pub(crate) fn tick(&self) -> Duration {
+        let is_busy = self.rings.iter().any(|ring| ring.table().flying() > 0);
+        if is_busy {
+            let limit = self.settings.deadline.as_millis() / TICK.as_millis() + 1;
+            for instance in &self.instances {
+                let overdue = instance.ring.table().tick(limit.min(250) as u8);
+                if overdue > 0 {
+                    tracing::warn!(instance = instance.index, overdue, "requests were not answered in time");
+                }
+            }
+        }
+        if is_busy { TICK } else { IDLE_TICK }
+    }
+
+    /// Requests in flight that do `work`.
+    pub(crate) fn in_flight(&self, work: Work) -> u32 {
+        self.by_work[work as usize].iter().map(|index| self.load_of(*index)).sum()
+    }
+
+    fn load_of(&self, index: u16) -> u32 {
+        self.instances[usize::from(index)].ring.table().flying()
+    }
+
+    /// An instance for the next request: this thread's last one while it has little to do, else the least busy one of
+    /// those in health, near ones first.
+    fn choose(&self, work: Work) -> Option<&Instance> {
+        let candidates = &self.by_work[work as usize];
+        let last = LAST.with(|last| last[work as usize].get());
+        if let Some(instance) = self.instances.get(usize::from(last))
+            && instance.work == work
+            && instance.ring.table().flying() < KEEP
+            && instance.health.is_good()
+        {
+            return Some(instance);
+        }
+        let node = if self.memory.len() > 1 { node_of_this_thread() } else { None };
+        // Threads that come at the same moment begin at different places.
+        let start = usize::from(last) % candidates.len().max(1);
+        let (before, after) = candidates.split_at(start.min(candidates.len()));
+        let chosen = after
+            .iter()
+            .chain(before)
+            .map(|index| &self.instances[usize::from(*index)])
+            .filter(|instance| instance.health.may_be_used())
+            .min_by_key(|instance| {
+                let is_far = node.is_some_and(|node| node != instance.node);
+                (instance.ring.table().flying() + if is_far { FAR } else { 0 }, is_far)
+            })?;
+        LAST.with(|last| last[work as usize].set(chosen.index));
+        Some(chosen)
+    }
+
+    /// Puts a request into flight: on an instance of the pool's choice, `load` fills a slot and `fly` submits it.
+    pub(crate) async fn launch(
+        &self,
+        work: Work,
+        patience: Patience,
+        recorder: &Recorder,
+        mut load: impl FnMut(&Instance, &mut Claim) -> Result<(), NoMemory>,
+        mut fly: impl FnMut(&Instance, Claim) -> Result<Flight, Unsent>,
+    ) -> Result<(Flight, u16), Fault> {
+        let mut since = None;
+        loop {
+            let instance = self.choose(work).ok_or(Fault::Device(DeviceFault::Quarantined))?;
+            match self.attempt(instance, &mut load, &mut fly) {
+                Ok(flight) => return Ok((flight, instance.index)),
+                Err(Fault::Busy) if patience == Patience::Wait => {}
+                Err(fault) => {
+                    if let Fault::Device(_) = fault {
+                        instance.health.failed();
+                    }
+                    return Err(fault);
+                }
+            }
+            recorder.retry();
+            let since = *since.get_or_insert_with(Instant::now);
+            if since.elapsed() > self.settings.deadline {
+                return Err(Fault::Busy);
+            }
+            Room::on(instance.ring.table()).await;
+        }
+    }
+
+    fn attempt(
+        &self,
+        instance: &Instance,
+        load: &mut impl FnMut(&Instance, &mut Claim) -> Result<(), NoMemory>,
+        fly: &mut impl FnMut(&Instance, Claim) -> Result<Flight, Unsent>,
+    ) -> Result<Flight, Fault> {
+        let mut claim = instance.ring.claim()?.ok_or(Fault::Busy)?;
+        load(instance, &mut claim)?;
+        match fly(instance, claim) {
+            Ok(flight) => Ok(flight),
+            Err(Unsent::Refused(Refused { status: CpaStatus::RETRY, .. })) => Err(Fault::Busy),
+            Err(Unsent::Refused(Refused { status: CpaStatus::RESTARTING, .. })) => {
+                Err(Fault::Device(DeviceFault::Lost(Lost::DeviceGone)))
+            }
+            Err(Unsent::Refused(Refused { status, .. })) => Err(Fault::Device(DeviceFault::Refused(status))),
+            Err(Unsent::NoSession(SessionError::Refused(status))) => {
+                Err(Fault::Device(DeviceFault::Refused(status)))
+            }
+            Err(Unsent::NoSession(SessionError::Memory(error))) => Err(error.into()),
+        }
+    }
+
+    /// Waits for an answer, and tells the instance's health of it.
+    pub(crate) async fn land(&self, flight: Flight, index: u16) -> Result<Landed, Fault> {
+        let health = &self.instances[usize::from(index)].health;
+        match flight.await {
+            Ok(landed) => Ok(landed),
+            Err(lost) => {
+                health.failed();
+                Err(Fault::Device(DeviceFault::Lost(lost)))
+            }
+        }
+    }
+
+    /// Runs a request on this thread.
+    pub(crate) fn block_on<F: Future>(&self, future: F) -> F::Output {
+        poll::block_on(&self.rings, future)
+    }
+
+    /// The caller's error for a fault.
+    pub(crate) fn error(&self, fault: Fault) -> Error {
+        let device = |error: DeviceError| Error::from(error);
+        match fault {
+            Fault::Busy => crate::accelerator::busy(),
+            Fault::TooLarge => Error::Unsupported {
+                accelerator: crate::accelerator::NAME,
+                operation: "one request of this size".into(),
+                remedy: "use a stream, which cuts it into pieces, or the CPU".into(),
+            },
+            Fault::Device(DeviceFault::Refused(status)) => device(DeviceError::Refused { status }),
+            Fault::Device(DeviceFault::Lost(Lost::TimedOut)) => {
+                device(DeviceError::TimedOut { deadline: self.settings.deadline })
+            }
+            Fault::Device(DeviceFault::Lost(Lost::DeviceGone)) => device(DeviceError::Gone),
+            Fault::Device(DeviceFault::NoMemory) => device(DeviceError::NoMemory),
+            Fault::Device(DeviceFault::Quarantined) => device(DeviceError::Quarantined),
+        }
+    }
+}
+
+/// In units of requests in flight: how much busier a near instance may be than one on another NUMA node.
+const FAR: u32 = 16;
+
+/// Why `fly` did not.
+pub(crate) enum Unsent {
+    Refused(Refused),
+    NoSession(SessionError),
+}
+
+impl From<Refused> for Unsent {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
+    }
+}
+
+impl From<SessionError> for Unsent {
+    fn from(error: SessionError) -> Self {
+        Self::NoSession(error)
+    }
+}
+
+impl From<NoMemory> for Fault {
+    fn from(error: NoMemory) -> Self {
+        match error {
+            NoMemory::TooLarge => Self::TooLarge,
+            NoMemory::Limit => Self::Busy,
+            NoMemory::System => Self::Device(DeviceFault::NoMemory),
+        }
+    }
+}
+
+/// The NUMA node that this thread runs on, where the system tells.
+fn node_of_this_thread() -> Option<i32> {
+    #[cfg(target_os = "linux")]
+    {
+        /// Looked up once for each CPU that a thread is seen on.
+        fn node_of(cpu: usize) -> Option<i32> {
+            let entries = std::fs::read_dir(format!("/sys/devices/system/cpu/cpu{cpu}")).ok()?;
+            entries
+                .filter_map(|entry| entry.ok()?.file_name().to_str()?.strip_prefix("node")?.parse().ok())
+                .next()
+        }
+        thread_local! {
+            static SEEN: Cell<(usize, Option<i32>)> = const { Cell::new((usize::MAX, None)) };
+        }
+        let cpu = rustix::thread::sched_getcpu();
+        SEEN.with(|seen| {
+            if seen.get().0 != cpu {
+                seen.set((cpu, node_of(cpu)));
+            }
+            seen.get().1
+        })
+    }
+    #[cfg(not(target_os = "linux"))]
+    None
+}

@@ -1,0 +1,233 @@
+//! Memory that devices reach: a slab over libusdm, one for each NUMA node.
+//!
+//! Nothing else can get into a request, by type: libqat 24.02 refuses foreign memory, and 26.08 sends the device to bus
+//! address 0 instead.
+
+mod buffer;
+
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
+use std::sync::{Mutex, OnceLock, PoisonError};
+
+use crossbeam_queue::ArrayQueue;
+use qat_sys::Symbols;
+
+use crate::raw::mem;
+
+pub use buffer::DmaBuffer;
+
+/// Smallest block, as a power of two.
+const SMALLEST: u32 = 11;
+/// Largest block, as a power of two: the most that libusdm hands out in one piece.
+const LARGEST: u32 = 26;
+const CLASSES: usize = (LARGEST - SMALLEST + 1) as usize;
+/// What is asked of libusdm at once for blocks smaller than that.
+const CHUNK: usize = 512 << 10;
+/// Enough for every structure of libqat and for whole cache lines.
+const ALIGN: usize = 64;
+
+/// The slab of one NUMA node. Never freed itself; [`trim`](Self::trim) gives what is unused back to libusdm.
+pub(crate) struct Memory {
+    symbols: &'static Symbols,
+    node: i32,
+    limit: usize,
+    allocated: AtomicUsize,
+    classes: [OnceLock<ArrayQueue<Address>>; CLASSES],
+    chunks: Mutex<Vec<Chunk>>,
+}
+
+/// One allocation of libusdm, cut into blocks of one class.
+struct Chunk {
+    address: Address,
+    len: usize,
+    class: usize,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Address(NonNull<u8>);
+
+// SAFETY: an address of memory that belongs to no thread; who holds it holds the memory.
+unsafe impl Send for Address {}
+// SAFETY: the same; shared, it is only compared.
+unsafe impl Sync for Address {}
+
+/// Why there is no memory.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NoMemory {
+    /// More than one block can hold.
+    TooLarge,
+    /// The limit is reached; blocks in use will come back.
+    Limit,
+    /// libusdm has none.
+    System,
+}
+
+impl Memory {
+    /// An empty slab on `node` that grows to at most `limit` bytes.
+    pub(crate) fn new(symbols: &'static Symbols, node: i32, limit: usize) -> Self {
+        Self {
+            symbols,
+            node,
+            limit,
+            allocated: AtomicUsize::new(0),
+            classes: [const { OnceLock::new() }; CLASSES],
+            chunks: Mutex::default(),
+        }
+    }
+
+    /// The NUMA node.
+    pub(crate) fn node(&self) -> i32 {
+        self.node
+    }
+
+    /// Bytes taken from libusdm and not given back.
+    pub(crate) fn allocated(&self) -> usize {
+        self.allocated.load(Relaxed)
+    }
+
+    /// Most bytes that it grows to.
+    pub(crate) fn limit(&self) -> usize {
+        self.limit
+    }
+
+    fn class_of(len: usize) -> Result<usize, NoMemory> {
+        let power = len.max(1).checked_next_power_of_two().ok_or(NoMemory::TooLarge)?.ilog2();
+        if power > LARGEST {
+            return Err(NoMemory::TooLarge);
+        }
+        Ok(power.saturating_sub(SMALLEST) as usize)
+    }
+
+    const fn block_len(class: usize) -> usize {
+        1 << (SMALLEST as usize + class)
+    }
+
+    fn queue(&self, class: usize) -> &ArrayQueue<Address> {
+        self.classes[class].get_or_init(|| {
+            let most = (self.limit / Self::block_len(class)).max(1);
+            ArrayQueue::new(most)
+        })
+    }
+
+    /// A block of at least `len` bytes, of whatever content.
+    pub(crate) fn take(&'static self, len: usize) -> Result<Block, NoMemory> {
+        let class = Self::class_of(len)?;
+        let address = match self.queue(class).pop() {
+            Some(address) => address,
+            None => self.grow(class)?,
+        };
+        Ok(Block { address, class, memory: self })
+    }
+
+    fn grow(&'static self, class: usize) -> Result<Address, NoMemory> {
+        let mut chunks = self.chunks.lock().unwrap_or_else(PoisonError::into_inner);
+        let queue = self.queue(class);
+        if let Some(address) = queue.pop() {
+            return Ok(address);
+        }
+        let block_len = Self::block_len(class);
+        let len = block_len.max(CHUNK);
+        if self.allocated() + len > self.limit {
+            self.trim_locked(&mut chunks);
+            if self.allocated() + len > self.limit {
+                return Err(NoMemory::Limit);
+            }
+        }
+        // SAFETY: the symbols are libusdm's by the contract of their loading.
+        let first = unsafe { mem::alloc(self.symbols, len, self.node, ALIGN) }.ok_or(NoMemory::System)?;
+        self.allocated.fetch_add(len, Relaxed);
+        chunks.push(Chunk { address: Address(first), len, class });
+        for at in (block_len..len).step_by(block_len) {
+            // SAFETY: `at` is below `len`, so it stays inside the allocation.
+            let block = Address(unsafe { first.add(at) });
+            // The queue holds the limit in blocks of this class, so there is always room.
+            let _ = queue.push(block);
+        }
+        Ok(Address(first))
+    }
+
+    /// Gives chunks back of which no block is in use.
+    pub(crate) fn trim(&self) {
+        self.trim_locked(&mut self.chunks.lock().unwrap_or_else(PoisonError::into_inner));
+    }
+
+    fn trim_locked(&self, chunks: &mut Vec<Chunk>) {
+        let mut free: Vec<Vec<Address>> = self
+            .classes
+            .iter()
+            .map(|queue| {
+                queue.get().map(|queue| std::iter::from_fn(|| queue.pop()).collect()).unwrap_or_default()
+            })
+            .collect();
+        free.iter_mut().for_each(|addresses| addresses.sort_unstable());
+        chunks.retain(|chunk| {
+            let addresses = &mut free[chunk.class];
+            let end = chunk.address.0.addr().get() + chunk.len;
+            let from = addresses.partition_point(|address| *address < chunk.address);
+            let to = addresses.partition_point(|address| address.0.addr().get() < end);
+            if (to - from) * Self::block_len(chunk.class) < chunk.len {
+                return true;
+            }
+            addresses.drain(from..to);
+            // SAFETY: allocated by `grow`, once; all its blocks were in the queue, so nobody has one.
+            unsafe { mem::free(self.symbols, chunk.address.0) };
+            self.allocated.fetch_sub(chunk.len, Relaxed);
+            false
+        });
+        for (queue, addresses) in self.classes.iter().zip(free) {
+            for address in addresses {
+                let _ = queue.get().map(|queue| queue.push(address));
+            }
+        }
+    }
+}
+
+/// A block of device memory; goes back to its slab when dropped.
+pub(crate) struct Block {
+    address: Address,
+    class: usize,
+    memory: &'static Memory,
+}
+
+impl Block {
+    /// Its length in bytes.
+    pub(crate) fn len(&self) -> usize {
+        Memory::block_len(self.class)
+    }
+
+    pub(crate) fn as_ptr(&self) -> NonNull<u8> {
+        self.address.0
+    }
+
+    /// The address of the byte at `offset`.
+    ///
+    /// # Panics
+    /// When the block is not that long.
+    pub(crate) fn at(&self, offset: usize) -> NonNull<u8> {
+        assert!(offset < self.len());
+        // SAFETY: inside the block.
+        unsafe { self.address.0.add(offset) }
+    }
+
+    pub(crate) fn memory(&self) -> &'static Memory {
+        self.memory
+    }
+
+    /// Its content. Nobody hands a block to a device without giving it away.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        // SAFETY: `qae_mem.h`: mapped, zeroed at first, and this block's alone; a device that writes to it has it in
+        // a slot, where this function is not called.
+        unsafe { std::slice::from_raw_parts(self.address.0.as_ptr(), self.len()) }
+    }
+
+    pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as for `bytes`, and the borrow is exclusive.
+        unsafe { std::slice::from_raw_parts_mut(self.address.0.as_ptr(), self.len()) }
+    }
+}
+
+impl Drop for Block {
+    fn drop(&mut self) {
+        let _ = self.memory.queue(self.class).push(self.address);
+    }
+}

@@ -1,0 +1,15 @@
+//! Requests in flight: who owns their memory, how their answers come back, and the C calls that send them.
+//!
+//! A request lives in a [`Slot`](table) of its ring's table from before it is submitted until its answer was taken. The
+//! callback's tag is table, slot and generation, never an address, so that an answer that comes too late finds nothing
+//! rather than the wrong request. A dropped [`Flight`] parks its slot: the memory stays until the device has answered.
+
+mod list;
+mod ring;
+mod session;
+mod table;
+
+pub(crate) use list::{Blocks, MAX_BUFFERS};
+pub(crate) use ring::{Direction, Polled, Refused, Ring, SessionError, Symmetric, Work};
+pub(crate) use session::Session;
+pub(crate) use table::{Claim, Flight, Landed, Lost, NOT_VERIFIED, Table};

@@ -1,0 +1,394 @@
+//! One instance of libqat: the C calls that submit, poll, and make sessions.
+
+use std::ffi::c_void;
+use std::ptr::NonNull;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+
+use qat_sys::{
+    CPA_TRUE, CpaCySymOpData, CpaCySymSessionSetupData, CpaDcFlush, CpaDcSessionSetupData, CpaInstanceHandle,
+    Symbols,
+};
+
+use super::table::{self, Body, Claim, Flight, Table};
+use super::{MAX_BUFFERS, Session};
+use crate::CpaStatus;
+use crate::mem::{Block, Memory, NoMemory};
+use crate::raw::{cy, dc};
+
+/// What an instance works on, which decides by which calls.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Work {
+    Compression,
+    Symmetric,
+}
+
+/// An instance between start and stop. Calls into libqat pass the gate, which the owner of the start closes before the
+/// stop.
+pub(crate) struct Ring {
+    symbols: &'static Symbols,
+    handle: Handle,
+    work: Work,
+    table: &'static Table,
+    memory: &'static Memory,
+    meta_len: usize,
+    is_open: RwLock<bool>,
+    /// Requests are not taken any more, answers are.
+    is_refusing: AtomicBool,
+    is_polled: AtomicBool,
+    retired: Mutex<Vec<Block>>,
+    has_retired: AtomicBool,
+}
+
+#[derive(Clone, Copy)]
+struct Handle(CpaInstanceHandle);
+// SAFETY: `cpa.h`: a handle is a name; libqat locks what is behind it.
+unsafe impl Send for Handle {}
+// SAFETY: the same.
+unsafe impl Sync for Handle {}
+
+/// What a poll came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Polled {
+    /// Answers came.
+    Answers,
+    /// None was there.
+    Nothing,
+    /// Another thread is at it.
+    ByAnother,
+    /// libqat is stopped, or about to be.
+    Closed,
+    /// libqat refused.
+    Refused(CpaStatus),
+}
+
+/// A submission that libqat or the gate did not take.
+pub(crate) struct Refused {
+    /// To try again with.
+    pub(crate) claim: Claim,
+    /// Why; `RESTARTING` when the gate is closed.
+    pub(crate) status: CpaStatus,
+}
+
+/// Addresses of a symmetric request's parameters are offsets into [`Claim::parameters`].
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Symmetric {
+    pub(crate) iv_at: usize,
+    pub(crate) iv_len: u32,
+    /// Of the data, the part that is enciphered.
+    pub(crate) cipher: (u32, u32),
+    /// And the part that is hashed.
+    pub(crate) hash: (u32, u32),
+    pub(crate) digest_at: Option<usize>,
+    pub(crate) aad_at: Option<usize>,
+}
+
+impl Ring {
+    /// Starts an instance.
+    ///
+    /// # Safety
+    /// libqat is started; `handle` is an instance of this start that does `work`; [`close`](Self::close) comes before
+    /// the stop. `symbols` are libqat's and libusdm's.
+    pub(crate) unsafe fn start(
+        symbols: &'static Symbols,
+        handle: CpaInstanceHandle,
+        work: Work,
+        table: &'static Table,
+        memory: &'static Memory,
+    ) -> Result<Arc<Self>, CpaStatus> {
+        let meta_len = match work {
+            // SAFETY: the caller's contract.
+            Work::Compression => unsafe { dc::start(symbols, handle) }
+                // SAFETY: the same.
+                .and_then(|()| unsafe { dc::list_meta_len(symbols, handle, MAX_BUFFERS as u32) }),
+            // SAFETY: the same.
+            Work::Symmetric => unsafe { cy::start(symbols, handle) }
+                // SAFETY: the same.
+                .and_then(|()| unsafe { cy::list_meta_len(symbols, handle, MAX_BUFFERS as u32) }),
+        }? as usize;
+        Ok(Arc::new(Self {
+            symbols,
+            handle: Handle(handle),
+            work,
+            table,
+            memory,
+            meta_len,
+            is_open: RwLock::new(true),
+            is_refusing: AtomicBool::new(false),
+            is_polled: AtomicBool::new(false),
+            retired: Mutex::default(),
+            has_retired: AtomicBool::new(false),
+        }))
+    }
+
+    pub(crate) fn table(&self) -> &'static Table {
+        self.table
+    }
+
+    pub(crate) fn memory(&self) -> &'static Memory {
+        self.memory
+    }
+
+    /// Held during each call into libqat. `None` when the gate is closed or closing.
+    fn pass(&self) -> Option<RwLockReadGuard<'_, bool>> {
+        self.is_open.try_read().ok().filter(|is_open| **is_open)
+    }
+
+    /// A slot for a request. `Ok(None)` when the ring has all it can take.
+    pub(crate) fn claim(&self) -> Result<Option<Claim>, NoMemory> {
+        self.table.claim(self.memory, self.meta_len)
+    }
+
+    /// Takes the answers that are there.
+    pub(crate) fn poll(&self) -> Polled {
+        let Some(pass) = self.pass() else { return Polled::Closed };
+        if self.is_polled.swap(true, std::sync::atomic::Ordering::Acquire) {
+            return Polled::ByAnother;
+        }
+        let status = match self.work {
+            // SAFETY: the gate is open, so libqat is started; callbacks do not poll (`table::defer`).
+            Work::Compression => unsafe { dc::poll(self.symbols, self.handle.0) },
+            // SAFETY: the same.
+            Work::Symmetric => unsafe { cy::poll(self.symbols, self.handle.0) },
+        };
+        self.is_polled.store(false, std::sync::atomic::Ordering::Release);
+        if self.has_retired.load(Relaxed) {
+            self.sweep();
+        }
+        drop(pass);
+        match status {
+            CpaStatus::SUCCESS => {
+                table::wake_deferred();
+                self.table.place.wake_for_room();
+                Polled::Answers
+            }
+            CpaStatus::RETRY => Polled::Nothing,
+            other => {
+                table::wake_deferred();
+                Polled::Refused(other)
+            }
+        }
+    }
+
+    /// A session for stateless compression or decompression.
+    pub(crate) fn compression_session(
+        self: &Arc<Self>,
+        setup: &CpaDcSessionSetupData,
+    ) -> Result<Session, SessionError> {
+        debug_assert_eq!(self.work, Work::Compression);
+        let _pass = self.pass().ok_or(SessionError::Refused(CpaStatus::RESTARTING))?;
+        // SAFETY: the gate is open.
+        let len = unsafe { dc::session_len(self.symbols, self.handle.0, setup) }?;
+        let memory = self.memory.take(len as usize)?;
+        // SAFETY: the gate is open; the memory is device memory of the length asked for and stays with the session.
+        unsafe {
+            dc::init_session(
+                self.symbols,
+                self.handle.0,
+                memory.as_ptr(),
+                setup,
+                Some(table::compression_done),
+            )
+        }?;
+        Ok(Session { ring: self.clone(), memory: Some(memory) })
+    }
+
+    /// A session for symmetric operations.
+    ///
+    /// # Safety
+    /// The pointers in `setup` lead to keys of the lengths it says, for the time of the call.
+    pub(crate) unsafe fn symmetric_session(
+        self: &Arc<Self>,
+        setup: &CpaCySymSessionSetupData,
+    ) -> Result<Session, SessionError> {
+        debug_assert_eq!(self.work, Work::Symmetric);
+        let _pass = self.pass().ok_or(SessionError::Refused(CpaStatus::RESTARTING))?;
+        // SAFETY: the gate is open; the caller's contract.
+        let len = unsafe { cy::session_len(self.symbols, self.handle.0, setup) }?;
+        let memory = self.memory.take(len as usize)?;
+        // SAFETY: as above; the memory is device memory of the length asked for and stays with the session.
+        unsafe {
+            cy::init_session(self.symbols, self.handle.0, memory.as_ptr(), setup, Some(table::symmetric_done))
+        }?;
+        Ok(Session { ring: self.clone(), memory: Some(memory) })
+    }
+
+    /// Submits a compression or, with a session for it, a decompression.
+    pub(crate) fn compress(
+        &self,
+        claim: Claim,
+        session: &Arc<Session>,
+        direction: Direction,
+        flush: CpaDcFlush,
+    ) -> Result<Flight, Refused> {
+        debug_assert!(session.is_of(self));
+        let Some(_pass) = self.pass().filter(|_| !self.is_refusing.load(Relaxed)) else {
+            return Err(Refused { claim, status: CpaStatus::RESTARTING });
+        };
+        let submit = |body: *mut Body, tag: *mut c_void| {
+            // SAFETY: the claim's body, which nobody else has until the answer.
+            let body = unsafe { &mut *body };
+            body.results = Default::default();
+            body.compression.flushFlag = flush;
+            let verify = if direction == Direction::Compress { CPA_TRUE } else { 0 };
+            body.compression.compressAndVerify = verify;
+            body.compression.compressAndVerifyAndRecover = verify;
+            let submission = dc::Submission {
+                instance: self.handle.0,
+                session: session_memory(session),
+                source: body.source.name(&body.input),
+                target: body.target.name(&body.output),
+                operation: &mut body.compression,
+                results: &mut body.results,
+                tag,
+            };
+            body.session = Some(session.clone());
+            match direction {
+                // SAFETY: the gate is open; the lists name the slot's own blocks, which are device memory; slot and
+                // session stay until the answer was taken.
+                Direction::Compress => unsafe { dc::compress(self.symbols, &submission) },
+                // SAFETY: the same.
+                Direction::Decompress => unsafe { dc::decompress(self.symbols, &submission) },
+            }
+        };
+        claim.fly(submit).map_err(|(claim, status)| Refused { claim, status })
+    }
+
+    /// Submits a symmetric operation; in place where the claim has no output.
+    pub(crate) fn perform(
+        &self,
+        claim: Claim,
+        session: &Arc<Session>,
+        operation: &Symmetric,
+    ) -> Result<Flight, Refused> {
+        debug_assert!(session.is_of(self));
+        let Some(_pass) = self.pass().filter(|_| !self.is_refusing.load(Relaxed)) else {
+            return Err(Refused { claim, status: CpaStatus::RESTARTING });
+        };
+        let submit = |body: *mut Body, tag: *mut c_void| {
+            // SAFETY: the claim's body, which nobody else has until the answer.
+            let body = unsafe { &mut *body };
+            let side = body.side.as_ref().expect("made when it was claimed");
+            let at = |offset: usize| side.block.at(side.parameters_at + offset).as_ptr();
+            body.symmetric = CpaCySymOpData {
+                sessionCtx: session_memory(session).as_ptr().cast(),
+                packetType: qat_sys::CPA_CY_SYM_PACKET_TYPE_FULL,
+                pIv: at(operation.iv_at),
+                ivLenInBytes: operation.iv_len,
+                cryptoStartSrcOffsetInBytes: operation.cipher.0,
+                messageLenToCipherInBytes: operation.cipher.1,
+                hashStartSrcOffsetInBytes: operation.hash.0,
+                messageLenToHashInBytes: operation.hash.1,
+                pDigestResult: operation.digest_at.map_or(std::ptr::null_mut(), at),
+                pAdditionalAuthData: operation.aad_at.map_or(std::ptr::null_mut(), at),
+            };
+            body.verified = 0;
+            let source = body.source.name(&body.input);
+            let target = if body.output.len() == 0 { source } else { body.target.name(&body.output) };
+            let submission = cy::Submission {
+                instance: self.handle.0,
+                operation: &body.symmetric,
+                source,
+                target,
+                verified: &mut body.verified,
+                tag,
+            };
+            body.session = Some(session.clone());
+            // SAFETY: the gate is open; lists and parameters are the slot's own blocks, which are device memory; slot
+            // and session stay until the answer was taken.
+            unsafe { cy::perform(self.symbols, &submission) }
+        };
+        claim.fly(submit).map_err(|(claim, status)| Refused { claim, status })
+    }
+
+    /// Takes a session's memory; the session itself is removed at the next opportunity, because this may be inside a
+    /// callback, where libqat would not.
+    pub(super) fn retire_session(&self, memory: Block) {
+        self.retired.lock().unwrap_or_else(PoisonError::into_inner).push(memory);
+        self.has_retired.store(true, Relaxed);
+        // Not waiting: this may be inside a poll, which holds the gate open.
+        if self.is_open.try_read().is_ok_and(|is_open| !*is_open) {
+            self.sweep();
+        }
+    }
+
+    /// Removes retired sessions and wipes their memory. One that libqat does not let go yet is kept.
+    fn sweep(&self) {
+        let Ok(mut retired) = self.retired.try_lock() else { return };
+        let pass = self.pass();
+        retired.retain_mut(|memory| {
+            if pass.is_some() {
+                let removed = match self.work {
+                    // SAFETY: the gate is open; the memory holds a session that nobody names any more.
+                    Work::Compression => unsafe {
+                        dc::remove_session(self.symbols, self.handle.0, memory.as_ptr())
+                    },
+                    // SAFETY: the same.
+                    Work::Symmetric => unsafe {
+                        cy::remove_session(self.symbols, self.handle.0, memory.as_ptr())
+                    },
+                };
+                if removed == Err(CpaStatus::RETRY) {
+                    return true;
+                }
+            }
+            zeroize::Zeroize::zeroize(memory.bytes_mut());
+            false
+        });
+        self.has_retired.store(!retired.is_empty(), Relaxed);
+    }
+
+    /// Takes no requests any more.
+    pub(crate) fn refuse(&self) {
+        self.is_refusing.store(true, Relaxed);
+    }
+
+    /// Closes the gate, for good. When this returns, no thread is inside libqat by this ring and none will be.
+    pub(crate) fn close(&self) {
+        self.sweep();
+        *self.is_open.write().unwrap_or_else(PoisonError::into_inner) = false;
+    }
+
+    /// Stops the instance behind a closed gate.
+    ///
+    /// # Safety
+    /// libqat is still started, by the start that this ring is of.
+    pub(crate) unsafe fn stop(&self) -> Result<(), CpaStatus> {
+        match self.work {
+            // SAFETY: the caller's contract; the gate is closed, so no request follows.
+            Work::Compression => unsafe { dc::stop(self.symbols, self.handle.0) },
+            // SAFETY: the same.
+            Work::Symmetric => unsafe { cy::stop(self.symbols, self.handle.0) },
+        }
+    }
+}
+
+/// Which way a compression request goes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Direction {
+    Compress,
+    Decompress,
+}
+
+/// Why there is no session.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SessionError {
+    Refused(CpaStatus),
+    Memory(NoMemory),
+}
+
+impl From<CpaStatus> for SessionError {
+    fn from(status: CpaStatus) -> Self {
+        Self::Refused(status)
+    }
+}
+
+impl From<NoMemory> for SessionError {
+    fn from(error: NoMemory) -> Self {
+        Self::Memory(error)
+    }
+}
+
+fn session_memory(session: &Session) -> NonNull<u8> {
+    session.memory.as_ref().expect("there until dropped").as_ptr()
+}

@@ -1,0 +1,28 @@
+//! A session of libqat: what stays the same from request to request.
+
+use std::sync::Arc;
+
+use super::ring::Ring;
+use crate::mem::Block;
+
+/// A session on one ring, with its memory. Requests in flight keep it.
+pub(crate) struct Session {
+    pub(super) ring: Arc<Ring>,
+    /// There until dropped.
+    pub(super) memory: Option<Block>,
+}
+
+impl Session {
+    /// Whether it is one of `ring`'s.
+    pub(crate) fn is_of(&self, ring: &Ring) -> bool {
+        std::ptr::eq(&*self.ring, ring)
+    }
+}
+
+impl Drop for Session {
+    fn drop(&mut self) {
+        if let Some(memory) = self.memory.take() {
+            self.ring.retire_session(memory);
+        }
+    }
+}

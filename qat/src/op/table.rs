@@ -1,0 +1,568 @@
+//! The table of requests in flight of one ring.
+//!
+//! A slot's word holds its generation and its state. Whoever makes a transition owns what it leads to:
+//!
+//! ```text
+//! free -> held -> flying -> landed -> held -> free       submitted, answered, taken
+//!                 flying -> parked -> free               the waiter went away; the answer frees the memory
+//!                 flying -> lost -> parked -> free       given up; a late answer, if any, frees the memory
+//! ```
+
+use std::cell::{RefCell, UnsafeCell};
+use std::ffi::c_void;
+use std::future::Future;
+use std::pin::Pin;
+use std::ptr::NonNull;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::task::{Context, Poll, Waker};
+
+use atomic_waker::AtomicWaker;
+use crossbeam_queue::ArrayQueue;
+use qat_sys::{
+    CPA_STATUS_SUCCESS, CpaBoolean, CpaBufferList, CpaCySymOp, CpaCySymOpData, CpaDcOpData, CpaDcRqResults,
+};
+
+use super::Session;
+use super::list::{Blocks, List};
+use crate::mem::{Block, Memory, NoMemory};
+use crate::{CpaStatus, poll};
+
+/// Requests that a ring of libqat's default depth (512) takes: one entry stays empty.
+pub(crate) const DEPTH: usize = 511;
+const CHUNK: usize = 64;
+/// Tables that one process can have; each belongs to an instance of a start.
+const TABLES: usize = 1024;
+
+/// Status of an answer whose digest does not match; libqat's own are negative.
+pub(crate) const NOT_VERIFIED: i32 = 1;
+
+const FREE: u64 = 0;
+const HELD: u64 = 1;
+const FLYING: u64 = 2;
+const LANDED: u64 = 3;
+const LOST: u64 = 4;
+const PARKED: u64 = 5;
+
+/// Generation in the upper half, state in the lower.
+const fn word(generation: u32, state: u64) -> u64 {
+    (generation as u64) << 32 | state
+}
+
+const fn state_of(word: u64) -> u64 {
+    word & 0xffff_ffff
+}
+
+const fn generation_of(word: u64) -> u32 {
+    (word >> 32) as u32
+}
+
+static ALL: [OnceLock<Table>; TABLES] = [const { OnceLock::new() }; TABLES];
+/// Numbers of tables without a ring, and how many there are in all.
+static IDLE: Mutex<(Vec<u16>, u16)> = Mutex::new((Vec::new(), 0));
+
+/// The requests in flight of one ring.
+pub(crate) struct Table {
+    number: u16,
+    chunks: [OnceLock<Box<[Slot]>>; DEPTH.div_ceil(CHUNK)],
+    free: ArrayQueue<u16>,
+    flying: AtomicU32,
+    /// Of those, the ones whose waiter is a future that somebody else has to poll for.
+    awaited: AtomicU32,
+    stale: AtomicU64,
+    is_gone: AtomicBool,
+    /// Who polls the ring.
+    pub(crate) place: poll::Place,
+}
+
+#[repr(align(64))]
+struct Slot {
+    word: AtomicU64,
+    status: AtomicI32,
+    /// Ticks of the watchdog that this request has been seen by.
+    age: AtomicU8,
+    waker: AtomicWaker,
+    body: UnsafeCell<Body>,
+}
+
+/// What libqat reads and writes until the callback, and the memory that it leads to.
+pub(super) struct Body {
+    pub(super) results: CpaDcRqResults,
+    pub(super) verified: CpaBoolean,
+    pub(super) compression: CpaDcOpData,
+    pub(super) symmetric: CpaCySymOpData,
+    pub(super) source: List,
+    pub(super) target: List,
+    pub(super) input: Blocks,
+    pub(super) output: Blocks,
+    pub(super) session: Option<Arc<Session>>,
+    pub(super) side: Option<Side>,
+}
+
+/// The slot's own device memory: metadata of both lists, then parameters (IV, associated data, digest).
+pub(super) struct Side {
+    pub(super) block: Block,
+    pub(super) parameters_at: usize,
+}
+
+// SAFETY: the body is touched by the one who brought the slot's word into a state that gives it to him, as the module's
+// documentation says; all else is atomic.
+unsafe impl Sync for Slot {}
+// SAFETY: the pointers inside lead to the slot itself and to device memory, which no thread owns.
+unsafe impl Send for Slot {}
+
+/// Why a request was given up without an answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Lost {
+    /// Nothing came within the deadline.
+    TimedOut,
+    /// The device was restarted or taken away.
+    DeviceGone,
+}
+
+impl Table {
+    /// A table that no ring uses, with all its slots free. `None` when the process has too many already.
+    pub(crate) fn acquire() -> Option<&'static Self> {
+        let mut idle = IDLE.lock().unwrap_or_else(PoisonError::into_inner);
+        let number = match idle.0.pop() {
+            Some(number) => number,
+            None if usize::from(idle.1) < TABLES => {
+                idle.1 += 1;
+                idle.1 - 1
+            }
+            None => return None,
+        };
+        let table = ALL[usize::from(number)].get_or_init(|| Self::new(number));
+        table.is_gone.store(false, Relaxed);
+        Some(table)
+    }
+
+    fn new(number: u16) -> Self {
+        let free = ArrayQueue::new(DEPTH);
+        for index in 0..DEPTH {
+            let _ = free.push(index as u16);
+        }
+        Self {
+            number,
+            chunks: [const { OnceLock::new() }; DEPTH.div_ceil(CHUNK)],
+            free,
+            flying: AtomicU32::new(0),
+            awaited: AtomicU32::new(0),
+            stale: AtomicU64::new(0),
+            is_gone: AtomicBool::new(false),
+            place: poll::Place::default(),
+        }
+    }
+
+    /// Gives the table back; its slots' own memory with it. A table with parked requests is kept out of use for ever:
+    /// what a device may still write to is never reused. The number of those requests.
+    pub(crate) fn retire(&'static self) -> usize {
+        let parked = self.slots().filter(|slot| state_of(slot.word.load(Acquire)) != FREE).count();
+        if parked == 0 {
+            for slot in self.slots() {
+                // SAFETY: free, and the ring is gone, so nobody claims it meanwhile.
+                unsafe { &mut *slot.body.get() }.side = None;
+            }
+            IDLE.lock().unwrap_or_else(PoisonError::into_inner).0.push(self.number);
+        }
+        parked
+    }
+
+    fn slots(&self) -> impl Iterator<Item = &Slot> {
+        self.chunks.iter().filter_map(OnceLock::get).flat_map(|chunk| chunk.iter())
+    }
+
+    fn slot(&self, index: u16) -> &Slot {
+        let (chunk, at) = (usize::from(index) / CHUNK, usize::from(index) % CHUNK);
+        &self.chunks[chunk].get().expect("made when it was claimed")[at]
+    }
+
+    /// Requests submitted and not answered.
+    pub(crate) fn flying(&self) -> u32 {
+        self.flying.load(Relaxed)
+    }
+
+    /// Waiters that do not poll themselves.
+    pub(crate) fn awaited(&self) -> u32 {
+        // In one order with the helper thread's going to rest.
+        self.awaited.load(SeqCst)
+    }
+
+    /// One more of them.
+    pub(crate) fn await_more(&self) {
+        self.awaited.fetch_add(1, SeqCst);
+    }
+
+    /// One less.
+    pub(crate) fn await_less(&self) {
+        self.awaited.fetch_sub(1, SeqCst);
+    }
+
+    /// Takes a free slot, with metadata of `meta_len` bytes for each of its lists. `Ok(None)` when all are in use.
+    pub(crate) fn claim(
+        &'static self,
+        memory: &'static Memory,
+        meta_len: usize,
+    ) -> Result<Option<Claim>, NoMemory> {
+        let Some(index) = self.free.pop() else { return Ok(None) };
+        self.chunks[usize::from(index) / CHUNK].get_or_init(|| (0..CHUNK).map(|_| Slot::new()).collect());
+        let slot = self.slot(index);
+        let generation = generation_of(slot.word.load(Acquire)).wrapping_add(1);
+        slot.word.store(word(generation, HELD), Relaxed);
+        let mut claim = Claim { table: self, index };
+        let body = claim.body();
+        if body.side.is_none() {
+            let parameters_at = 2 * meta_len.next_multiple_of(64);
+            let block = memory.take(parameters_at + Claim::PARAMETERS)?;
+            body.source = List::new(block.at(0));
+            body.target = List::new(block.at(parameters_at / 2));
+            body.side = Some(Side { block, parameters_at });
+        }
+        Ok(Some(claim))
+    }
+
+    fn tag(&self, index: u16, generation: u32) -> *mut c_void {
+        let tag = (u64::from(generation)) << 32 | u64::from(self.number) << 16 | u64::from(index);
+        std::ptr::without_provenance_mut(tag as usize)
+    }
+
+    /// Takes an answer: the callback's work.
+    fn land(&'static self, index: u16, generation: u32, status: i32) {
+        let Some(chunk) = self.chunks.get(usize::from(index) / CHUNK).and_then(OnceLock::get) else { return };
+        let slot = &chunk[usize::from(index) % CHUNK];
+        slot.status.store(status, Relaxed);
+        let flying = word(generation, FLYING);
+        match slot.word.compare_exchange(flying, word(generation, LANDED), AcqRel, Acquire) {
+            Ok(_) => {
+                self.flying.fetch_sub(1, Relaxed);
+                if let Some(waker) = slot.waker.take() {
+                    defer(waker);
+                }
+            }
+            Err(seen) if seen == word(generation, PARKED) => {
+                slot.word.store(word(generation, HELD), Relaxed);
+                self.flying.fetch_sub(1, Relaxed);
+                drop(Claim { table: self, index });
+            }
+            Err(seen) if seen == word(generation, LOST) => {
+                // Its waiter has not looked yet; it learns that the answer came after all.
+                if slot.word.compare_exchange(seen, word(generation, LANDED), AcqRel, Relaxed).is_ok() {
+                    self.flying.fetch_sub(1, Relaxed);
+                }
+            }
+            Err(_) => {
+                self.stale.fetch_add(1, Relaxed);
+            }
+        }
+    }
+
+    /// Ends the waiting for all requests in flight, whose answers will never come.
+    pub(crate) fn lose_all(&self) {
+        self.is_gone.store(true, Relaxed);
+        for slot in self.slots() {
+            slot.lose();
+        }
+    }
+
+    /// One tick of the watchdog: gives up what has been in flight for `limit` ticks. How many that were.
+    pub(crate) fn tick(&self, limit: u8) -> usize {
+        let is_overdue = |slot: &&Slot| {
+            state_of(slot.word.load(Relaxed)) == FLYING && slot.age.fetch_add(1, Relaxed) >= limit
+        };
+        self.slots().filter(is_overdue).filter(|slot| slot.lose()).count()
+    }
+
+    /// Wakes one waiter, so that it looks after the ring from now on.
+    pub(crate) fn hand_over(&self) {
+        let waker = self
+            .slots()
+            .filter(|slot| state_of(slot.word.load(Relaxed)) == FLYING)
+            .find_map(|slot| slot.waker.take());
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}
+
+impl Slot {
+    fn new() -> Self {
+        let body = Body {
+            results: CpaDcRqResults::default(),
+            verified: 0,
+            // SAFETY: numbers and pointers only, for which zero is a value.
+            compression: unsafe { std::mem::zeroed() },
+            // SAFETY: the same.
+            symmetric: unsafe { std::mem::zeroed() },
+            source: List::new(NonNull::dangling()),
+            target: List::new(NonNull::dangling()),
+            input: Blocks::default(),
+            output: Blocks::default(),
+            session: None,
+            side: None,
+        };
+        Self {
+            word: AtomicU64::new(word(0, FREE)),
+            status: AtomicI32::new(0),
+            age: AtomicU8::new(0),
+            waker: AtomicWaker::new(),
+            body: UnsafeCell::new(body),
+        }
+    }
+
+    fn lose(&self) -> bool {
+        let seen = self.word.load(Relaxed);
+        let lost = state_of(seen) == FLYING
+            && self.word.compare_exchange(seen, word(generation_of(seen), LOST), AcqRel, Relaxed).is_ok();
+        if lost {
+            self.waker.wake();
+        }
+        lost
+    }
+}
+
+/// A slot to fill. Dropped, it is free again and its memory goes back.
+pub(crate) struct Claim {
+    pub(super) table: &'static Table,
+    index: u16,
+}
+
+impl Claim {
+    /// Bytes of device memory for parameters.
+    pub(crate) const PARAMETERS: usize = 1024;
+
+    fn slot(&self) -> &'static Slot {
+        self.table.slot(self.index)
+    }
+
+    pub(super) fn body(&mut self) -> &mut Body {
+        // SAFETY: the slot is held, and this is the one claim of it.
+        unsafe { &mut *self.slot().body.get() }
+    }
+
+    fn body_ref(&self) -> &Body {
+        // SAFETY: as for `body`, with a shared borrow.
+        unsafe { &*self.slot().body.get() }
+    }
+
+    /// The memory that the device reads.
+    pub(crate) fn input(&mut self) -> &mut Blocks {
+        &mut self.body().input
+    }
+
+    /// The memory that the device writes. Empty means in place.
+    pub(crate) fn output(&mut self) -> &mut Blocks {
+        &mut self.body().output
+    }
+
+    /// Device memory for what is neither: IV, associated data, digest.
+    pub(crate) fn parameters(&mut self) -> &mut [u8] {
+        let side = self.body().side.as_mut().expect("made when it was claimed");
+        &mut side.block.bytes_mut()[side.parameters_at..][..Self::PARAMETERS]
+    }
+
+    /// Puts the request into flight: `submit` gets the body, whose place is fixed, and the tag of the answer.
+    pub(super) fn fly<E>(
+        mut self,
+        submit: impl FnOnce(*mut Body, *mut c_void) -> Result<(), E>,
+    ) -> Result<Flight, (Self, E)> {
+        let (table, slot) = (self.table, self.slot());
+        let generation = generation_of(slot.word.load(Relaxed));
+        slot.age.store(0, Relaxed);
+        let body: *mut Body = self.body();
+        table.flying.fetch_add(1, Relaxed);
+        // The answer may come before the call returns.
+        slot.word.store(word(generation, FLYING), Release);
+        match submit(body, table.tag(self.index, generation)) {
+            Ok(()) => {
+                let index = self.index;
+                std::mem::forget(self);
+                Ok(Flight { table, index, generation, is_awaited: false, is_over: false })
+            }
+            Err(error) => {
+                slot.word.store(word(generation, HELD), Relaxed);
+                table.flying.fetch_sub(1, Relaxed);
+                Err((self, error))
+            }
+        }
+    }
+}
+
+impl Drop for Claim {
+    fn drop(&mut self) {
+        let body = self.body();
+        body.input = Blocks::default();
+        body.output = Blocks::default();
+        body.session = None;
+        let slot = self.slot();
+        slot.word.store(word(generation_of(slot.word.load(Relaxed)), FREE), Release);
+        let _ = self.table.free.push(self.index);
+    }
+}
+
+/// A request in flight. Resolves when its answer was taken by somebody's poll of the ring; dropped before, its memory
+/// stays with the driver until then.
+pub(crate) struct Flight {
+    table: &'static Table,
+    index: u16,
+    generation: u32,
+    is_awaited: bool,
+    is_over: bool,
+}
+
+impl Flight {
+    /// The table whose ring it is on.
+    pub(crate) fn table(&self) -> &'static Table {
+        self.table
+    }
+
+    /// What became of the request, or the word of one that is under way.
+    fn take(&mut self) -> Result<Result<Landed, Lost>, u64> {
+        let slot = self.table.slot(self.index);
+        let seen = slot.word.load(Acquire);
+        let outcome = match state_of(seen) {
+            LANDED => {
+                slot.word.store(word(self.generation, HELD), Relaxed);
+                let status = CpaStatus::from_raw(slot.status.load(Relaxed));
+                Ok(Landed { claim: Claim { table: self.table, index: self.index }, status })
+            }
+            LOST => {
+                let parked = word(self.generation, PARKED);
+                if slot.word.compare_exchange(seen, parked, AcqRel, Acquire).is_err() {
+                    return self.take();
+                }
+                Err(if self.table.is_gone.load(Relaxed) { Lost::DeviceGone } else { Lost::TimedOut })
+            }
+            _ => return Err(seen),
+        };
+        self.end();
+        Ok(outcome)
+    }
+
+    fn end(&mut self) {
+        self.is_over = true;
+        if self.is_awaited {
+            self.table.await_less();
+        }
+    }
+}
+
+impl Future for Flight {
+    type Output = Result<Landed, Lost>;
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        if let Ok(outcome) = self.take() {
+            return Poll::Ready(outcome);
+        }
+        self.table.slot(self.index).waker.register(context.waker());
+        // The answer may have come before the waker was there.
+        if let Ok(outcome) = self.take() {
+            return Poll::Ready(outcome);
+        }
+        if !self.table.place.is_polled_by_this_thread() && !self.is_awaited {
+            self.is_awaited = true;
+            self.table.await_more();
+            self.table.place.call();
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        while !self.is_over {
+            match self.take() {
+                Ok(_) => {}
+                Err(seen) => {
+                    let parked = word(self.generation, PARKED);
+                    let slot = self.table.slot(self.index);
+                    if slot.word.compare_exchange(seen, parked, AcqRel, Acquire).is_ok() {
+                        self.end();
+                    }
+                }
+            }
+        }
+    }
+}
+
+/// An answered request: its memory is the program's again.
+pub(crate) struct Landed {
+    claim: Claim,
+    status: CpaStatus,
+}
+
+impl Landed {
+    /// What the callback was given.
+    pub(crate) fn status(&self) -> CpaStatus {
+        self.status
+    }
+
+    /// Counters and status of a compression.
+    pub(crate) fn results(&self) -> CpaDcRqResults {
+        self.claim.body_ref().results
+    }
+
+    /// What the device wrote.
+    pub(crate) fn output(&self) -> &Blocks {
+        &self.claim.body_ref().output
+    }
+
+    /// What the device read, or worked on in place.
+    pub(crate) fn input(&self) -> &Blocks {
+        &self.claim.body_ref().input
+    }
+
+    /// The parameters, with a digest that the device wrote.
+    pub(crate) fn parameters(&mut self) -> &mut [u8] {
+        self.claim.parameters()
+    }
+
+    /// Takes the memory of both sides out.
+    pub(crate) fn into_memory(mut self) -> (Blocks, Blocks) {
+        let body = self.claim.body();
+        (std::mem::take(&mut body.input), std::mem::take(&mut body.output))
+    }
+}
+
+thread_local! {
+    /// Wakers of this thread's callbacks. A waker is foreign code, which might poll the ring; libqat holds that ring's
+    /// lock while it runs callbacks.
+    static DEFERRED: RefCell<Vec<Waker>> = const { RefCell::new(Vec::new()) };
+}
+
+fn defer(waker: Waker) {
+    DEFERRED.with_borrow_mut(|wakers| wakers.push(waker));
+}
+
+/// Wakes whom this thread's callbacks found an answer for.
+pub(crate) fn wake_deferred() {
+    while let Some(waker) = DEFERRED.with_borrow_mut(Vec::pop) {
+        waker.wake();
+    }
+}
+
+fn land(tag: *mut c_void, status: i32) {
+    let tag = tag.addr() as u64;
+    let (index, number, generation) = (tag as u16, (tag >> 16) as u16, (tag >> 32) as u32);
+    if let Some(table) = ALL.get(usize::from(number)).and_then(OnceLock::get) {
+        table.land(index, generation, status);
+    }
+}
+
+/// The callback of compression.
+pub(super) unsafe extern "C" fn compression_done(tag: *mut c_void, status: i32) {
+    land(tag, status);
+}
+
+/// The callback of symmetric operations.
+pub(super) unsafe extern "C" fn symmetric_done(
+    tag: *mut c_void,
+    status: i32,
+    _: CpaCySymOp,
+    _: *mut c_void,
+    _: *mut CpaBufferList,
+    verified: CpaBoolean,
+) {
+    // A digest that does not match is a success with this flag clear.
+    land(tag, if status == CPA_STATUS_SUCCESS && verified == 0 { NOT_VERIFIED } else { status });
+}

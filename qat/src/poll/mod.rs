@@ -1,0 +1,245 @@
+//! Who polls the rings, and how it waits.
+//!
+//! Whoever waits polls: a blocked thread looks after the rings that its own requests are on, and finds other threads'
+//! answers on the way. Of several threads at one ring one polls and the others sleep until their answer, or until the
+//! first one leaves and hands over. For futures, which cannot poll while nobody runs them, one helper thread does it;
+//! it sleeps when nothing is in flight.
+
+mod reactor;
+
+use std::cell::Cell;
+use std::future::Future;
+use std::hint;
+use std::pin::pin;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use std::sync::atomic::{AtomicBool, AtomicU32};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+use std::time::Duration;
+
+use crate::op::{Polled, Ring, Table};
+
+pub(crate) use reactor::Reactor;
+
+/// Polls without an answer before a waiting thread lies down: some tens of microseconds, about what a device takes for
+/// a small request.
+const SPINS: u32 = 400;
+/// Sleep of the thread that looks after a ring.
+const NAP: Duration = Duration::from_micros(50);
+/// Sleep of a thread whose ring another one looks after, in case that one goes without a word.
+const REST: Duration = Duration::from_millis(2);
+
+/// Where a ring stands among those of its start, and who waits at it.
+#[derive(Default)]
+pub(crate) struct Place {
+    index: AtomicU32,
+    reactor: Mutex<Option<Arc<Reactor>>>,
+    sleepers: AtomicU32,
+    for_room: Mutex<Vec<Waker>>,
+    is_room_wanted: AtomicBool,
+}
+
+/// What a blocked thread wants polled.
+struct Interest {
+    is_blocking: Cell<bool>,
+    /// Bit `i` stands for the rings of index `i` modulo 64.
+    rings: Cell<u64>,
+}
+
+thread_local! {
+    static INTEREST: Interest = const { Interest { is_blocking: Cell::new(false), rings: Cell::new(0) } };
+    static WAKER: (Arc<Sleeper>, Waker) = {
+        let sleeper = Arc::new(Sleeper { thread: thread::current(), is_woken: AtomicBool::new(false) });
+        (sleeper.clone(), Waker::from(sleeper))
+    };
+}
+
+struct Sleeper {
+    thread: Thread,
+    is_woken: AtomicBool,
+}
+
+impl Wake for Sleeper {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if !self.is_woken.swap(true, Release) {
+            self.thread.unpark();
+        }
+    }
+}
+
+impl Place {
+    /// The ring is number `index` of a start whose futures `reactor` serves.
+    pub(crate) fn set(&self, index: usize, reactor: Option<Arc<Reactor>>) {
+        self.index.store(index as u32, Relaxed);
+        *self.reactor.lock().unwrap_or_else(PoisonError::into_inner) = reactor;
+    }
+
+    /// Whether this thread is in [`block_on`]; it then polls this ring.
+    pub(crate) fn is_polled_by_this_thread(&self) -> bool {
+        INTEREST.with(|interest| {
+            let is_blocking = interest.is_blocking.get();
+            if is_blocking {
+                interest.rings.set(interest.rings.get() | 1 << (self.index.load(Relaxed) % 64));
+            }
+            is_blocking
+        })
+    }
+
+    /// Calls for somebody to poll.
+    pub(crate) fn call(&self) {
+        let reactor = self.reactor.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(reactor) = &*reactor {
+            reactor.call();
+        }
+    }
+
+    /// Wakes whoever waits for room on the ring.
+    pub(crate) fn wake_for_room(&self) {
+        if self.is_room_wanted.load(Relaxed) && self.is_room_wanted.swap(false, AcqRel) {
+            let wakers = std::mem::take(&mut *self.for_room.lock().unwrap_or_else(PoisonError::into_inner));
+            wakers.into_iter().for_each(Waker::wake);
+        }
+    }
+}
+
+/// Resolves when there may be room on a ring: when it was polled once more.
+pub(crate) struct Room {
+    table: &'static Table,
+    is_asked: bool,
+    is_awaited: bool,
+}
+
+impl Room {
+    pub(crate) fn on(table: &'static Table) -> Self {
+        Self { table, is_asked: false, is_awaited: false }
+    }
+}
+
+impl Future for Room {
+    type Output = ();
+
+    fn poll(mut self: std::pin::Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        if self.is_asked {
+            return Poll::Ready(());
+        }
+        self.is_asked = true;
+        let place = &self.table.place;
+        place.for_room.lock().unwrap_or_else(PoisonError::into_inner).push(context.waker().clone());
+        place.is_room_wanted.store(true, Release);
+        if !place.is_polled_by_this_thread() {
+            self.is_awaited = true;
+            self.table.await_more();
+            self.table.place.call();
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        if self.is_awaited {
+            self.table.await_less();
+        }
+    }
+}
+
+/// Runs `future` on this thread, which polls those of `rings` that it waits for.
+pub(crate) fn block_on<F: Future>(rings: &[Arc<Ring>], future: F) -> F::Output {
+    let mut future = pin!(future);
+    let mut attempt = |waker: &Waker| {
+        INTEREST.with(|interest| {
+            interest.is_blocking.set(true);
+            interest.rings.set(0);
+            let polled = future.as_mut().poll(&mut Context::from_waker(waker));
+            interest.is_blocking.set(false);
+            (polled, interest.rings.get())
+        })
+    };
+    let (mut polled, mut wanted) = attempt(Waker::noop());
+    let mut idle = 0;
+    let output = loop {
+        match polled {
+            Poll::Ready(output) => break output,
+            Poll::Pending if idle < SPINS => {
+                idle = if spin(rings, wanted, SPINS - idle) { 0 } else { SPINS };
+                (polled, wanted) = attempt(Waker::noop());
+            }
+            Poll::Pending => {
+                (polled, wanted) = WAKER.with(|(sleeper, waker)| {
+                    sleeper.is_woken.store(false, Relaxed);
+                    let (polled, wanted) = attempt(waker);
+                    if polled.is_pending() {
+                        sleep(rings, wanted, sleeper);
+                    }
+                    (polled, wanted)
+                });
+                if polled.is_pending() {
+                    (polled, wanted) = attempt(Waker::noop());
+                }
+            }
+        }
+    };
+    // Those who sleep may have relied on this thread's polling.
+    hand_over(rings, wanted);
+    output
+}
+
+fn wanted_of(rings: &[Arc<Ring>], wanted: u64) -> impl Iterator<Item = &Arc<Ring>> {
+    rings.iter().enumerate().filter(move |(index, _)| wanted >> (index % 64) & 1 == 1).map(|(_, ring)| ring)
+}
+
+/// Polls until something happens; false when nothing did.
+fn spin(rings: &[Arc<Ring>], wanted: u64, spins: u32) -> bool {
+    for _ in 0..spins {
+        for ring in wanted_of(rings, wanted) {
+            match ring.poll() {
+                Polled::Nothing => {}
+                Polled::ByAnother => hint::spin_loop(),
+                Polled::Answers | Polled::Closed => return true,
+                Polled::Refused(_) => return false,
+            }
+        }
+        hint::spin_loop();
+    }
+    false
+}
+
+fn sleep(rings: &[Arc<Ring>], wanted: u64, sleeper: &Sleeper) {
+    let mut is_looked_after = false;
+    for ring in wanted_of(rings, wanted) {
+        match ring.poll() {
+            Polled::Answers => return,
+            Polled::ByAnother => is_looked_after = true,
+            Polled::Nothing | Polled::Closed | Polled::Refused(_) => {}
+        }
+    }
+    let count = |by: i32| {
+        for ring in wanted_of(rings, wanted) {
+            let sleepers = &ring.table().place.sleepers;
+            if by > 0 {
+                sleepers.fetch_add(1, Relaxed)
+            } else {
+                sleepers.fetch_sub(1, Relaxed)
+            };
+        }
+    };
+    count(1);
+    if !sleeper.is_woken.load(Acquire) {
+        thread::park_timeout(if is_looked_after { REST } else { NAP });
+    }
+    count(-1);
+}
+
+fn hand_over(rings: &[Arc<Ring>], wanted: u64) {
+    for ring in wanted_of(rings, wanted) {
+        let table = ring.table();
+        if table.place.sleepers.load(Relaxed) > 0 && table.flying() > 0 {
+            table.hand_over();
+        }
+    }
+}
