@@ -48,6 +48,7 @@ mod capabilities;
 mod container;
 mod driver;
 mod info;
+mod lz4s;
 pub mod probe;
 mod raw;
 pub mod software;
@@ -63,6 +64,8 @@ pub use capabilities::{
 };
 pub use driver::Instances;
 pub use info::{GroupInfo, Info, LibraryInfo, ServiceInfo};
+#[doc(hidden)]
+pub use lz4s::fuzz as fuzz_lz4s;
 pub use software::SoftwareAccelerator;
 pub use status::CpaStatus;
 pub use unavailability::Unavailability;

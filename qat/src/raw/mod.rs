@@ -6,3 +6,4 @@ pub(crate) mod instance;
 pub(crate) mod isal;
 pub(crate) mod libdeflate;
 pub(crate) mod sal;
+pub(crate) mod zstd;
