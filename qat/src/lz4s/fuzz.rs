@@ -63,13 +63,11 @@ pub(super) fn expand(lz4s: &[u8], min_match: MinMatch) -> Option<Vec<u8>> {
     let mut bytes = lz4s.iter().copied();
     let mut plain = Vec::new();
     let length = |bytes: &mut dyn Iterator<Item = u8>, nibble: u8| {
-        let mut sum = usize::from(nibble);
-        while nibble == 15 {
-            let more = bytes.next()?;
-            sum += usize::from(more);
-            if more < 255 {
-                break;
-            }
+        let (mut sum, mut more) = (usize::from(nibble), nibble == 15);
+        while more {
+            let byte = bytes.next()?;
+            sum += usize::from(byte);
+            more = byte == 255;
         }
         Some(sum)
     };
