@@ -126,6 +126,10 @@ fn sequence(distance: usize, literals: usize, matched: usize) -> Sequence {
     Sequence { offset: distance as u32, litLength: literals as u32, matchLength: matched as u32, rep: 0 }
 }
 
+fn internal(detail: String) -> Error {
+    Error::Internal { engine: "lz4s", detail: detail.into() }
+}
+
 /// Writes one Zstandard frame, with content size and checksum, of blocks that the device compressed to LZ4s.
 ///
 /// The blocks may be on the device at the same time; here they come in order, each as soon as it and its predecessors
@@ -137,6 +141,8 @@ pub(crate) struct FrameWriter<'a> {
     output: &'a mut [u8],
     written: usize,
     min_match: MinMatch,
+    /// libzstd took a block and failed: what it would write next is not a frame's.
+    broken: bool,
 }
 
 impl<'a> FrameWriter<'a> {
@@ -144,13 +150,14 @@ impl<'a> FrameWriter<'a> {
     /// blocks are of 1 KiB and more.
     pub(crate) fn new(plain: &'a [u8], output: &'a mut [u8], min_match: MinMatch) -> Result<Self> {
         let frame = Frame::begin(plain).map_err(zstd::internal)?;
-        Ok(Self { frame, plain, done: 0, output, written: 0, min_match })
+        Ok(Self { frame, plain, done: 0, output, written: 0, min_match, broken: false })
     }
 
     /// Adds the next `len` plain bytes, at most 128 KiB, which the device says it compressed to `lz4s`.
     ///
     /// # Errors
-    /// `Device` when `lz4s` does not stand for these bytes, `OutputTooSmall`. The frame is lost then.
+    /// `Device` when `lz4s` does not stand for these bytes: nothing was added, and other LZ4s may follow for them.
+    /// `OutputTooSmall`: the frame is lost.
     pub(crate) fn block(&mut self, len: usize, lz4s: &[u8]) -> Result<()> {
         let rest = &self.plain[self.done..];
         let most = rest.len().min(BLOCK_MAX);
@@ -162,6 +169,9 @@ impl<'a> FrameWriter<'a> {
     }
 
     fn encode(&mut self, len: usize) -> Result<()> {
+        if std::mem::replace(&mut self.broken, true) {
+            return Err(internal("a block for a frame that failed".into()));
+        }
         let too_small = Error::OutputTooSmall {
             required: Some(zstd::bound(self.plain.len())),
             available: self.output.len(),
@@ -169,6 +179,7 @@ impl<'a> FrameWriter<'a> {
         let room = &mut self.output[self.written..];
         self.written += self.frame.block(len, room).map_err(zstd::internal)?.ok_or(too_small)?;
         self.done += len;
+        self.broken = false;
         Ok(())
     }
 
@@ -181,8 +192,11 @@ impl<'a> FrameWriter<'a> {
             self.encode(0)?;
         }
         if self.done != self.plain.len() {
-            let detail = format!("{} of {} bytes were added to a frame", self.done, self.plain.len());
-            return Err(Error::Internal { engine: "lz4s", detail: detail.into() });
+            return Err(internal(format!(
+                "{} of {} bytes were added to a frame",
+                self.done,
+                self.plain.len()
+            )));
         }
         Ok(self.written)
     }

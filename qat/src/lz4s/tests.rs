@@ -1,4 +1,8 @@
-//! LZ4s by hand, by a converter of lz4's blocks and by a search of its own; frames read by zstd and ruzstd.
+//! LZ4s by hand, by the emulated device, by a converter of lz4's blocks and by a search of its own; frames read by
+//! zstd and ruzstd.
+
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+mod emulated;
 
 use proptest::prelude::*;
 
@@ -66,7 +70,9 @@ fn what_is_not_right_is_the_devices_fault() {
         assert!(error.is_device_fault() && error.to_string().contains("1 to 6"), "{error}");
     }
     assert!(writer.block(6, b"\x31abd\x03\0").unwrap_err().is_device_fault());
-    drop(writer);
+    writer.block(6, b"\x31abc\x03\0").unwrap();
+    let len = writer.finish().unwrap();
+    check(&output[..len], b"abcabc");
     let plain = vec![0; BLOCK_MAX + 1];
     let mut writer = FrameWriter::new(&plain, &mut output, MinMatch::Three).unwrap();
     assert!(writer.block(BLOCK_MAX + 1, b"").unwrap_err().is_device_fault());
@@ -251,7 +257,11 @@ fn too_little_room_is_said_and_leaves_nothing_behind() {
         };
         assert_eq!(available, room);
         assert!(required >= frame.len());
-        drop(writer);
+        assert!(matches!(
+            writer.block(100, &block(&plain[..100])),
+            Err(Error::Device { .. } | Error::Internal { .. })
+        ));
+        assert!(matches!(writer.finish(), Err(Error::Internal { .. })));
         // On the same context, which an open frame must not disturb.
         assert!(write(&plain, BLOCK_MAX, MinMatch::Three, block).unwrap() == frame);
     }

@@ -36,7 +36,7 @@ const PARAMETERS: [(Parameter, c_int); 10] = [
     (Parameter::ZSTD_c_experimentalParam9, 1),
     // ZSTD_c_validateSequences
     (Parameter::ZSTD_c_experimentalParam12, 1),
-    // ZSTD_c_repcodeResolution: a quarter of the time, and up to 7 % of ratio.
+    // ZSTD_c_repcodeResolution: a tenth of the time for up to 7 % of ratio.
     (Parameter::ZSTD_c_experimentalParam19, ENABLE),
     // ZSTD_c_blockSplitterLevel: 1 is off, blocks end where the device's do.
     (Parameter::ZSTD_c_experimentalParam20, 1),
