@@ -5,7 +5,7 @@ mod operations;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
-use accel_core::{AcceleratorTypes, Error, HardwareAccelerator, HardwareProbe, Recorder, Result};
+use accel_core::{AcceleratorTypes, Error, HardwareProbe, Recorder, Result};
 use arc_swap::ArcSwapOption;
 use capability_registry::{Feature, Registration, Registry, State, Value};
 

@@ -51,6 +51,7 @@ mod device_error;
 mod driver;
 mod info;
 mod instance;
+mod lz4s;
 mod mem;
 mod op;
 mod poll;
@@ -71,6 +72,8 @@ pub use capabilities::{
 pub use device_error::{DeviceError, RequestStatus};
 pub use driver::Instances;
 pub use info::{GroupInfo, Info, LibraryInfo, ServiceInfo};
+#[doc(hidden)]
+pub use lz4s::fuzz as fuzz_lz4s;
 pub use mem::DmaBuffer;
 pub use settings::{HardwareSettings, Huffman, Integrity};
 pub use software::SoftwareAccelerator;

@@ -6,6 +6,11 @@ use std::thread;
 use accel_core::{DeviceId, Format};
 use qat_sys::{Library, LoadError, LoadOptions};
 
+use accel_core::{
+    CipherOptions, CompressOptions, CompressionAccelerator, EncryptionAccelerator, HardwareAccelerator, Key,
+    Operation,
+};
+
 use super::*;
 use crate::CpaStatus;
 use crate::driver::stub::{FakeProbe, stub_library};

@@ -17,7 +17,7 @@ use crate::software::{self, compress_bound};
 const PIECE: usize = 112 << 10;
 /// LZ4 frames of larger inputs have blocks of this length, one request each.
 const LZ4_PIECE: usize = 256 << 10;
-/// libqat wants this much room for deflate, however small the input.
+/// libqat wants about this much room, however small the input (26.08: 1,026 bytes).
 const LEAST_ROOM: usize = 1152;
 /// Levels that libqat has.
 const MAX_LEVEL: u8 = 12;
@@ -236,7 +236,7 @@ fn store(input: &[u8], writer: &mut Writer<'_>, is_final: bool) -> Result<()> {
 
 /// Room that is always enough for an LZ4 block of `len` bytes with its size word.
 fn lz4_room(len: usize) -> usize {
-    software::lz4::block_bound(len) + 4 + 64
+    (software::lz4::block_bound(len) + 4 + 64).max(LEAST_ROOM)
 }
 
 async fn lz4_frame(call: Call<'_>, level: u8, input: &[u8], writer: &mut Writer<'_>) -> Result<Option<u16>> {

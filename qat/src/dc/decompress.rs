@@ -15,8 +15,8 @@ use crate::software::{self, lz4, output::Output};
 
 /// Input of the first request for a stream whose end is not known; each further one takes four times as much.
 const FIRST_INPUT: usize = 4 << 20;
-/// Least room for output: a request with less is not worth its way.
-const LEAST_ROOM: usize = 4 << 10;
+/// Least room for output. Too little costs another request, and a line of libqat's on the standard error stream.
+const LEAST_ROOM: usize = 64 << 10;
 /// Most output of one request.
 const MAX_ROOM: usize = 512 << 20;
 
@@ -149,7 +149,7 @@ fn most(output: &mut Output<'_>) -> usize {
 /// A first guess for the output of `taken` bytes.
 fn room_for(output: &mut Output<'_>, taken: usize) -> usize {
     let room = output.room().len().saturating_add(1);
-    let guess = if output.is_fixed() { room } else { room.max(taken.saturating_mul(4)) };
+    let guess = if output.is_fixed() { room } else { room.max(taken.saturating_mul(8)) };
     guess.clamp(LEAST_ROOM, most(output)).min(MAX_ROOM)
 }
 

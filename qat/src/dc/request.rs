@@ -7,7 +7,7 @@ use super::session::Kind;
 use crate::CpaStatus;
 use crate::device_error::{DeviceError, RequestStatus};
 use crate::instance::{Fault, Instance, Patience, Pool};
-use crate::op::{Blocks, Claim, Direction, Flight, Landed, Work};
+use crate::op::{Blocks, Claim, Direction, Flight, Landed, Stateless, Work};
 
 /// What the requests of one call have in common.
 #[derive(Clone, Copy)]
@@ -61,9 +61,10 @@ impl Call<'_> {
             Direction::Compress if request.is_open => sys::CPA_DC_FLUSH_FULL,
             _ => sys::CPA_DC_FLUSH_FINAL,
         };
+        let how = Stateless { direction, flush, seed: request.kind.seed() };
         let fly = |instance: &Instance, claim: Claim| {
             let session = instance.sessions.get(&instance.ring, request.kind)?;
-            Ok(instance.ring.compress(claim, session, direction, flush)?)
+            Ok(instance.ring.compress(claim, session, how)?)
         };
         self.pool.launch(Work::Compression, patience, self.recorder, load, fly).await
     }

@@ -67,6 +67,15 @@ impl Kind {
         }
     }
 
+    /// Where its checksum begins.
+    pub(super) const fn seed(self) -> u32 {
+        match self {
+            Self::Deflate { checksum: Checksum::Adler32, .. }
+            | Self::Inflate { checksum: Checksum::Adler32 } => 1,
+            _ => 0,
+        }
+    }
+
     fn place(self) -> usize {
         let at = |level: u8| usize::from(level) - 1;
         match self {

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use qat_sys::{
-    CPA_TRUE, CpaCySymOpData, CpaCySymSessionSetupData, CpaDcFlush, CpaDcSessionSetupData, CpaInstanceHandle,
-    Symbols,
+    CPA_TRUE, CpaCySymOpData, CpaCySymSessionSetupData, CpaDcFlush, CpaDcRqResults, CpaDcSessionSetupData,
+    CpaInstanceHandle, Symbols,
 };
 
 use super::table::{self, Body, Claim, Flight, Table};
@@ -218,8 +218,7 @@ impl Ring {
         &self,
         claim: Claim,
         session: &Arc<Session>,
-        direction: Direction,
-        flush: CpaDcFlush,
+        how: Stateless,
     ) -> Result<Flight, Refused> {
         debug_assert!(session.is_of(self));
         let Some(_pass) = self.pass().filter(|_| !self.is_refusing.load(Relaxed)) else {
@@ -228,9 +227,9 @@ impl Ring {
         let submit = |body: *mut Body, tag: *mut c_void| {
             // SAFETY: the claim's body, which nobody else has until the answer.
             let body = unsafe { &mut *body };
-            body.results = Default::default();
-            body.compression.flushFlag = flush;
-            let verify = if direction == Direction::Compress { CPA_TRUE } else { 0 };
+            body.results = CpaDcRqResults { checksum: how.seed, ..Default::default() };
+            body.compression.flushFlag = how.flush;
+            let verify = if how.direction == Direction::Compress { CPA_TRUE } else { 0 };
             body.compression.compressAndVerify = verify;
             body.compression.compressAndVerifyAndRecover = verify;
             let submission = dc::Submission {
@@ -243,7 +242,7 @@ impl Ring {
                 tag,
             };
             body.session = Some(session.clone());
-            match direction {
+            match how.direction {
                 // SAFETY: the gate is open; the lists name the slot's own blocks, which are device memory; slot and
                 // session stay until the answer was taken.
                 Direction::Compress => unsafe { dc::compress(self.symbols, &submission) },
@@ -361,6 +360,15 @@ impl Ring {
             Work::Symmetric => unsafe { cy::stop(self.symbols, self.handle.0) },
         }
     }
+}
+
+/// What a compression request has beside data and session.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Stateless {
+    pub(crate) direction: Direction,
+    pub(crate) flush: CpaDcFlush,
+    /// Where the checksum begins: 1 for Adler-32, else 0.
+    pub(crate) seed: u32,
 }
 
 /// Which way a compression request goes.

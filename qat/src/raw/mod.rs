@@ -7,3 +7,4 @@ pub(crate) mod isal;
 pub(crate) mod libdeflate;
 pub(crate) mod mem;
 pub(crate) mod sal;
+pub(crate) mod zstd;

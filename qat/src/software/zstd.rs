@@ -35,7 +35,7 @@ pub(crate) fn bound(len: usize) -> usize {
     zstd_safe::compress_bound(len)
 }
 
-fn internal(code: usize) -> Error {
+pub(crate) fn internal(code: usize) -> Error {
     Error::Internal { engine: "zstd", detail: zstd_safe::get_error_name(code).into() }
 }
 

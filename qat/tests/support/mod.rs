@@ -3,6 +3,7 @@
 
 use std::fmt::Debug;
 use std::num::NonZeroUsize;
+use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use accel_core::{
@@ -19,6 +20,8 @@ pub(crate) struct Subject {
     /// Formats and ciphers it has; all of what it lists must work.
     pub(crate) formats: &'static [Format],
     pub(crate) ciphers: &'static [Cipher],
+    /// Its integer levels.
+    pub(crate) levels: fn(Format) -> RangeInclusive<u8>,
     /// Whether a piece of work may have run there.
     pub(crate) may_run_on: fn(Path) -> bool,
 }
@@ -32,6 +35,7 @@ pub(crate) fn software() -> Subject {
         encryption: Arc::new(software),
         formats: &FORMATS,
         ciphers: &Cipher::ALL,
+        levels: integer_levels,
         may_run_on: |path| path == Path::Software(SoftwareReason::Chosen),
     }
 }
@@ -45,6 +49,7 @@ pub(crate) fn auto() -> Subject {
         encryption: Arc::new(auto),
         formats: &FORMATS,
         ciphers: &Cipher::ALL,
+        levels: integer_levels,
         may_run_on: |path| path != Path::Software(SoftwareReason::Chosen),
     }
 }
@@ -58,7 +63,7 @@ pub(crate) fn stream_formats(subject: &Subject) -> impl Iterator<Item = Format> 
 }
 
 /// Integer levels of a format, as the engine's documentation lists them.
-pub(crate) fn integer_levels(format: Format) -> std::ops::RangeInclusive<u8> {
+pub(crate) fn integer_levels(format: Format) -> RangeInclusive<u8> {
     match format {
         Format::Lz4Block | Format::Lz4Frame => 1..=12,
         Format::Zstd => 1..=22,

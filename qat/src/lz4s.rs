@@ -1,0 +1,203 @@
+//! LZ4s, Intel's intermediate format, and the Zstandard frame that software makes of it.
+//!
+//! The device finds the matches, libzstd codes them. LZ4s is laid out as the sequences of an LZ4 block are: a token of
+//! two nibbles, more bytes of the literal length, the literals, a distance of two bytes, more bytes of the match
+//! length. Two things differ. The match length counts from one below the shortest match, and 0 says that there is no
+//! match: the distance means nothing then, and the literals belong to the next sequence. And nothing is said about the
+//! last bytes of a block, where LZ4 has its rules.
+
+mod fuzz;
+#[cfg(test)]
+mod tests;
+
+use std::sync::Arc;
+
+use accel_core::{Error, Result};
+
+pub use fuzz::fuzz;
+
+use crate::accelerator::NAME;
+use crate::raw::zstd::{BLOCK_MAX, Frame, Sequence};
+use crate::software::zstd;
+
+/// The shortest match that the device was told to look for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum MinMatch {
+    /// `CPA_DC_MIN_3_BYTE_MATCH`
+    Three,
+    /// `CPA_DC_MIN_4_BYTE_MATCH`
+    Four,
+}
+
+impl MinMatch {
+    /// What the length in the format is added to.
+    const fn base(self) -> usize {
+        match self {
+            Self::Three => 2,
+            Self::Four => 3,
+        }
+    }
+}
+
+/// What is wrong with the device's output.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub(crate) enum Fault {
+    #[error("its LZ4s ends within a sequence")]
+    Truncated,
+    #[error("its LZ4s has a match {distance} bytes back where {plain} precede it")]
+    Distance { distance: usize, plain: usize },
+    #[error("its LZ4s stands for other bytes than the block of {len} that it was given, from byte {at} on")]
+    Mismatch { len: usize, at: usize },
+    #[error("it consumed {len} bytes of a block of 1 to {most}")]
+    BlockLen { len: usize, most: usize },
+}
+
+impl From<Fault> for Error {
+    fn from(fault: Fault) -> Self {
+        Self::Device { accelerator: NAME, reason: Arc::new(fault) }
+    }
+}
+
+/// Parses a block's LZ4s to `sequences`, the last of which is literals only. Literals and matches are compared with
+/// `plain`, the block's bytes: libzstd validates lengths and distances, not what they stand for, and a frame that
+/// decompresses to something else must not be written.
+fn parse(lz4s: &[u8], min_match: MinMatch, plain: &[u8], sequences: &mut Vec<Sequence>) -> Result<(), Fault> {
+    let mut rest = lz4s;
+    let (mut at, mut literals_from) = (0, 0);
+    let mismatch = |at| Fault::Mismatch { len: plain.len(), at };
+    while let Some((&token, after)) = rest.split_first() {
+        rest = after;
+        let len = length(token >> 4, &mut rest)?;
+        let (literals, after) = rest.split_at_checked(len).ok_or(Fault::Truncated)?;
+        if !plain[at..].starts_with(literals) {
+            return Err(mismatch(at));
+        }
+        at += len;
+        rest = after;
+        if rest.is_empty() {
+            break;
+        }
+        let (distance, after) = rest.split_first_chunk().ok_or(Fault::Truncated)?;
+        rest = after;
+        let code = length(token & 15, &mut rest)?;
+        if code == 0 {
+            continue;
+        }
+        let distance = usize::from(u16::from_le_bytes(*distance));
+        let from = at
+            .checked_sub(distance)
+            .filter(|_| distance > 0)
+            .ok_or(Fault::Distance { distance, plain: at })?;
+        let len = code.saturating_add(min_match.base());
+        let matched = plain[at..].get(..len).ok_or(mismatch(at))?;
+        // Also right where the match overlaps itself: each byte equals the one a distance before it.
+        if *matched != plain[from..][..len] {
+            return Err(mismatch(at));
+        }
+        sequences.push(sequence(distance, at - literals_from, len));
+        at += len;
+        literals_from = at;
+    }
+    if at != plain.len() {
+        return Err(mismatch(at));
+    }
+    sequences.push(sequence(0, at - literals_from, 0));
+    Ok(())
+}
+
+/// A length: the nibble, and when that is full, bytes that add up for as long as they are.
+fn length(nibble: u8, rest: &mut &[u8]) -> Result<usize, Fault> {
+    let mut length = usize::from(nibble);
+    if nibble == 15 {
+        loop {
+            let (&more, after) = rest.split_first().ok_or(Fault::Truncated)?;
+            *rest = after;
+            length = length.saturating_add(usize::from(more));
+            if more != 255 {
+                break;
+            }
+        }
+    }
+    Ok(length)
+}
+
+/// Lengths within a block, which fit.
+fn sequence(distance: usize, literals: usize, matched: usize) -> Sequence {
+    Sequence { offset: distance as u32, litLength: literals as u32, matchLength: matched as u32, rep: 0 }
+}
+
+fn internal(detail: String) -> Error {
+    Error::Internal { engine: "lz4s", detail: detail.into() }
+}
+
+/// Writes one Zstandard frame, with content size and checksum, of blocks that the device compressed to LZ4s.
+///
+/// The blocks may be on the device at the same time; here they come in order, each as soon as it and its predecessors
+/// are there. Contexts are kept per thread.
+pub(crate) struct FrameWriter<'a> {
+    frame: Frame<'a>,
+    plain: &'a [u8],
+    done: usize,
+    output: &'a mut [u8],
+    written: usize,
+    min_match: MinMatch,
+    /// libzstd took a block and failed: what it would write next is not a frame's.
+    broken: bool,
+}
+
+impl<'a> FrameWriter<'a> {
+    /// A writer of all of `plain` to the front of `output`, for which `software::zstd::bound` is always enough when
+    /// blocks are of 1 KiB and more.
+    pub(crate) fn new(plain: &'a [u8], output: &'a mut [u8], min_match: MinMatch) -> Result<Self> {
+        let frame = Frame::begin(plain).map_err(zstd::internal)?;
+        Ok(Self { frame, plain, done: 0, output, written: 0, min_match, broken: false })
+    }
+
+    /// Adds the next `len` plain bytes, at most 128 KiB, which the device says it compressed to `lz4s`.
+    ///
+    /// # Errors
+    /// `Device` when `lz4s` does not stand for these bytes: nothing was added, and other LZ4s may follow for them.
+    /// `OutputTooSmall`: the frame is lost.
+    pub(crate) fn block(&mut self, len: usize, lz4s: &[u8]) -> Result<()> {
+        let rest = &self.plain[self.done..];
+        let most = rest.len().min(BLOCK_MAX);
+        if !(1..=most).contains(&len) {
+            return Err(Fault::BlockLen { len, most }.into());
+        }
+        parse(lz4s, self.min_match, &rest[..len], self.frame.sequences())?;
+        self.encode(len)
+    }
+
+    fn encode(&mut self, len: usize) -> Result<()> {
+        if std::mem::replace(&mut self.broken, true) {
+            return Err(internal("a block for a frame that failed".into()));
+        }
+        let too_small = Error::OutputTooSmall {
+            required: Some(zstd::bound(self.plain.len())),
+            available: self.output.len(),
+        };
+        let room = &mut self.output[self.written..];
+        self.written += self.frame.block(len, room).map_err(zstd::internal)?.ok_or(too_small)?;
+        self.done += len;
+        self.broken = false;
+        Ok(())
+    }
+
+    /// The bytes written, once all of the plain bytes were added.
+    ///
+    /// # Errors
+    /// `Internal` when bytes are missing, `OutputTooSmall`.
+    pub(crate) fn finish(mut self) -> Result<usize> {
+        if self.plain.is_empty() {
+            self.encode(0)?;
+        }
+        if self.done != self.plain.len() {
+            return Err(internal(format!(
+                "{} of {} bytes were added to a frame",
+                self.done,
+                self.plain.len()
+            )));
+        }
+        Ok(self.written)
+    }
+}
