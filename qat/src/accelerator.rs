@@ -185,6 +185,11 @@ impl QatAccelerator {
         self.0.release();
     }
 
+    /// Requests running now.
+    pub(crate) fn in_flight(&self) -> u64 {
+        self.0.recorder.in_flight()
+    }
+
     /// What every operation comes to as long as there is no data path.
     fn refuse<T>(&self, types: AcceleratorTypes, operation: &'static str) -> Result<T> {
         Err(match self.unavailability_for(types) {

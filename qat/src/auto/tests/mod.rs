@@ -1,0 +1,3 @@
+//! Tests of the policy: where work runs, what is said of it, and what is learnt.
+
+mod policy;
