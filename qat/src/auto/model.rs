@@ -82,7 +82,7 @@ impl Row {
         if let Some(ns) = self.cells[class].cpu.ns() {
             return Estimate { ns, is_measured: true };
         }
-        self.from_neighbours(class, |cell| cell.cpu.ns(), |len| self.kind.cpu_prior(len))
+        self.guess(class, |cell| cell.cpu.ns(), |len| self.kind.cpu_prior(len))
     }
 
     /// How long the device takes with `depth` requests before this one.
@@ -90,10 +90,11 @@ impl Row {
         if let Some(ns) = self.cells[class].device(depth) {
             return Estimate { ns, is_measured: true };
         }
-        self.from_neighbours(class, |cell| cell.device(depth), Kind::device_prior)
+        self.guess(class, |cell| cell.device(depth), Kind::device_prior)
     }
 
-    fn from_neighbours(
+    /// A figure that is not there, by the nearest size that has one and the shape of the prior, or by that alone.
+    fn guess(
         &self,
         class: usize,
         measured: impl Fn(&Cell) -> Option<f32>,

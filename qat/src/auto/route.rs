@@ -301,9 +301,7 @@ impl Shared {
         drop(running);
         let alone = clock.map(|clock| clock.elapsed());
         let took = in_flight.finish(result.as_ref().map(Done::outcome));
-        if result.is_err() {
-            return result;
-        }
+        let done = result?;
         self.model.cpu_did(place, alone.unwrap_or(took), crowd);
         match before {
             Before::Nothing | Before::Refusal => {}
@@ -314,6 +312,6 @@ impl Shared {
                 self.model.device_took(place, took);
             }
         }
-        result
+        Ok(done)
     }
 }

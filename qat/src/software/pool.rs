@@ -39,11 +39,14 @@ pub(crate) fn run_anew<T: Send + 'static>(
     input: Vec<u8>,
     work: impl FnOnce(&[u8]) -> Result<(Vec<u8>, T)> + Send + 'static,
 ) -> BoxFuture<Completion<T>> {
-    run_owned(input, Vec::new(), move |input, output| {
-        let (made, done) = work(input)?;
-        *output = made;
-        Ok(done)
-    })
+    run_owned(input, Vec::new(), move |input, output| keep(work(input), output))
+}
+
+/// Puts what a call made in the place of its output.
+pub(crate) fn keep<T>(made: Result<(Vec<u8>, T)>, output: &mut Vec<u8>) -> Result<T> {
+    let (bytes, done) = made?;
+    *output = bytes;
+    Ok(done)
 }
 
 /// A call that may replace its output, and hands both buffers back.
