@@ -2,9 +2,10 @@
 
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
-/// Share of a measurement in the average; half where the average is old.
-const WEIGHT: f32 = 1.0 / 8.0;
-const WEIGHT_STALE: f32 = 1.0 / 2.0;
+/// Measurements after which each is one part in so many of the average; before, all have the same part.
+const MEMORY: u32 = 16;
+/// Measurements that make an average good enough to compare with another.
+const ENOUGH: u32 = 8;
 /// Times the average that a single measurement counts for at most: one interrupted call is no trend.
 const OUTLIER: f32 = 4.0;
 /// Times its shortest time that the device takes once it is busy to capacity.
@@ -31,30 +32,54 @@ const fn least(class: usize) -> usize {
     if class < 4 { class } else { (2 + class % 2) << (class / 2 - 1) }
 }
 
-/// A moving average of nanoseconds; zero is none yet.
+/// A moving average of nanoseconds, and in the lowest bits of its mantissa how many measurements it is of, up to
+/// [`MEMORY`]` - 1`. Zero is none yet.
 #[derive(Debug, Default)]
 pub(crate) struct Average(AtomicU32);
 
+const COUNT: u32 = MEMORY - 1;
+
 impl Average {
+    fn load(&self) -> (f32, u32) {
+        let bits = self.0.load(Relaxed);
+        (f32::from_bits(bits & !COUNT), bits & COUNT)
+    }
+
     pub(crate) fn ns(&self) -> Option<f32> {
-        let ns = f32::from_bits(self.0.load(Relaxed));
+        let (ns, _) = self.load();
         (ns > 0.0).then_some(ns)
     }
 
-    fn set(&self, ns: f32) {
-        self.0.store(ns.clamp(1.0, 1e15).to_bits(), Relaxed);
+    /// The average if it is of enough measurements to compare it with others.
+    fn sound(&self) -> Option<f32> {
+        let (ns, count) = self.load();
+        (count >= ENOUGH).then_some(ns)
+    }
+
+    fn store(&self, ns: f32, count: u32) {
+        self.0.store(ns.clamp(1.0, 1e15).to_bits() & !COUNT | count.min(COUNT), Relaxed);
     }
 
     /// Takes a measurement in; by what factor the average changed.
     pub(crate) fn observe(&self, ns: f32, is_stale: bool) -> f32 {
-        let Some(old) = self.ns() else {
-            self.set(ns);
+        let (old, count) = self.load();
+        if old <= 0.0 {
+            self.store(ns, 1);
             return 1.0;
-        };
-        let weight = if is_stale { WEIGHT_STALE } else { WEIGHT };
-        let new = old + (ns.min(old * OUTLIER) - old) * weight;
-        self.set(new);
+        }
+        // What is old counts as one measurement.
+        let count = if is_stale { 1 } else { count };
+        let new = old + (ns.min(old * OUTLIER) - old) / (count + 1) as f32;
+        self.store(new, count + 1);
         new.max(1.0) / old
+    }
+
+    /// Makes the average so many times itself.
+    fn scale(&self, by: f32) {
+        let (old, count) = self.load();
+        if old > 0.0 {
+            self.store(old * by, count);
+        }
     }
 }
 
@@ -87,7 +112,7 @@ pub(crate) struct Cell {
     pub(crate) cpu: Average,
     /// The device's time, by the class of the depth that a request found.
     device: [Average; DEPTHS],
-    /// The least of `device`.
+    /// The least sound one of `device`.
     floor: Average,
     pub(crate) cpu_turn: Turn,
     pub(crate) device_turn: Turn,
@@ -100,14 +125,14 @@ impl Cell {
         if let Some(ns) = self.device[class].ns() {
             return Some(ns);
         }
-        let floor = self.floor.ns()?;
-        let known = |class: usize| self.device[class].ns().map(|ns| (least(class), ns));
-        let below = (0..class).rev().find_map(known);
-        let above = (class + 1..DEPTHS).find_map(known);
+        let below = (0..class).rev().find_map(|class| self.device_at(class));
+        let above = (class + 1..DEPTHS).find_map(|class| self.device_at(class));
         Some(match (below, above) {
             (Some((low, a)), Some((high, b))) => a + (b - a) * (depth - low) as f32 / (high - low) as f32,
             // From saturation on, time grows with the queue; before, another request costs nothing.
-            (Some((low, ns)), None) if ns >= SATURATED * floor => ns * (depth + 1) as f32 / (low + 1) as f32,
+            (Some((low, ns)), None) if self.is_device_saturated(low) => {
+                ns * (depth + 1) as f32 / (low + 1) as f32
+            }
             (Some((_, ns)), None) | (None, Some((_, ns))) => ns,
             (None, None) => return None,
         })
@@ -118,12 +143,11 @@ impl Cell {
         self.device[class].ns().map(|ns| (least(class), ns))
     }
 
-    /// Whether the device is so full at this depth that one more only waits longer.
+    /// Whether the device is so full at this depth that one more only waits longer, as far as sound figures tell.
     pub(crate) fn is_device_saturated(&self, depth: usize) -> bool {
-        match (self.floor.ns(), self.device(depth)) {
-            (Some(floor), Some(ns)) => ns >= SATURATED * floor,
-            _ => false,
-        }
+        let Some(floor) = self.floor.ns() else { return false };
+        let nearest = (0..=depth_class(depth)).rev().find_map(|class| self.device[class].sound());
+        nearest.is_some_and(|ns| ns >= SATURATED * floor)
     }
 
     /// Takes a measurement of the device in. Where the figures are old, a change at one depth is a change of the device,
@@ -133,14 +157,14 @@ impl Cell {
         let changed = self.device[class].observe(ns, is_stale);
         let mut floor = f32::INFINITY;
         for (other, average) in self.device.iter().enumerate() {
-            let Some(mut ns) = average.ns() else { continue };
             if is_stale && other != class {
-                ns *= changed;
-                average.set(ns);
+                average.scale(changed);
             }
-            floor = floor.min(ns);
+            floor = average.sound().map_or(floor, |ns| floor.min(ns));
         }
-        self.floor.set(floor);
+        if floor.is_finite() {
+            self.floor.store(floor, 0);
+        }
     }
 }
 
@@ -161,14 +185,26 @@ mod tests {
         }
     }
 
+    /// The count takes the last bits of the mantissa.
+    fn close(ns: Option<f32>, expected: f32) -> bool {
+        ns.is_some_and(|ns| (ns / expected - 1.0).abs() < 1e-5)
+    }
+
     #[test]
-    fn an_average_follows_and_is_not_thrown_by_one_outlier() {
+    fn an_average_is_that_of_the_first_figures_and_then_follows() {
         let average = Average::default();
-        assert_eq!((average.ns(), average.observe(1000.0, false), average.ns()), (None, 1.0, Some(1000.0)));
+        assert_eq!((average.ns(), average.observe(1000.0, false)), (None, 1.0));
+        average.observe(2000.0, false);
+        average.observe(3000.0, false);
+        assert!(close(average.ns(), 2000.0), "{average:?}");
+        for _ in 0..200 {
+            average.observe(1000.0, false);
+        }
+        // One interrupted call counts as four times the average, with one part in sixteen.
         average.observe(1e9, false);
-        assert_eq!(average.ns(), Some(1375.0));
-        average.observe(1375.0 / 2.0, true);
-        assert_eq!(average.ns(), Some(1031.25));
+        assert!(close(average.ns(), 1000.0 * (1.0 + 3.0 / 16.0)), "{average:?}");
+        average.observe(1187.5 / 2.0, true);
+        assert!(close(average.ns(), 1187.5 * 0.75), "{average:?}");
     }
 
     #[test]
@@ -177,10 +213,14 @@ mod tests {
         assert_eq!(cell.device(3), None);
         cell.observe_device(0, 100.0, false);
         // One figure: more depth costs nothing, as far as is known.
-        assert_eq!((cell.device(64), cell.is_device_saturated(64)), (Some(100.0), false));
+        assert!(close(cell.device(64), 100.0) && !cell.is_device_saturated(64));
         cell.observe_device(16, 400.0, false);
-        assert_eq!(cell.device(8), Some(250.0));
-        assert_eq!(cell.device(64), Some(400.0 * 65.0 / 17.0));
+        assert!(!cell.is_device_saturated(16), "one figure each is not enough to tell");
+        for _ in 0..ENOUGH {
+            cell.observe_device(0, 100.0, false);
+            cell.observe_device(16, 400.0, false);
+        }
+        assert!(close(cell.device(8), 250.0) && close(cell.device(64), 400.0 * 65.0 / 17.0));
         assert!(cell.is_device_saturated(16) && cell.is_device_saturated(64) && !cell.is_device_saturated(0));
     }
 
@@ -190,6 +230,6 @@ mod tests {
         cell.observe_device(0, 1000.0, false);
         cell.observe_device(8, 3000.0, false);
         cell.observe_device(0, 100.0, true);
-        assert_eq!((cell.device(0), cell.device(8)), (Some(550.0), Some(1650.0)));
+        assert!(close(cell.device(0), 550.0) && close(cell.device(8), 1650.0), "{cell:?}");
     }
 }

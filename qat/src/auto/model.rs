@@ -11,7 +11,8 @@
 //! * A device that failed is left alone for a pause, which doubles with every failure in a row; then one request tries
 //!   it again.
 //!
-//! Before a cell has figures, those of the nearest size are scaled by the shape of [`Kind`]'s priors, and without any
+//! Saturation is judged by averages of some measurements only: on a few noisy ones, an engine would look full and never
+//! get the chance to show that it is not. Before a cell has figures, those of the nearest size are scaled by the shape of [`Kind`]'s priors, and without any
 //! the priors themselves decide; the engine that has no figures gets its turn early.
 //!
 //! Everything is relaxed atomics: a figure that is lost when two threads meet is one measurement less.

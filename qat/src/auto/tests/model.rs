@@ -27,13 +27,16 @@ struct Machine {
     device: u64,
     capacity: usize,
     clients: usize,
+    /// Whether service times vary from half to one and a half of the above, and one in 200 is twenty times as long.
+    noisy: bool,
 }
 
 /// A request on its way.
 struct Job<'a> {
     place: super::super::model::Place,
     came: f64,
-    /// Nanoseconds of service that are missing.
+    /// Nanoseconds of service, and those of them that are missing.
+    needs: f64,
     left: f64,
     _count: Counted<&'a Model>,
 }
@@ -46,6 +49,7 @@ struct Seen {
     full: u64,
     measured: u64,
     elapsed: f64,
+    draw: u64,
 }
 
 impl Seen {
@@ -63,7 +67,19 @@ impl Machine {
     fn sum_of_both(&self) -> f64 {
         let cpu = self.clients.min(self.cores as usize) as f64 / self.cpu as f64;
         let device = self.clients.min(self.parallel).min(self.capacity) as f64 / self.device as f64;
-        cpu + device
+        let mean = if self.noisy { (199.0 + 20.0) / 200.0 } else { 1.0 };
+        (cpu + device) / mean
+    }
+
+    /// How long a request that takes `ns` on average takes this time.
+    fn service(&self, ns: u64, seen: &mut Seen) -> f64 {
+        if !self.noisy {
+            return ns as f64;
+        }
+        seen.draw = seen.draw.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let draw = (seen.draw >> 40) as f64 / (1 << 24) as f64;
+        let outlier = if (seen.draw >> 32) % 200 == 0 { 20.0 } else { 1.0 };
+        ns as f64 * (0.5 + draw) * outlier
     }
 
     /// Lets `count` requests be answered from `start` on.
@@ -102,11 +118,7 @@ impl Machine {
                 let job = on_cpu.remove(index);
                 // Futures are timed from when they get a core, threads with all that share it.
                 let crowd = if self.threads { 1.0 / share } else { 1.0 };
-                model.cpu_did(
-                    &job.place,
-                    Duration::from_nanos((self.cpu as f64 * crowd) as u64),
-                    crowd as f32,
-                );
+                model.cpu_did(&job.place, Duration::from_nanos((job.needs * crowd) as u64), crowd as f32);
                 seen.on_cpu += 1;
             }
             self.ask(model, now, &mut on_device, &mut on_cpu, &mut seen);
@@ -126,8 +138,9 @@ impl Machine {
         let (choice, place) = model.choose(GZIP, LEN, on_device.len(), now as u64);
         match choice {
             Choice::Device if on_device.len() < self.capacity => {
-                let left = self.device as f64;
-                on_device.push(Job { place, came: now, left, _count: Counted::sent(model) });
+                let needs = self.service(self.device, seen);
+                let _count = Counted::sent(model);
+                on_device.push(Job { place, came: now, needs, left: needs, _count });
                 return;
             }
             Choice::Device => seen.full += 1,
@@ -135,7 +148,8 @@ impl Machine {
             Choice::Cpu(SoftwareReason::Measured) => seen.measured += 1,
             Choice::Cpu(_) => {}
         }
-        on_cpu.push(Job { place, came: now, left: self.cpu as f64, _count: Counted::running(model) });
+        let needs = self.service(self.cpu, seen);
+        on_cpu.push(Job { place, came: now, needs, left: needs, _count: Counted::running(model) });
     }
 }
 
@@ -147,30 +161,40 @@ const MACHINE: Machine = Machine {
     device: 100 * US,
     capacity: 64,
     clients: 32,
+    noisy: false,
 };
 
-#[test]
-fn both_engines_together_reach_nine_tenths_of_their_sum() {
-    let mut worst = (f64::INFINITY, None);
+/// The worst share of the sum of both engines that they reach together, over speeds, depths and numbers of clients.
+fn worst_share(noisy: bool) -> (f64, String) {
+    let mut worst = (f64::INFINITY, String::new());
     for (cores, threads) in [(2, false), (2, true), (8, false), (8, true)] {
         for ratio in [0.1, 0.3, 1.0, 3.0, 10.0] {
             for (parallel, capacity, clients) in [(1, 511, 24), (4, 16, 32), (4, 511, 64), (16, 64, 48)] {
                 // All of the device does `ratio` times what all cores do.
                 let device = parallel as f64 * MACHINE.cpu as f64 / (ratio * f64::from(cores));
                 let device = device as u64;
-                let machine = Machine { cores, threads, parallel, device, capacity, clients, ..MACHINE };
+                let machine =
+                    Machine { cores, threads, parallel, device, capacity, clients, noisy, ..MACHINE };
                 let model = Model::with_cores(cores);
                 let warm = machine.run(&model, 0.0, 1000);
                 let seen = machine.run(&model, warm.elapsed, 3000);
-                let part = seen.throughput() / machine.sum_of_both();
-                if part < worst.0 {
-                    worst = (part, Some((ratio, machine, seen)));
+                let share = seen.throughput() / machine.sum_of_both();
+                if share < worst.0 {
+                    worst = (share, format!("{share:.3} at {ratio}, {machine:?}: {seen:?}"));
                 }
             }
         }
     }
-    println!("worst: {worst:?}");
-    assert!(worst.0 >= 0.9, "{worst:?}");
+    worst
+}
+
+#[test]
+fn both_engines_together_reach_nine_tenths_of_their_sum() {
+    for noisy in [false, true] {
+        let (share, what) = worst_share(noisy);
+        println!("worst: {what}");
+        assert!(share >= 0.9, "{what}");
+    }
 }
 
 /// One request at a time: only the faster engine is of use, and the other is asked now and then.
@@ -224,8 +248,10 @@ fn a_saturated_device_gets_help_from_an_idle_core_and_the_other_way_round() {
     let model = Model::with_cores(2);
     let place = |depth| model.place(GZIP, LEN, depth, 0);
     model.cpu_did(&place(0), Duration::from_micros(500), 1.0);
-    model.device_did(&place(0), Duration::from_micros(100));
-    model.device_did(&place(2), Duration::from_micros(300));
+    for _ in 0..10 {
+        model.device_did(&place(0), Duration::from_micros(100));
+        model.device_did(&place(2), Duration::from_micros(300));
+    }
     let choose = |depth| model.choose(GZIP, LEN, depth, 0).0;
     assert_eq!(choose(0), Choice::Device);
     assert_eq!(choose(2), Choice::Cpu(SoftwareReason::Busy));
