@@ -1,6 +1,6 @@
 //! Moving averages of one kind of work at one size.
 
-use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 
 /// Measurements after which each is one part in so many of the average; before, all have the same part.
 const MEMORY: u32 = 16;
@@ -112,6 +112,8 @@ pub(crate) struct Cell {
     pub(crate) cpu: Average,
     /// The device's time, by the class of the depth that a request found.
     device: [Average; DEPTHS],
+    /// Whether `device` has anything, to know it without looking through all.
+    is_device_known: AtomicBool,
     /// The least sound one of `device`.
     floor: Average,
     pub(crate) cpu_turn: Turn,
@@ -124,6 +126,9 @@ impl Cell {
         let class = depth_class(depth);
         if let Some(ns) = self.device[class].ns() {
             return Some(ns);
+        }
+        if !self.is_device_known.load(Relaxed) {
+            return None;
         }
         let below = (0..class).rev().find_map(|class| self.device_at(class));
         let above = (class + 1..DEPTHS).find_map(|class| self.device_at(class));
@@ -162,6 +167,7 @@ impl Cell {
             }
             floor = average.sound().map_or(floor, |ns| floor.min(ns));
         }
+        self.is_device_known.store(true, Relaxed);
         if floor.is_finite() {
             self.floor.store(floor, 0);
         }

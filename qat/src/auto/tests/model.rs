@@ -78,7 +78,7 @@ impl Machine {
         }
         seen.draw = seen.draw.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         let draw = (seen.draw >> 40) as f64 / (1 << 24) as f64;
-        let outlier = if (seen.draw >> 32) % 200 == 0 { 20.0 } else { 1.0 };
+        let outlier = if (seen.draw >> 32).is_multiple_of(200) { 20.0 } else { 1.0 };
         ns as f64 * (0.5 + draw) * outlier
     }
 
