@@ -100,6 +100,13 @@ pub enum Error {
         reason: Arc<dyn std::error::Error + Send + Sync>,
     },
 
+    /// The device has no room for another request now; the same call may succeed a moment later.
+    #[error("{accelerator} has no room for another request now: try again in a moment, or use the CPU")]
+    Busy {
+        /// The accelerator's name.
+        accelerator: &'static str,
+    },
+
     /// An engine failed in a way that neither caller nor input can explain.
     #[error("internal failure of {engine}: {detail}; please report it")]
     Internal {
@@ -114,6 +121,6 @@ impl Error {
     /// Whether the device, and not the request, is to blame, so that the same request may succeed on the CPU.
     #[must_use]
     pub const fn is_device_fault(&self) -> bool {
-        matches!(self, Self::Unavailable { .. } | Self::Device { .. })
+        matches!(self, Self::Unavailable { .. } | Self::Device { .. } | Self::Busy { .. })
     }
 }

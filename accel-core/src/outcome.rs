@@ -55,21 +55,25 @@ pub enum SoftwareReason {
     Chosen,
     /// The device, its driver or its library is not there.
     Unavailable,
-    /// The input is smaller than what is worth a device's latency.
+    /// The input is shorter than the fixed threshold from which on the device is used.
     TooSmall,
     /// The device, or this release of the hardware path, cannot do this operation.
     Unsupported,
-    /// The device had no room and the CPU had.
+    /// The device had no room, or as much to do as it can do at once, and the CPU had time.
     Busy,
-    /// The device failed at it.
+    /// The device failed at it, or failed just before and is left alone for a while.
     DeviceError,
     /// The policy in force sends this work to the CPU.
     Policy,
+    /// By what was measured of both, the CPU is done sooner.
+    Sooner,
+    /// The CPU's speed at this work was measured again, to choose by current figures.
+    Measured,
 }
 
 impl SoftwareReason {
     /// Every reason, in the order in which the counters hold them.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 9] = [
         Self::Chosen,
         Self::Unavailable,
         Self::TooSmall,
@@ -77,6 +81,8 @@ impl SoftwareReason {
         Self::Busy,
         Self::DeviceError,
         Self::Policy,
+        Self::Sooner,
+        Self::Measured,
     ];
 
     pub(crate) const fn index(self) -> usize {
@@ -89,11 +95,13 @@ impl fmt::Display for SoftwareReason {
         f.write_str(match self {
             Self::Chosen => "chosen by the caller",
             Self::Unavailable => "hardware unavailable",
-            Self::TooSmall => "input too small for the device",
+            Self::TooSmall => "input below the threshold",
             Self::Unsupported => "not supported by the hardware path",
             Self::Busy => "device busy",
             Self::DeviceError => "device error",
             Self::Policy => "policy",
+            Self::Sooner => "sooner done there",
+            Self::Measured => "measured again",
         })
     }
 }

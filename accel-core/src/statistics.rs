@@ -1,5 +1,7 @@
 //! Counters: recorded with relaxed atomics, read as one consistent-enough snapshot.
 
+use std::ops::Deref;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
@@ -53,8 +55,19 @@ impl Recorder {
     /// Starts one operation. Drop the guard without [`finish`](InFlight::finish) and it counts as an error.
     #[must_use = "the operation is counted when the guard is finished"]
     pub fn start(&self) -> InFlight<'_> {
-        self.in_flight.fetch_add(1, Relaxed);
-        InFlight { recorder: self, started: Instant::now(), done: false }
+        InFlight::new(Holder::Borrowed(self))
+    }
+
+    /// [`start`](Self::start) for an operation that outlives the caller's frame, such as a future.
+    #[must_use = "the operation is counted when the guard is finished"]
+    pub fn start_shared(self: Arc<Self>) -> InFlight<'static> {
+        InFlight::new(Holder::Shared(self))
+    }
+
+    /// Operations running now: [`Statistics::in_flight`] alone, at the price of one load.
+    #[must_use]
+    pub fn in_flight(&self) -> u64 {
+        self.in_flight.load(Relaxed)
     }
 
     /// Counts one request that had to be submitted again.
@@ -133,16 +146,45 @@ fn upper_edge(bucket: usize) -> u64 {
 /// An operation that has started.
 #[derive(Debug)]
 pub struct InFlight<'a> {
-    recorder: &'a Recorder,
+    recorder: Holder<'a>,
     started: Instant,
     done: bool,
 }
 
-impl InFlight<'_> {
-    /// Ends the operation and counts what it came to.
-    pub fn finish(mut self, result: Result<&Outcome, &Error>) {
+#[derive(Debug)]
+enum Holder<'a> {
+    Borrowed(&'a Recorder),
+    Shared(Arc<Recorder>),
+}
+
+impl Deref for Holder<'_> {
+    type Target = Recorder;
+
+    fn deref(&self) -> &Recorder {
+        match self {
+            Self::Borrowed(recorder) => recorder,
+            Self::Shared(recorder) => recorder,
+        }
+    }
+}
+
+impl<'a> InFlight<'a> {
+    fn new(recorder: Holder<'a>) -> Self {
+        recorder.in_flight.fetch_add(1, Relaxed);
+        Self { recorder, started: Instant::now(), done: false }
+    }
+
+    /// When it started.
+    #[must_use]
+    pub const fn started(&self) -> Instant {
+        self.started
+    }
+
+    /// Ends the operation and counts what it came to; how long it ran.
+    pub fn finish(mut self, result: Result<&Outcome, &Error>) -> Duration {
         self.done = true;
-        let recorder = self.recorder;
+        let took = self.started.elapsed();
+        let recorder = &*self.recorder;
         match result {
             Ok(outcome) => {
                 recorder.operations.fetch_add(1, Relaxed);
@@ -151,7 +193,7 @@ impl InFlight<'_> {
                 if let Path::Software(reason) = outcome.path {
                     recorder.software[reason.index()].fetch_add(1, Relaxed);
                 }
-                let ns = u64::try_from(self.started.elapsed().as_nanos()).unwrap_or(u64::MAX);
+                let ns = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
                 recorder.busy_ns.fetch_add(ns, Relaxed);
                 recorder.latency[bucket(ns)].fetch_add(1, Relaxed);
             }
@@ -159,6 +201,7 @@ impl InFlight<'_> {
                 recorder.errors.fetch_add(1, Relaxed);
             }
         }
+        took
     }
 }
 
@@ -309,6 +352,17 @@ mod tests {
         assert!(seen.latency.is_some() && seen.utilisation.is_none() && seen.throughput() > 0.0);
         drop(open);
         assert_eq!(recorder.statistics().in_flight, 0);
+    }
+
+    #[test]
+    fn a_shared_operation_counts_where_it_started() {
+        let recorder = Arc::new(Recorder::new());
+        let moved = recorder.clone().start_shared();
+        assert_eq!(recorder.in_flight(), 1);
+        std::thread::spawn(move || moved.finish(Ok(&outcome(Path::Hardware { instance: 3 }))))
+            .join()
+            .unwrap();
+        assert_eq!((recorder.in_flight(), recorder.statistics().operations), (0, 1));
     }
 
     #[test]

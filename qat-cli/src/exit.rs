@@ -67,7 +67,7 @@ impl Failure {
             StreamError::Write(error) => return Self::writing(output, error),
             StreamError::Read(error) => return Self::reading(input, error),
             StreamError::Work(error) => match error {
-                Error::Unavailable { .. } | Error::Unsupported { .. } => Exit::Engine,
+                Error::Unavailable { .. } | Error::Unsupported { .. } | Error::Busy { .. } => Exit::Engine,
                 Error::InvalidArgument { .. } => Exit::Usage,
                 Error::LimitExceeded { .. } => Exit::Limit,
                 Error::Corrupt { .. } | Error::Truncated { .. } | Error::TrailingData { .. } => {

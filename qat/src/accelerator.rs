@@ -203,6 +203,11 @@ impl QatAccelerator {
         self.0.settle(Err(Arc::new(Unavailability::Stopped)));
         self.0.release();
     }
+
+    /// Requests running now.
+    pub(crate) fn in_flight(&self) -> u64 {
+        self.0.recorder.in_flight()
+    }
 }
 
 impl Inner {
@@ -275,7 +280,7 @@ impl Inner {
 
 /// The device is full, and the caller has no patience.
 pub(crate) fn busy() -> Error {
-    DeviceError::Busy.into()
+    Error::Busy { accelerator: NAME }
 }
 
 fn unavailable(reason: Arc<Unavailability>) -> Error {

@@ -120,9 +120,6 @@ pub enum DeviceError {
         "no device memory: check the limit of locked memory (ulimit -l), or lower the number of requests at a time"
     )]
     NoMemory,
-    /// The device has all the requests that it takes at a time, or they all the memory.
-    #[error("the device is full; the same request may succeed a moment later")]
-    Busy,
     /// All instances are at rest after failures.
     #[error("all instances are in quarantine after failures of the device; they are tried again by and by")]
     Quarantined,

@@ -65,7 +65,7 @@ mod unavailability;
 
 pub use accel_core;
 pub use accelerator::QatAccelerator;
-pub use auto::{AutoAccelerator, Policy};
+pub use auto::{AutoAccelerator, DeviceTime, ModelCell, ModelSnapshot, Policy, Preferred};
 pub use capabilities::{
     Capabilities, CompressionCapabilities, Directions, EncryptionCapabilities, PublicKeyCapabilities,
 };

@@ -238,7 +238,7 @@ fn gzip_by_policy(qat: &QatAccelerator) -> RanOn {
 fn encrypt_by_policy(qat: &QatAccelerator) -> RanOn {
     let auto = AutoAccelerator::new(qat.clone(), Policy::Auto);
     let (_, done) =
-        auto.encrypt(&Key::new(&[7; 32]), &[1; 8192], &CipherOptions::new(Cipher::AesGcm)).unwrap();
+        auto.encrypt(&Key::new(&[7; 32]), &[1; 1 << 20], &CipherOptions::new(Cipher::AesGcm)).unwrap();
     done.outcome.path
 }
 

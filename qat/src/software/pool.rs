@@ -4,7 +4,7 @@ use accel_core::{BoxFuture, Completion, Error, Result};
 use futures_channel::oneshot;
 
 /// Runs `work` on the pool. Dropping the future does not stop the work; its result is then thrown away.
-fn spawn<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> oneshot::Receiver<T> {
+pub(crate) fn spawn<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> oneshot::Receiver<T> {
     let (sender, receiver) = oneshot::channel();
     rayon_core::spawn(move || {
         // Nobody may be waiting any more.
@@ -28,20 +28,43 @@ pub(crate) fn run<T: Send + 'static>(
 /// A call that hands both buffers back.
 pub(crate) fn run_into<T: Send + 'static>(
     input: Vec<u8>,
-    mut output: Vec<u8>,
+    output: Vec<u8>,
     work: impl FnOnce(&[u8], &mut [u8]) -> Result<T> + Send + 'static,
+) -> BoxFuture<Completion<T>> {
+    run_owned(input, output, move |input, output| work(input, output))
+}
+
+/// A call that hands its input back, and as output what it made.
+pub(crate) fn run_anew<T: Send + 'static>(
+    input: Vec<u8>,
+    work: impl FnOnce(&[u8]) -> Result<(Vec<u8>, T)> + Send + 'static,
+) -> BoxFuture<Completion<T>> {
+    run_owned(input, Vec::new(), move |input, output| keep(work(input), output))
+}
+
+/// Puts what a call made in the place of its output.
+pub(crate) fn keep<T>(made: Result<(Vec<u8>, T)>, output: &mut Vec<u8>) -> Result<T> {
+    let (bytes, done) = made?;
+    *output = bytes;
+    Ok(done)
+}
+
+/// A call that may replace its output, and hands both buffers back.
+pub(crate) fn run_owned<T: Send + 'static>(
+    input: Vec<u8>,
+    mut output: Vec<u8>,
+    work: impl FnOnce(&[u8], &mut Vec<u8>) -> Result<T> + Send + 'static,
 ) -> BoxFuture<Completion<T>> {
     let completion = spawn(move || {
         let result = work(&input, &mut output);
         Completion { input, output, result }
     });
-    Box::pin(async {
-        completion.await.unwrap_or_else(|gone| Completion {
-            input: Vec::new(),
-            output: Vec::new(),
-            result: lost(gone),
-        })
-    })
+    Box::pin(async { completion.await.unwrap_or_else(lost_buffers) })
+}
+
+/// The completion of a call whose thread is gone, and with it the buffers.
+pub(crate) fn lost_buffers<T>(gone: oneshot::Canceled) -> Completion<T> {
+    Completion { input: Vec::new(), output: Vec::new(), result: lost(gone) }
 }
 
 /// The asynchronous half of [`accel_core::CompressionAccelerator`], by the blocking half on the pool.

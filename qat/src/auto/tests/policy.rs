@@ -1,9 +1,9 @@
 //! Tests of the policy: where work runs, and what is said of it.
 
-use accel_core::{Cipher, Format};
+use accel_core::{Cipher, Error, Format, Path, SoftwareReason};
 use capability_registry::Registry;
 
-use super::*;
+use super::super::*;
 use crate::SoftwareAccelerator;
 use crate::driver::Driver;
 use crate::driver::stub::{FakeProbe, stub_library};
@@ -21,9 +21,9 @@ fn each_policy_runs_where_it_says_and_says_why() {
     stub_library!(there: available 1, start 0, instances [1, 0, 0, 0]);
     let (small, large) = (vec![7; 100], vec![7; 100_000]);
     let cases = [
-        (Policy::Auto, &absent::DRIVER, &small, SoftwareReason::TooSmall),
+        (Policy::Auto, &absent::DRIVER, &small, SoftwareReason::Unavailable),
         (Policy::Auto, &absent::DRIVER, &large, SoftwareReason::Unavailable),
-        (Policy::Auto, &there::DRIVER, &small, SoftwareReason::TooSmall),
+        (Policy::Auto, &there::DRIVER, &small, SoftwareReason::Sooner),
         (Policy::Auto, &there::DRIVER, &large, SoftwareReason::Unsupported),
         (Policy::Never, &there::DRIVER, &large, SoftwareReason::Policy),
         (Policy::Threshold(101), &there::DRIVER, &small, SoftwareReason::TooSmall),

@@ -1,0 +1,326 @@
+//! What the policy needs of the hardware, and the QAT that gives it.
+
+use std::fmt::Debug;
+
+use accel_core::{
+    AcceleratorTypes, BoxFuture, CipherOptions, Completion, CompressOptions, CompressionAccelerator,
+    DecompressOptions, Encrypted, EncryptionAccelerator, HardwareAccelerator, Key, Operation, Outcome,
+    Result,
+};
+
+use crate::QatAccelerator;
+use crate::instance::Patience;
+use crate::software::pool;
+
+/// A device behind the policy. Futures own their buffers and hand both back, whatever comes of the call: the same
+/// request can then go to the CPU. The output of the forms without `into` is what they made, no longer than that.
+pub(crate) trait Hardware: Debug + Send + Sync {
+    /// Whether all of `types` can be expected to work now. May block on the first call only.
+    fn is_available_for(&self, types: AcceleratorTypes) -> bool;
+
+    /// Requests on it now, anybody's.
+    fn in_flight(&self) -> u64;
+
+    fn process(&self, operation: &Operation, input: &[u8], patience: Patience) -> Result<(Vec<u8>, Outcome)>;
+
+    fn compress(
+        &self,
+        input: &[u8],
+        options: &CompressOptions,
+        patience: Patience,
+    ) -> Result<(Vec<u8>, Outcome)>;
+
+    fn compress_into(
+        &self,
+        input: &[u8],
+        output: &mut [u8],
+        options: &CompressOptions,
+        patience: Patience,
+    ) -> Result<Outcome>;
+
+    fn decompress(
+        &self,
+        input: &[u8],
+        options: &DecompressOptions,
+        patience: Patience,
+    ) -> Result<(Vec<u8>, Outcome)>;
+
+    fn decompress_into(
+        &self,
+        input: &[u8],
+        output: &mut [u8],
+        options: &DecompressOptions,
+        patience: Patience,
+    ) -> Result<Outcome>;
+
+    fn encrypt(
+        &self,
+        key: &Key,
+        plaintext: &[u8],
+        options: &CipherOptions<'_>,
+        patience: Patience,
+    ) -> Result<(Vec<u8>, Encrypted)>;
+
+    fn encrypt_into(
+        &self,
+        key: &Key,
+        plaintext: &[u8],
+        output: &mut [u8],
+        options: &CipherOptions<'_>,
+        patience: Patience,
+    ) -> Result<Encrypted>;
+
+    fn decrypt(
+        &self,
+        key: &Key,
+        ciphertext: &[u8],
+        options: &CipherOptions<'_>,
+        patience: Patience,
+    ) -> Result<(Vec<u8>, Outcome)>;
+
+    fn decrypt_into(
+        &self,
+        key: &Key,
+        ciphertext: &[u8],
+        output: &mut [u8],
+        options: &CipherOptions<'_>,
+        patience: Patience,
+    ) -> Result<Outcome>;
+
+    fn compress_async(
+        &self,
+        input: Vec<u8>,
+        options: CompressOptions,
+        patience: Patience,
+    ) -> BoxFuture<Completion<Outcome>>;
+
+    fn compress_into_async(
+        &self,
+        input: Vec<u8>,
+        output: Vec<u8>,
+        options: CompressOptions,
+        patience: Patience,
+    ) -> BoxFuture<Completion<Outcome>>;
+
+    fn decompress_async(
+        &self,
+        input: Vec<u8>,
+        options: DecompressOptions,
+        patience: Patience,
+    ) -> BoxFuture<Completion<Outcome>>;
+
+    fn decompress_into_async(
+        &self,
+        input: Vec<u8>,
+        output: Vec<u8>,
+        options: DecompressOptions,
+        patience: Patience,
+    ) -> BoxFuture<Completion<Outcome>>;
+
+    fn encrypt_async(
+        &self,
+        key: Key,
+        plaintext: Vec<u8>,
+        options: CipherOptions<'static>,
+        patience: Patience,
+    ) -> BoxFuture<Completion<Encrypted>>;
+
+    fn encrypt_into_async(
+        &self,
+        key: Key,
+        plaintext: Vec<u8>,
+        output: Vec<u8>,
+        options: CipherOptions<'static>,
+        patience: Patience,
+    ) -> BoxFuture<Completion<Encrypted>>;
+
+    fn decrypt_async(
+        &self,
+        key: Key,
+        ciphertext: Vec<u8>,
+        options: CipherOptions<'static>,
+        patience: Patience,
+    ) -> BoxFuture<Completion<Outcome>>;
+
+    fn decrypt_into_async(
+        &self,
+        key: Key,
+        ciphertext: Vec<u8>,
+        output: Vec<u8>,
+        options: CipherOptions<'static>,
+        patience: Patience,
+    ) -> BoxFuture<Completion<Outcome>>;
+}
+
+impl Hardware for QatAccelerator {
+    fn is_available_for(&self, types: AcceleratorTypes) -> bool {
+        Self::is_available_for(self, types)
+    }
+
+    fn in_flight(&self) -> u64 {
+        Self::in_flight(self)
+    }
+
+    fn process(&self, operation: &Operation, input: &[u8], _: Patience) -> Result<(Vec<u8>, Outcome)> {
+        HardwareAccelerator::process(self, operation, input)
+    }
+
+    fn compress(&self, input: &[u8], options: &CompressOptions, patience: Patience) -> Result<(Vec<u8>, Outcome)> {
+        self.compress_with(input, options, patience)
+    }
+
+    fn compress_into(
+        &self,
+        input: &[u8],
+        output: &mut [u8],
+        options: &CompressOptions,
+        patience: Patience,
+    ) -> Result<Outcome> {
+        self.compress_into_with(input, output, options, patience)
+    }
+
+    fn decompress(
+        &self,
+        input: &[u8],
+        options: &DecompressOptions,
+        patience: Patience,
+    ) -> Result<(Vec<u8>, Outcome)> {
+        self.decompress_with(input, options, patience)
+    }
+
+    fn decompress_into(
+        &self,
+        input: &[u8],
+        output: &mut [u8],
+        options: &DecompressOptions,
+        patience: Patience,
+    ) -> Result<Outcome> {
+        self.decompress_into_with(input, output, options, patience)
+    }
+
+    fn encrypt(
+        &self,
+        key: &Key,
+        plaintext: &[u8],
+        options: &CipherOptions<'_>,
+        _: Patience,
+    ) -> Result<(Vec<u8>, Encrypted)> {
+        EncryptionAccelerator::encrypt(self, key, plaintext, options)
+    }
+
+    fn encrypt_into(
+        &self,
+        key: &Key,
+        plaintext: &[u8],
+        output: &mut [u8],
+        options: &CipherOptions<'_>,
+        _: Patience,
+    ) -> Result<Encrypted> {
+        EncryptionAccelerator::encrypt_into(self, key, plaintext, output, options)
+    }
+
+    fn decrypt(
+        &self,
+        key: &Key,
+        ciphertext: &[u8],
+        options: &CipherOptions<'_>,
+        _: Patience,
+    ) -> Result<(Vec<u8>, Outcome)> {
+        EncryptionAccelerator::decrypt(self, key, ciphertext, options)
+    }
+
+    fn decrypt_into(
+        &self,
+        key: &Key,
+        ciphertext: &[u8],
+        output: &mut [u8],
+        options: &CipherOptions<'_>,
+        _: Patience,
+    ) -> Result<Outcome> {
+        EncryptionAccelerator::decrypt_into(self, key, ciphertext, output, options)
+    }
+
+    fn compress_async(
+        &self,
+        input: Vec<u8>,
+        options: CompressOptions,
+        patience: Patience,
+    ) -> BoxFuture<Completion<Outcome>> {
+        let this = self.clone();
+        pool::run_anew(input, move |input| Hardware::compress(&this, input, &options, patience))
+    }
+
+    fn compress_into_async(
+        &self,
+        input: Vec<u8>,
+        output: Vec<u8>,
+        options: CompressOptions,
+        _: Patience,
+    ) -> BoxFuture<Completion<Outcome>> {
+        CompressionAccelerator::compress_into_async(self, input, output, options)
+    }
+
+    fn decompress_async(
+        &self,
+        input: Vec<u8>,
+        options: DecompressOptions,
+        patience: Patience,
+    ) -> BoxFuture<Completion<Outcome>> {
+        let this = self.clone();
+        pool::run_anew(input, move |input| Hardware::decompress(&this, input, &options, patience))
+    }
+
+    fn decompress_into_async(
+        &self,
+        input: Vec<u8>,
+        output: Vec<u8>,
+        options: DecompressOptions,
+        _: Patience,
+    ) -> BoxFuture<Completion<Outcome>> {
+        CompressionAccelerator::decompress_into_async(self, input, output, options)
+    }
+
+    fn encrypt_async(
+        &self,
+        key: Key,
+        plaintext: Vec<u8>,
+        options: CipherOptions<'static>,
+        patience: Patience,
+    ) -> BoxFuture<Completion<Encrypted>> {
+        let this = self.clone();
+        pool::run_anew(plaintext, move |input| Hardware::encrypt(&this, &key, input, &options, patience))
+    }
+
+    fn encrypt_into_async(
+        &self,
+        key: Key,
+        plaintext: Vec<u8>,
+        output: Vec<u8>,
+        options: CipherOptions<'static>,
+        _: Patience,
+    ) -> BoxFuture<Completion<Encrypted>> {
+        EncryptionAccelerator::encrypt_into_async(self, key, plaintext, output, options)
+    }
+
+    fn decrypt_async(
+        &self,
+        key: Key,
+        ciphertext: Vec<u8>,
+        options: CipherOptions<'static>,
+        patience: Patience,
+    ) -> BoxFuture<Completion<Outcome>> {
+        let this = self.clone();
+        pool::run_anew(ciphertext, move |input| Hardware::decrypt(&this, &key, input, &options, patience))
+    }
+
+    fn decrypt_into_async(
+        &self,
+        key: Key,
+        ciphertext: Vec<u8>,
+        output: Vec<u8>,
+        options: CipherOptions<'static>,
+        _: Patience,
+    ) -> BoxFuture<Completion<Outcome>> {
+        EncryptionAccelerator::decrypt_into_async(self, key, ciphertext, output, options)
+    }
+}

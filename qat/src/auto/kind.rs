@@ -1,0 +1,109 @@
+//! Kinds of work that are measured apart, and what is believed of them before they are.
+
+use std::fmt;
+
+use accel_core::{AcceleratorTypes, Checksum, Cipher, Digest, Format, Level, Operation};
+
+/// What a request asks for, as far as it decides how long an engine takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Compress(Format, Level),
+    Decompress(Format),
+    Encrypt(Cipher),
+    Decrypt(Cipher),
+    Checksum(Checksum),
+    Digest(Digest),
+}
+
+/// Rows per family in the model's table, with room for what the vocabulary may gain; later ones share the last.
+const FAMILY: usize = 8;
+/// Three named levels and the integers from 0 to 22; those above share the last.
+const LEVELS: usize = 26;
+
+impl Kind {
+    /// Rows that a table over kinds needs.
+    pub(crate) const COUNT: usize = FAMILY * (LEVELS + 5);
+
+    /// The row of this kind, below [`COUNT`](Self::COUNT).
+    pub(crate) const fn index(self) -> usize {
+        const fn within(index: usize, count: usize) -> usize {
+            if index < count { index } else { count - 1 }
+        }
+        let (family, member) = match self {
+            Self::Compress(format, level) => {
+                let level = match level {
+                    Level::Fast => 0,
+                    Level::Balanced => 1,
+                    Level::Best => 2,
+                    Level::Exact(level) => within(3 + level as usize, LEVELS),
+                };
+                (level, format as usize)
+            }
+            Self::Decompress(format) => (LEVELS, format as usize),
+            Self::Encrypt(cipher) => (LEVELS + 1, cipher as usize),
+            Self::Decrypt(cipher) => (LEVELS + 2, cipher as usize),
+            Self::Checksum(checksum) => (LEVELS + 3, checksum as usize),
+            Self::Digest(digest) => (LEVELS + 4, digest as usize),
+        };
+        family * FAMILY + within(member, FAMILY)
+    }
+
+    /// What a device must be able to work on for this.
+    pub(crate) const fn types(self) -> AcceleratorTypes {
+        match self {
+            Self::Compress(..) | Self::Decompress(_) | Self::Checksum(_) => AcceleratorTypes::COMPRESSION,
+            Self::Encrypt(_) | Self::Decrypt(_) => AcceleratorTypes::ENCRYPTION,
+            Self::Digest(_) => AcceleratorTypes::HASHING,
+        }
+    }
+
+    /// The kind of an operation without a key; `None` for one that needs a key or is unknown here.
+    pub(crate) const fn of(operation: &Operation) -> Option<Self> {
+        Some(match operation {
+            Operation::Compress(options) => Self::Compress(options.format, options.level),
+            Operation::Decompress(options) => Self::Decompress(options.format),
+            Operation::Checksum(checksum) => Self::Checksum(*checksum),
+            Operation::Digest(digest) => Self::Digest(*digest),
+            _ => return None,
+        })
+    }
+
+    /// Nanoseconds that one core is believed to take for `len` bytes: today's server cores, to a factor of about three.
+    pub(crate) fn cpu_prior(self, len: f32) -> f32 {
+        let per_byte = match self {
+            // Speeds fall about with the square of the level, in all formats.
+            Self::Compress(_, level) => {
+                let level = match level {
+                    Level::Fast => 1.0,
+                    Level::Balanced => 6.0,
+                    Level::Best => 9.0,
+                    Level::Exact(level) => f32::from(level),
+                };
+                2.0 + level * level / 4.0
+            }
+            Self::Decompress(_) => 2.0,
+            Self::Encrypt(_) | Self::Decrypt(_) => 0.5,
+            Self::Checksum(_) => 0.1,
+            Self::Digest(_) => 1.0,
+        };
+        300.0 + len * per_byte
+    }
+
+    /// Nanoseconds that an idle device is believed to take for `len` bytes: the way there and back, then 5 GB/s.
+    pub(crate) fn device_prior(len: f32) -> f32 {
+        40_000.0 + len * 0.2
+    }
+}
+
+impl fmt::Display for Kind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Compress(format, level) => write!(f, "compress {format}, level {level}"),
+            Self::Decompress(format) => write!(f, "decompress {format}"),
+            Self::Encrypt(cipher) => write!(f, "encrypt {cipher}"),
+            Self::Decrypt(cipher) => write!(f, "decrypt {cipher}"),
+            Self::Checksum(checksum) => write!(f, "checksum {checksum:?}"),
+            Self::Digest(digest) => write!(f, "digest {digest:?}"),
+        }
+    }
+}

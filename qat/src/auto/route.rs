@@ -1,0 +1,317 @@
+//! The way of one request: where it goes, what its answer is worth, and what is learnt from it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
+use std::time::Instant;
+
+use accel_core::{
+    BoxFuture, Completion, Encrypted, Error, InFlight, Outcome, Path, Recorder, Result, SoftwareReason,
+};
+
+use super::Policy;
+use super::hardware::{Hardware, Patience};
+use super::kind::Kind;
+use super::model::{Choice, Counted, Model, Place};
+use crate::software::pool;
+
+/// What an operation comes to.
+pub(super) trait Done {
+    fn outcome(&self) -> &Outcome;
+}
+
+impl Done for Outcome {
+    fn outcome(&self) -> &Outcome {
+        self
+    }
+}
+
+impl Done for Encrypted {
+    fn outcome(&self) -> &Outcome {
+        &self.outcome
+    }
+}
+
+impl<T: Done> Done for (Vec<u8>, T) {
+    fn outcome(&self) -> &Outcome {
+        self.1.outcome()
+    }
+}
+
+/// Where to try a request.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum On {
+    Device(Patience),
+    Cpu(Path),
+}
+
+enum Route {
+    Device(Patience),
+    Cpu(SoftwareReason),
+}
+
+/// What the device's answer means.
+enum Verdict {
+    /// It is the answer.
+    Final,
+    /// The CPU does it, for this reason.
+    Elsewhere(SoftwareReason),
+    /// The device says that the input is bad. A device that computes wrongly says so of good input, and a caller who
+    /// believes it throws good data away: the CPU has the last word.
+    Doubtful,
+}
+
+impl Verdict {
+    fn of<T>(result: &Result<T>) -> Self {
+        let Err(error) = result else { return Self::Final };
+        match error {
+            Error::Unavailable { .. } => Self::Elsewhere(SoftwareReason::Unavailable),
+            Error::Unsupported { .. } => Self::Elsewhere(SoftwareReason::Unsupported),
+            Error::Busy { .. } => Self::Elsewhere(SoftwareReason::Busy),
+            Error::Device { .. } | Error::Internal { .. } => Self::Elsewhere(SoftwareReason::DeviceError),
+            Error::Corrupt { .. }
+            | Error::Truncated { .. }
+            | Error::TrailingData { .. }
+            | Error::Authentication { .. } => Self::Doubtful,
+            _ => Self::Final,
+        }
+    }
+}
+
+/// What came before a request's turn on the CPU.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Before {
+    Nothing,
+    /// The device had no room, or does not do it.
+    Refusal,
+    Failure,
+    /// The device said that the input is bad.
+    Doubt,
+}
+
+/// What an accelerator and its clones have in common.
+#[derive(Debug)]
+pub(super) struct Shared {
+    pub(super) hardware: Box<dyn Hardware>,
+    pub(super) policy: Policy,
+    pub(super) recorder: Arc<Recorder>,
+    pub(super) model: Arc<Model>,
+    /// Whether the hardware was ever asked whether it is there: from then on asking does not block.
+    is_asked: AtomicBool,
+}
+
+impl Shared {
+    pub(super) fn new(hardware: Box<dyn Hardware>, policy: Policy) -> Self {
+        let (recorder, model) = (Arc::default(), Arc::new(Model::new()));
+        Self { hardware, policy, recorder, model, is_asked: AtomicBool::new(false) }
+    }
+
+    fn is_available(&self, kind: Kind) -> bool {
+        let is_available = self.hardware.is_available_for(kind.types());
+        if !self.is_asked.load(Relaxed) {
+            self.is_asked.store(true, Relaxed);
+        }
+        is_available
+    }
+
+    fn route(&self, kind: Kind, len: usize, started: Instant) -> (Route, Place) {
+        let at = self.model.at(started);
+        let on_device = if self.policy == Policy::Never { 0 } else { self.hardware.in_flight() as usize };
+        let place = || self.model.place(kind, len, on_device, at);
+        let route = match self.policy {
+            Policy::Never => Route::Cpu(SoftwareReason::Policy),
+            Policy::Always => Route::Device(Patience::Wait),
+            Policy::Threshold(threshold) if len < threshold => Route::Cpu(SoftwareReason::TooSmall),
+            Policy::Threshold(_) if !self.is_available(kind) => Route::Cpu(SoftwareReason::Unavailable),
+            Policy::Threshold(_) if !self.model.may_try(at) => Route::Cpu(SoftwareReason::DeviceError),
+            Policy::Threshold(_) => Route::Device(Patience::NoWait),
+            Policy::Auto => {
+                // Asking costs something: a device that has worked is asked only when it is wanted.
+                let is_known = self.model.has_worked();
+                if !is_known && !self.is_available(kind) {
+                    return (Route::Cpu(SoftwareReason::Unavailable), place());
+                }
+                let (choice, place) = self.model.choose(kind, len, on_device, at);
+                let route = match choice {
+                    Choice::Cpu(reason) => Route::Cpu(reason),
+                    Choice::Device if is_known && !self.is_available(kind) => {
+                        Route::Cpu(SoftwareReason::Unavailable)
+                    }
+                    Choice::Device => Route::Device(Patience::NoWait),
+                };
+                return (route, place);
+            }
+        };
+        (route, place())
+    }
+
+    /// Runs `attempt` where the policy says, and on the CPU if the device cannot.
+    pub(super) fn run<T: Done>(
+        &self,
+        kind: Kind,
+        len: usize,
+        mut attempt: impl FnMut(On) -> Result<T>,
+    ) -> Result<T> {
+        let in_flight = self.recorder.start();
+        let (route, place) = self.route(kind, len, in_flight.started());
+        let (reason, before) = match route {
+            Route::Cpu(reason) => (reason, Before::Nothing),
+            Route::Device(patience) => {
+                let sent = Counted::sent(&*self.model);
+                let result = attempt(On::Device(patience));
+                drop(sent);
+                match self.judge(&result, &place) {
+                    None => return self.finish_on_device(in_flight, &place, result),
+                    Some(instead) => instead,
+                }
+            }
+        };
+        let clock = (before != Before::Nothing).then(Instant::now);
+        let path = Path::Software(reason);
+        self.finish_on_cpu(in_flight, &place, before, clock, || attempt(On::Cpu(path)))
+    }
+
+    /// [`run`](Self::run) as a future: `device` starts the hardware's own, `cpu` runs on the pool. The latter's output
+    /// may replace the vector that it gets.
+    pub(super) fn start<T, D, C>(
+        self: &Arc<Self>,
+        kind: Kind,
+        input: Vec<u8>,
+        output: Vec<u8>,
+        device: D,
+        cpu: C,
+    ) -> BoxFuture<Completion<T>>
+    where
+        T: Done + Send + 'static,
+        D: FnOnce(&dyn Hardware, Vec<u8>, Vec<u8>, Patience) -> BoxFuture<Completion<T>> + Send + 'static,
+        C: FnOnce(&[u8], &mut Vec<u8>, Path) -> Result<T> + Send + 'static,
+    {
+        let this = self.clone();
+        if self.policy == Policy::Never || self.is_asked.load(Relaxed) {
+            return this.start_asked(kind, input, output, device, cpu);
+        }
+        // The first question may load a library and start a device, which is nothing for an executor's thread.
+        let asked = pool::spawn(move || {
+            this.is_available(kind);
+            this.start_asked(kind, input, output, device, cpu)
+        });
+        Box::pin(async move {
+            match asked.await {
+                Ok(started) => started.await,
+                Err(gone) => pool::lost_buffers(gone),
+            }
+        })
+    }
+
+    fn start_asked<T, D, C>(
+        self: Arc<Self>,
+        kind: Kind,
+        input: Vec<u8>,
+        output: Vec<u8>,
+        device: D,
+        cpu: C,
+    ) -> BoxFuture<Completion<T>>
+    where
+        T: Done + Send + 'static,
+        D: FnOnce(&dyn Hardware, Vec<u8>, Vec<u8>, Patience) -> BoxFuture<Completion<T>>,
+        C: FnOnce(&[u8], &mut Vec<u8>, Path) -> Result<T> + Send + 'static,
+    {
+        let in_flight = self.recorder.clone().start_shared();
+        let (route, place) = self.route(kind, input.len(), in_flight.started());
+        let patience = match route {
+            Route::Cpu(reason) => {
+                return self.on_pool(in_flight, place, (reason, Before::Nothing), input, output, cpu);
+            }
+            Route::Device(patience) => patience,
+        };
+        let sent = Counted::sent(self.model.clone());
+        let on_device = device(&*self.hardware, input, output, patience);
+        Box::pin(async move {
+            let Completion { input, output, result } = on_device.await;
+            drop(sent);
+            match self.judge(&result, &place) {
+                None => {
+                    let result = self.finish_on_device(in_flight, &place, result);
+                    Completion { input, output, result }
+                }
+                Some(instead) => self.on_pool(in_flight, place, instead, input, output, cpu).await,
+            }
+        })
+    }
+
+    fn on_pool<T: Done + Send + 'static>(
+        self: Arc<Self>,
+        in_flight: InFlight<'static>,
+        place: Place,
+        (reason, before): (SoftwareReason, Before),
+        input: Vec<u8>,
+        output: Vec<u8>,
+        cpu: impl FnOnce(&[u8], &mut Vec<u8>, Path) -> Result<T> + Send + 'static,
+    ) -> BoxFuture<Completion<T>> {
+        let waiting = Counted::waiting(self.model.clone());
+        pool::run_owned(input, output, move |input, output| {
+            drop(waiting);
+            let work = || cpu(input, output, Path::Software(reason));
+            self.finish_on_cpu(in_flight, &place, before, Some(Instant::now()), work)
+        })
+    }
+
+    /// What to do about the device's answer: `None` takes it as it is.
+    fn judge<T>(&self, result: &Result<T>, place: &Place) -> Option<(SoftwareReason, Before)> {
+        if self.policy == Policy::Always {
+            return None;
+        }
+        match (Verdict::of(result), result) {
+            (Verdict::Elsewhere(SoftwareReason::DeviceError), Err(error)) => {
+                tracing::warn!(%error, "the device failed, the CPU does it");
+                self.model.device_failed(place, self.model.at(Instant::now()));
+                Some((SoftwareReason::DeviceError, Before::Failure))
+            }
+            (Verdict::Elsewhere(reason), _) => Some((reason, Before::Refusal)),
+            (Verdict::Doubtful, _) => Some((SoftwareReason::DeviceError, Before::Doubt)),
+            (Verdict::Final, _) => None,
+        }
+    }
+
+    fn finish_on_device<T: Done>(
+        &self,
+        in_flight: InFlight<'_>,
+        place: &Place,
+        result: Result<T>,
+    ) -> Result<T> {
+        let took = in_flight.finish(result.as_ref().map(Done::outcome));
+        if result.is_ok() {
+            self.model.device_did(place, took);
+        }
+        result
+    }
+
+    /// Runs `work` on this thread; `clock` is when it started, where that is not when the operation did.
+    fn finish_on_cpu<T: Done>(
+        &self,
+        in_flight: InFlight<'_>,
+        place: &Place,
+        before: Before,
+        clock: Option<Instant>,
+        work: impl FnOnce() -> Result<T>,
+    ) -> Result<T> {
+        let running = Counted::running(&*self.model);
+        let crowd = self.model.crowd();
+        let result = work();
+        let crowd = (crowd + self.model.crowd()) / 2.0;
+        drop(running);
+        let alone = clock.map(|clock| clock.elapsed());
+        let took = in_flight.finish(result.as_ref().map(Done::outcome));
+        let done = result?;
+        self.model.cpu_did(place, alone.unwrap_or(took), crowd);
+        match before {
+            Before::Nothing | Before::Refusal => {}
+            Before::Failure => self.model.device_took(place, took),
+            Before::Doubt => {
+                tracing::warn!("the device called good data bad, which the CPU found out");
+                self.model.device_failed(place, self.model.at(Instant::now()));
+                self.model.device_took(place, took);
+            }
+        }
+        Ok(done)
+    }
+}
