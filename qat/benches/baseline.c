@@ -17,20 +17,23 @@
 #include "cpa.h"
 #include "cpa_cy_im.h"
 #include "cpa_cy_sym.h"
+#include "cpa_cy_sym_dp.h"
 #include "cpa_dc.h"
+#include "cpa_dc_dp.h"
 #include "icp_sal_poll.h"
 #include "icp_sal_user.h"
 #include "qae_mem.h"
 
 #define USAGE \
-    "Usage: baseline [-m session|ns|gcm|poll] [-n REQUESTS] [-s BYTES] [-d DEPTH] [-b BUFFERS] [-c] [-w MICROSECONDS]\n" \
-    "  -m  deflate level 1, static, with a session (default) or without; AES-256-GCM; or N polls with nothing to do\n" \
+    "Usage: baseline [-m session|ns|dp|gcm|gcm-dp|poll] [-n REQUESTS] [-s BYTES] [-d DEPTH] [-b BUFFERS] [-c] [-w MICROSECONDS]\n" \
+    "  -m  deflate level 1, static, with a session (default), without, or by the data-plane calls; AES-256-GCM by\n" \
+    "      either; or N polls with nothing to do\n" \
     "  -d  requests in flight\n" \
     "  -b  flat buffers of each source list\n" \
     "  -c  copy the data into device memory and the result out of it\n" \
     "  -w  after each round of DEPTH requests sleep so long, so that one poll finds all answers\n"
 
-enum mode { SESSION, NS, GCM, POLL };
+enum mode { SESSION, NS, DP, GCM, GCM_DP, POLL };
 
 struct request {
     CpaBufferList source, destination;
@@ -39,6 +42,8 @@ struct request {
     CpaDcOpData operation;
     CpaDcRqResults results;
     CpaCySymOpData cipher;
+    CpaDcDpOpData *data_plane;
+    CpaCySymDpOpData *cipher_data_plane;
 };
 
 static struct {
@@ -100,6 +105,14 @@ static void compressed(void *tag, CpaStatus status)
     finish(request, request->results.produced);
 }
 
+static void compressed_dp(CpaDcDpOpData *operation)
+{
+    if (operation->responseStatus != CPA_STATUS_SUCCESS || operation->results.status != CPA_DC_OK ||
+        operation->results.consumed != options.bytes)
+        fail("compression", operation->results.status);
+    finish(operation->pCallbackTag, operation->results.produced);
+}
+
 static void encrypted(void *tag, CpaStatus status, const CpaCySymOp type, void *operation, CpaBufferList *list,
                       CpaBoolean verified)
 {
@@ -107,6 +120,14 @@ static void encrypted(void *tag, CpaStatus status, const CpaCySymOp type, void *
     if (status != CPA_STATUS_SUCCESS)
         fail("encryption", status);
     finish(tag, options.bytes);
+}
+
+static void encrypted_dp(CpaCySymDpOpData *operation, CpaStatus status, CpaBoolean verified)
+{
+    (void)verified;
+    if (status != CPA_STATUS_SUCCESS)
+        fail("encryption", status);
+    finish(operation->pCallbackTag, options.bytes);
 }
 
 static void open_compression(void)
@@ -125,9 +146,15 @@ static void open_compression(void)
                                .autoSelectBestHuffmanTree = CPA_DC_ASB_DISABLED,
                                .sessDirection = CPA_DC_DIR_COMPRESS, .sessState = CPA_DC_STATELESS,
                                .windowSize = CPA_DC_WINSIZE_32K, .checksum = CPA_DC_CRC32};
+    Cpa32U size = 0, context = 0;
+    if (options.mode == DP) {
+        check("cpaDcDpGetSessionSize", cpaDcDpGetSessionSize(instance, &setup, &size));
+        session = device_memory(size);
+        check("cpaDcDpInitSession", cpaDcDpInitSession(instance, session, &setup));
+        check("cpaDcDpRegCbFunc", cpaDcDpRegCbFunc(instance, compressed_dp));
+    }
     if (options.mode != SESSION)
         return;
-    Cpa32U size = 0, context = 0;
     check("cpaDcGetSessionSize", cpaDcGetSessionSize(instance, &setup, &size, &context));
     session = device_memory(size);
     check("cpaDcInitSession", cpaDcInitSession(instance, session, &setup, NULL, compressed));
@@ -153,6 +180,13 @@ static void open_encryption(void)
                           .digestResultLenInBytes = 16},
         .algChainOrder = CPA_CY_SYM_ALG_CHAIN_ORDER_CIPHER_THEN_HASH, .partialsNotRequired = CPA_TRUE};
     Cpa32U size = 0;
+    if (options.mode == GCM_DP) {
+        check("cpaCySymDpSessionCtxGetSize", cpaCySymDpSessionCtxGetSize(instance, &sym, &size));
+        session = device_memory(size);
+        check("cpaCySymDpInitSession", cpaCySymDpInitSession(instance, &sym, session));
+        check("cpaCySymDpRegCbFunc", cpaCySymDpRegCbFunc(instance, encrypted_dp));
+        return;
+    }
     check("cpaCySymSessionCtxGetSize", cpaCySymSessionCtxGetSize(instance, &sym, &size));
     session = device_memory(size);
     check("cpaCySymInitSession", cpaCySymInitSession(instance, encrypted, &sym, session));
@@ -163,7 +197,8 @@ static struct request *new_request(void)
     struct request *request = calloc(1, sizeof *request);
     Cpa32U source_meta = 0, destination_meta = 0, room = options.bytes;
     request->inputs = calloc(options.buffers, sizeof *request->inputs);
-    if (options.mode == GCM) {
+    int cipher = options.mode == GCM || options.mode == GCM_DP;
+    if (cipher) {
         check("cpaCyBufferListGetMetaSize", cpaCyBufferListGetMetaSize(instance, options.buffers, &source_meta));
         check("cpaCyBufferListGetMetaSize", cpaCyBufferListGetMetaSize(instance, 1, &destination_meta));
     } else {
@@ -183,7 +218,7 @@ static struct request *new_request(void)
     request->output = (CpaFlatBuffer){room, device_memory(room)};
     request->destination = (CpaBufferList){1, &request->output, request, device_memory(destination_meta)};
     request->operation = (CpaDcOpData){.flushFlag = CPA_DC_FLUSH_FINAL, .compressAndVerify = CPA_TRUE};
-    if (options.mode == GCM) {
+    if (cipher) {
         /* Initialisation vector and tag have to be device memory too; the former is new for each request. */
         request->cipher = (CpaCySymOpData){.sessionCtx = session, .packetType = CPA_CY_SYM_PACKET_TYPE_FULL,
                                            .pIv = device_memory(16), .ivLenInBytes = 12,
@@ -191,6 +226,25 @@ static struct request *new_request(void)
                                            .messageLenToHashInBytes = options.bytes,
                                            .pDigestResult = device_memory(16)};
         memset(request->cipher.pIv, 0, 16);
+    }
+    if (options.mode == DP) {
+        request->data_plane = device_memory(sizeof *request->data_plane);
+        *request->data_plane = (CpaDcDpOpData){
+            .bufferLenToCompress = options.bytes, .bufferLenForData = room, .dcInstance = instance,
+            .pSessionHandle = session, .srcBuffer = physical(input), .srcBufferLen = options.bytes,
+            .destBuffer = physical(request->output.pData), .destBufferLen = room,
+            .sessDirection = CPA_DC_DIR_COMPRESS, .compressAndVerify = CPA_TRUE,
+            .thisPhys = physical(request->data_plane), .pCallbackTag = request};
+    }
+    if (options.mode == GCM_DP) {
+        request->cipher_data_plane = device_memory(sizeof *request->cipher_data_plane);
+        *request->cipher_data_plane = (CpaCySymDpOpData){
+            .messageLenToCipherInBytes = options.bytes, .iv = physical(request->cipher.pIv),
+            .messageLenToHashInBytes = options.bytes, .digestResult = physical(request->cipher.pDigestResult),
+            .instanceHandle = instance, .sessionCtx = session, .ivLenInBytes = 12, .srcBuffer = physical(input),
+            .srcBufferLen = options.bytes, .dstBuffer = physical(request->output.pData),
+            .dstBufferLen = options.bytes, .thisPhys = physical(request->cipher_data_plane),
+            .pIv = request->cipher.pIv, .pCallbackTag = request};
     }
     return request;
 }
@@ -207,11 +261,15 @@ static CpaStatus submit(struct request *request)
     case NS:
         return cpaDcNsCompressData(instance, &setup, &request->source, &request->destination, &request->operation,
                                    &request->results, compressed, request);
+    case DP:
+        return cpaDcDpEnqueueOp(request->data_plane, CPA_TRUE);
     default: {
         uint64_t counter;
         memcpy(&counter, request->cipher.pIv, sizeof counter);
         counter += options.depth;
         memcpy(request->cipher.pIv, &counter, sizeof counter);
+        if (options.mode == GCM_DP)
+            return cpaCySymDpEnqueueOp(request->cipher_data_plane, CPA_TRUE);
         return cpaCySymPerformOp(instance, request, &request->cipher, &request->source, &request->destination, NULL);
     }
     }
@@ -219,12 +277,17 @@ static CpaStatus submit(struct request *request)
 
 static CpaStatus poll_instance(void)
 {
-    return options.mode == GCM ? icp_sal_CyPollInstance(instance, 0) : icp_sal_DcPollInstance(instance, 0);
+    switch (options.mode) {
+    case GCM: return icp_sal_CyPollInstance(instance, 0);
+    case GCM_DP: return icp_sal_CyPollDpInstance(instance, 0);
+    case DP: return icp_sal_DcPollDpInstance(instance, 0);
+    default: return icp_sal_DcPollInstance(instance, 0);
+    }
 }
 
 static void parse(int count, char **arguments)
 {
-    static const char *const modes[] = {"session", "ns", "gcm", "poll"};
+    static const char *const modes[] = {"session", "ns", "dp", "gcm", "gcm-dp", "poll"};
     for (int option; (option = getopt(count, arguments, "m:n:s:d:b:w:c")) != -1;) {
         int mode = 0;
         switch (option) {
@@ -265,11 +328,49 @@ static void fill(uint8_t *data, size_t bytes)
     }
 }
 
+static uint64_t polls, empty;
+
+/* A function of its own, so that callgrind can start to count here. */
+static __attribute__((noinline)) void measured(void)
+{
+    struct timespec pause = {options.wait / 1000000, options.wait % 1000000 * 1000};
+    uint64_t submitted = 0;
+    if (options.mode == POLL) {
+        for (; polls < options.requests; polls++)
+            empty += poll_instance() == CPA_STATUS_RETRY;
+        return;
+    }
+    while (done < options.requests) {
+        while (free_count > 0 && submitted < options.requests) {
+            CpaStatus status = submit(free_requests[free_count - 1]);
+            if (status == CPA_STATUS_RETRY)
+                break;
+            check("submit", status);
+            /* No callback runs outside the poll. */
+            free_count--;
+            submitted++;
+        }
+        CpaStatus status;
+        do {
+            if (options.wait != 0)
+                nanosleep(&pause, NULL);
+            status = poll_instance();
+            polls++;
+            if (status == CPA_STATUS_RETRY) {
+                empty++;
+                sched_yield();
+            } else {
+                check("poll", status);
+            }
+        } while (options.wait != 0 && done < submitted);
+    }
+}
+
 int main(int count, char **arguments)
 {
     parse(count, arguments);
     check("icp_sal_userStart", icp_sal_userStart("SSL"));
-    if (options.mode == GCM)
+    if (options.mode == GCM || options.mode == GCM_DP)
         open_encryption();
     else
         open_compression();
@@ -280,38 +381,9 @@ int main(int count, char **arguments)
     while (free_count < options.depth)
         free_requests[free_count++] = new_request();
 
-    struct timespec start, end, pause = {options.wait / 1000000, options.wait % 1000000 * 1000};
-    uint64_t submitted = 0, polls = 0, empty = 0;
+    struct timespec start, end;
     clock_gettime(CLOCK_MONOTONIC, &start);
-    if (options.mode == POLL) {
-        for (; polls < options.requests; polls++)
-            empty += poll_instance() == CPA_STATUS_RETRY;
-    } else {
-        while (done < options.requests) {
-            while (free_count > 0 && submitted < options.requests) {
-                CpaStatus status = submit(free_requests[free_count - 1]);
-                if (status == CPA_STATUS_RETRY)
-                    break;
-                check("submit", status);
-                /* No callback runs outside the poll. */
-                free_count--;
-                submitted++;
-            }
-            CpaStatus status;
-            do {
-                if (options.wait != 0)
-                    nanosleep(&pause, NULL);
-                status = poll_instance();
-                polls++;
-                if (status == CPA_STATUS_RETRY) {
-                    empty++;
-                    sched_yield();
-                } else {
-                    check("poll", status);
-                }
-            } while (options.wait != 0 && done < submitted);
-        }
-    }
+    measured();
     clock_gettime(CLOCK_MONOTONIC, &end);
     double seconds = (double)(end.tv_sec - start.tv_sec) + (double)(end.tv_nsec - start.tv_nsec) / 1e9;
     printf("requests=%" PRIu64 " in=%" PRIu64 " out=%" PRIu64 " polls=%" PRIu64 " empty=%" PRIu64 " seconds=%.6f\n",

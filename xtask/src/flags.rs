@@ -65,7 +65,7 @@ xflags::xflags! {
         cmd bench {
             /// Rounds per row; the median counts (default 5).
             optional --rounds rounds: usize
-            /// Only rows whose name contains this; offload-instructions and offload-depth are the two of offload.
+            /// Only rows whose name contains this; offload has -instructions, -depth and -engines.
             optional --only name: String
             /// Offload to the devices of this machine, not to emulated ones.
             optional --hardware
