@@ -179,6 +179,10 @@ fn main() -> ExitCode {
     // Cargo adds `--bench`.
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
     let asked = !arguments.is_empty();
+    if arguments.first().is_some_and(|first| !first.starts_with('-')) {
+        // Names of other benches.
+        return ExitCode::SUCCESS;
+    }
     let Some(options) = Options::parse(arguments.into_iter()) else {
         eprintln!("{USAGE}");
         return ExitCode::from(2);

@@ -41,9 +41,7 @@ pub(super) fn measure(sh: &Shell, rig: &Rig, rounds: usize) -> anyhow::Result<()
     let device: Vec<OsString> = ["--scenario".into(), scenario.into()].into();
     println!("\ndepth: deflate level 1, MB/s, medians of {rounds} rounds");
     println!("device   100 us and 100 MB/s in each of 4 engines (emulated unless --hardware)");
-    println!(
-        "QATzip   qatzip-test, one thread, its own depth (up to 16 or 32 in flight), software fallback off"
-    );
+    println!("QATzip   qatzip-test, one thread, up to 16 in flight (its default), software fallback off");
     let intel = QatZip::new(sh, rig)?;
     for bytes in SIZES {
         println!(
