@@ -8,7 +8,7 @@ use std::time::Instant;
 use anyhow::{Context as _, ensure};
 use xshell::{Shell, cmd};
 
-use crate::{corpus, flags};
+use crate::{corpus, flags, offload};
 
 /// One measured command; `{}` in `arguments` stands for nothing: all read standard input and write standard output.
 struct Row {
@@ -26,22 +26,30 @@ struct Group {
 
 impl flags::Bench {
     pub(crate) fn run(self, sh: &Shell) -> anyhow::Result<()> {
-        cmd!(sh, "cargo build --quiet --release --locked --package qat-cli").run()?;
-        let qat = crate::target_dir().join("release/qat");
-        let corpus = corpus::file(sh)?;
+        let wanted = |name: &str| self.only.as_deref().is_none_or(|only| name.contains(only));
         let rounds = self.rounds.unwrap_or(5).max(1);
-        print_machine(sh, &corpus)?;
-        for group in groups(sh, &qat, &corpus)? {
-            if self.only.as_deref().is_some_and(|only| !group.name.contains(only)) {
-                continue;
-            }
-            measure(&group, rounds)?;
+        if !self.only.as_deref().is_some_and(|only| only.starts_with("offload")) {
+            processes(sh, rounds, wanted)?;
         }
-        Ok(())
+        offload::run(sh, rounds, self.hardware, wanted)
     }
 }
 
-fn print_machine(sh: &Shell, corpus: &Path) -> anyhow::Result<()> {
+fn processes(sh: &Shell, rounds: usize, wanted: impl Fn(&str) -> bool) -> anyhow::Result<()> {
+    cmd!(sh, "cargo build --quiet --release --locked --package qat-cli").run()?;
+    let qat = crate::target_dir().join("release/qat");
+    let corpus = corpus::file(sh)?;
+    print_machine(sh)?;
+    println!("input    {} bytes of sources, code and one archive", fs::metadata(&corpus)?.len());
+    for group in groups(sh, &qat, &corpus)? {
+        if wanted(group.name) {
+            measure(&group, rounds)?;
+        }
+    }
+    Ok(())
+}
+
+pub(crate) fn print_machine(sh: &Shell) -> anyhow::Result<()> {
     let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
     let model =
         cpu.lines().find(|line| line.starts_with("model name")).and_then(|line| line.split(": ").nth(1));
@@ -52,7 +60,6 @@ fn print_machine(sh: &Shell, corpus: &Path) -> anyhow::Result<()> {
     println!("machine  {} x {}", cores, model.unwrap_or("unknown"));
     println!("compiler {}", cmd!(sh, "rustc --version").quiet().read()?);
     println!("commit   {commit}{}", if dirty { " with local changes" } else { "" });
-    println!("input    {} bytes of sources, code and one archive", fs::metadata(corpus)?.len());
     println!("load     {} before the run", load.split_whitespace().next().unwrap_or("unknown"));
     Ok(())
 }
@@ -192,7 +199,7 @@ fn measure(group: &Group, rounds: usize) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn median(mut values: Vec<f64>) -> f64 {
+pub(crate) fn median(mut values: Vec<f64>) -> f64 {
     values.sort_by(f64::total_cmp);
     let middle = values.len() / 2;
     if values.len() % 2 == 1 { values[middle] } else { (values[middle - 1] + values[middle]) / 2.0 }

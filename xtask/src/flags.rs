@@ -60,12 +60,15 @@ xflags::xflags! {
         /// Check the rules that no compiler checks: doors between crates, unsafe code, lengths, papers.
         cmd tidy {}
 
-        /// Measure the command `qat` against its peers, whole processes side by side.
+        /// Measure the command `qat` against its peers, whole processes side by side, and offload to QAT against a C
+        /// program on the same library.
         cmd bench {
             /// Rounds per row; the median counts (default 5).
             optional --rounds rounds: usize
-            /// Only rows whose name contains this.
+            /// Only rows whose name contains this; offload has -instructions, -depth and -engines.
             optional --only name: String
+            /// Offload to the devices of this machine, not to emulated ones.
+            optional --hardware
         }
 
         /// Write the command's completions and manual pages to target/dist.
@@ -140,6 +143,7 @@ pub struct Tidy;
 pub struct Bench {
     pub rounds: Option<usize>,
     pub only: Option<String>,
+    pub hardware: bool,
 }
 
 #[derive(Debug)]

@@ -12,6 +12,7 @@ mod flags;
 mod headers;
 mod layout;
 mod libqat;
+mod offload;
 mod pins;
 mod symbols;
 mod tidy;

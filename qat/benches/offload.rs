@@ -1,0 +1,202 @@
+//! Requests to QAT through the public API: the program that `cargo xtask bench --only offload` measures beside
+//! `baseline.c`, which does the same on libqat itself. Its options and output are the baseline's, as far as they apply.
+//!
+//! Alone: `cargo bench -p qat --bench offload -- -m deflate -n 1000 -s 65536 -d 1`, on a machine with a device.
+
+use std::process::ExitCode;
+use std::sync::Barrier;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use accel_core::{
+    Cipher, CipherOptions, CompressOptions, CompressionAccelerator, EncryptionAccelerator, Error, Format, Iv,
+    Key, Level,
+};
+use qat::{AutoAccelerator, Policy, QatAccelerator, SoftwareAccelerator};
+
+const USAGE: &str = "\
+Usage: offload [-e qat|software|auto] [-m deflate|gcm] [-l LEVEL] [-a blocking] [-n REQUESTS] [-s BYTES] [-d DEPTH]
+  -e  the engine (default qat)
+  -m  raw deflate (default), at LEVEL (default 1), or AES-256-GCM
+  -a  which part of the API: blocking calls from DEPTH threads (default)
+  -d  requests in flight";
+
+/// Makes all requests; bytes produced, and the time from the first request to the last answer.
+type Api = fn(&dyn Engine, &Options) -> Result<(u64, Duration), Error>;
+
+/// All that is measured.
+trait Engine: CompressionAccelerator + EncryptionAccelerator {}
+
+impl<T: CompressionAccelerator + EncryptionAccelerator> Engine for T {}
+
+struct Options {
+    engine: Box<dyn Engine>,
+    work: Work,
+    api: Api,
+    requests: u64,
+    bytes: usize,
+    depth: usize,
+}
+
+impl Options {
+    fn parse(mut arguments: impl Iterator<Item = String>) -> Option<Self> {
+        let mut options = Self {
+            engine: Box::new(QatAccelerator::default()),
+            work: Work::new("deflate")?,
+            api: blocking,
+            requests: 1000,
+            bytes: 64 << 10,
+            depth: 1,
+        };
+        while let Some(name) = arguments.next() {
+            let value = arguments.next()?;
+            match name.as_str() {
+                "-e" => {
+                    options.engine = match value.as_str() {
+                        "qat" => Box::new(QatAccelerator::default()),
+                        "software" => Box::new(SoftwareAccelerator::new()),
+                        "auto" => Box::new(AutoAccelerator::new(QatAccelerator::default(), Policy::Auto)),
+                        _ => return None,
+                    }
+                }
+                "-m" => options.work = Work::new(&value)?,
+                "-l" => options.work = options.work.level(value.parse().ok()?),
+                "-a" => options.api = APIS.iter().find(|(name, _)| *name == value)?.1,
+                "-n" => options.requests = value.parse().ok()?,
+                "-s" => options.bytes = value.parse().ok()?,
+                "-d" => options.depth = value.parse().ok().filter(|depth| *depth > 0)?,
+                _ => return None,
+            }
+        }
+        Some(options)
+    }
+}
+
+/// Words that repeat at irregular distances: the same as the baseline's.
+fn fill(len: usize) -> Vec<u8> {
+    let (mut out, mut state) = (Vec::with_capacity(len + 16), 0x9E37_79B9_7F4A_7C15_u64);
+    while out.len() < len {
+        state ^= state << 13;
+        state ^= state >> 7;
+        state ^= state << 17;
+        let draw = (state >> 32) as u32 % 4096;
+        let word = (draw * draw / 4096).wrapping_mul(2_654_435_761) >> (draw % 20);
+        out.extend_from_slice(format!("{word:x} ").as_bytes());
+    }
+    out.truncate(len);
+    out
+}
+
+/// One kind of request: what is done with each piece, whichever way it is asked for.
+enum Work {
+    Deflate(CompressOptions),
+    Gcm(Key, CipherOptions<'static>),
+}
+
+impl Work {
+    fn new(mode: &str) -> Option<Self> {
+        let iv = Iv::new(&[3; 12]).expect("12 bytes");
+        match mode {
+            "deflate" => Some(Self::Deflate(CompressOptions::new(Format::Deflate).level(Level::Exact(1)))),
+            "gcm" => Some(Self::Gcm(Key::new(&[1; 32]), CipherOptions::new(Cipher::AesGcm).iv(iv))),
+            _ => None,
+        }
+    }
+
+    fn level(self, level: u8) -> Self {
+        match self {
+            Self::Deflate(options) => Self::Deflate(options.level(Level::Exact(level))),
+            Self::Gcm(..) => self,
+        }
+    }
+
+    fn room(&self, engine: &dyn Engine, bytes: usize) -> usize {
+        match self {
+            Self::Deflate(options) => engine.compress_bound(bytes, options),
+            Self::Gcm(..) => Cipher::AesGcm.ciphertext_len(bytes),
+        }
+    }
+
+    /// One blocking call; bytes produced.
+    fn call(&self, engine: &dyn Engine, input: &[u8], output: &mut [u8]) -> Result<usize, Error> {
+        let outcome = match self {
+            Self::Deflate(options) => engine.compress_into(input, output, options)?,
+            Self::Gcm(key, options) => engine.encrypt_into(key, input, output, options)?.outcome,
+        };
+        Ok(outcome.bytes_out)
+    }
+}
+
+const APIS: &[(&str, Api)] = &[("blocking", blocking)];
+
+/// Blocking calls, from one thread for each request in flight.
+fn blocking(engine: &dyn Engine, options: &Options) -> Result<(u64, Duration), Error> {
+    let (started, produced) = (AtomicU64::new(0), AtomicU64::new(0));
+    let input = fill(options.bytes);
+    let ready = Barrier::new(options.depth);
+    let caller = || {
+        let mut output = vec![0; options.work.room(engine, options.bytes)];
+        ready.wait();
+        let start = Instant::now();
+        let mut bytes = 0;
+        while started.fetch_add(1, Relaxed) < options.requests {
+            bytes += options.work.call(engine, &input, &mut output)? as u64;
+        }
+        produced.fetch_add(bytes, Relaxed);
+        Ok(start.elapsed())
+    };
+    let mut longest = Duration::ZERO;
+    if options.depth == 1 {
+        longest = caller()?;
+    } else {
+        thread::scope(|scope| {
+            let callers: Vec<_> = (0..options.depth).map(|_| scope.spawn(caller)).collect();
+            for caller in callers {
+                longest = longest.max(caller.join().expect("no panic")?);
+            }
+            Ok(())
+        })?;
+    }
+    Ok((produced.into_inner(), longest))
+}
+
+/// A function of its own, so that callgrind can start to count here.
+#[inline(never)]
+fn measured(options: &Options) -> Result<(u64, Duration), Error> {
+    (options.api)(&*options.engine, options)
+}
+
+fn run(options: &Options) -> Result<(), Error> {
+    options.engine.initialize()?;
+    let (produced, time) = measured(options)?;
+    let (requests, bytes) = (options.requests, options.requests * options.bytes as u64);
+    println!("requests={requests} in={bytes} out={produced} seconds={:.6}", time.as_secs_f64());
+    Ok(())
+}
+
+fn main() -> ExitCode {
+    // Cargo adds `--bench`.
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let asked = !arguments.is_empty();
+    if arguments.first().is_some_and(|first| !first.starts_with('-')) {
+        // Names of other benches.
+        return ExitCode::SUCCESS;
+    }
+    let Some(options) = Options::parse(arguments.into_iter()) else {
+        eprintln!("{USAGE}");
+        return ExitCode::from(2);
+    };
+    match run(&options) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) if asked => {
+            eprintln!("offload: {error}");
+            ExitCode::FAILURE
+        }
+        // All benches of a machine without a device, say.
+        Err(error) => {
+            println!("offload: not measured: {error}; `cargo xtask bench --only offload` emulates a device");
+            ExitCode::SUCCESS
+        }
+    }
+}
