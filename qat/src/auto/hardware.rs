@@ -165,7 +165,12 @@ impl Hardware for QatAccelerator {
         HardwareAccelerator::process(self, operation, input)
     }
 
-    fn compress(&self, input: &[u8], options: &CompressOptions, patience: Patience) -> Result<(Vec<u8>, Outcome)> {
+    fn compress(
+        &self,
+        input: &[u8],
+        options: &CompressOptions,
+        patience: Patience,
+    ) -> Result<(Vec<u8>, Outcome)> {
         self.compress_with(input, options, patience)
     }
 

@@ -17,8 +17,9 @@ use accel_core::{
 };
 
 use crate::QatAccelerator;
+use crate::instance::Patience;
 use crate::software::{self, pool, recorded};
-use hardware::{Hardware, Patience};
+use hardware::Hardware;
 use kind::Kind;
 use route::{Done, On, Shared};
 pub use snapshot::{DeviceTime, ModelCell, ModelSnapshot, Preferred};

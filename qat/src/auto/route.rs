@@ -9,9 +9,10 @@ use accel_core::{
 };
 
 use super::Policy;
-use super::hardware::{Hardware, Patience};
+use super::hardware::Hardware;
 use super::kind::Kind;
 use super::model::{Choice, Counted, Model, Place};
+use crate::instance::Patience;
 use crate::software::pool;
 
 /// What an operation comes to.

@@ -10,7 +10,8 @@ use accel_core::{
 };
 use futures_channel::oneshot;
 
-use super::super::hardware::{Hardware, Patience};
+use super::super::hardware::Hardware;
+use crate::instance::Patience;
 use crate::software::{self, pool};
 
 pub(super) const HERE: Path = Path::Hardware { instance: 7 };
