@@ -1,7 +1,9 @@
 //! The QAT hardware as an accelerator.
 
+mod encryption;
 mod operations;
 
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -9,7 +11,6 @@ use accel_core::{AcceleratorTypes, Error, HardwareProbe, Recorder, Result};
 use arc_swap::ArcSwapOption;
 use capability_registry::{Feature, Registration, Registry, State, Value};
 
-use crate::device_error::DeviceError;
 use crate::driver::{self, Driver, Lease, ProcessMark, Services};
 use crate::info::{Info, LibraryInfo, ServiceInfo};
 use crate::instance::Pool;
@@ -28,7 +29,7 @@ pub(crate) const NAME: &str = "qat";
 /// everything else absent with the reason.
 ///
 /// Operations fail with [`Error::Unavailable`] without a device, with [`Error::Unsupported`] where device or library do
-/// not do them, and with [`Error::Device`] and a [`DeviceError`] inside when the device fails.
+/// not do them, and with [`Error::Device`] and a [`DeviceError`](crate::DeviceError) inside when the device fails.
 /// [`AutoAccelerator`](crate::AutoAccelerator) does the work on the CPU in all these cases.
 ///
 /// # Forked processes
@@ -53,6 +54,8 @@ struct Inner {
     recorder: Recorder,
     answer: ArcSwapOption<Answer>,
     held: Mutex<Option<Held>>,
+    /// Failed trials that the registry has been told of.
+    told: AtomicU32,
 }
 
 /// What detection came to.
@@ -64,7 +67,7 @@ struct Answer {
 
 /// What an answer keeps. Dropped in this order: first nobody is told of the hardware any more, then it goes.
 struct Held {
-    _registration: Option<Registration>,
+    registration: Option<Registration>,
     _lease: Option<Lease>,
 }
 
@@ -110,7 +113,8 @@ impl QatAccelerator {
     ) -> Self {
         let recorder = Recorder::new();
         let (answer, held) = (ArcSwapOption::empty(), Mutex::default());
-        Self(Arc::new(Inner { registry, probe, driver, settings, recorder, answer, held }))
+        let told = AtomicU32::new(0);
+        Self(Arc::new(Inner { registry, probe, driver, settings, recorder, answer, held, told }))
     }
 
     /// The same with other settings, if it is the first to start the hardware in this process. Forgets what was found
@@ -153,7 +157,7 @@ impl QatAccelerator {
     /// What library and device offer; `None` when the hardware cannot be used.
     #[must_use]
     pub fn capabilities(&self) -> Option<Capabilities> {
-        self.0.answer().result.as_ref().ok().map(|pool| pool.services.capabilities)
+        self.0.answer().result.as_ref().ok().map(|pool| pool.offered().capabilities)
     }
 
     /// Everything that is known of QAT here. Initialises on the first call, and looks for devices each time.
@@ -164,7 +168,7 @@ impl QatAccelerator {
             Ok(devices) => (devices, None),
             Err(error) => (Vec::new(), Some(error.to_string())),
         };
-        let services = answer.result.as_ref().ok().map(|pool| pool.services);
+        let services = answer.result.as_ref().ok().map(|pool| pool.offered());
         let service_info = |(service, instances): (Service, u16)| ServiceInfo {
             unavailability: (instances == 0)
                 .then(|| Unavailability::NoInstances { service: Some(service.clone()) }),
@@ -250,6 +254,17 @@ impl Inner {
         drop(held);
     }
 
+    /// Tells the registry what the device turned out not to do, if that is news.
+    fn tell_failed_trials(&self, pool: &Pool) {
+        let failures = pool.trials.failures();
+        if self.told.swap(failures, Relaxed) != failures
+            && let Some(Held { registration: Some(registration), .. }) = &*self.held()
+            && let Err(error) = registration.replace(entries(&Ok(pool.offered())))
+        {
+            tracing::warn!(%error, "the registry was not told");
+        }
+    }
+
     /// Asks library and device, tells the registry, keeps the answer. The caller holds the detection lock and has
     /// released what an earlier answer held.
     fn detect(&self) -> Arc<Answer> {
@@ -270,10 +285,10 @@ impl Inner {
         }
         let registration = self
             .registry
-            .register(NAME, entries(&result.as_ref().map(|pool| pool.services).map_err(Arc::clone)))
+            .register(NAME, entries(&result.as_ref().map(|pool| pool.offered()).map_err(Arc::clone)))
             .inspect_err(|error| tracing::warn!(%error, "the registry was not told"))
             .ok();
-        *self.held() = Some(Held { _registration: registration, _lease: lease });
+        *self.held() = Some(Held { registration, _lease: lease });
         self.settle(result)
     }
 }

@@ -102,6 +102,18 @@ impl EncryptionCapabilities {
             _ => false,
         }
     }
+
+    /// Takes `cipher` out.
+    pub(crate) const fn withdraw(&mut self, cipher: Cipher) {
+        match cipher {
+            Cipher::AesGcm => self.aes_gcm = false,
+            Cipher::AesCbc => self.aes_cbc = false,
+            Cipher::AesCbcHmacSha256 => self.aes_cbc_hmac_sha256 = false,
+            Cipher::AesCtr => self.aes_ctr = false,
+            Cipher::ChaCha20Poly1305 => self.chacha20_poly1305 = false,
+            _ => {}
+        }
+    }
 }
 
 impl CompressionCapabilities {

@@ -1,23 +1,24 @@
-//! What the hardware does.
+//! What the hardware does: compression, and what every accelerator has.
+
+use std::sync::Arc;
 
 use accel_core::{
-    AcceleratorTypes, BoxFuture, CipherOptions, Completion, CompressOptions, CompressionAccelerator,
-    DecompressOptions, Encrypted, EncryptionAccelerator, Error, HardwareAccelerator, Key, Operation, Outcome,
-    Result, Statistics,
+    AcceleratorTypes, BoxFuture, Completion, CompressOptions, CompressionAccelerator, DecompressOptions,
+    Error, HardwareAccelerator, Operation, Outcome, Result, Statistics,
 };
 
 use super::{NAME, QatAccelerator, missing_service, unavailable};
 use crate::Unavailability;
-use crate::dc::{self, Call};
-use crate::instance::{Patience, Pool};
+use crate::dc;
+use crate::instance::{Call, Patience, Pool};
 use crate::software::{self, output::Output, pool, recorded};
 
 impl QatAccelerator {
     /// Runs `work` with the instances for `types`, and counts what it came to.
-    fn with_pool<T>(
+    pub(super) fn with_pool<T>(
         &self,
         types: AcceleratorTypes,
-        work: impl FnOnce(&Pool) -> Result<T>,
+        work: impl FnOnce(&Arc<Pool>) -> Result<T>,
         outcome: impl FnOnce(&T) -> &Outcome,
     ) -> Result<T> {
         let work = || {
@@ -44,7 +45,7 @@ impl QatAccelerator {
         recorded(&self.0.recorder, work, outcome)
     }
 
-    fn call<'a>(&'a self, pool: &'a Pool, patience: Patience) -> Call<'a> {
+    pub(super) fn call<'a>(&'a self, pool: &'a Pool, patience: Patience) -> Call<'a> {
         Call { pool, recorder: &self.0.recorder, patience }
     }
 
@@ -56,7 +57,7 @@ impl QatAccelerator {
         patience: Patience,
     ) -> Result<Outcome> {
         let work =
-            |pool: &Pool| pool.block_on(dc::compress(self.call(pool, patience), input, output, options));
+            |pool: &Arc<Pool>| pool.block_on(dc::compress(self.call(pool, patience), input, output, options));
         self.with_pool(AcceleratorTypes::COMPRESSION, work, |outcome| outcome)
     }
 
@@ -79,7 +80,7 @@ impl QatAccelerator {
         options: &DecompressOptions,
         patience: Patience,
     ) -> Result<Outcome> {
-        let work = |pool: &Pool| {
+        let work = |pool: &Arc<Pool>| {
             pool.block_on(dc::decompress(self.call(pool, patience), input, output, options.format))
         };
         self.with_pool(AcceleratorTypes::COMPRESSION, work, |outcome| outcome)
@@ -116,15 +117,6 @@ impl QatAccelerator {
             },
         })
     }
-
-    fn refuse_counted<T>(&self, types: AcceleratorTypes, operation: &'static str) -> Result<T> {
-        let in_flight = self.0.recorder.start();
-        let refused = self.unsupported(types, operation);
-        if let Err(error) = &refused {
-            in_flight.finish(Err(error));
-        }
-        refused
-    }
 }
 
 impl HardwareAccelerator for QatAccelerator {
@@ -157,7 +149,7 @@ impl HardwareAccelerator for QatAccelerator {
             Operation::Compress(options) => self.compress(input, options),
             Operation::Decompress(options) => self.decompress(input, options),
             Operation::Checksum(_) => refuse(AcceleratorTypes::COMPRESSION, "checksum"),
-            Operation::Digest(_) => refuse(AcceleratorTypes::HASHING, "digest"),
+            Operation::Digest(digest) => self.digest_with(*digest, input, Patience::Wait),
             other => recorded(
                 &self.0.recorder,
                 || Err(software::refused(NAME, other)),
@@ -199,24 +191,4 @@ impl CompressionAccelerator for QatAccelerator {
     }
 
     pool::compression_futures!();
-}
-
-impl EncryptionAccelerator for QatAccelerator {
-    fn encrypt(&self, _: &Key, _: &[u8], _: &CipherOptions<'_>) -> Result<(Vec<u8>, Encrypted)> {
-        self.refuse_counted(AcceleratorTypes::ENCRYPTION, "encrypt")
-    }
-
-    fn encrypt_into(&self, _: &Key, _: &[u8], _: &mut [u8], _: &CipherOptions<'_>) -> Result<Encrypted> {
-        self.refuse_counted(AcceleratorTypes::ENCRYPTION, "encrypt")
-    }
-
-    fn decrypt(&self, _: &Key, _: &[u8], _: &CipherOptions<'_>) -> Result<(Vec<u8>, Outcome)> {
-        self.refuse_counted(AcceleratorTypes::ENCRYPTION, "decrypt")
-    }
-
-    fn decrypt_into(&self, _: &Key, _: &[u8], _: &mut [u8], _: &CipherOptions<'_>) -> Result<Outcome> {
-        self.refuse_counted(AcceleratorTypes::ENCRYPTION, "decrypt")
-    }
-
-    pool::encryption_futures!();
 }

@@ -4,11 +4,11 @@ use accel_core::{Error, Format, Outcome, Path, Result, SoftwareReason};
 use twox_hash::XxHash32;
 
 use super::compress::wrong_checksum;
-use super::request::{Answer, Call, Request};
+use super::request::{Answer, Request};
 use super::session::{Checksum, Kind, Lz4Block};
-use super::window::Window;
 use crate::container::{gzip, le32, lz4 as frame, zlib};
 use crate::device_error::DeviceError;
+use crate::instance::{Call, Window};
 use crate::op::Landed;
 use crate::settings::Integrity;
 use crate::software::{self, lz4, output::Output};

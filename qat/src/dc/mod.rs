@@ -4,11 +4,9 @@ mod compress;
 mod decompress;
 mod request;
 mod session;
-mod window;
 
 pub(crate) use compress::compress;
 pub(crate) use decompress::decompress;
-pub(crate) use request::Call;
 pub(crate) use session::Sessions;
 
 pub use session::Huffman;
