@@ -288,6 +288,7 @@ impl Inner {
             .register(NAME, entries(&result.as_ref().map(|pool| pool.offered()).map_err(Arc::clone)))
             .inspect_err(|error| tracing::warn!(%error, "the registry was not told"))
             .ok();
+        self.told.store(result.as_ref().map_or(0, |pool| pool.trials.failures()), Relaxed);
         *self.held() = Some(Held { registration, _lease: lease });
         self.settle(result)
     }

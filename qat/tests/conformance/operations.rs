@@ -31,7 +31,12 @@ pub(crate) fn process_runs_every_operation(subject: &Subject) {
             "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
         ),
     ] {
-        let (output, outcome) = subject.compression.process(&operation, input).unwrap();
+        let done = subject.compression.process(&operation, input);
+        if matches!(operation, Operation::Checksum(_)) && !subject.has_checksums {
+            assert!(matches!(done, Err(Error::Unsupported { .. })), "{operation:?}");
+            continue;
+        }
+        let (output, outcome) = done.unwrap();
         assert_eq!(to_hex(&output), expected, "{operation:?}");
         assert_eq!((outcome.bytes_in, outcome.bytes_out), (input.len(), expected.len() / 2));
     }

@@ -7,9 +7,9 @@ use std::sync::{Arc, OnceLock};
 
 use accel_core::{Cipher, Format, Path, SoftwareReason};
 use capability_registry::Registry;
-use qat::QatAccelerator;
 use qat::probe::QatProbe;
 use qat::stream::Engine;
+use qat::{HardwareSettings, QatAccelerator};
 use qat_emu::{Config, Emulator, Services};
 
 use crate::support::Subject;
@@ -53,13 +53,21 @@ pub(crate) fn accelerator() -> &'static QatAccelerator {
 }
 
 pub(crate) fn qat() -> Subject {
-    let qat = accelerator();
+    // With counters of its own.
+    let qat = accelerator().clone().with_settings(HardwareSettings::default());
     Subject {
-        engine: Engine::qat(qat),
+        engine: Engine::qat(&qat),
         compression: Arc::new(qat.clone()),
-        encryption: Arc::new(qat.clone()),
+        encryption: Arc::new(qat),
         formats: &FORMATS,
-        ciphers: &CIPHERS,
+        ciphers: &Cipher::ALL,
+        // libqat has no larger associated data, and refuses ChaCha20-Poly1305 of nothing.
+        takes: |cipher, text, aad| match cipher {
+            Cipher::AesGcm => aad <= 240,
+            Cipher::ChaCha20Poly1305 => aad <= 240 && text > 0,
+            _ => true,
+        },
+        has_checksums: false,
         levels: |_| 1..=12,
         // Nothing is compressed of nothing.
         may_run_on: |path| path.is_hardware() || path == Path::Software(SoftwareReason::TooSmall),
@@ -68,4 +76,3 @@ pub(crate) fn qat() -> Subject {
 
 const FORMATS: [Format; 5] =
     [Format::Deflate, Format::Zlib, Format::Gzip, Format::Lz4Block, Format::Lz4Frame];
-const CIPHERS: [Cipher; 0] = [];

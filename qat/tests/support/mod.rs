@@ -7,7 +7,8 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use accel_core::{
-    Cipher, CompressionAccelerator, EncryptionAccelerator, Format, Key, Level, Path, SoftwareReason,
+    Cipher, CipherOptions, CompressionAccelerator, EncryptionAccelerator, Error, Format, Key, Level, Path,
+    SoftwareReason,
 };
 use qat::stream::{Engine, Settings};
 use qat::{AutoAccelerator, Policy, QatAccelerator, SoftwareAccelerator};
@@ -20,10 +21,30 @@ pub(crate) struct Subject {
     /// Formats and ciphers it has; all of what it lists must work.
     pub(crate) formats: &'static [Format],
     pub(crate) ciphers: &'static [Cipher],
+    /// Whether it takes a message of this cipher with so much text and associated data; others are `Unsupported`.
+    pub(crate) takes: fn(Cipher, usize, usize) -> bool,
+    /// Whether it has checksums; without, they are `Unsupported`.
+    pub(crate) has_checksums: bool,
     /// Its integer levels.
     pub(crate) levels: fn(Format) -> RangeInclusive<u8>,
     /// Whether a piece of work may have run there.
     pub(crate) may_run_on: fn(Path) -> bool,
+}
+
+impl Subject {
+    /// Whether it takes such a message. If not, it must say so, both ways.
+    #[track_caller]
+    pub(crate) fn takes(&self, key: &Key, plain: &[u8], options: &CipherOptions<'_>) -> bool {
+        if (self.takes)(options.cipher, plain.len(), options.aad.len()) {
+            return true;
+        }
+        let error = self.encryption.encrypt(key, plain, options).unwrap_err();
+        assert!(matches!(error, Error::Unsupported { .. }), "{error}");
+        let (sealed, _) = SoftwareAccelerator::new().encrypt(key, plain, options).unwrap();
+        let error = self.encryption.decrypt(key, &sealed, options).unwrap_err();
+        assert!(matches!(error, Error::Unsupported { .. }), "{error}");
+        false
+    }
 }
 
 /// The CPU engine.
@@ -35,6 +56,8 @@ pub(crate) fn software() -> Subject {
         encryption: Arc::new(software),
         formats: &FORMATS,
         ciphers: &Cipher::ALL,
+        takes: |_, _, _| true,
+        has_checksums: true,
         levels: integer_levels,
         may_run_on: |path| path == Path::Software(SoftwareReason::Chosen),
     }
@@ -49,6 +72,8 @@ pub(crate) fn auto() -> Subject {
         encryption: Arc::new(auto),
         formats: &FORMATS,
         ciphers: &Cipher::ALL,
+        takes: |_, _, _| true,
+        has_checksums: true,
         levels: integer_levels,
         may_run_on: |path| path != Path::Software(SoftwareReason::Chosen),
     }
