@@ -22,7 +22,7 @@ impl QatAccelerator {
         options: &CipherOptions<'_>,
         patience: Patience,
     ) -> Result<Encrypted> {
-        let work = |pool: &Arc<Pool>| {
+        let work = |pool: &Pool| {
             self.told(
                 pool,
                 pool.block_on(cy::encrypt(self.call(pool, patience), key, plaintext, output, options)),
@@ -51,7 +51,7 @@ impl QatAccelerator {
         options: &CipherOptions<'_>,
         patience: Patience,
     ) -> Result<Outcome> {
-        let work = |pool: &Arc<Pool>| {
+        let work = |pool: &Pool| {
             self.told(
                 pool,
                 pool.block_on(cy::decrypt(self.call(pool, patience), key, ciphertext, output, options)),
@@ -79,7 +79,7 @@ impl QatAccelerator {
         input: &[u8],
         patience: Patience,
     ) -> Result<(Vec<u8>, Outcome)> {
-        let work = |pool: &Arc<Pool>| pool.block_on(cy::digest(self.call(pool, patience), digest, input));
+        let work = |pool: &Pool| pool.block_on(cy::digest(self.call(pool, patience), digest, input));
         self.with_pool(AcceleratorTypes::HASHING, work, |(_, outcome)| outcome)
     }
 

@@ -1,7 +1,5 @@
 //! What the hardware does: compression, and what every accelerator has.
 
-use std::sync::Arc;
-
 use accel_core::{
     AcceleratorTypes, BoxFuture, Completion, CompressOptions, CompressionAccelerator, DecompressOptions,
     Error, HardwareAccelerator, Operation, Outcome, Result, Statistics,
@@ -18,7 +16,7 @@ impl QatAccelerator {
     pub(super) fn with_pool<T>(
         &self,
         types: AcceleratorTypes,
-        work: impl FnOnce(&Arc<Pool>) -> Result<T>,
+        work: impl FnOnce(&Pool) -> Result<T>,
         outcome: impl FnOnce(&T) -> &Outcome,
     ) -> Result<T> {
         let work = || {
@@ -57,7 +55,7 @@ impl QatAccelerator {
         patience: Patience,
     ) -> Result<Outcome> {
         let work =
-            |pool: &Arc<Pool>| pool.block_on(dc::compress(self.call(pool, patience), input, output, options));
+            |pool: &Pool| pool.block_on(dc::compress(self.call(pool, patience), input, output, options));
         self.with_pool(AcceleratorTypes::COMPRESSION, work, |outcome| outcome)
     }
 
@@ -80,7 +78,7 @@ impl QatAccelerator {
         options: &DecompressOptions,
         patience: Patience,
     ) -> Result<Outcome> {
-        let work = |pool: &Arc<Pool>| {
+        let work = |pool: &Pool| {
             pool.block_on(dc::decompress(self.call(pool, patience), input, output, options.format))
         };
         self.with_pool(AcceleratorTypes::COMPRESSION, work, |outcome| outcome)

@@ -22,8 +22,8 @@ pub(super) const MAX_DIGEST: usize = 64;
 const UNWRITTEN: u8 = 0xd1;
 /// libqat wants memory even where there is nothing to work on.
 const LEAST: usize = 16;
-/// From this length on data that come back as they went are no coincidence.
-const TELLING: usize = 8;
+/// From this length on text that comes back as it went is no coincidence.
+pub(super) const TELLING: usize = 8;
 
 /// A request to be.
 #[derive(Clone, Default)]
@@ -175,9 +175,10 @@ fn is_untouched(landed: &mut Landed, request: &Request<'_>) -> bool {
         // All digests are at least this long.
         return landed.parameters()[DIGEST_AT..][..16] == [UNWRITTEN; 16];
     }
-    let before = request.text.iter().find(|part| !part.is_empty()).copied().unwrap_or_default();
+    let text = request.text_range();
     let mut after = [0; 16];
-    let len = before.len().min(after.len());
-    landed.input().read(request.text_range().start, &mut after[..len]);
-    len >= TELLING && before[..len] == after[..len]
+    let len = text.len().min(after.len());
+    debug_assert!(len >= TELLING);
+    landed.input().read(text.start, &mut after[..len]);
+    request.text.iter().copied().flatten().zip(&after[..len]).all(|(before, after)| before == after)
 }

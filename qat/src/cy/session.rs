@@ -117,27 +117,25 @@ fn short_mac_key(key: &[u8]) -> Zeroizing<Vec<u8>> {
 
 /// The sessions of digests on one instance.
 #[derive(Default)]
-pub(crate) struct Digests([OnceCell<Arc<Session>>; DIGESTS]);
+pub(crate) struct Digests([OnceCell<Arc<Session>>; Digest::ALL.len()]);
 
-/// How many digests there are.
-pub(super) const DIGESTS: usize = 4;
-
-/// A digest's place and libqat's number for it.
-pub(super) fn number_of(digest: Digest) -> Option<(usize, sys::CpaCySymHashAlgorithm)> {
+fn number_of(digest: Digest) -> Option<sys::CpaCySymHashAlgorithm> {
     Some(match digest {
-        Digest::Sha224 => (0, sys::CPA_CY_SYM_HASH_SHA224),
-        Digest::Sha256 => (1, sys::CPA_CY_SYM_HASH_SHA256),
-        Digest::Sha384 => (2, sys::CPA_CY_SYM_HASH_SHA384),
-        Digest::Sha512 => (3, sys::CPA_CY_SYM_HASH_SHA512),
+        Digest::Sha224 => sys::CPA_CY_SYM_HASH_SHA224,
+        Digest::Sha256 => sys::CPA_CY_SYM_HASH_SHA256,
+        Digest::Sha384 => sys::CPA_CY_SYM_HASH_SHA384,
+        Digest::Sha512 => sys::CPA_CY_SYM_HASH_SHA512,
+        Digest::Sha3_256 => sys::CPA_CY_SYM_HASH_SHA3_256,
+        Digest::Sha3_384 => sys::CPA_CY_SYM_HASH_SHA3_384,
+        Digest::Sha3_512 => sys::CPA_CY_SYM_HASH_SHA3_512,
         _ => return None,
     })
 }
 
 impl Digests {
     pub(super) fn get(&self, ring: &Arc<Ring>, digest: Digest) -> Result<&Arc<Session>, SessionError> {
-        let (place, algorithm) =
-            number_of(digest).ok_or(SessionError::Refused(crate::CpaStatus::UNSUPPORTED))?;
-        self.0[place].get_or_try_init(|| {
+        let algorithm = number_of(digest).ok_or(SessionError::Refused(crate::CpaStatus::UNSUPPORTED))?;
+        self.0[digest as usize].get_or_try_init(|| {
             let hash = Hash {
                 algorithm,
                 mode: sys::CPA_CY_SYM_HASH_MODE_PLAIN,

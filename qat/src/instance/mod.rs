@@ -121,6 +121,8 @@ impl Pool {
 
     /// The watchdog: gives up what is overdue. The time until it has to be called again.
     pub(crate) fn tick(&self) -> Duration {
+        // Keys that nobody has any more do not stay in device memory.
+        self.rings.iter().for_each(|ring| ring.tidy());
         let is_busy = self.rings.iter().any(|ring| ring.table().flying() > 0);
         if is_busy {
             let limit = self.settings.deadline.as_millis() / TICK.as_millis() + 1;

@@ -341,6 +341,13 @@ impl Ring {
         self.has_retired.store(!retired.is_empty(), Relaxed);
     }
 
+    /// Removes them when nothing is polled.
+    pub(crate) fn tidy(&self) {
+        if self.has_retired.load(Relaxed) {
+            self.sweep();
+        }
+    }
+
     /// Takes no requests any more.
     pub(crate) fn refuse(&self) {
         self.is_refusing.store(true, Relaxed);
