@@ -1,5 +1,6 @@
 //! The QAT hardware as an accelerator.
 
+mod futures;
 mod operations;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,7 +10,6 @@ use accel_core::{AcceleratorTypes, Error, HardwareProbe, Recorder, Result};
 use arc_swap::ArcSwapOption;
 use capability_registry::{Feature, Registration, Registry, State, Value};
 
-use crate::device_error::DeviceError;
 use crate::driver::{self, Driver, Lease, ProcessMark, Services};
 use crate::info::{Info, LibraryInfo, ServiceInfo};
 use crate::instance::Pool;
