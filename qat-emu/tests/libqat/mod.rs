@@ -3,7 +3,11 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test executable uses its part")]
 
+pub mod chain;
 pub mod dc;
+pub mod dp;
+pub mod key;
+pub mod pke;
 pub mod sym;
 
 use std::{
@@ -26,6 +30,10 @@ pub type Handle = *mut c_void;
 pub const SUCCESS: Status = 0;
 pub const FAIL: Status = -1;
 pub const RETRY: Status = -2;
+pub const INVALID_PARAM: Status = -4;
+pub const UNSUPPORTED: Status = -6;
+/// What a callback's status becomes in these tests when it succeeds and says that something does not hold.
+pub const MISMATCH: Status = 1000;
 
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
@@ -50,6 +58,8 @@ macro_rules! library {
         pub struct Libqat {
             $(pub $name: unsafe extern "C" fn($($argument),*) $(-> $result)?,)*
             directory: PathBuf,
+            /// Whether it is 26.08 or later, by a function that came with it.
+            pub newer: bool,
         }
 
         impl Libqat {
@@ -68,6 +78,8 @@ macro_rules! library {
                         *found.or_else(|_| unsafe { usdm.get(name) })?
                     },)*
                     directory: directory.to_owned(),
+                    // SAFETY: only looked for, never called.
+                    newer: unsafe { qat.get::<*const c_void>(b"cpaDcSetCrcControlData\0") }.is_ok(),
                 };
                 // Loaded for the rest of the process.
                 std::mem::forget((usdm, qat));
@@ -117,6 +129,69 @@ library! {
     cpaCySymRemoveSession(Handle, *mut c_void) -> Status;
     cpaCySymPerformOp(Handle, *mut c_void, *const sym::Operation, *const BufferList, *mut BufferList, *mut c_int)
         -> Status;
+    cpaDcQueryCapabilities(Handle, *mut c_void) -> Status;
+    cpaDcDecompressData2(Handle, *mut c_void, *mut BufferList, *mut BufferList, *mut dc::Operation, *mut dc::Results,
+        *mut c_void) -> Status;
+    cpaDcResetXXHashState(Handle, *mut c_void) -> Status;
+    cpaDcGenerateHeader(*mut c_void, *mut FlatBuffer, *mut u32) -> Status;
+    cpaDcGenerateFooter(*mut c_void, *mut FlatBuffer, *mut dc::Results) -> Status;
+    cpaDcGetStats(Handle, *mut c_void) -> Status;
+    cpaDcNsCompressData(Handle, *mut dc::SessionSetup, *mut BufferList, *mut BufferList, *mut dc::Operation,
+        *mut dc::Results, DcCallback, *mut c_void) -> Status;
+    cpaDcNsDecompressData(Handle, *mut dc::SessionSetup, *mut BufferList, *mut BufferList, *mut dc::Operation,
+        *mut dc::Results, DcCallback, *mut c_void) -> Status;
+    cpaDcChainGetSessionSize(Handle, u32, u8, *mut chain::ChainSetup, *mut u32) -> Status;
+    cpaDcChainInitSession(Handle, *mut c_void, u32, u8, *mut chain::ChainSetup, Option<DcCallback>) -> Status;
+    cpaDcDpGetSessionSize(Handle, *mut dc::SessionSetup, *mut u32) -> Status;
+    cpaDcDpInitSession(Handle, *mut c_void, *mut dc::SessionSetup) -> Status;
+    cpaDcDpRemoveSession(Handle, *mut c_void) -> Status;
+    cpaDcDpRegCbFunc(Handle, dp::DcCallback) -> Status;
+    cpaDcDpEnqueueOp(*mut dp::DcOperation, c_int) -> Status;
+    cpaDcDpEnqueueOpBatch(u32, *mut *mut dp::DcOperation, c_int) -> Status;
+    cpaDcDpPerformOpNow(Handle) -> Status;
+    icp_sal_DcPollDpInstance(Handle, u32) -> Status;
+    cpaCySymDpSessionCtxGetSize(Handle, *const sym::SessionSetup, *mut u32) -> Status;
+    cpaCySymDpInitSession(Handle, *const sym::SessionSetup, *mut c_void) -> Status;
+    cpaCySymDpRemoveSession(Handle, *mut c_void) -> Status;
+    cpaCySymDpRegCbFunc(Handle, dp::SymCallback) -> Status;
+    cpaCySymDpEnqueueOp(*mut dp::SymOperation, c_int) -> Status;
+    cpaCySymDpEnqueueOpBatch(u32, *mut *mut dp::SymOperation, c_int) -> Status;
+    cpaCySymDpPerformOpNow(Handle) -> Status;
+    icp_sal_CyPollDpInstance(Handle, u32) -> Status;
+    cpaCyKeyGenSsl(Handle, pke::FlatCallback, *mut c_void, *const c_void, *mut FlatBuffer) -> Status;
+    cpaCyKeyGenTls(Handle, pke::FlatCallback, *mut c_void, *const c_void, *mut FlatBuffer) -> Status;
+    cpaCyKeyGenTls2(Handle, pke::FlatCallback, *mut c_void, *const c_void, u32, *mut FlatBuffer) -> Status;
+    cpaCyKeyGenTls3(Handle, pke::FlatCallback, *mut c_void, *const c_void, u32, *mut FlatBuffer) -> Status;
+    cpaCyKeyGenMgf(Handle, pke::FlatCallback, *mut c_void, *const c_void, *mut FlatBuffer) -> Status;
+    cpaCyKeyGenMgfExt(Handle, pke::FlatCallback, *mut c_void, *const c_void, *mut FlatBuffer) -> Status;
+    cpaCyLnModExp(Handle, pke::FlatCallback, *mut c_void, *const c_void, *mut FlatBuffer) -> Status;
+    cpaCyLnModInv(Handle, pke::FlatCallback, *mut c_void, *const c_void, *mut FlatBuffer) -> Status;
+    cpaCyDhKeyGenPhase1(Handle, pke::FlatCallback, *mut c_void, *const c_void, *mut FlatBuffer) -> Status;
+    cpaCyDhKeyGenPhase2Secret(Handle, pke::FlatCallback, *mut c_void, *const c_void, *mut FlatBuffer) -> Status;
+    cpaCyRsaEncrypt(Handle, pke::FlatCallback, *mut c_void, *const c_void, *mut FlatBuffer) -> Status;
+    cpaCyRsaDecrypt(Handle, pke::FlatCallback, *mut c_void, *const c_void, *mut FlatBuffer) -> Status;
+    cpaCyRsaGenKey(Handle, pke::RsaCallback, *mut c_void, *const c_void, *mut pke::RsaPrivateKey,
+        *mut pke::RsaPublicKey) -> Status;
+    cpaCyPrimeTest(Handle, pke::VerifyCallback, *mut c_void, *const c_void, *mut c_int) -> Status;
+    cpaCyEcPointVerify(Handle, pke::VerifyCallback, *mut c_void, *const c_void, *mut c_int) -> Status;
+    cpaCyEcdsaVerify(Handle, pke::VerifyCallback, *mut c_void, *const c_void, *mut c_int) -> Status;
+    cpaCyDsaVerify(Handle, pke::VerifyCallback, *mut c_void, *const c_void, *mut c_int) -> Status;
+    cpaCyEcdsaSignR(Handle, pke::OneCallback, *mut c_void, *const c_void, *mut c_int, *mut FlatBuffer) -> Status;
+    cpaCyEcdsaSignS(Handle, pke::OneCallback, *mut c_void, *const c_void, *mut c_int, *mut FlatBuffer) -> Status;
+    cpaCyDsaGenYParam(Handle, pke::OneCallback, *mut c_void, *const c_void, *mut c_int, *mut FlatBuffer) -> Status;
+    cpaCyEcPointMultiply(Handle, pke::TwoCallback, *mut c_void, *const c_void, *mut c_int, *mut FlatBuffer,
+        *mut FlatBuffer) -> Status;
+    cpaCyEcGenericPointMultiply(Handle, pke::TwoCallback, *mut c_void, *const c_void, *mut c_int,
+        *mut FlatBuffer, *mut FlatBuffer) -> Status;
+    cpaCyEcGenericPointVerify(Handle, pke::VerifyCallback, *mut c_void, *const c_void, *mut c_int) -> Status;
+    cpaCyEcMontEdwdsPointMultiply(Handle, pke::TwoCallback, *mut c_void, *const c_void, *mut c_int,
+        *mut FlatBuffer, *mut FlatBuffer) -> Status;
+    cpaCyEcdhPointMultiply(Handle, pke::TwoCallback, *mut c_void, *const c_void, *mut c_int, *mut FlatBuffer,
+        *mut FlatBuffer) -> Status;
+    cpaCyEcdsaSignRS(Handle, pke::TwoCallback, *mut c_void, *const c_void, *mut c_int, *mut FlatBuffer,
+        *mut FlatBuffer) -> Status;
+    cpaCyDsaSignRS(Handle, pke::TwoCallback, *mut c_void, *const c_void, *mut c_int, *mut FlatBuffer,
+        *mut FlatBuffer) -> Status;
 }
 
 // SAFETY: function pointers of a library that stays loaded.
@@ -287,6 +362,12 @@ impl DmaBuffer {
         unsafe { std::slice::from_raw_parts_mut(self.start, self.bytes) }
     }
 
+    /// Address as the device sees it.
+    pub fn iova(&self) -> u64 {
+        // SAFETY: memory of this library.
+        unsafe { (self.library.qaeVirtToPhysNUMA)(self.start.cast()) }
+    }
+
     pub fn flat(&self) -> FlatBuffer {
         FlatBuffer { len: u32::try_from(self.bytes).unwrap(), data: self.start }
     }
@@ -318,6 +399,21 @@ impl List {
             meta: meta.as_ptr().cast(),
         });
         Self { list, flats, _meta: meta }
+    }
+
+    /// `buffer` in `pieces` parts of about the same length.
+    pub fn scattered(library: &'static Libqat, meta_bytes: u32, buffer: &DmaBuffer, pieces: usize) -> Self {
+        let mut this = Self::new(library, meta_bytes, &[buffer]);
+        let step = buffer.bytes.div_ceil(pieces).max(1);
+        let starts = (0..buffer.bytes.max(1)).step_by(step);
+        this.flats = starts
+            .map(|at| FlatBuffer {
+                len: u32::try_from(step.min(buffer.bytes - at)).unwrap(),
+                data: buffer.start.wrapping_add(at),
+            })
+            .collect();
+        this.list.count = u32::try_from(this.flats.len()).unwrap();
+        this
     }
 
     pub fn as_mut_ptr(&mut self) -> *mut BufferList {
@@ -365,6 +461,12 @@ pub unsafe fn complete(tag: *mut c_void, status: Status) {
     // SAFETY: the caller's promise.
     let place = unsafe { &*tag.cast_const().cast::<AtomicI32>() };
     place.store(status, Ordering::Release);
+}
+
+/// # Errors
+/// Any status but success.
+pub fn refused(status: Status) -> Result<(), Status> {
+    if status == SUCCESS { Ok(()) } else { Err(status) }
 }
 
 /// Some text that compresses like text.
