@@ -13,7 +13,7 @@ pub(crate) const KEY_256: [u8; 32] = hex!("603deb1015ca71be2b73aef0857d77811f352
 pub(crate) const IV: [u8; 16] = hex!("000102030405060708090a0b0c0d0e0f");
 
 /// NIST SP 800-38A, F.1: key and secret.
-pub(crate) const AES_ECB: [(&[u8], &[u8]); 3] = [
+pub(crate) const SP800_38A_ECB: [(&[u8], &[u8]); 3] = [
     (
         &KEY_128,
         &hex!(
@@ -35,7 +35,7 @@ pub(crate) const AES_ECB: [(&[u8], &[u8]); 3] = [
 ];
 
 /// F.2, with [`IV`].
-pub(crate) const AES_CBC: [(&[u8], &[u8]); 3] = [
+pub(crate) const SP800_38A_CBC: [(&[u8], &[u8]); 3] = [
     (
         &KEY_128,
         &hex!(
@@ -57,7 +57,7 @@ pub(crate) const AES_CBC: [(&[u8], &[u8]); 3] = [
 ];
 
 /// F.5, with [`COUNTER`].
-pub(crate) const AES_CTR: [(&[u8], &[u8]); 3] = [
+pub(crate) const SP800_38A_CTR: [(&[u8], &[u8]); 3] = [
     (
         &KEY_128,
         &hex!(
@@ -100,7 +100,7 @@ pub(crate) const ABC: [&[u8]; 10] = [
 ];
 
 /// RFC 3566, section 4: length of a message 000102… and its AES-XCBC-MAC under the key 000102…0f.
-pub(crate) const XCBC: [(usize, [u8; 16]); 5] = [
+pub(crate) const RFC3566_XCBC: [(usize, [u8; 16]); 5] = [
     (0, hex!("75f0251d528ac01c4573dfd584d79f29")),
     (3, hex!("5b376580ae2f19afe7219ceef172756f")),
     (16, hex!("d2a246fa349b68a79998a4394ff7a263")),
@@ -109,7 +109,7 @@ pub(crate) const XCBC: [(usize, [u8; 16]); 5] = [
 ];
 
 /// RFC 4493, section 4: length of the start of [`PLAIN`] and its AES-CMAC under [`KEY_128`].
-pub(crate) const CMAC: [(usize, [u8; 16]); 4] = [
+pub(crate) const RFC4493_CMAC: [(usize, [u8; 16]); 4] = [
     (0, hex!("bb1d6929e95937287fa37d129b756746")),
     (16, hex!("070a16b46b4d4144f79bdd9dd04a287c")),
     (40, hex!("dfa66747de9ae63030ca32611497c827")),
@@ -157,7 +157,7 @@ pub(crate) const MOD_INV: [[u8; 32]; 4] = [
 ];
 
 /// Group 1 of RFC 2409, exponents and results from Python's built-in `pow`: p, x, y = 2^x, x', z = y^x'.
-pub(crate) const DH: [[u8; 96]; 5] = [
+pub(crate) const RFC2409_DH: [[u8; 96]; 5] = [
     hex!(
         "ffffffffffffffffc90fdaa22168c234c4c6628b80dc1cd129024e088a67cc74020bbea63b139b22514a08798e3404ddef9519b3cd3a431b302b0a6df25f14374fe1356d6d51c245e485b576625e7ec6f44c42e9a63a3620ffffffffffffffff"
     ),
@@ -172,6 +172,41 @@ pub(crate) const DH: [[u8; 96]; 5] = [
     ),
     hex!(
         "9b46154d736e17566061886dfcc292fa1c804c77d75db4fcf2b88a93a1f60211f127288c1863b28091c8c3da0d0373a9d77b247a342c1909f25711b4534efb98b8acf67ac7467ffa2b61ef14237f9d0d4cf813857a4b92a7f670ffd9e5fa888f"
+    ),
+];
+
+/// A 1024-bit RSA key with e = 65537, made with Python's integers: p, q, d mod p - 1, d mod q - 1, 1/q mod p.
+pub(crate) const RSA_1024_CRT: [[u8; 64]; 5] = [
+    hex!(
+        "ff4670e99e70173c78ff5100e90c7344c7198c564b5da42484c533c7f4dad8662ef36527269c7c40d8efb2d60ef46d5e6b0d19d94ff006d8ac7ab3ce5e735571"
+    ),
+    hex!(
+        "dd5e455566f81bdfde7d88c551263cc2d3d5f88bf256e0ec3643888d5ded4d31075d30f0954efa1bad1ec6326eec302c86f10e324a7fa884f56cf7c531960655"
+    ),
+    hex!(
+        "5926d8b83e4517585f498b98adcb535669d25a58a8e98331ddcca150ec0aa218cdbce34ed10545bfc003b6895b9fb1b28fe07b6e91a45a3fc1bcf89ed20da581"
+    ),
+    hex!(
+        "cc651edf9c13baa91a660ec3220a8c4fd808d9555e8d9960813a19fb6d9e8e8796a5156b0e71bdbd903bba0517263dd4df43f437bb51e3e7e0349d121696cf81"
+    ),
+    hex!(
+        "db6f05ed466ca4eb52cfb2b552e65136e5e261f73f2032542573822055631a510820d38f67563475a8aa044f10fb12154c3c7e3e47d27ee70d34e25a32337275"
+    ),
+];
+
+/// Of the same: n, d, a message, and m^e mod n.
+pub(crate) const RSA_1024: [[u8; 128]; 4] = [
+    hex!(
+        "dcbdd07a490edf83afb7431fdd9701d951f794ccb5f71552fdf4f40c0310e569265b54d8622aef56c6c68937eb448d51d969aec7755e3c0068c13c02d0272c1ef80a1018b6d03a40e3699df6e6badd4bbba50faa4c2e6e88bd234c421ab312966c64de0f4578dcfe6599fc0561df149a98e72e5a90c9d0ed26d0bb9fc1820485"
+    ),
+    hex!(
+        "258d8832498c0573ec788fab93e1ccff78ed96eba5984191332191441ae06cbad0faf029f8b767acba57cbbfcedf4470747d816daed6a77c05563c5c992754dea5cabdf8a630f5a81ec2da9492417f7bebd99ea0ceafa84b91860dcea12b2302fee2ffe4498b1bf6f56611546f001b26b74544dcb995d748487af2cf343a5bf1"
+    ),
+    hex!(
+        "000000d424d40d76cccd6f12c4de965ce7f1efa79622b92efc7c7fd7b07cf5611ac796f87ffb759f73690cccb5128a1af95e3ac5e4dd5e680c2fbcdde24bc262714c38ba09d30d4de33660d298d506b8c642f1c63ec556eed0a47c1ffd192046fa15c526e1c37c59d482cbadeaad09372622e9de3eb8f76010363e39e3ec077a"
+    ),
+    hex!(
+        "7cc78dfa2e990bfc52fd25b91ae5ebcb8792823ea0e03007baef97ffd32687d4ccbc957ca250afd61a2ce3ad84dce238a212c5c879ff92ce6007a04f7f26f2d11de5a9f68da74d351e0c1abca65ac802ef0c7a8755f83932d8a06c81a35dc8c672da9c2d71e4147c81257a91e8883dcd236e6786e26c00d40870541786b14ac5"
     ),
 ];
 
@@ -240,3 +275,26 @@ pub(crate) const ED448: ([u8; 64], [u8; 57]) = (
         "5fd7449b59b461fd2ce787ec616ad46a1da1342485a70e1f8a0ea75d80e96778edf124769b46c7061bd6783df1e50f6cd1fa1abeafe8256180"
     ),
 );
+
+/// RFC 8448, section 3: the early secret and what is derived from it, then the server's handshake traffic keys.
+pub(crate) mod rfc8448 {
+    use hex_literal::hex;
+
+    /// SHA-256 of nothing.
+    pub(crate) const EMPTY: [u8; 32] =
+        hex!("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+    pub(crate) const EARLY: [u8; 32] =
+        hex!("33ad0a1c607ec03b09e6cd9893680ce210adf300aa1f2660e1b22e10f170f92a");
+    pub(crate) const DERIVED: [u8; 32] =
+        hex!("6f2615a108c702c5678f54fc9dbab69716c076189c48250cebeac3576c3611ba");
+    pub(crate) const SHARED: [u8; 32] =
+        hex!("8bd4054fb55b9d63fdfbacf9f04b9f0d35e6d63f537563efd46272900f89492d");
+    pub(crate) const HANDSHAKE: [u8; 32] =
+        hex!("1dc826e93606aa6fdc0aadc12f741b01046aa6b99f691ed221a9f0ca043fbeac");
+    pub(crate) const TRAFFIC: [u8; 32] =
+        hex!("b67b7d690cc16c4e75e54213cb2d37b4e9c912bcded9105d42befd59d391ad38");
+    pub(crate) const KEY: [u8; 16] = hex!("3fce516009c21727d0f2e4e86ee403bc");
+    pub(crate) const IV: [u8; 12] = hex!("5d313eb2671276ee13000b30");
+    pub(crate) const FINISHED: [u8; 32] =
+        hex!("008d3b66f816ea559f96b537e885c31fc068bf492c652f01f288a1d8cdc19fc8");
+}

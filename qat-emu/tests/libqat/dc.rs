@@ -84,9 +84,10 @@ impl SessionSetup {
         }
     }
 
-    /// The same for LZ4 with blocks of 64 KiB, or for LZ4s, with XXH32.
+    /// The same for LZ4 with blocks of 64 KiB, or for LZ4s, which has one direction only; with XXH32.
     pub fn lz4(algorithm: u32) -> Self {
-        Self { algorithm, checksum: XXHASH32, lz4_independent: 1, ..Self::deflate(STATIC) }
+        let direction = if algorithm == LZ4S { COMPRESS } else { COMBINED };
+        Self { algorithm, direction, checksum: XXHASH32, lz4_independent: 1, ..Self::deflate(STATIC) }
     }
 
     pub fn stateful(self) -> Self {
@@ -169,13 +170,7 @@ pub struct Request {
 }
 
 impl Request {
-    fn new(
-        library: &'static Libqat,
-        instance: Handle,
-        input: &[u8],
-        room: usize,
-        options: Options,
-    ) -> Self {
+    fn new(library: &'static Libqat, instance: Handle, input: &[u8], room: usize, options: Options) -> Self {
         let mut meta_bytes = 0;
         let pieces = u32::try_from(options.pieces).unwrap();
         // SAFETY: a valid handle and a place for the result.
@@ -230,11 +225,7 @@ impl Session {
 
     /// # Errors
     /// The status with which the library refuses the session.
-    pub fn init(
-        library: &'static Libqat,
-        instance: Handle,
-        mut setup: SessionSetup,
-    ) -> Result<Self, Status> {
+    pub fn init(library: &'static Libqat, instance: Handle, mut setup: SessionSetup) -> Result<Self, Status> {
         let (mut bytes, mut context) = (0, 0);
         // SAFETY: a valid handle, setup and places for the results.
         let status = unsafe {
@@ -270,8 +261,7 @@ impl Session {
         let (library, instance) = (self.library, self.instance);
         let session = self.memory.as_ptr().cast();
         if compress || second {
-            let function =
-                if compress { library.cpaDcCompressData2 } else { library.cpaDcDecompressData2 };
+            let function = if compress { library.cpaDcCompressData2 } else { library.cpaDcDecompressData2 };
             // SAFETY: everything named lives in the request until the answer.
             unsafe { function(instance, session, source, destination, operation, results, tag) }
         } else {
@@ -323,20 +313,10 @@ impl Session {
         let direction = if compress { COMPRESS } else { DECOMPRESS };
         let mut setup = SessionSetup { direction, ..self.setup };
         let library = self.library;
-        let function =
-            if compress { library.cpaDcNsCompressData } else { library.cpaDcNsDecompressData };
+        let function = if compress { library.cpaDcNsCompressData } else { library.cpaDcNsDecompressData };
         // SAFETY: as above; the setup is read during the call.
         refused(unsafe {
-            function(
-                self.instance,
-                &raw mut setup,
-                source,
-                destination,
-                operation,
-                results,
-                done,
-                tag,
-            )
+            function(self.instance, &raw mut setup, source, destination, operation, results, done, tag)
         })?;
         Ok(request.answer(|| self.poll()))
     }

@@ -3,8 +3,7 @@
 use std::{ffi::c_int, ptr};
 
 use super::{
-    Completion, DmaBuffer, Handle, Libqat, MISMATCH, SUCCESS, Status, complete, dc,
-    refused,
+    Completion, DmaBuffer, Handle, Libqat, MISMATCH, SUCCESS, Status, complete, dc, refused,
     sym::{self, Packet},
 };
 
@@ -61,9 +60,9 @@ const _: () = assert!(size_of::<DcOperation>() == 152 && size_of::<SymOperation>
 
 unsafe extern "C" fn packed(operation: *mut DcOperation) {
     // SAFETY: the operation of `compress`, which lives until its answer.
-    let (tag, response) = unsafe { ((*operation).tag, (*operation).response) };
+    let operation = unsafe { &*operation };
     // SAFETY: the tag of `compress`.
-    unsafe { complete(tag, response) };
+    unsafe { complete(operation.tag, operation.response) };
 }
 
 unsafe extern "C" fn ciphered(operation: *mut SymOperation, status: Status, verified: c_int) {
@@ -97,8 +96,7 @@ pub fn compress(
     assert_eq!(status, SUCCESS);
     let session = library.alloc(bytes as usize);
     // SAFETY: memory of the size that was asked for.
-    let status =
-        unsafe { (library.cpaDcDpInitSession)(instance, session.as_ptr().cast(), &raw mut setup) };
+    let status = unsafe { (library.cpaDcDpInitSession)(instance, session.as_ptr().cast(), &raw mut setup) };
     assert_eq!(status, SUCCESS);
     let requests: Vec<_> = inputs
         .iter()
@@ -132,8 +130,7 @@ pub fn compress(
         .collect();
     let mut batch: Vec<*mut DcOperation> = requests.iter().map(|r| r.0.as_ptr().cast()).collect();
     // SAFETY: as many operations as are named; they live until all answers are there.
-    let status =
-        unsafe { (library.cpaDcDpEnqueueOpBatch)(batch.len() as u32, batch.as_mut_ptr(), 0) };
+    let status = unsafe { (library.cpaDcDpEnqueueOpBatch)(batch.len() as u32, batch.as_mut_ptr(), 0) };
     assert_eq!(status, SUCCESS);
     // SAFETY: a valid handle.
     assert_eq!(unsafe { (library.cpaDcDpPerformOpNow)(instance) }, SUCCESS);

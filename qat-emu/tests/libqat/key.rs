@@ -30,7 +30,7 @@ struct Ssl {
 #[repr(C)]
 struct Mgf {
     seed: FlatBuffer,
-    bytes: u32,
+    bytes: u64,
     algorithm: u32,
 }
 
@@ -148,7 +148,7 @@ impl Asym {
     /// MGF1 with SHA-1, or with another hash.
     pub fn mgf(self, hash: Option<u32>, seed: &[u8], bytes: usize) -> Result<Vec<u8>, Status> {
         let mut operands = Operands::new(self.library);
-        let data = Mgf { seed: operands.put(seed), bytes: word(bytes), algorithm: hash.unwrap_or(0) };
+        let data = Mgf { seed: operands.put(seed), bytes: bytes as u64, algorithm: hash.unwrap_or(0) };
         let data = (&raw const data).cast();
         let library = self.library;
         let function = if hash.is_some() { library.cpaCyKeyGenMgfExt } else { library.cpaCyKeyGenMgf };

@@ -248,11 +248,74 @@ pub fn library() -> Option<&'static Libqat> {
 
 /// Runs one test of this executable in a process of its own, with these variables set.
 pub fn rerun(test: &str, variables: &[(&str, &str)]) {
-    let mut command = std::process::Command::new(env::current_exe().unwrap());
-    command.args(["--exact", test]).envs(variables.iter().copied());
+    run(&this(), &["--exact", test], variables);
+}
+
+/// Runs a command that begins with these lines.
+fn run(line: &str, arguments: &[&str], variables: &[(&str, &str)]) {
+    let mut words = line.split('\n');
+    let mut command = std::process::Command::new(words.next().unwrap());
+    command.args(words).args(arguments).envs(variables.iter().copied());
     let output = command.output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert!(output.status.success(), "{variables:?}: {}{}", text(&output.stdout), text(&output.stderr));
+}
+
+/// How this executable was run: by its name, or through a loader.
+fn this() -> String {
+    env::var(LOADER).unwrap_or_else(|_| env::current_exe().unwrap().display().to_string())
+}
+
+/// Set in a process that runs through a loader: the loader, its arguments, and this executable, in lines.
+const LOADER: &str = "TEST_LOADER";
+
+/// Where libqat 26.08 is, and with what it can be loaded.
+pub struct Newer {
+    pub directory: PathBuf,
+    /// Directories to find libraries in.
+    pub library_path: String,
+    /// A loader of a newer C library, where the system's is too old.
+    pub loader: Option<PathBuf>,
+}
+
+/// libqat 26.08. Its package needs a newer C library than some systems have; then it comes with the loader of the
+/// programs' package.
+pub fn newer() -> Option<Newer> {
+    let target = env::current_exe().unwrap().ancestors().nth(3).unwrap().join("libqat");
+    let place = |variable, default: PathBuf| env::var_os(variable).map_or(default, PathBuf::from);
+    let directory = place("QAT_TEST_LIBQAT_2608", target.join("26.08").join(LIB));
+    if !directory.join("libqat.so.4").exists() {
+        missing("26.08", "cargo xtask libqat --release 26.08", "QAT_TEST_LIBQAT_2608", &[directory]);
+        return None;
+    }
+    let programs = place("QAT_TEST_LOADER_DIR", target.join("24.02-programs").join(LIB));
+    // SAFETY: gnu_get_libc_version(3) takes nothing.
+    let version = unsafe { libc::gnu_get_libc_version() };
+    // SAFETY: it returns a constant string.
+    let version = unsafe { std::ffi::CStr::from_ptr(version) }.to_str().unwrap();
+    let minor: u32 = version.split('.').nth(1).unwrap().parse().unwrap();
+    if minor >= 38 {
+        let library_path = directory.display().to_string();
+        return Some(Newer { directory, library_path, loader: None });
+    }
+    let loader = programs.join("ld-linux-x86-64.so.2");
+    if !loader.exists() {
+        missing("26.08", "cargo xtask libqat --programs", "QAT_TEST_LOADER_DIR", &[loader]);
+        return None;
+    }
+    let library_path = format!("{}:{}", directory.display(), programs.display());
+    Some(Newer { directory, library_path, loader: Some(loader) })
+}
+
+/// Runs all tests of this executable but `this_test` with libqat 26.08 in the place of 24.02.
+pub fn all_with_newer(this_test: &str) {
+    let Some(newer) = newer() else { return };
+    let exe = this();
+    let line = newer.loader.map_or(exe.clone(), |loader| {
+        [&loader.display().to_string(), "--library-path", &newer.library_path, &exe].join("\n")
+    });
+    let directory = newer.directory.to_str().unwrap();
+    run(&line, &["--skip", this_test], &[("QAT_TEST_LIBQAT_2402", directory), (LOADER, &line)]);
 }
 
 /// Address translation for the library, which takes a plain function.

@@ -5,7 +5,9 @@ use std::{
     ptr,
 };
 
-use super::{Completion, DmaBuffer, FlatBuffer, Handle, Libqat, MISMATCH, SUCCESS, Status, complete, refused};
+use super::{
+    Completion, DmaBuffer, FlatBuffer, Handle, Libqat, MISMATCH, SUCCESS, Status, complete, refused,
+};
 
 pub type FlatCallback = unsafe extern "C" fn(*mut c_void, Status, *mut c_void, *mut FlatBuffer);
 pub type VerifyCallback = unsafe extern "C" fn(*mut c_void, Status, *mut c_void, c_int);
@@ -87,9 +89,8 @@ struct Row<const N: usize> {
 
 #[repr(C)]
 struct Curve {
-    kind: u32,
-    field: u32,
-    padding: u32,
+    kind: u64,
+    field: u64,
     /// p, a, b, cofactor.
     parameters: [FlatBuffer; 4],
 }
@@ -225,11 +226,7 @@ impl Asym {
     }
 
     /// A verification: `Err(MISMATCH)` when it does not hold.
-    pub fn verify<const N: usize>(
-        self,
-        function: VerifyFunction,
-        inputs: [&[u8]; N],
-    ) -> Result<(), Status> {
+    pub fn verify<const N: usize>(self, function: VerifyFunction, inputs: [&[u8]; N]) -> Result<(), Status> {
         let mut operands = Operands::new(self.library);
         let operation = Row { flats: operands.put_all(inputs), words: [PRIME_FIELD, 0] };
         self.verify_of(function, (&raw const operation).cast())
@@ -308,8 +305,7 @@ impl Asym {
     pub fn on_curve(self, point: [&[u8]; 2], curve: [&[u8]; 3]) -> Result<(), Status> {
         let mut operands = Operands::new(self.library);
         let curve = operands.curve(curve);
-        let operation =
-            OnCurve { flats: operands.put_all(point), curve: &raw const curve, generator: 0 };
+        let operation = OnCurve { flats: operands.put_all(point), curve: &raw const curve, generator: 0 };
         self.verify_of(self.library.cpaCyEcGenericPointVerify, (&raw const operation).cast())
     }
 
@@ -392,6 +388,11 @@ impl Asym {
         Ok(whole.into_iter().chain(rest).map(|buffer| buffer.bytes().to_vec()).collect())
     }
 
+    /// r and s for p, q, g, x, k and the digest.
+    pub fn dsa_sign(self, inputs: [&[u8]; 6], room: usize) -> Result<[Vec<u8>; 2], Status> {
+        self.two(self.library.cpaCyDsaSignRS, inputs, 0, room)
+    }
+
     /// All tests that the library has, with one Miller-Rabin round per base.
     pub fn is_prime(self, candidate: &[u8], bases: &[&[u8]]) -> Result<(), Status> {
         let mut operands = Operands::new(self.library);
@@ -409,6 +410,6 @@ impl Asym {
 
 impl Operands {
     fn curve(&mut self, [p, a, b]: [&[u8]; 3]) -> Curve {
-        Curve { kind: 1, field: PRIME_FIELD, padding: 0, parameters: self.put_all([p, a, b, &[1]]) }
+        Curve { kind: 1, field: PRIME_FIELD.into(), parameters: self.put_all([p, a, b, &[1]]) }
     }
 }

@@ -209,6 +209,8 @@ impl SessionSetup {
 pub struct Packet<'a> {
     pub kind: u32,
     pub iv: &'a [u8],
+    /// Length of the IV where the buffer has more.
+    pub iv_bytes: Option<usize>,
     pub aad: &'a [u8],
     pub text: &'a [u8],
     pub cipher: Range<usize>,
@@ -226,6 +228,7 @@ impl<'a> Packet<'a> {
         Self {
             kind: FULL,
             iv: &[],
+            iv_bytes: None,
             aad: &[],
             text,
             cipher: 0..text.len(),
@@ -308,8 +311,7 @@ impl Session {
         refused(status)?;
         let memory = library.alloc(bytes as usize);
         // SAFETY: memory of the size that was asked for; the key is copied.
-        let status =
-            unsafe { (library.cpaCySymInitSession)(instance, done, setup, memory.as_ptr().cast()) };
+        let status = unsafe { (library.cpaCySymInitSession)(instance, done, setup, memory.as_ptr().cast()) };
         refused(status)?;
         Ok(Self { library, instance, memory })
     }
@@ -334,8 +336,9 @@ impl Session {
         // The library pads the additional data to whole blocks in place.
         let mut aad = library.alloc(packet.aad.len().next_multiple_of(16).max(16));
         aad.bytes_mut()[..packet.aad.len()].copy_from_slice(packet.aad);
-        let source = library.alloc_from(packet.text);
-        let destination = library.alloc(packet.text.len());
+        // The library takes no empty buffer; nothing is to be done with this byte.
+        let text = if packet.text.is_empty() { &[0] } else { packet.text };
+        let (source, destination) = (library.alloc_from(text), library.alloc(text.len()));
         let mut meta_bytes = 0;
         // SAFETY: a valid handle and a place for the result.
         let status = unsafe {
@@ -349,13 +352,13 @@ impl Session {
             session: self.memory.as_ptr().cast(),
             packet: packet.kind,
             iv: pointer(&iv),
-            iv_bytes: word(packet.iv.len()),
+            iv_bytes: word(packet.iv_bytes.unwrap_or(packet.iv.len())),
             cipher_offset: word(packet.cipher.start),
             cipher_bytes: word(packet.cipher.len()),
             hash_offset: word(packet.hash.start),
             hash_bytes: word(packet.hash.len()),
             digest: pointer(&digest),
-            aad: aad.as_ptr(),
+            aad: if packet.aad.is_empty() { ptr::null_mut() } else { aad.as_ptr() },
         });
         let completion = Completion::new();
         let mut verified = 0;
@@ -378,7 +381,7 @@ impl Session {
         });
         Ok(Answer {
             status,
-            text: if packet.in_place { source.bytes() } else { destination.bytes() }.to_vec(),
+            text: if packet.in_place { &source } else { &destination }.bytes()[..packet.text.len()].to_vec(),
             digest: digest.map_or_else(Vec::new, |digest| digest.bytes().to_vec()),
         })
     }

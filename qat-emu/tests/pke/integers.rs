@@ -30,7 +30,7 @@ fn modular_arithmetic() {
 
 #[test]
 fn diffie_hellman() {
-    let [p, e, y, e2, z] = DH;
+    let [p, e, y, e2, z] = RFC2409_DH;
     assert_eq!(Call { id: 0x1c0b_1a10, inputs: &[&e, &p], outputs: &[96] }.run(), [y]);
     assert_eq!(Call { id: 0x210c_1a1b, inputs: &[&y, &e2, &p], outputs: &[96] }.run(), [z]);
 }

@@ -21,14 +21,14 @@ fn both_ways(algorithm: u32, mode: u32, key: &[u8], iv: &[u8], plain: &[u8], sec
 /// NIST SP 800-38A, appendix F.
 #[test]
 fn aes_modes() {
-    for (key, secret) in AES_ECB {
-        both_ways(aes(key), ECB, key, &[], &PLAIN, &secret);
+    for (key, secret) in SP800_38A_ECB {
+        both_ways(aes(key), ECB, key, &[], &PLAIN, secret);
     }
-    for (key, secret) in AES_CBC {
-        both_ways(aes(key), CBC, key, &IV, &PLAIN, &secret);
+    for (key, secret) in SP800_38A_CBC {
+        both_ways(aes(key), CBC, key, &IV, &PLAIN, secret);
     }
-    for (key, secret) in AES_CTR {
-        both_ways(aes(key), CTR, key, &COUNTER, &PLAIN, &secret);
+    for (key, secret) in SP800_38A_CTR {
+        both_ways(aes(key), CTR, key, &COUNTER, &PLAIN, secret);
         both_ways(aes(key), CTR, key, &COUNTER, &PLAIN[..37], &secret[..37]);
     }
 }
