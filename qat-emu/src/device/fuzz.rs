@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::{
-    bank::{Bank, Clock, Surroundings},
+    bank::{Alone, Bank},
     flat::Flat,
     mailbox::Mailbox,
     message::word,
@@ -11,9 +11,7 @@ use super::{
 };
 use crate::{
     config::{Service, Services, Timing},
-    counters::Counters,
     engine::Engines,
-    fault::Faults,
 };
 
 /// Registers in plain memory.
@@ -56,26 +54,18 @@ pub fn fuzz(bytes: &[u8]) {
     }
     rings.store(offsets.arbiter(), 1);
     let memory = Flat::new(memory);
-    let counters = Counters::default();
+    let alone = Alone::default();
     let timing = Timing { null: head[2] & 1 == 1, ..Timing::default() };
-    let (faults, clock) = (Faults::default(), Clock::default());
-    let around = Surroundings {
-        registers: &rings,
-        space: &memory,
-        faults: &faults,
-        counters: &counters,
-        timing,
-        clock: &clock,
-    };
+    let around = alone.around(&rings, &memory, timing);
     let mut engines = Engines::default();
     for _ in 0..4 {
         bank.turn(&around, &mut engines);
     }
-    let seen = counters.snapshot();
+    let seen = alone.counters.snapshot();
     assert_eq!(seen.engine_panics, 0, "an engine panicked");
     assert_eq!(seen.requests(), seen.responses() + seen.in_work, "a request was lost");
-    bank.reset(&rings, &counters);
-    assert_eq!(counters.snapshot().in_work, 0);
+    bank.reset(&rings, &alone.counters);
+    assert_eq!(alone.counters.snapshot().in_work, 0);
 }
 
 #[cfg(test)]

@@ -142,6 +142,7 @@ fn verification_recovers() {
             }
             let packed = session.pack(&plain, options);
             assert!(packed.results.stored == 0 && inflate(&packed.data) == plain);
+            assert_eq!(bench.emulator.counters().vf_verify_errors.iter().sum::<u64>(), 1);
         });
     }
 }

@@ -51,12 +51,10 @@ pub(crate) fn sequences(mut input: &[u8], base: usize, lz4s: bool, output: &mut 
     }
     fn length(input: &mut &[u8], nibble: u8) -> usize {
         let mut length = usize::from(nibble);
-        while nibble == 15 {
-            let more = take(input, 1)[0];
-            length += usize::from(more);
-            if more != 255 {
-                break;
-            }
+        let mut last = if nibble == 15 { 255 } else { 0 };
+        while last == 255 {
+            last = take(input, 1)[0];
+            length += usize::from(last);
         }
         length
     }
