@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use crate::{
     config::{MAX_VFS, Service},
+    device::message::CHAIN_COMMANDS,
     memory::{Access, DmaFault},
 };
 
@@ -302,6 +303,9 @@ fn command_name(service: Service, command: u8) -> String {
         "hkdf-extract-expand-label",
     ];
     let known = match service {
+        Service::Compression if matches!(command.wrapping_sub(CHAIN_COMMANDS), 3 | 4) => {
+            Some(&"hash-compress")
+        }
         Service::Compression => COMPRESSION.get(usize::from(command)),
         Service::Symmetric => SYMMETRIC.get(usize::from(command)),
         Service::Asymmetric => (command == 0).then_some(&"pke"),

@@ -274,8 +274,7 @@ impl Bank {
         around.space.lend(&mut |memory| {
             let watched = Watched::new(memory, counters, self.origin(0));
             if watched.read(slot, &mut request[..step as usize]).is_ok() {
-                let command = if self.service == Service::Asymmetric { 0 } else { request[1] };
-                let origin = self.origin(command);
+                let origin = self.origin(message::command(&request));
                 counters.fetched(origin, waiting);
                 let watched = Watched::new(memory, counters, origin);
                 answer = Some(self.execute(around, &request, &watched, engines, fault));
@@ -288,8 +287,7 @@ impl Bank {
             registers.store(self.offsets.empty_status(), empty | 1 << REQUEST);
         }
         let Some((response, outcome)) = answer else { return true };
-        counters
-            .executed(self.origin(if self.service == Service::Asymmetric { 0 } else { request[1] }), outcome);
+        counters.executed(self.origin(message::command(&request)), outcome);
         let mut pending =
             Pending { response, due: around.clock.due(around.timing, outcome.bytes_in), overtaken_by: 0 };
         match fault {

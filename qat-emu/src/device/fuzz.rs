@@ -10,7 +10,7 @@ use super::{
     registers::{BankOffsets, MISC_BAR_BYTES, REQUEST, RESPONSE, RING_BAR_BYTES, Registers, VF_TO_PF},
 };
 use crate::{
-    config::{Service, Services, Timing},
+    config::{Config, Service, Services, Timing},
     engine::Engines,
 };
 
@@ -37,7 +37,8 @@ impl Registers for Window {
 pub fn fuzz(bytes: &[u8]) {
     let Some((head, memory)) = bytes.split_first_chunk::<32>() else { return };
     let misc = Window((0..MISC_BAR_BYTES / 4).map(|_| AtomicU32::new(0)).collect());
-    let mailbox = Mailbox::new(Services::SYM_DC, 2 + head[1] % 3, None);
+    let config = Config { capability_version: 2 + head[1] % 3, ..Config::default() };
+    let mailbox = Mailbox::new(Services::SYM_DC, &config);
     misc.store(VF_TO_PF, word(head, 4) | 1);
     mailbox.serve(&misc);
 

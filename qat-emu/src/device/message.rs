@@ -32,6 +32,18 @@ pub(crate) fn service(request: &Request) -> Option<Service> {
     }
 }
 
+/// The command of a request as it is counted: those of chaining after those of compression.
+pub(crate) fn command(request: &Request) -> u8 {
+    match request[2] {
+        service_id::ASYMMETRIC => 0,
+        service_id::CHAIN => CHAIN_COMMANDS | request[1],
+        _ => request[1],
+    }
+}
+
+/// Where the commands of chaining begin in the counters.
+pub(crate) const CHAIN_COMMANDS: u8 = 16;
+
 /// Reads a little-endian word of a descriptor.
 pub(crate) fn word(bytes: &[u8], offset: usize) -> u32 {
     bytes.get(offset..offset + 4).map_or(0, |b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]))

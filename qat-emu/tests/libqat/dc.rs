@@ -46,6 +46,22 @@ pub struct Operation {
     pub crcs: *mut c_void,
 }
 
+impl Operation {
+    /// The end of a stream, verified.
+    pub fn plain() -> Self {
+        Self {
+            flush: FLUSH_FINAL,
+            verify: 1,
+            recover: 0,
+            integrity: 0,
+            verify_integrity: 0,
+            crc_size: 0,
+            skip: [[0; 4]; 2],
+            crcs: ptr::null_mut(),
+        }
+    }
+}
+
 pub const DEFLATE: u32 = 3;
 pub const LZ4: u32 = 4;
 pub const LZ4S: u32 = 5;

@@ -142,6 +142,9 @@ library! {
         *mut dc::Results, DcCallback, *mut c_void) -> Status;
     cpaDcChainGetSessionSize(Handle, u32, u8, *mut chain::ChainSetup, *mut u32) -> Status;
     cpaDcChainInitSession(Handle, *mut c_void, u32, u8, *mut chain::ChainSetup, Option<DcCallback>) -> Status;
+    cpaDcChainPerformOp(Handle, *mut c_void, *mut BufferList, *mut BufferList, u32, u8, *mut chain::ChainOperation,
+        *mut chain::ChainResults, *mut c_void) -> Status;
+    cpaDcChainRemoveSession(Handle, *mut c_void) -> Status;
     cpaDcDpGetSessionSize(Handle, *mut dc::SessionSetup, *mut u32) -> Status;
     cpaDcDpInitSession(Handle, *mut c_void, *mut dc::SessionSetup) -> Status;
     cpaDcDpRemoveSession(Handle, *mut c_void) -> Status;

@@ -62,6 +62,24 @@ pub struct Operation {
     pub aad: *mut u8,
 }
 
+impl Operation {
+    /// A whole packet to hash, as a link of a chain names it.
+    pub fn hash(bytes: usize, digest: &DmaBuffer) -> Self {
+        Self {
+            session: ptr::null_mut(),
+            packet: FULL,
+            iv: ptr::null_mut(),
+            iv_bytes: 0,
+            cipher_offset: 0,
+            cipher_bytes: 0,
+            hash_offset: 0,
+            hash_bytes: u32::try_from(bytes).unwrap(),
+            digest: digest.as_ptr(),
+            aad: ptr::null_mut(),
+        }
+    }
+}
+
 pub const NULL_CIPHER: u32 = 1;
 pub const ARC4: u32 = 2;
 pub const AES_ECB: u32 = 3;

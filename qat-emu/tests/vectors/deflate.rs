@@ -1,9 +1,9 @@
 //! Deflate, its checksums, the end-to-end CRCs, verification, and the ways to call it.
 
-use qat_emu::{Fault, FaultKind};
+use qat_emu::{Fault, FaultKind, Service};
 
-use crate::common::Random;
-use crate::libqat::{FAIL, INVALID_PARAM, SUCCESS, UNSUPPORTED, chain, dc::*, sample, sym};
+use crate::common::{Random, reference};
+use crate::libqat::{self, FAIL, INVALID_PARAM, SUCCESS, UNSUPPORTED, chain, dc::*, sample, sym};
 use crate::readers::{adler32, crc32, crc64, zlib};
 use crate::{Bench, config, with_bench, with_config};
 
@@ -269,10 +269,41 @@ fn refused() {
         ] {
             assert_eq!(try_session(bench, wrong), Some(INVALID_PARAM), "{wrong:?}");
         }
-        // A chain of hash and compression needs a capability that the device does not report.
+        // A chain of hash and compression needs a capability that devices do not report unless asked to.
         let hash = sym::SessionSetup::hash(sym::Hash::plain(sym::SHA256, 32));
         let compression = SessionSetup { direction: COMPRESS, ..SessionSetup::deflate(STATIC) };
-        let status = chain::chain_status(bench.library, bench.compression, &hash, &compression);
-        assert_eq!(status, if bench.library.newer { INVALID_PARAM } else { UNSUPPORTED });
+        let chained = chain::Session::init(bench.library, bench.compression, &hash, &compression);
+        assert_eq!(chained.err(), Some(if bench.library.newer { INVALID_PARAM } else { UNSUPPORTED }));
+    });
+}
+
+/// In a process of its own, because the library keeps what it learnt about a device.
+#[test]
+fn hash_then_compress() {
+    if std::env::var_os("TEST_CHAINING").is_none() {
+        libqat::rerun("deflate::hash_then_compress", &[("TEST_CHAINING", "1")]);
+        return;
+    }
+    let mut config = config();
+    config.chaining = true;
+    with_config(config, |bench| {
+        for huffman in [STATIC, DYNAMIC] {
+            for (number, code, digest) in [(sym::SHA1, 1, 20), (sym::SHA256, 4, 32)] {
+                let hash = sym::SessionSetup::hash(sym::Hash::plain(number, digest));
+                let compression = SessionSetup { direction: COMPRESS, ..SessionSetup::deflate(huffman) };
+                let session = chain::Session::init(bench.library, bench.compression, &hash, &compression)
+                    .expect("cpaDcChainInitSession");
+                for plain in [sample(100), sample(60_000)] {
+                    bench.expect(Service::Compression, "hash-compress");
+                    let (status, results, hashed, data) = session.run(&plain, digest, 70_000);
+                    assert_eq!((status, results.compression, results.crypto), (SUCCESS, 0, 0));
+                    assert_eq!(results.consumed as usize, plain.len());
+                    assert_eq!(hashed, reference::hash(code, &plain));
+                    assert!(inflate(&data) == plain);
+                    assert_eq!(results.crc32, crc32(&plain));
+                }
+                assert_eq!(session.remove(), SUCCESS);
+            }
+        }
     });
 }
