@@ -123,6 +123,16 @@ pub struct Crcs {
     pub integrity64: [u64; 2],
 }
 
+/// Which CRC-64 a session computes.
+#[repr(C)]
+pub struct CrcControl {
+    pub polynomial: u64,
+    pub initial: u64,
+    pub reflect_in: u32,
+    pub reflect_out: u32,
+    pub xor_out: u64,
+}
+
 /// How one request is made.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
@@ -335,6 +345,13 @@ impl Session {
             function(self.instance, &raw mut setup, source, destination, operation, results, done, tag)
         })?;
         Ok(request.answer(|| self.poll()))
+    }
+
+    /// Chooses the CRC-64; `None` where the release cannot.
+    pub fn set_crc(&self, mut control: CrcControl) -> Option<Status> {
+        let function = self.library.set_crc_control?;
+        // SAFETY: initialised in `init`; the structure is read during the call.
+        Some(unsafe { function(self.instance, self.memory.as_ptr().cast(), &raw mut control) })
     }
 
     /// Starts the running XXH32 of the session anew.

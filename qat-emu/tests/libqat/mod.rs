@@ -58,8 +58,8 @@ macro_rules! library {
         pub struct Libqat {
             $(pub $name: unsafe extern "C" fn($($argument),*) $(-> $result)?,)*
             directory: PathBuf,
-            /// Whether it is 26.08 or later, by a function that came with it.
-            pub newer: bool,
+            /// `cpaDcSetCrcControlData`, which came with 26.08.
+            pub set_crc_control: Option<SetCrcControl>,
         }
 
         impl Libqat {
@@ -78,8 +78,11 @@ macro_rules! library {
                         *found.or_else(|_| unsafe { usdm.get(name) })?
                     },)*
                     directory: directory.to_owned(),
-                    // SAFETY: only looked for, never called.
-                    newer: unsafe { qat.get::<*const c_void>(b"cpaDcSetCrcControlData\0") }.is_ok(),
+                    set_crc_control: {
+                        // SAFETY: the type is that of the function in the public headers.
+                        let found = unsafe { qat.get(b"cpaDcSetCrcControlData\0") };
+                        found.ok().map(|function| *function)
+                    },
                 };
                 // Loaded for the rest of the process.
                 std::mem::forget((usdm, qat));
@@ -91,6 +94,7 @@ macro_rules! library {
 
 pub type DcCallback = unsafe extern "C" fn(*mut c_void, Status);
 pub type SymCallback = unsafe extern "C" fn(*mut c_void, Status, u32, *mut c_void, *mut BufferList, c_int);
+pub type SetCrcControl = unsafe extern "C" fn(Handle, *mut c_void, *mut dc::CrcControl) -> Status;
 pub type Translate = unsafe extern "C" fn(*mut c_void) -> u64;
 pub type Notify = unsafe extern "C" fn(Handle, *mut c_void, u32);
 
@@ -329,6 +333,11 @@ unsafe extern "C" fn translate(address: *mut c_void) -> u64 {
 }
 
 impl Libqat {
+    /// Whether it is 26.08 or later.
+    pub fn newer(&self) -> bool {
+        self.set_crc_control.is_some()
+    }
+
     pub fn start(&self) {
         // SAFETY: a NUL-terminated name.
         assert_eq!(unsafe { (self.icp_sal_userStart)(c"SSL".as_ptr()) }, SUCCESS, "icp_sal_userStart");

@@ -129,7 +129,7 @@ fn without_a_session() {
         let plain = sample(100_000);
         let options = Options { integrity: true, ..Options::default() };
         let refused = session.session.run_without(true, &plain, 120_000, options);
-        let status = if bench.library.newer { UNSUPPORTED } else { INVALID_PARAM };
+        let status = if bench.library.newer() { UNSUPPORTED } else { INVALID_PARAM };
         assert_eq!(refused.map(|_| ()), Err(status));
         session.announce(true);
         let packed = session.session.run_without(true, &plain, 120_000, Options::default()).expect("submits");

@@ -34,6 +34,13 @@ pub(crate) fn crc64(data: &[u8]) -> u64 {
     })
 }
 
+/// The CRC-64 of xz: the same polynomial, least significant bit first, from all ones and inverted.
+pub(crate) fn crc64_xz(data: &[u8]) -> u64 {
+    !data.iter().fold(!0, |sum, byte| {
+        (0..8).fold(sum ^ u64::from(*byte), |sum, _| (sum >> 1) ^ (0xC96C_5795_D787_0F42 * (sum & 1)))
+    })
+}
+
 /// One sequence: literals, and the match behind them.
 pub(crate) struct Sequence {
     pub(crate) literals: usize,
