@@ -1,7 +1,10 @@
 //! The QAT hardware as an accelerator.
 
+mod dma;
 mod futures;
 mod operations;
+
+pub use dma::DmaCompletion;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;

@@ -5,6 +5,7 @@ mod decompress;
 mod request;
 mod session;
 mod window;
+pub(crate) mod zero_copy;
 
 pub(crate) use compress::compress;
 pub(crate) use decompress::decompress;
