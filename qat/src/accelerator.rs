@@ -1,7 +1,12 @@
 //! The QAT hardware as an accelerator.
 
+mod batch;
+mod dma;
 mod encryption;
+mod futures;
 mod operations;
+
+pub use dma::DmaCompletion;
 
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

@@ -1,17 +1,14 @@
 //! What the hardware does: encryption and digests.
 
-use std::sync::Arc;
-
 use accel_core::{
     AcceleratorTypes, BoxFuture, CipherOptions, Completion, Digest, Encrypted, EncryptionAccelerator, Error,
     Key, Outcome, Result,
 };
 
-use super::{QatAccelerator, missing_service, unavailable};
-use crate::Unavailability;
+use super::QatAccelerator;
+use super::futures::{begun, unwrapped};
 use crate::cy;
-use crate::instance::{Call, Patience, Pool};
-use crate::software::pool;
+use crate::instance::{Patience, Pool};
 
 impl QatAccelerator {
     pub(crate) fn encrypt_into_with(
@@ -91,90 +88,84 @@ impl QatAccelerator {
         result
     }
 
-    /// The pool, for a future: detection, which may take long, is left to another thread.
-    async fn pool_later(&self, types: AcceleratorTypes) -> Result<Arc<Pool>> {
-        if self.0.valid_answer().is_none() {
-            let this = self.clone();
-            // Should that thread fail, this one asks itself.
-            let _ = pool::spawn(move || drop(this.0.answer())).await;
-        }
-        match &self.0.answer().result {
-            Ok(pool) => match missing_service(&pool.services, types) {
-                None => Ok(pool.clone()),
-                Some(service) => {
-                    Err(unavailable(Unavailability::NoInstances { service: Some(service) }.into()))
+    pub(crate) fn encrypt_owned(
+        &self,
+        key: Key,
+        input: Vec<u8>,
+        mut output: Vec<u8>,
+        options: CipherOptions<'static>,
+        patience: Patience,
+    ) -> BoxFuture<Completion<Encrypted>> {
+        let this = self.clone();
+        begun(async move {
+            let in_flight = this.0.recorder.start();
+            let result = match this.pool_async(AcceleratorTypes::ENCRYPTION).await {
+                Ok(pool) => {
+                    let call = this.call(&pool, patience);
+                    this.told(&pool, cy::encrypt(call, &key, &input, &mut output, &options).await)
                 }
-            },
-            Err(reason) => Err(unavailable(reason.clone())),
-        }
+                Err(error) => Err(error),
+            };
+            in_flight.finish(result.as_ref().map(|done| &done.outcome));
+            Completion { input, output, result }
+        })
     }
 
-    pub(crate) async fn encrypt_later(
-        self,
-        key: Key,
-        input: Vec<u8>,
-        mut output: Vec<u8>,
-        options: CipherOptions<'static>,
-        patience: Patience,
-    ) -> Completion<Encrypted> {
-        let in_flight = self.0.recorder.start();
-        let result = match self.pool_later(AcceleratorTypes::ENCRYPTION).await {
-            Ok(pool) => {
-                let call = Call { pool: &pool, recorder: &self.0.recorder, patience };
-                self.told(&pool, cy::encrypt(call, &key, &input, &mut output, &options).await)
-            }
-            Err(error) => Err(error),
-        };
-        in_flight.finish(result.as_ref().map(|done| &done.outcome));
-        Completion { input, output, result }
-    }
-
-    pub(crate) async fn decrypt_later(
-        self,
-        key: Key,
-        input: Vec<u8>,
-        mut output: Vec<u8>,
-        options: CipherOptions<'static>,
-        patience: Patience,
-    ) -> Completion<Outcome> {
-        let in_flight = self.0.recorder.start();
-        let result = match self.pool_later(AcceleratorTypes::ENCRYPTION).await {
-            Ok(pool) => {
-                let call = Call { pool: &pool, recorder: &self.0.recorder, patience };
-                self.told(&pool, cy::decrypt(call, &key, &input, &mut output, &options).await)
-            }
-            Err(error) => Err(error),
-        };
-        in_flight.finish(result.as_ref());
-        Completion { input, output, result }
-    }
-
-    /// The form without `into`: the output is what was made, and nothing after a failure.
-    pub(crate) async fn encrypt_anew(
-        self,
+    /// As [`encrypt_owned`](Self::encrypt_owned), into a vector of its own, cut to what was written.
+    pub(crate) fn encrypt_anew(
+        &self,
         key: Key,
         input: Vec<u8>,
         options: CipherOptions<'static>,
         patience: Patience,
-    ) -> Completion<Encrypted> {
+    ) -> BoxFuture<Completion<Encrypted>> {
         let room = vec![0; options.cipher.ciphertext_len(input.len())];
-        let mut done = self.encrypt_later(key, input, room, options, patience).await;
-        done.output.truncate(done.result.as_ref().map_or(0, |done| done.outcome.bytes_out));
-        done
+        let done = self.encrypt_owned(key, input, room, options, patience);
+        Box::pin(async {
+            let mut done = done.await;
+            done.output.truncate(done.result.as_ref().map_or(0, |done| done.outcome.bytes_out));
+            done
+        })
+    }
+
+    pub(crate) fn decrypt_owned(
+        &self,
+        key: Key,
+        input: Vec<u8>,
+        mut output: Vec<u8>,
+        options: CipherOptions<'static>,
+        patience: Patience,
+    ) -> BoxFuture<Completion<Outcome>> {
+        let this = self.clone();
+        begun(async move {
+            let in_flight = this.0.recorder.start();
+            let result = match this.pool_async(AcceleratorTypes::ENCRYPTION).await {
+                Ok(pool) => {
+                    let call = this.call(&pool, patience);
+                    this.told(&pool, cy::decrypt(call, &key, &input, &mut output, &options).await)
+                }
+                Err(error) => Err(error),
+            };
+            in_flight.finish(result.as_ref());
+            Completion { input, output, result }
+        })
     }
 
     /// As [`encrypt_anew`](Self::encrypt_anew).
-    pub(crate) async fn decrypt_anew(
-        self,
+    pub(crate) fn decrypt_anew(
+        &self,
         key: Key,
         input: Vec<u8>,
         options: CipherOptions<'static>,
         patience: Patience,
-    ) -> Completion<Outcome> {
+    ) -> BoxFuture<Completion<Outcome>> {
         let room = vec![0; plain_room(&input, &options)];
-        let mut done = self.decrypt_later(key, input, room, options, patience).await;
-        done.output.truncate(done.result.as_ref().map_or(0, |outcome| outcome.bytes_out));
-        done
+        let done = self.decrypt_owned(key, input, room, options, patience);
+        Box::pin(async {
+            let mut done = done.await;
+            done.output.truncate(done.result.as_ref().map_or(0, |outcome| outcome.bytes_out));
+            done
+        })
     }
 }
 
@@ -228,11 +219,7 @@ impl EncryptionAccelerator for QatAccelerator {
         plaintext: Vec<u8>,
         options: CipherOptions<'static>,
     ) -> BoxFuture<Result<(Vec<u8>, Encrypted)>> {
-        let done = self.clone().encrypt_anew(key, plaintext, options, Patience::Wait);
-        Box::pin(async {
-            let Completion { output, result, .. } = done.await;
-            Ok((output, result?))
-        })
+        unwrapped(self.encrypt_anew(key, plaintext, options, Patience::Wait))
     }
 
     fn encrypt_into_async(
@@ -242,7 +229,7 @@ impl EncryptionAccelerator for QatAccelerator {
         output: Vec<u8>,
         options: CipherOptions<'static>,
     ) -> BoxFuture<Completion<Encrypted>> {
-        Box::pin(self.clone().encrypt_later(key, plaintext, output, options, Patience::Wait))
+        self.encrypt_owned(key, plaintext, output, options, Patience::Wait)
     }
 
     fn decrypt_async(
@@ -251,11 +238,7 @@ impl EncryptionAccelerator for QatAccelerator {
         ciphertext: Vec<u8>,
         options: CipherOptions<'static>,
     ) -> BoxFuture<Result<(Vec<u8>, Outcome)>> {
-        let done = self.clone().decrypt_anew(key, ciphertext, options, Patience::Wait);
-        Box::pin(async {
-            let Completion { output, result, .. } = done.await;
-            Ok((output, result?))
-        })
+        unwrapped(self.decrypt_anew(key, ciphertext, options, Patience::Wait))
     }
 
     fn decrypt_into_async(
@@ -265,6 +248,6 @@ impl EncryptionAccelerator for QatAccelerator {
         output: Vec<u8>,
         options: CipherOptions<'static>,
     ) -> BoxFuture<Completion<Outcome>> {
-        Box::pin(self.clone().decrypt_later(key, ciphertext, output, options, Patience::Wait))
+        self.decrypt_owned(key, ciphertext, output, options, Patience::Wait)
     }
 }

@@ -3,13 +3,12 @@
 use std::fmt::Debug;
 
 use accel_core::{
-    AcceleratorTypes, BoxFuture, CipherOptions, Completion, CompressOptions, CompressionAccelerator,
-    DecompressOptions, Encrypted, HardwareAccelerator, Key, Operation, Outcome, Result,
+    AcceleratorTypes, BoxFuture, CipherOptions, Completion, CompressOptions, DecompressOptions, Encrypted,
+    HardwareAccelerator, Key, Operation, Outcome, Result,
 };
 
 use crate::QatAccelerator;
 use crate::instance::Patience;
-use crate::software::pool;
 
 /// A device behind the policy. Futures own their buffers and hand both back, whatever comes of the call: the same
 /// request can then go to the CPU. The output of the forms without `into` is what they made, no longer than that.
@@ -253,8 +252,7 @@ impl Hardware for QatAccelerator {
         options: CompressOptions,
         patience: Patience,
     ) -> BoxFuture<Completion<Outcome>> {
-        let this = self.clone();
-        pool::run_anew(input, move |input| Hardware::compress(&this, input, &options, patience))
+        self.compress_anew(input, options, patience)
     }
 
     fn compress_into_async(
@@ -262,9 +260,9 @@ impl Hardware for QatAccelerator {
         input: Vec<u8>,
         output: Vec<u8>,
         options: CompressOptions,
-        _: Patience,
+        patience: Patience,
     ) -> BoxFuture<Completion<Outcome>> {
-        CompressionAccelerator::compress_into_async(self, input, output, options)
+        self.compress_owned(input, output, options, patience)
     }
 
     fn decompress_async(
@@ -273,8 +271,7 @@ impl Hardware for QatAccelerator {
         options: DecompressOptions,
         patience: Patience,
     ) -> BoxFuture<Completion<Outcome>> {
-        let this = self.clone();
-        pool::run_anew(input, move |input| Hardware::decompress(&this, input, &options, patience))
+        self.decompress_anew(input, options, patience)
     }
 
     fn decompress_into_async(
@@ -282,9 +279,9 @@ impl Hardware for QatAccelerator {
         input: Vec<u8>,
         output: Vec<u8>,
         options: DecompressOptions,
-        _: Patience,
+        patience: Patience,
     ) -> BoxFuture<Completion<Outcome>> {
-        CompressionAccelerator::decompress_into_async(self, input, output, options)
+        self.decompress_owned(input, output, options, patience)
     }
 
     fn encrypt_async(
@@ -294,7 +291,7 @@ impl Hardware for QatAccelerator {
         options: CipherOptions<'static>,
         patience: Patience,
     ) -> BoxFuture<Completion<Encrypted>> {
-        Box::pin(self.clone().encrypt_anew(key, plaintext, options, patience))
+        self.encrypt_anew(key, plaintext, options, patience)
     }
 
     fn encrypt_into_async(
@@ -305,7 +302,7 @@ impl Hardware for QatAccelerator {
         options: CipherOptions<'static>,
         patience: Patience,
     ) -> BoxFuture<Completion<Encrypted>> {
-        Box::pin(self.clone().encrypt_later(key, plaintext, output, options, patience))
+        self.encrypt_owned(key, plaintext, output, options, patience)
     }
 
     fn decrypt_async(
@@ -315,7 +312,7 @@ impl Hardware for QatAccelerator {
         options: CipherOptions<'static>,
         patience: Patience,
     ) -> BoxFuture<Completion<Outcome>> {
-        Box::pin(self.clone().decrypt_anew(key, ciphertext, options, patience))
+        self.decrypt_anew(key, ciphertext, options, patience)
     }
 
     fn decrypt_into_async(
@@ -326,6 +323,6 @@ impl Hardware for QatAccelerator {
         options: CipherOptions<'static>,
         patience: Patience,
     ) -> BoxFuture<Completion<Outcome>> {
-        Box::pin(self.clone().decrypt_later(key, ciphertext, output, options, patience))
+        self.decrypt_owned(key, ciphertext, output, options, patience)
     }
 }

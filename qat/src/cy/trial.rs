@@ -147,6 +147,9 @@ fn is_good<T>(result: Result<T>) -> Result<bool> {
 /// As [`admit`], for a digest.
 pub(super) async fn admit_digest(call: Call<'_>, digest: Digest) -> Result<()> {
     let refused = || unsupported(format!("{digest:?}"), "use the CPU");
+    if !call.pool.services.capabilities.encryption.offers_digest(digest) {
+        return Err(refused());
+    }
     let trials = &call.pool.trials;
     let verdict = &trials.digests[digest as usize];
     if verdict.0.load(Relaxed) == 0 {

@@ -1,6 +1,7 @@
 //! Compression: the input cut into requests, the answers put together as one stream.
 
 use accel_core::{CompressOptions, End, Error, Format, Level, Outcome, Path, Result, SoftwareReason};
+use qat_sys as sys;
 use twox_hash::XxHash32;
 use zlib_rs::adler32::adler32_combine;
 use zlib_rs::crc32::crc32_combine;
@@ -105,7 +106,7 @@ fn unsupported(format: Format) -> Error {
 }
 
 /// libqat's level for the caller's: named ones as `CompressOptions` says, integers as they are.
-fn hardware_level(format: Format, level: Level) -> Result<u8> {
+pub(super) fn hardware_level(format: Format, level: Level) -> Result<u8> {
     match level {
         Level::Fast => Ok(1),
         Level::Balanced => Ok(6),
@@ -125,15 +126,16 @@ fn hardware_level(format: Format, level: Level) -> Result<u8> {
     }
 }
 
-fn deflate_kind(call: Call<'_>, level: u8, checksum: Checksum) -> Kind {
+pub(super) fn deflate_kind(call: Call<'_>, level: u8, checksum: Checksum) -> Kind {
     let has_dynamic = call.pool.services.capabilities.compression.dynamic_huffman;
     let huffman = if has_dynamic { call.pool.settings.huffman } else { Huffman::Static };
     Kind::Deflate { level, huffman, checksum }
 }
 
 /// Room that is always enough for `len` bytes: fixed Huffman codes take at most nine bits a byte.
-pub(super) fn deflate_room(len: usize) -> usize {
-    (len + len / 8 + 256).max(LEAST_ROOM)
+pub(crate) const fn deflate_room(len: usize) -> usize {
+    let room = len + len / 8 + 256;
+    if room > LEAST_ROOM { room } else { LEAST_ROOM }
 }
 
 /// Bytes that `len` bytes take in stored blocks.
@@ -209,13 +211,23 @@ async fn deflate(
 }
 
 /// How much of a request's input the answer stands for: all of it, or some after an overflow.
-fn complete(answer: &Answer, len: usize) -> Result<usize> {
+pub(super) fn complete(answer: &Answer, len: usize) -> Result<usize> {
     let is_plausible = if answer.overflow { answer.consumed > 0 } else { answer.consumed == len };
     if is_plausible && answer.produced > 0 {
         return Ok(answer.consumed);
     }
     let detail = format!("{} of {len} bytes consumed, {} produced", answer.consumed, answer.produced);
     Err(DeviceError::Wrong { detail: detail.into() }.into())
+}
+
+/// The error for output that did not fit where it always fits.
+pub(super) fn ran_full() -> Error {
+    DeviceError::Wrong { detail: "its output is longer than its input can become".into() }.into()
+}
+
+/// How a request ends its output: on a byte boundary with more to come, or for good.
+pub(super) const fn flush(is_open: bool) -> sys::CpaDcFlush {
+    if is_open { sys::CPA_DC_FLUSH_FULL } else { sys::CPA_DC_FLUSH_FINAL }
 }
 
 pub(super) fn wrong_checksum() -> Error {

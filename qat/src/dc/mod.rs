@@ -4,6 +4,7 @@ mod compress;
 mod decompress;
 mod request;
 mod session;
+pub(crate) mod zero_copy;
 
 pub(crate) use compress::compress;
 pub(crate) use decompress::decompress;

@@ -90,8 +90,9 @@ thread_local! {
 const TICK: Duration = Duration::from_millis(100);
 const IDLE_TICK: Duration = Duration::from_secs(1);
 
-/// Requests of its own that a thread leaves on its last instance before it looks for a less busy one.
-const KEEP: u32 = 4;
+/// Requests that an instance may have for the thread that used it last to stay with it. The instances of a device share
+/// its engines, so that less would spread the requests and gain nothing.
+const KEEP: u32 = 32;
 
 impl Pool {
     pub(crate) fn new(
@@ -172,6 +173,12 @@ impl Pool {
             })?;
         LAST.with(|last| last[work as usize].set(chosen.index));
         Some(chosen)
+    }
+
+    /// The slab of the node that this thread is on, or else the first.
+    pub(crate) fn near_memory(&self) -> Option<&'static Memory> {
+        let node = if self.memory.len() > 1 { node_of_this_thread() } else { None };
+        self.memory.iter().find(|memory| Some(memory.node()) == node).or(self.memory.first()).copied()
     }
 
     /// Puts a request into flight: on an instance of the pool's choice, `load` fills a slot and `fly` submits it.
