@@ -277,10 +277,11 @@ pub(crate) fn checksums(subject: &Subject) {
         (Checksum::XxHash64, b"", "ef46db3751d8e999"),
         (Checksum::XxHash64, b"abc", "44bc2cf5ad770999"),
     ] {
-        match subject.compression.process(&Operation::Checksum(checksum), input) {
-            Ok((output, _)) => assert_eq!(to_hex(&output), expected, "{checksum:?} of {input:?}"),
-            Err(Error::Unsupported { .. }) => assert!(!subject.has_checksums),
-            Err(error) => panic!("{checksum:?}: {error}"),
+        let result = subject.compression.process(&Operation::Checksum(checksum), input);
+        if !subject.checksums.contains(&checksum) {
+            assert!(matches!(result, Err(Error::Unsupported { .. })), "{checksum:?}: {result:?}");
+            continue;
         }
+        assert_eq!(to_hex(&result.unwrap().0), expected, "{checksum:?} of {input:?}");
     }
 }

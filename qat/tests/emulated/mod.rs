@@ -5,7 +5,7 @@ use std::env;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
-use accel_core::{Cipher, Format, Path, SoftwareReason};
+use accel_core::{Cipher, Digest, Format, Path, SoftwareReason};
 use capability_registry::Registry;
 use qat::probe::QatProbe;
 use qat::stream::Engine;
@@ -60,6 +60,8 @@ pub(crate) fn qat() -> Subject {
         compression: Arc::new(qat.clone()),
         encryption: Arc::new(qat),
         formats: &FORMATS,
+        checksums: &[],
+        digests: &Digest::ALL,
         ciphers: &Cipher::ALL,
         // libqat has no larger associated data, and refuses ChaCha20-Poly1305 of nothing.
         takes: |cipher, text, aad| match cipher {
@@ -67,7 +69,6 @@ pub(crate) fn qat() -> Subject {
             Cipher::ChaCha20Poly1305 => aad <= 240 && text > 0,
             _ => true,
         },
-        has_checksums: false,
         levels: |_| 1..=12,
         // Nothing is compressed of nothing.
         may_run_on: |path| path.is_hardware() || path == Path::Software(SoftwareReason::TooSmall),

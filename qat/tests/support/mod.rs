@@ -7,8 +7,8 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use accel_core::{
-    Cipher, CipherOptions, CompressionAccelerator, EncryptionAccelerator, Error, Format, Key, Level, Path,
-    SoftwareReason,
+    Checksum, Cipher, CipherOptions, CompressionAccelerator, Digest, EncryptionAccelerator, Error, Format,
+    Key, Level, Path, SoftwareReason,
 };
 use qat::stream::{Engine, Settings};
 use qat::{AutoAccelerator, Policy, QatAccelerator, SoftwareAccelerator};
@@ -20,11 +20,12 @@ pub(crate) struct Subject {
     pub(crate) engine: Engine,
     /// Formats and ciphers it has; all of what it lists must work.
     pub(crate) formats: &'static [Format],
+    /// Checksums and digests as operations of their own, and ciphers.
+    pub(crate) checksums: &'static [Checksum],
+    pub(crate) digests: &'static [Digest],
     pub(crate) ciphers: &'static [Cipher],
     /// Whether it takes a message of this cipher with so much text and associated data; others are `Unsupported`.
     pub(crate) takes: fn(Cipher, usize, usize) -> bool,
-    /// Whether it has checksums; without, they are `Unsupported`.
-    pub(crate) has_checksums: bool,
     /// Its integer levels.
     pub(crate) levels: fn(Format) -> RangeInclusive<u8>,
     /// Whether a piece of work may have run there.
@@ -55,9 +56,10 @@ pub(crate) fn software() -> Subject {
         compression: Arc::new(software.clone()),
         encryption: Arc::new(software),
         formats: &FORMATS,
+        checksums: &CHECKSUMS,
+        digests: &Digest::ALL,
         ciphers: &Cipher::ALL,
         takes: |_, _, _| true,
-        has_checksums: true,
         levels: integer_levels,
         may_run_on: |path| path == Path::Software(SoftwareReason::Chosen),
     }
@@ -71,9 +73,10 @@ pub(crate) fn auto() -> Subject {
         compression: Arc::new(auto.clone()),
         encryption: Arc::new(auto),
         formats: &FORMATS,
+        checksums: &CHECKSUMS,
+        digests: &Digest::ALL,
         ciphers: &Cipher::ALL,
         takes: |_, _, _| true,
-        has_checksums: true,
         levels: integer_levels,
         may_run_on: |path| path != Path::Software(SoftwareReason::Chosen),
     }
@@ -81,6 +84,9 @@ pub(crate) fn auto() -> Subject {
 
 pub(crate) const FORMATS: [Format; 6] =
     [Format::Deflate, Format::Zlib, Format::Gzip, Format::Lz4Block, Format::Lz4Frame, Format::Zstd];
+
+pub(crate) const CHECKSUMS: [Checksum; 4] =
+    [Checksum::Crc32, Checksum::Adler32, Checksum::XxHash32, Checksum::XxHash64];
 
 /// Formats that have a stream form.
 pub(crate) fn stream_formats(subject: &Subject) -> impl Iterator<Item = Format> {
