@@ -37,6 +37,17 @@ pub(crate) const NAME: &str = "qat";
 /// not do them, and with [`Error::Device`] and a [`DeviceError`](crate::DeviceError) inside when the device fails.
 /// [`AutoAccelerator`](crate::AutoAccelerator) does the work on the CPU in all these cases.
 ///
+/// # Encryption
+/// Each cipher goes through one trial for each start and key length, compared with the CPU: libqat reports a request that
+/// the device refused as done. One that fails is [`Error::Unsupported`] and absent from the registry; a single request
+/// that was refused is an [`Error::Device`], never a result. Sessions live in the [`Key`](accel_core::Key), so clone a
+/// key rather than building it anew.
+///
+/// AES-GCM and ChaCha20-Poly1305 take at most 240 bytes of associated data, whose length should not change from call to
+/// call: it is part of a session, of which a key keeps four for each instance and direction. Libqat does not take
+/// ChaCha20-Poly1305 of no bytes. What is authenticated, AES-CBC encryption and digests go as one request, which holds
+/// at most half of [`HardwareSettings::memory`].
+///
 /// # Forked processes
 /// In a child, hardware that the parent started is [`Unavailability::Forked`]; `reinitialize` starts afresh there.
 ///
