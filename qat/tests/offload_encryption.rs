@@ -280,3 +280,45 @@ fn a_tag_that_the_device_finds_wrong_is_an_authentication_failure() {
         assert_eq!(qat.decrypt(&key, &sealed, &options).unwrap().0, plain);
     }
 }
+
+#[test]
+fn what_fails_on_the_device_is_an_error() {
+    let turn = Turn::take();
+    let qat = turn.start();
+    for cipher in Cipher::ALL {
+        let (key, plain, options) = (key(cipher, 32), noise(100), options(cipher, 5));
+        let (sealed, _) = qat.encrypt(&key, &plain, &options).unwrap();
+        let mut output = vec![0; 200];
+        turn.emulator.arm(Fault::new(FaultKind::Error { code: -1 }).on_service(Service::Symmetric).every(1));
+        let error = qat.encrypt_into(&key, &plain, &mut output, &options).unwrap_err();
+        assert!(matches!(error, Error::Device { .. }), "{cipher}: {error}");
+        // An error that comes with a tag to compare cannot be told from a wrong tag.
+        let error = qat.decrypt_into(&key, &sealed, &mut output, &options).unwrap_err();
+        assert!(matches!(error, Error::Device { .. } | Error::Authentication { .. }), "{cipher}: {error}");
+        assert!(output.iter().all(|byte| *byte == 0), "{cipher}: something was handed out");
+        turn.emulator.disarm();
+        same(&qat.decrypt(&key, &sealed, &options).unwrap().0, &plain, cipher);
+    }
+}
+
+/// The session of a request that nobody waits for any more stays until the answer, whatever becomes of the key.
+#[test]
+fn dropped_futures_keep_what_the_device_still_uses() {
+    let turn = Turn::take();
+    let qat = turn.start();
+    for cipher in Cipher::ALL {
+        let options = options(cipher, 5);
+        qat.encrypt(&key(cipher, 32), b"the trial is over", &options).unwrap();
+        turn.emulator
+            .arm(Fault::new(FaultKind::Late { microseconds: 2000 }).on_service(Service::Symmetric).every(1));
+        for _ in 0..20 {
+            drop(qat.encrypt_async(key(cipher, 32), noise(1000), options.clone()));
+        }
+        turn.emulator.disarm();
+        same_as_the_cpu(&qat, &key(cipher, 32), &noise(1000), &options);
+    }
+    assert_eq!(qat.statistics().in_flight, 0);
+    drop(qat);
+    let counters = turn.emulator.counters();
+    assert_eq!((counters.dma_faults, counters.in_work, counters.engine_panics), (0, 0, 0));
+}
