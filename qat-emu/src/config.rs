@@ -25,7 +25,7 @@
 //! # Ok::<(), qat_emu::ConfigError>(())
 //! ```
 
-use std::{fmt, path::Path, str::FromStr, time::Duration};
+use std::{collections::BTreeSet, fmt, fs, path::Path, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -43,7 +43,8 @@ pub const MAX_VFS: usize = 128;
 pub struct Config {
     /// Threads that execute requests; ring banks are dealt out to them in turn. At least 1.
     pub engine_threads: usize,
-    /// Highest version of the capability block that the mailbox offers: 2, 3 (all that libqat 24.02 reads) or 4.
+    /// Highest version of the capability block that the mailbox offers: 2, 3 (all that libqat 24.02 reads) or 4
+    /// (which 26.08 reads: the compression algorithms one by one).
     pub capability_version: u8,
     /// Replaces the capability bits derived from the services, to take features away.
     pub capabilities: Option<u32>,
@@ -101,6 +102,15 @@ impl Config {
         self
     }
 
+    /// NUMA nodes of devices that this computer does not have, or has without cores, sorted. These devices report
+    /// −1 instead: libqat 26.08 looks a device's node up in a table of this computer's nodes without checking, and
+    /// divides by the number of its cores.
+    #[must_use]
+    pub fn absent_nodes(&self) -> Vec<i32> {
+        let nodes: BTreeSet<i32> = self.devices.iter().map(|device| device.numa_node).collect();
+        nodes.into_iter().filter(|node| *node >= 0 && !has_node(*node)).collect()
+    }
+
     /// Reads a scenario.
     ///
     /// # Errors
@@ -116,8 +126,8 @@ impl Config {
     /// # Errors
     /// As [`from_toml`](Self::from_toml), and when the file cannot be read.
     pub fn from_file(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        let text =
+            fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
         Self::from_toml(&text)
     }
 
@@ -149,6 +159,15 @@ impl Config {
     }
 }
 
+/// Whether this computer has cores on a NUMA node. A kernel that does not know of nodes has one, numbered 0.
+fn has_node(node: i32) -> bool {
+    let nodes = Path::new("/sys/devices/system/node");
+    match fs::read_to_string(nodes.join(format!("node{node}/cpulist"))) {
+        Ok(cores) => !cores.trim().is_empty(),
+        Err(_) => node == 0 && !nodes.exists(),
+    }
+}
+
 /// One physical function with its virtual functions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -156,7 +175,7 @@ impl Config {
 pub struct Device {
     /// Product line, which decides the PCI device ids.
     pub model: Model,
-    /// NUMA node that sysfs reports; −1 for none.
+    /// NUMA node that sysfs reports; −1 for none, and for one of [`Config::absent_nodes`].
     pub numa_node: i32,
     /// What its virtual functions serve.
     pub services: Services,

@@ -13,6 +13,7 @@ mod headers;
 mod layout;
 mod libqat;
 mod pins;
+mod samples;
 mod symbols;
 mod tidy;
 mod wine;

@@ -147,6 +147,12 @@ const ASYMMETRIC: u32 = 0x0000_2002;
 const COMPRESSION: u32 = 0x03C0_0020;
 /// Compress-and-verify, and recovery after it.
 const EXTENDED_COMPRESSION: u32 = 0x101;
+/// Version 4: deflate, LZ4 and LZ4s.
+const ALGORITHMS: u16 = 0x000D;
+/// CRC-32, Adler-32 (which stands for XXH32 too) and a programmable CRC-64.
+const CHECKSUMS: u16 = 0x0007;
+/// Dynamic deflate may need an intermediate buffer.
+const DEFLATE: u32 = 0x0400;
 /// A plausible clock; the library only reports it.
 const FREQUENCY_HZ: u32 = 1_000_000_000;
 
@@ -166,9 +172,14 @@ fn capability_block(services: Services, version: u8, capabilities: Option<u32>) 
         payload.extend_from_slice(&FREQUENCY_HZ.to_le_bytes());
     }
     if version >= 4 {
-        // Algorithms and checksums (16 bits each), deflate (32), LZ4, LZ4s, zstd (16 each): none beyond those
-        // that the capability bits already say.
-        payload.extend_from_slice(&[0; 14]);
+        // Replaces what libqat 26.08 otherwise assumes of the generation; zeros would take all of it away.
+        let compresses = offered & COMPRESSION != 0;
+        let [algorithms, checksums] = if compresses { [ALGORITHMS, CHECKSUMS] } else { [0; 2] };
+        payload.extend_from_slice(&algorithms.to_le_bytes());
+        payload.extend_from_slice(&checksums.to_le_bytes());
+        payload.extend_from_slice(&u32::to_le_bytes(if compresses { DEFLATE } else { 0 }));
+        // LZ4, LZ4s and zstd, 16 bits each: not looked at for this generation.
+        payload.extend_from_slice(&[0; 6]);
     }
     [vec![version, payload.len() as u8], payload].concat()
 }
@@ -230,6 +241,15 @@ mod tests {
         let window = Window::new(0x2000);
         window.store(VF_TO_PF, 7 << 8 | 0x09 << 2 | 3);
         assert_eq!(mailbox.serve(&window), Some(Handled::Unknown));
+    }
+
+    #[test]
+    fn version_4_offers_what_version_3_implies() {
+        let block = capability_block(Services::SYM_DC, 4, None);
+        assert_eq!(block[..2], [4, 26]);
+        assert_eq!(block[2..14], capability_block(Services::SYM_DC, 3, None)[2..]);
+        assert_eq!(block[14..22], [0x0D, 0, 7, 0, 0, 4, 0, 0]);
+        assert_eq!(capability_block(Services::SYM, 4, None)[14..], [0; 14]);
     }
 
     #[test]

@@ -87,9 +87,9 @@ pub(crate) fn unsupported(request: &Request) -> Response {
     response
 }
 
-/// Whether a response reports a failure, and whether that is "unsupported".
-pub(crate) fn verdict(request: &Request, response: &Response) -> (bool, bool) {
+/// The code of a response that reports a failure, and whether that is "unsupported".
+pub(crate) fn verdict(request: &Request, response: &Response) -> (Option<i8>, bool) {
     let (place, _) = status_place(request);
-    let failures = 0xF0 | status::UNSUPPORTED;
-    (response[place] & failures != 0, response[place] & status::UNSUPPORTED != 0)
+    let failed = response[place] & (0xF0 | status::UNSUPPORTED) != 0;
+    (failed.then(|| response[place - 1].cast_signed()), response[place] & status::UNSUPPORTED != 0)
 }
