@@ -259,21 +259,31 @@ pub struct Services {
     compression: bool,
     symmetric: bool,
     asymmetric: bool,
+    chaining: bool,
 }
 
 impl Services {
+    const NONE: Self = Self { compression: false, symmetric: false, asymmetric: false, chaining: false };
     /// Compression on all four ring pairs.
-    pub const DC: Self = Self { compression: true, symmetric: false, asymmetric: false };
+    pub const DC: Self = Self { compression: true, ..Self::NONE };
+    /// The same, and hashing of what is compressed in the same request ("dcc").
+    pub const DCC: Self = Self { compression: true, chaining: true, ..Self::NONE };
     /// Symmetric crypto on all four.
-    pub const SYM: Self = Self { compression: false, symmetric: true, asymmetric: false };
+    pub const SYM: Self = Self { symmetric: true, ..Self::NONE };
     /// Public-key crypto on all four.
-    pub const ASYM: Self = Self { compression: false, symmetric: false, asymmetric: true };
+    pub const ASYM: Self = Self { asymmetric: true, ..Self::NONE };
     /// Compression on two, symmetric crypto on two.
-    pub const SYM_DC: Self = Self { compression: true, symmetric: true, asymmetric: false };
+    pub const SYM_DC: Self = Self { compression: true, symmetric: true, ..Self::NONE };
     /// Compression on two, public-key crypto on two.
-    pub const ASYM_DC: Self = Self { compression: true, symmetric: false, asymmetric: true };
+    pub const ASYM_DC: Self = Self { compression: true, asymmetric: true, ..Self::NONE };
     /// Public-key crypto on two, symmetric crypto on two.
-    pub const ASYM_SYM: Self = Self { compression: false, symmetric: true, asymmetric: true };
+    pub const ASYM_SYM: Self = Self { symmetric: true, asymmetric: true, ..Self::NONE };
+
+    /// Whether compression requests may hash too.
+    #[must_use]
+    pub fn chaining(self) -> bool {
+        self.chaining
+    }
 
     /// What each of the four ring pairs serves.
     #[must_use]
@@ -294,7 +304,10 @@ impl FromStr for Services {
     type Err = ConfigError;
 
     fn from_str(text: &str) -> Result<Self, ConfigError> {
-        let mut services = Self { compression: false, symmetric: false, asymmetric: false };
+        if text.trim() == "dcc" {
+            return Ok(Self::DCC);
+        }
+        let mut services = Self::NONE;
         for name in text.split([';', ',']) {
             match name.trim() {
                 "dc" => services.compression = true,
@@ -302,7 +315,7 @@ impl FromStr for Services {
                 "asym" => services.asymmetric = true,
                 _ => {
                     return Err(ConfigError::Impossible(format!(
-                        "service `{name}` in `{text}`, use dc, sym and asym joined by `;`"
+                        "service `{name}` in `{text}`, use dcc alone, or dc, sym and asym joined by `;`"
                     )));
                 }
             }
@@ -332,7 +345,8 @@ impl From<Services> for String {
 
 impl fmt::Display for Services {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names = [(self.asymmetric, "asym"), (self.symmetric, "sym"), (self.compression, "dc")];
+        let compression = if self.chaining { "dcc" } else { "dc" };
+        let names = [(self.asymmetric, "asym"), (self.symmetric, "sym"), (self.compression, compression)];
         let mut first = true;
         for (_, name) in names.iter().filter(|(on, _)| *on) {
             f.write_str(if first { "" } else { ";" })?;
@@ -439,10 +453,11 @@ mod tests {
 
     #[test]
     fn services_read_what_the_kernel_writes() {
-        for text in ["dc", "sym", "asym", "sym;dc", "asym;dc", "asym;sym"] {
+        for text in ["dc", "dcc", "sym", "asym", "sym;dc", "asym;dc", "asym;sym"] {
             assert_eq!(text.parse::<Services>().unwrap().to_string(), text);
         }
         assert!("sym;asym;dc".parse::<Services>().is_err());
+        assert!("sym;dcc".parse::<Services>().is_err());
         assert!("".parse::<Services>().is_err());
         assert_eq!("dc;sym".parse::<Services>().unwrap(), Services::SYM_DC);
     }

@@ -16,6 +16,8 @@ use crate::{
 };
 
 const COMMANDS: usize = 32;
+/// Set in the commands of hash-and-compress chains, which have numbers of their own.
+pub(crate) const CHAINED: u8 = 16;
 /// Error codes are bytes; those that are known are negative.
 const ERROR_CODES: usize = 256;
 /// Requests waiting in a ring when one was fetched: 1, 2–3, 4–7, … 512 and more.
@@ -306,7 +308,13 @@ fn command_name(service: Service, command: u8) -> String {
         "hkdf-extract-expand-label",
     ];
     let known = match service {
-        Service::Compression => COMPRESSION.get(usize::from(command)),
+        Service::Compression => match command.checked_sub(CHAINED) {
+            None => COMPRESSION.get(usize::from(command)),
+            Some(3) => Some(&"hash-compress"),
+            // Older libraries tell dynamic deflate from static.
+            Some(4) => Some(&"hash-compress-dynamic"),
+            Some(_) => None,
+        },
         Service::Symmetric => SYMMETRIC.get(usize::from(command)),
         Service::Asymmetric => (command == 0).then_some(&"pke"),
     };
@@ -377,9 +385,9 @@ pub struct ServiceSnapshot {
     pub error_codes: BTreeMap<i8, u64>,
     /// Answers that report an unsupported request.
     pub unsupported: u64,
-    /// Bytes consumed.
+    /// Bytes consumed; those of hash-and-compress chains are not counted.
     pub bytes_in: u64,
-    /// Bytes produced.
+    /// Bytes produced, likewise.
     pub bytes_out: u64,
     /// Time spent computing.
     pub busy_nanoseconds: u64,

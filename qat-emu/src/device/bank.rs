@@ -14,7 +14,7 @@ use super::{
 };
 use crate::{
     config::{Service, Timing},
-    counters::{Counters, Origin, Outcome},
+    counters::{CHAINED, Counters, Origin, Outcome},
     engine::{Engines, Request, Response, dc::Injection},
     fault::{FaultKind, Faults},
     memory::{DeviceMemory, DmaFault},
@@ -254,7 +254,7 @@ impl Bank {
         around.space.lend(&mut |memory| {
             let watched = Watched::new(memory, counters, self.origin(0));
             if watched.read(slot, &mut request[..step as usize]).is_ok() {
-                let command = if self.service == Service::Asymmetric { 0 } else { request[1] };
+                let command = self.command(&request);
                 let origin = self.origin(command);
                 counters.fetched(origin, waiting);
                 let watched = Watched::new(memory, counters, origin);
@@ -268,8 +268,7 @@ impl Bank {
             registers.store(self.offsets.empty_status(), empty | 1 << REQUEST);
         }
         let Some((response, outcome)) = answer else { return true };
-        counters
-            .executed(self.origin(if self.service == Service::Asymmetric { 0 } else { request[1] }), outcome);
+        counters.executed(self.origin(self.command(&request)), outcome);
         let mut pending =
             Pending { response, due: around.clock.due(around.timing, outcome.bytes_in), overtaken_by: 0 };
         match fault {
@@ -289,6 +288,15 @@ impl Bank {
         }
         self.pending.push_back(pending);
         true
+    }
+
+    /// The command of a request for the counters.
+    fn command(&self, request: &Request) -> u8 {
+        match (self.service, request[2]) {
+            (Service::Asymmetric, _) => 0,
+            (_, message::service_id::CHAIN) => CHAINED | request[1],
+            _ => request[1],
+        }
     }
 
     fn origin(&self, command: u8) -> Origin {
@@ -343,6 +351,8 @@ impl Bank {
         }
         let (error, refused) = message::verdict(request, &response);
         let (bytes_in, bytes_out) = match self.service {
+            // A chain's counts are in the answers of its links, in host memory.
+            Service::Compression if request[2] == message::service_id::CHAIN => (0, 0),
             Service::Compression => (word(&response, 16), word(&response, 20)),
             Service::Symmetric => {
                 let bytes = word(request, 60).max(word(request, 48));

@@ -145,6 +145,9 @@ const INDEX_OUT_OF_RANGE: u8 = 1;
 const SYMMETRIC: u32 = 0x0403_920D;
 const ASYMMETRIC: u32 = 0x0000_2002;
 const COMPRESSION: u32 = 0x03C0_0020;
+/// The bit of [`SYMMETRIC`] that stands for the service itself.
+const SYMMETRIC_RINGS: u32 = 1;
+const HASH_THEN_COMPRESS: u32 = 1 << 21;
 /// Compress-and-verify, and recovery after it.
 const EXTENDED_COMPRESSION: u32 = 0x101;
 /// Version 4: deflate, LZ4 and LZ4s.
@@ -164,7 +167,13 @@ fn capability_block(services: Services, version: u8, capabilities: Option<u32>) 
             Service::Asymmetric => ASYMMETRIC,
         }
     });
-    let extended = if offered & COMPRESSION == 0 { 0 } else { EXTENDED_COMPRESSION };
+    let mut extended = if offered & COMPRESSION == 0 { 0 } else { EXTENDED_COMPRESSION };
+    let mut offered = offered;
+    if services.chaining() {
+        // The algorithms are there for chains, but no ring for them alone.
+        offered |= SYMMETRIC & !SYMMETRIC_RINGS;
+        extended |= HASH_THEN_COMPRESS;
+    }
     let mut payload = Vec::new();
     payload.extend_from_slice(&u32::to_le_bytes(extended));
     payload.extend_from_slice(&capabilities.unwrap_or(offered).to_le_bytes());

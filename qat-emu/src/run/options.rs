@@ -16,7 +16,8 @@ Machine:
   --vfs N               virtual functions of each device (default 1)
   --devices N           devices (default 1)
   --numa-nodes N        spread the devices over so many nodes of this computer (default 1)
-  --services LIST       what the virtual functions serve: dc, sym, asym or two of them joined by ';' (default sym;dc)
+  --services LIST       what the virtual functions serve: dc, sym, asym, two of them joined by ';', or dcc
+                        (hash and compress in one request) (default sym;dc)
   --model NAME          4xxx, 401xx, 402xx or 420xx (default 4xxx)
   --engine-threads N    threads that execute requests (default 1)
   --latency-us N        time from request to answer (default: none added)
