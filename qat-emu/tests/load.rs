@@ -7,7 +7,9 @@ mod libqat;
 mod machine;
 
 use std::{
-    env, fs, thread,
+    env, fs,
+    sync::atomic::{AtomicBool, Ordering::Relaxed},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -126,6 +128,39 @@ fn starts_and_stops_many_times() {
         }
         assert_eq!(emulator.counters().audit(), Vec::<String>::new());
         assert!(descriptors() <= before, "descriptors leak: {before} before, {} after", descriptors());
+    });
+}
+
+/// The library gives the device 500 sleeps of 5 µs to answer, and takes a wrong set of services for granted when it does
+/// not: a device whose thread has to wait for a core must be seen all the same. `QAT_TEST_BUSY_STARTS` sets the number of
+/// starts.
+#[test]
+fn starts_on_a_busy_machine_find_the_device() {
+    const LOOPS: usize = 8;
+    let starts = scale("QAT_TEST_BUSY_STARTS", 25);
+    with_machine(Config::with_vfs(1, Services::DC), |library, emulator| {
+        let done = AtomicBool::new(false);
+        thread::scope(|scope| {
+            for _ in 0..LOOPS {
+                scope.spawn(|| {
+                    while !done.load(Relaxed) {
+                        std::hint::spin_loop();
+                    }
+                });
+            }
+            let outcome = std::panic::catch_unwind(|| {
+                for _ in 0..starts {
+                    library.start();
+                    assert_eq!((library.dc_instances().len(), library.cy_instances().len()), (4, 0));
+                    assert_eq!(library.stop(), SUCCESS);
+                }
+            });
+            done.store(true, Relaxed);
+            if let Err(panic) = outcome {
+                std::panic::resume_unwind(panic);
+            }
+        });
+        assert_eq!(emulator.counters().audit(), Vec::<String>::new());
     });
 }
 

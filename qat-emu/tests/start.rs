@@ -31,6 +31,7 @@ fn starts_and_stops_again_and_again() {
 fn every_mix_of_services_gives_its_instances() {
     let mixes = [
         ("dc", 4, 0),
+        ("dcc", 4, 0),
         ("sym", 0, 4),
         ("asym", 0, 4),
         ("sym;dc", 2, 2),

@@ -76,6 +76,7 @@ const RUNS: &[Run] = &[
     run("24.02", "asym", "signOfLife=1 runTests=8", &[("asym", "pke", 164)]),
     run("24.02", "asym", "signOfLife=1 runTests=16", &[("asym", "pke", 320)]),
     run("24.02", "asym", "runTests=16 cyAsymLoops=2", &[("asym", "pke", 800)]),
+    run("24.02", "dcc", "signOfLife=1 runTests=128", &[("dc", "hash-compress", 8)]),
     run(
         "26.08",
         "dc",
@@ -88,6 +89,13 @@ const RUNS: &[Run] = &[
             ("dc", "lz4-decompress", 40),
         ],
     ),
+    run(
+        "26.08",
+        "dc",
+        "signOfLife=1 runTests=64",
+        &[("dc", "deflate-static", 84), ("dc", "deflate-dynamic", 80), ("dc", "deflate-decompress", 164)],
+    ),
+    run("26.08", "dcc", "signOfLife=1 runTests=128", &[("dc", "hash-compress", 8)]),
     run("26.08", "asym", "signOfLife=1 runTests=2", &[("asym", "pke", 160)]),
     run("26.08", "asym", "signOfLife=1 runTests=16", &[("asym", "pke", 320)]),
 ];
@@ -112,8 +120,27 @@ pub(crate) fn samples(sh: &Shell) -> anyhow::Result<()> {
     for (seed, (name, bytes)) in (1..).zip(FILES) {
         fs::write(data.join(name), corpus(seed, *bytes))?;
     }
+    guide(sh)?;
     quickassist_zip(sh, &directory, &data.join("calgary"))?;
     cpa_sample_code(sh, &directory, &data)
+}
+
+/// The guide in the crate's documentation, word by word.
+fn guide(sh: &Shell) -> anyhow::Result<()> {
+    let text = sh.read_file("qat-emu/src/lib.rs")?;
+    let commands: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("//! $ ")).collect();
+    ensure!(commands.len() == 4, "the guide has {} commands", commands.len());
+    let mut last = String::new();
+    for command in commands {
+        last = cmd!(sh, "sh -c {command}").ignore_stderr().read()?;
+    }
+    let bytes = fs::metadata("Cargo.lock")?.len();
+    ensure!(
+        last.contains(&format!("\"bytes_in\": {bytes},")),
+        "the guide ends with {last:?}, not {bytes} bytes"
+    );
+    ensure!(last.contains("deflate-dynamic"), "the guide ends with {last:?}");
+    Ok(())
 }
 
 /// All [`RUNS`] at once.

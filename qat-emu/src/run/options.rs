@@ -41,7 +41,7 @@ Result:
 The exit code is the program's, 128 + N when signal N ended it, 125 when it could not be run or a requirement was
 not met.
 
-Example: compress with QATzip, software fallback off, and prove that a device did it:
+Example: compress with QATzip, and prove that a device did it and not QATzip's software:
   qat-emu run --services dc --require-requests 1 --require-clean -- qzip -k -O gzip FILE
 ";
 
