@@ -470,3 +470,36 @@ impl Snapshot {
         findings
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_are_told_apart_by_code_and_chains_by_name() {
+        let counters = Counters::default();
+        let count = |command, error| {
+            let origin = Origin { vf: 0, bank: 0, service: Service::Compression, command };
+            counters.fetched(origin, 1);
+            counters.executed(origin, Outcome { error, ..Outcome::default() });
+            counters.answered(0, Service::Compression);
+        };
+        count(2, Some(-15));
+        count(2, Some(-15));
+        count(0, Some(-128));
+        count(CHAINED | 3, None);
+        count(CHAINED | 4, Some(0));
+        let snapshot = counters.snapshot();
+        let seen = snapshot.service(Service::Compression);
+        assert_eq!(seen.errors, 4);
+        assert_eq!(seen.error_codes, BTreeMap::from([(-128, 1), (-15, 2), (0, 1)]));
+        let names: Vec<_> = seen.commands.iter().map(|(name, count)| (name.as_str(), *count)).collect();
+        let expected = [
+            ("deflate-decompress", 2),
+            ("deflate-static", 1),
+            ("hash-compress", 1),
+            ("hash-compress-dynamic", 1),
+        ];
+        assert_eq!(names, expected);
+    }
+}

@@ -137,7 +137,7 @@ fn starts_and_stops_many_times() {
 #[test]
 fn starts_on_a_busy_machine_find_the_device() {
     const LOOPS: usize = 8;
-    let starts = scale("QAT_TEST_BUSY_STARTS", 25);
+    let starts = scale("QAT_TEST_BUSY_STARTS", 50);
     with_machine(Config::with_vfs(1, Services::DC), |library, emulator| {
         let done = AtomicBool::new(false);
         thread::scope(|scope| {
