@@ -95,6 +95,12 @@ const RUNS: &[Run] = &[
         "signOfLife=1 runTests=64",
         &[("dc", "deflate-static", 84), ("dc", "deflate-dynamic", 80), ("dc", "deflate-decompress", 164)],
     ),
+    run(
+        "26.08",
+        "sym",
+        "signOfLife=1 runTests=1",
+        &[("sym", "cipher", 11_520), ("sym", "cipher-hash", 2_560)],
+    ),
     run("26.08", "dcc", "runTests=128 dcLoops=1", &[("dc", "hash-compress", 392)]),
     run("26.08", "asym", "signOfLife=1 runTests=2", &[("asym", "pke", 160)]),
     run("26.08", "asym", "signOfLife=1 runTests=16", &[("asym", "pke", 320)]),
