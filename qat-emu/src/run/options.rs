@@ -21,7 +21,7 @@ Machine:
   --model NAME          4xxx, 401xx, 402xx or 420xx (default 4xxx)
   --engine-threads N    threads that execute requests (default 1)
   --latency-us N        time from request to answer (default: none added)
-  --bandwidth N         bytes per second of each ring pair's engine (default: no limit)
+  --bandwidth N         bytes that each device takes in per second (default: no limit)
   --null                do not compute: stored blocks, no cipher
   --scenario FILE       machine and faults from a TOML file; the options above override it, as far as given
 
