@@ -59,7 +59,7 @@
 //!
 //! `cargo test` runs shortened forms. Environment variables make them long: `QAT_TEST_REQUESTS` (requests of each load
 //! test, 10,000), `QAT_TEST_STARTS` (starts and stops in one process, 40), `QAT_TEST_BUSY_STARTS` (starts beside eight
-//! busy loops, 50). A million requests take a minute on two cores, as do a thousand starts.
+//! busy loops, 50). A million requests take a minute or two on two cores, a thousand starts about one.
 //!
 //! # Limits
 //!
