@@ -1,5 +1,6 @@
 //! The QAT hardware as an accelerator.
 
+mod batch;
 mod dma;
 mod futures;
 mod operations;

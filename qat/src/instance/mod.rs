@@ -105,8 +105,9 @@ thread_local! {
     static LAST: [Cell<u16>; 2] = const { [const { Cell::new(u16::MAX) }; 2] };
 }
 
-/// Requests of its own that a thread leaves on its last instance before it looks for a less busy one.
-const KEEP: u32 = 4;
+/// Requests that an instance may have for the thread that used it last to stay with it. The instances of a device share
+/// its engines, so that less would spread the requests and gain nothing.
+const KEEP: u32 = 32;
 
 impl Pool {
     pub(crate) fn new(
