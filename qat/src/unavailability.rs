@@ -160,7 +160,8 @@ pub enum Unavailability {
 
     /// The device failed, and a new start of libqat did not bring it back yet.
     #[error(
-        "{trouble}, and libqat did not start anew: {cause}; it is tried again, after a minute at the latest"
+        "{trouble}, and libqat did not start anew: {cause}; it is tried again, after a minute at the latest, but some \
+         releases find a device that was lost only in a new process"
     )]
     NotRecovered {
         /// What happened.

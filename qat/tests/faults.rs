@@ -22,7 +22,7 @@ use qat::{
 };
 use qat_emu::{Config, Fault, FaultKind, Notification, Services};
 
-use machine::{Machine, alone};
+use machine::{Machine, alone, alone_with_each, is_newer};
 
 const THREADS: u64 = 8;
 const DEADLINE: Duration = Duration::from_millis(400);
@@ -212,6 +212,13 @@ fn assert_nothing_left(qat: &QatAccelerator, machine: &Machine, expected: &[&str
 }
 
 const ABANDONED: &str = "requests abandoned when their ring was taken away";
+/// 26.08 does not give back what it mapped when it failed to open a restarted device again.
+const MAPPINGS: &str = "mappings for device access left";
+
+fn left_by_a_restart() -> Vec<&'static str> {
+    if is_newer() { vec![ABANDONED, MAPPINGS] } else { vec![ABANDONED] }
+}
+
 const UNSUPPORTED: &str = "requests that the device does not support";
 
 /// How requests get to the device.
@@ -306,11 +313,18 @@ fn each_fault_of_requests_alone() {
     });
 }
 
+/// Ways to try in one process. 26.08 keeps events of a device over the stop, and meets them in the next start, so that
+/// only the first machine of a process is what it seems.
+fn ways<T>(all: impl IntoIterator<Item = T>) -> impl Iterator<Item = T> {
+    all.into_iter().take(if is_newer() { 1 } else { usize::MAX })
+}
+
 fn on_device(name: &str, kind: FaultKind) {
-    alone(name, || {
-        for (seed, through) in (30..).zip(ALL_WAYS) {
+    alone_with_each(name, || {
+        for (seed, through) in ways((30..).zip(ALL_WAYS)) {
             let fault = Fault::new(kind).after(100).every(200).times(2);
-            run(&[fault], through, settings(), (seed, requests(800)), is_device_error, &[ABANDONED]);
+            let expected = if kind == FaultKind::Restart { left_by_a_restart() } else { vec![ABANDONED] };
+            run(&[fault], through, settings(), (seed, requests(800)), is_device_error, &expected);
         }
     });
 }
@@ -328,7 +342,7 @@ fn restarts() {
 /// All of them on one device, the whole time.
 #[test]
 fn everything_at_once() {
-    alone("everything_at_once", || {
+    alone_with_each("everything_at_once", || {
         let mut faults: Vec<_> = on_requests()
             .into_iter()
             .map(|(kind, chance, ..)| Fault::new(kind).every(1).probability(chance / 10.0))
@@ -337,9 +351,10 @@ fn everything_at_once() {
         for kind in [FaultKind::Restart, FaultKind::FatalError] {
             faults.push(Fault::new(kind).after(requests / 4).every(requests / 2).on_vf(faults.len() % 2));
         }
-        for (seed, policy) in [(50, Policy::Threshold(0)), (51, Policy::Auto), (52, Policy::Always)] {
+        for (seed, policy) in ways([(50, Policy::Threshold(0)), (51, Policy::Auto), (52, Policy::Always)]) {
             let settings = settings().integrity(Integrity::EndToEnd);
-            let expected = [ABANDONED, UNSUPPORTED];
+            let mut expected = left_by_a_restart();
+            expected.push(UNSUPPORTED);
             let through = Through::Policy(policy);
             run(&faults, through, settings, (seed, requests), is_device_error_or_corrupt, &expected);
         }
@@ -369,7 +384,7 @@ fn one_of_two_functions_is_taken_away() {
 /// process, and the reason says so. The CPU does the work meanwhile and after.
 #[test]
 fn the_only_function_is_taken_away() {
-    alone("the_only_function_is_taken_away", || {
+    alone_with_each("the_only_function_is_taken_away", || {
         let machine = Machine::new(Config::with_vfs(1, Services::DC));
         let qat = machine.accelerator().with_settings(settings());
         let auto = AutoAccelerator::new(qat.clone(), Policy::Threshold(0));
@@ -403,29 +418,35 @@ fn the_only_function_is_taken_away() {
 }
 
 /// While a device restarts, the registry says so, requests are refused with the reason, and none waits.
+fn is_told_and_over_by_itself(name: &str, notification: Notification) {
+    alone_with_each(name, || {
+        let machine = Machine::new(Config::with_vfs(1, Services::DC));
+        let qat = machine.accelerator().with_settings(settings());
+        wait_for_device(&qat);
+        let registry = qat.registry().clone();
+        let before = registry.snapshot();
+        let mut changes = registry.subscribe("*".parse().unwrap());
+        machine.emulator.notify(0, notification);
+        let gone = changes.recv_timeout(LONGEST).unwrap();
+        let state = changes.snapshot().get("qat.compression.deflate").cloned();
+        let reason = state.as_ref().and_then(State::reason).unwrap();
+        assert!(reason.contains("stopped and started anew"), "{reason}");
+        assert!(!gone.is_empty());
+        changes.recv_timeout(LONGEST).unwrap();
+        assert_eq!(registry.snapshot().entries(), before.entries());
+        wait_for_device(&qat);
+        assert_eq!(qat.info().recoveries, 1);
+        qat.shutdown();
+        assert_nothing_left(&qat, &machine, &left_by_a_restart());
+    });
+}
+
 #[test]
 fn a_restart_is_told_and_over_by_itself() {
-    alone("a_restart_is_told_and_over_by_itself", || {
-        for notification in [Notification::Restarting, Notification::FatalError] {
-            let machine = Machine::new(Config::with_vfs(1, Services::DC));
-            let qat = machine.accelerator().with_settings(settings());
-            wait_for_device(&qat);
-            let recoveries = qat.info().recoveries;
-            let registry = qat.registry().clone();
-            let before = registry.snapshot();
-            let mut changes = registry.subscribe("*".parse().unwrap());
-            machine.emulator.notify(0, notification);
-            let gone = changes.recv_timeout(LONGEST).unwrap();
-            let state = changes.snapshot().get("qat.compression.deflate").cloned();
-            let reason = state.as_ref().and_then(State::reason).unwrap();
-            assert!(reason.contains("stopped and started anew"), "{reason}");
-            assert!(!gone.is_empty());
-            changes.recv_timeout(LONGEST).unwrap();
-            assert_eq!(registry.snapshot().entries(), before.entries());
-            wait_for_device(&qat);
-            assert_eq!(qat.info().recoveries, recoveries + 1);
-            qat.shutdown();
-            assert_nothing_left(&qat, &machine, &[ABANDONED]);
-        }
-    });
+    is_told_and_over_by_itself("a_restart_is_told_and_over_by_itself", Notification::Restarting);
+}
+
+#[test]
+fn a_fatal_error_is_told_and_over_by_itself() {
+    is_told_and_over_by_itself("a_fatal_error_is_told_and_over_by_itself", Notification::FatalError);
 }

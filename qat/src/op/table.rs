@@ -497,10 +497,15 @@ impl Claim {
 
 impl Drop for Claim {
     fn drop(&mut self) {
+        let is_over = self.table.is_safe.load(Relaxed);
         let body = self.body();
         body.input = Blocks::default();
         body.output = Blocks::default();
         body.session = None;
+        if is_over {
+            // The last of a ring that is no more.
+            body.side = None;
+        }
         let slot = self.slot;
         slot.word.store(word(generation_of(slot.word.load(Relaxed)), FREE), Release);
         let _ = self.table.free.push(self.index);
