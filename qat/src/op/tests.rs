@@ -143,11 +143,26 @@ unsafe extern "C" fn poll_instance(handle: CpaInstanceHandle, _: u32) -> CpaStat
     if Device::of(handle).answer(usize::MAX) > 0 { CPA_STATUS_SUCCESS } else { CPA_STATUS_RETRY }
 }
 
+unsafe extern "C" fn set_translation(_: CpaInstanceHandle, _: sys::CpaVirtualToPhysical) -> CpaStatus {
+    CPA_STATUS_SUCCESS
+}
+
+unsafe extern "C" fn start_instance(_: CpaInstanceHandle, _: u16, _: *mut *mut CpaBufferList) -> CpaStatus {
+    CPA_STATUS_SUCCESS
+}
+
+unsafe extern "C" fn stop_instance(_: CpaInstanceHandle) -> CpaStatus {
+    CPA_STATUS_SUCCESS
+}
+
 fn symbols() -> &'static Symbols {
     let find = |name: &[u8]| {
         Some(match name {
             b"qaeMemAllocNUMA" => allocate as *const c_void,
             b"qaeMemFreeNUMA" => free as *const c_void,
+            b"cpaDcSetAddressTranslation" => set_translation as *const c_void,
+            b"cpaDcStartInstance" => start_instance as *const c_void,
+            b"cpaDcStopInstance" => stop_instance as *const c_void,
             b"cpaDcBufferListGetMetaSize" => meta_len as *const c_void,
             b"cpaDcGetSessionSize" => session_len as *const c_void,
             b"cpaDcInitSession" => init_session as *const c_void,
