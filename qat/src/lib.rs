@@ -72,7 +72,7 @@ pub use capabilities::{
 };
 pub use device_error::{DeviceError, RequestStatus};
 pub use driver::Instances;
-pub use info::{GroupInfo, Info, LibraryInfo, ServiceInfo};
+pub use info::{GroupInfo, Info, InstanceInfo, LibraryCounts, LibraryInfo, MemoryInfo, ServiceInfo};
 #[doc(hidden)]
 pub use lz4s::fuzz as fuzz_lz4s;
 pub use mem::DmaBuffer;
