@@ -213,7 +213,12 @@ impl Bench {
     }
 
     fn submit(&self) -> Flight {
-        let how = Stateless { direction: Direction::Compress, flush: sys::CPA_DC_FLUSH_FINAL, seed: 0 };
+        let how = Stateless {
+            direction: Direction::Compress,
+            flush: sys::CPA_DC_FLUSH_FINAL,
+            seed: 0,
+            is_verified: false,
+        };
         self.ring.compress(self.claim(), &self.session, how).unwrap_or_else(|_| unreachable!("taken"))
     }
 
@@ -228,7 +233,7 @@ impl Bench {
         ring.close();
         // SAFETY: the stubs' instance.
         unsafe { ring.stop() }.unwrap();
-        assert_eq!(ring.table().retire(), 0);
+        assert_eq!(ring.table().retire(true), 0);
         memory.trim();
         assert_eq!(memory.allocated(), 0, "device memory is left");
     }
@@ -286,8 +291,8 @@ fn a_dropped_flight_keeps_its_memory_until_the_answer() {
 fn a_lost_request_ends_and_a_late_answer_is_its_own() {
     let bench = Bench::new();
     let (mut first, second, mut third) = (bench.submit(), bench.submit(), bench.submit());
-    assert_eq!(bench.ring.table().tick(1), 0);
-    assert_eq!(bench.ring.table().tick(1), 3);
+    assert_eq!(bench.ring.table().tick(1, 2), 0);
+    assert_eq!(bench.ring.table().tick(2, 2), 3);
     let Poll::Ready(Err(lost)) = poll(&mut first, Waker::noop()) else { panic!("given up") };
     assert_eq!(lost, Lost::TimedOut);
     drop(second);
@@ -326,7 +331,12 @@ fn an_answer_of_another_generation_is_ignored() {
 fn a_refused_request_is_the_callers_again() {
     let bench = Bench::new();
     bench.device.refusal.store(CPA_STATUS_RETRY, SeqCst);
-    let how = Stateless { direction: Direction::Compress, flush: sys::CPA_DC_FLUSH_FINAL, seed: 0 };
+    let how = Stateless {
+        direction: Direction::Compress,
+        flush: sys::CPA_DC_FLUSH_FINAL,
+        seed: 0,
+        is_verified: false,
+    };
     let Err(refused) = bench.ring.compress(bench.claim(), &bench.session, how) else { panic!("refused") };
     assert_eq!((refused.status.raw(), bench.ring.table().flying()), (CPA_STATUS_RETRY, 0));
     bench.device.refusal.store(CPA_STATUS_SUCCESS, SeqCst);
@@ -343,7 +353,12 @@ fn a_session_is_removed_and_wiped_after_its_last_request() {
     // SAFETY: numbers only.
     let setup = unsafe { std::mem::zeroed() };
     let session = Arc::new(bench.ring.compression_session(&setup).unwrap_or_else(|_| unreachable!()));
-    let how = Stateless { direction: Direction::Compress, flush: sys::CPA_DC_FLUSH_FINAL, seed: 0 };
+    let how = Stateless {
+        direction: Direction::Compress,
+        flush: sys::CPA_DC_FLUSH_FINAL,
+        seed: 0,
+        is_verified: false,
+    };
     let Ok(flight) = bench.ring.compress(bench.claim(), &session, how) else { panic!("taken") };
     drop((session, flight));
     assert_eq!(bench.device.sessions_removed.load(SeqCst), 0, "a request uses it");
@@ -361,7 +376,12 @@ fn a_session_is_removed_and_wiped_after_its_last_request() {
 fn a_closed_ring_takes_nothing() {
     let bench = Bench::new();
     bench.ring.refuse();
-    let how = Stateless { direction: Direction::Compress, flush: sys::CPA_DC_FLUSH_FINAL, seed: 0 };
+    let how = Stateless {
+        direction: Direction::Compress,
+        flush: sys::CPA_DC_FLUSH_FINAL,
+        seed: 0,
+        is_verified: false,
+    };
     let refused = bench.ring.compress(bench.claim(), &bench.session, how);
     assert!(refused.is_err_and(|refused| refused.status == crate::CpaStatus::RESTARTING));
     bench.ring.close();
