@@ -132,16 +132,6 @@ fn detects(services: Services, expected: &Expected, check: impl FnOnce(&QatAccel
     machine.assert_clean();
 }
 
-fn assert_unsupported<T: std::fmt::Debug>(result: Result<T, Error>, asked: &str) {
-    match result {
-        Err(Error::Unsupported { accelerator: "qat", operation, remedy }) => {
-            assert_eq!(operation, asked);
-            assert!(remedy.contains("use AutoAccelerator"), "{remedy}");
-        }
-        other => panic!("{other:?}"),
-    }
-}
-
 fn assert_unavailable<T: std::fmt::Debug>(result: Result<T, Error>, service: Service) {
     let Err(Error::Unavailable { accelerator: "qat", reason }) = result else { panic!("{result:?}") };
     let expected = Unavailability::NoInstances { service: Some(service) };
@@ -169,7 +159,6 @@ fn encrypt_by_policy(qat: &QatAccelerator) -> RanOn {
     done.outcome.path
 }
 
-const UNSUPPORTED: RanOn = RanOn::Software(SoftwareReason::Unsupported);
 const UNAVAILABLE: RanOn = RanOn::Software(SoftwareReason::Unavailable);
 
 #[test]
