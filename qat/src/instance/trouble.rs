@@ -130,20 +130,20 @@ impl Pool {
         for (instance, pause) in self.instances.iter().zip(pauses) {
             let events = instance.ring.table().take_events();
             let has = |event: sys::CpaInstanceEvent| events >> event & 1 == 1;
-            if has(sys::CPA_INSTANCE_EVENT_FATAL_ERROR) {
-                instance.ring.refuse();
-                ended.push((instance, Trouble::FatalError));
+            let trouble = if has(sys::CPA_INSTANCE_EVENT_FATAL_ERROR) {
+                Trouble::FatalError
             } else if has(sys::CPA_INSTANCE_EVENT_RESTARTING) {
-                // The ring behind it is no more, or another one.
-                pause.close();
-                ended.push((instance, Trouble::Restarting));
-            }
+                Trouble::Restarting
+            } else {
+                continue;
+            };
+            // After a restart the ring is no more, or another one. After a fatal error polls bring answers made up for the
+            // last requests, as many as are missing; when answers came out of order, those are not the missing ones, and
+            // libqat crashes.
+            pause.close();
+            ended.push((instance, trouble));
         }
         for (instance, trouble) in &ended {
-            if *trouble == Trouble::FatalError {
-                // Brings what was answered, then failures for the rest.
-                instance.ring.poll();
-            }
             instance.end(*trouble);
         }
         ended.into_iter().map(|(_, trouble)| trouble).max()
