@@ -13,3 +13,6 @@ pub(crate) use list::{Blocks, MAX_BUFFERS};
 pub(crate) use ring::{Direction, Polled, Refused, Ring, SessionError, Stateless, Symmetric, Work};
 pub(crate) use session::Session;
 pub(crate) use table::{Claim, Flight, Landed, Lost, NOT_VERIFIED, Table};
+
+#[cfg(test)]
+mod tests;
