@@ -18,8 +18,6 @@ const FIRST_WAIT: Duration = Duration::from_millis(100);
 const LONGEST_WAIT: Duration = Duration::from_secs(60);
 /// A start that lasted so long owes nothing to earlier failures.
 const STABLE: Duration = Duration::from_secs(60);
-/// The heartbeat costs more than the other looks.
-const HEARTBEAT: Duration = Duration::from_secs(1);
 
 /// What the owner knows from one start to the next.
 pub(super) struct Owner {
@@ -90,13 +88,15 @@ impl Owner {
 
     /// Asks for events and heartbeat, and gives up what they and the deadline end.
     fn look(&mut self, watch: &mut Watch, pool: &Pool) -> Option<Trouble> {
-        // SAFETY: libqat is started, and this thread is the one that stops it.
-        if let Err(status) = unsafe { sal::poll_device_events(self.symbols) } {
-            tracing::debug!(%status, "libqat does not look for device events");
-        }
-        let heartbeat =
-            (self.has_heartbeat && watch.is_due(HEARTBEAT) && !self.is_alive()).then_some(Trouble::Heartbeat);
-        watch.look(pool).max(heartbeat)
+        let ask = || {
+            // SAFETY: libqat is started, and this thread is the one that stops it.
+            if let Err(status) = unsafe { sal::poll_device_events(self.symbols) } {
+                tracing::debug!(%status, "libqat does not look for device events");
+            }
+        };
+        let trouble = watch.look(pool, ask);
+        let is_dead = self.has_heartbeat && watch.is_heartbeat_due() && !self.is_alive();
+        trouble.max(is_dead.then_some(Trouble::Heartbeat))
     }
 
     fn is_alive(&self) -> bool {

@@ -11,6 +11,10 @@ use crate::op::Work;
 /// How often the watchdog looks, with requests in flight and without.
 pub(crate) const TICK: Duration = Duration::from_millis(100);
 pub(crate) const IDLE_TICK: Duration = Duration::from_secs(1);
+/// How often it asks for events, which makes all requests wait for some microseconds.
+const EVENTS: Duration = Duration::from_millis(500);
+/// How often it asks for the heartbeat, which costs more than the other looks.
+const HEARTBEAT: Duration = Duration::from_secs(1);
 
 /// Why libqat has to be stopped and started. The later one is named where there are two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -42,22 +46,33 @@ impl fmt::Display for Trouble {
 /// What the watchdog remembers from look to look.
 pub(crate) struct Watch {
     looked: Instant,
-    asked: Instant,
+    events: Every,
+    heartbeat: Every,
+}
+
+/// Something that is done now and then.
+struct Every(Instant);
+
+impl Every {
+    /// Whether `interval` has passed since it last had.
+    fn is_due(&mut self, interval: Duration) -> bool {
+        let is_due = self.0.elapsed() >= interval;
+        if is_due {
+            self.0 = Instant::now();
+        }
+        is_due
+    }
 }
 
 impl Watch {
     pub(crate) fn new() -> Self {
         let now = Instant::now();
-        Self { looked: now, asked: now }
+        Self { looked: now, events: Every(now), heartbeat: Every(now) }
     }
 
-    /// Whether `interval` has passed since it last had.
-    pub(crate) fn is_due(&mut self, interval: Duration) -> bool {
-        let is_due = self.asked.elapsed() >= interval;
-        if is_due {
-            self.asked = Instant::now();
-        }
-        is_due
+    /// Whether to ask for the heartbeat.
+    pub(crate) fn is_heartbeat_due(&mut self) -> bool {
+        self.heartbeat.is_due(HEARTBEAT)
     }
 
     /// Whole ticks since the last call; the rest counts for the next.
@@ -67,13 +82,16 @@ impl Watch {
         u16::try_from(ticks).unwrap_or(u16::MAX)
     }
 
-    /// Gives up what is overdue in `pool`, and says what is wrong with it.
-    pub(crate) fn look(&mut self, pool: &Pool) -> Option<Trouble> {
+    /// Asks for events by `ask`, gives up what is overdue in `pool`, and says what is wrong with it.
+    pub(crate) fn look(&mut self, pool: &Pool, ask: impl FnOnce()) -> Option<Trouble> {
+        let mut trouble = None;
+        if self.events.is_due(EVENTS) {
+            trouble = pool.take_events(ask);
+        }
         let ticks = self.ticks();
         // A request counts from the first look on.
         let limit =
             u16::try_from(pool.settings.deadline.as_millis() / TICK.as_millis() + 1).unwrap_or(u16::MAX);
-        let mut trouble = None;
         for instance in &pool.instances {
             // Keys that nobody has any more do not stay in device memory.
             instance.ring.tidy();
@@ -84,7 +102,10 @@ impl Watch {
                     tracing::warn!(instance = instance.index, overdue, "requests were not answered in time");
                 }
             }
-            trouble = trouble.max(instance.trouble());
+            if instance.ring.take_trouble() {
+                instance.end(Trouble::Refusing);
+                trouble = trouble.max(Some(Trouble::Refusing));
+            }
         }
         let of = |work| pool.instances.iter().filter(move |instance| instance.work == work);
         let is_hopeless = |work| of(work).next().is_some() && of(work).all(|it| it.health.is_hopeless());
@@ -94,29 +115,42 @@ impl Watch {
 }
 
 impl Instance {
-    /// Ends the instance's requests if libqat says that they are lost.
-    fn trouble(&self) -> Option<Trouble> {
-        let events = self.ring.table().take_events();
-        let has = |event: sys::CpaInstanceEvent| events >> event & 1 == 1;
-        let trouble = if has(sys::CPA_INSTANCE_EVENT_FATAL_ERROR) {
-            // The next poll brings what was answered, then failures for the rest.
-            self.ring.poll();
-            Trouble::FatalError
-        } else if has(sys::CPA_INSTANCE_EVENT_RESTARTING) {
-            Trouble::Restarting
-        } else if self.ring.take_trouble() {
-            Trouble::Refusing
-        } else {
-            return None;
-        };
+    /// Ends its requests, which libqat says are lost.
+    fn end(&self, trouble: Trouble) {
         tracing::warn!(instance = self.index, %trouble, "the instance's requests are given up");
         self.ring.refuse();
         self.ring.table().lose_all();
-        Some(trouble)
     }
 }
 
 impl Pool {
+    /// Runs `ask`, which has libqat look for events, while nobody uses the rings, and ends the instances that it tells of.
+    fn take_events(&self, ask: impl FnOnce()) -> Option<Trouble> {
+        let pauses: Vec<_> = self.rings.iter().map(|ring| ring.pause()).collect();
+        ask();
+        let mut ended = Vec::new();
+        for (instance, pause) in self.instances.iter().zip(pauses) {
+            let events = instance.ring.table().take_events();
+            let has = |event: sys::CpaInstanceEvent| events >> event & 1 == 1;
+            let trouble = if has(sys::CPA_INSTANCE_EVENT_FATAL_ERROR) {
+                Trouble::FatalError
+            } else if has(sys::CPA_INSTANCE_EVENT_RESTARTING) {
+                Trouble::Restarting
+            } else {
+                continue;
+            };
+            // After a restart the ring is no more, or another one. After a fatal error polls bring answers made up for the
+            // last requests, as many as are missing; when answers came out of order, those are not the missing ones, and
+            // libqat crashes.
+            pause.close();
+            ended.push((instance, trouble));
+        }
+        for (instance, trouble) in &ended {
+            instance.end(*trouble);
+        }
+        ended.into_iter().map(|(_, trouble)| trouble).max()
+    }
+
     /// Whether requests are in flight.
     pub(crate) fn is_busy(&self) -> bool {
         self.rings.iter().any(|ring| ring.table().flying() > 0)

@@ -3,7 +3,7 @@
 use std::ffi::c_void;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError};
 
 use qat_sys::{
     CPA_TRUE, CpaCrcData, CpaCySymOpData, CpaCySymSessionSetupData, CpaDcFlush, CpaDcRqResults,
@@ -143,9 +143,15 @@ impl Ring {
         self.memory
     }
 
-    /// Held during each call into libqat. `None` when the gate is closed or closing.
+    /// Held during each call into libqat; waits during a [`pause`](Self::pause). `None` when the gate is closed.
     fn pass(&self) -> Option<RwLockReadGuard<'_, bool>> {
-        self.is_open.try_read().ok().filter(|is_open| **is_open)
+        Some(self.is_open.read().unwrap_or_else(PoisonError::into_inner)).filter(|is_open| **is_open)
+    }
+
+    /// Keeps all threads out of libqat by this ring, until the pause is dropped: what libqat does on an event of the
+    /// device, it does to the rings, and takes no heed of those who use them.
+    pub(crate) fn pause(&self) -> Pause<'_> {
+        Pause(self.is_open.write().unwrap_or_else(PoisonError::into_inner))
     }
 
     pub(super) fn is_closed(&self) -> bool {
@@ -159,7 +165,11 @@ impl Ring {
 
     /// Takes the answers that are there.
     pub(crate) fn poll(&self) -> Polled {
-        let Some(pass) = self.pass() else { return Polled::Closed };
+        let pass = match self.is_open.try_read() {
+            Ok(is_open) if *is_open => is_open,
+            Err(TryLockError::WouldBlock) => return Polled::ByAnother,
+            _ => return Polled::Closed,
+        };
         if self.is_polled.swap(true, std::sync::atomic::Ordering::Acquire) {
             return Polled::ByAnother;
         }
@@ -171,7 +181,7 @@ impl Ring {
         };
         self.is_polled.store(false, std::sync::atomic::Ordering::Release);
         if self.has_retired.load(Relaxed) {
-            self.sweep();
+            self.sweep(true);
         }
         drop(pass);
         match status {
@@ -343,16 +353,16 @@ impl Ring {
         self.has_retired.store(true, Relaxed);
         // Not waiting: this may be inside a poll, which holds the gate open.
         if self.is_closed() {
-            self.sweep();
+            self.sweep(false);
         }
     }
 
-    /// Removes retired sessions and wipes their memory. One that libqat does not let go yet is kept.
-    fn sweep(&self) {
+    /// Removes retired sessions and wipes their memory. One that libqat does not let go yet is kept. The caller has a
+    /// pass, if the gate `is_open`.
+    fn sweep(&self, is_open: bool) {
         let Ok(mut retired) = self.retired.try_lock() else { return };
-        let pass = self.pass();
         retired.retain_mut(|memory| {
-            if pass.is_some() {
+            if is_open {
                 let removed = match self.work {
                     // SAFETY: the gate is open; the memory holds a session that nobody names any more.
                     Work::Compression => unsafe {
@@ -375,8 +385,10 @@ impl Ring {
 
     /// Removes them when nothing is polled.
     pub(crate) fn tidy(&self) {
-        if self.has_retired.load(Relaxed) {
-            self.sweep();
+        if self.has_retired.load(Relaxed)
+            && let Some(_pass) = self.pass()
+        {
+            self.sweep(true);
         }
     }
 
@@ -392,10 +404,12 @@ impl Ring {
 
     /// Closes the gate, for good. When this returns, no thread is inside libqat by this ring and none will be.
     pub(crate) fn close(&self) {
-        self.sweep();
-        *self.is_open.write().unwrap_or_else(PoisonError::into_inner) = false;
+        if let Some(_pass) = self.pass() {
+            self.sweep(true);
+        }
+        self.pause().close();
         // What libqat did not let go ends with the stop.
-        self.sweep();
+        self.sweep(false);
     }
 
     /// What libqat counted: requests, those that failed, and compressions that only recovery saved. `None` when it does
@@ -440,6 +454,16 @@ impl Ring {
             // SAFETY: the same.
             Work::Symmetric => unsafe { cy::stop(self.symbols, self.handle.0) },
         }
+    }
+}
+
+/// While there is one, no thread is inside libqat by its ring.
+pub(crate) struct Pause<'a>(RwLockWriteGuard<'a, bool>);
+
+impl Pause<'_> {
+    /// Has nobody pass any more, for good.
+    pub(crate) fn close(mut self) {
+        *self.0 = false;
     }
 }
 

@@ -69,7 +69,8 @@ fn run_alone(test: &str, release: &str) {
         .unwrap();
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let printed = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && text.contains("1 passed"), "libqat {release}: {text}{printed}");
+    let status = output.status;
+    assert!(status.success() && text.contains("1 passed"), "libqat {release}, {status}: {text}{printed}");
     println!("libqat {release}: {text}{printed}");
 }
 
