@@ -109,6 +109,9 @@ async fn in_order<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Output>
             {
                 under_way.push_back(Entry::Pending(Box::pin(future)));
             }
+            if under_way.is_empty() {
+                return Poll::Ready(std::mem::take(&mut outputs));
+            }
             for entry in &mut under_way {
                 if let Entry::Pending(future) = entry
                     && let Poll::Ready(output) = future.as_mut().poll(context)
@@ -121,9 +124,6 @@ async fn in_order<F: Future>(futures: impl Iterator<Item = F>) -> Vec<F::Output>
                 if let Some(Entry::Done(output)) = under_way.pop_front() {
                     outputs.push(output);
                 }
-            }
-            if under_way.is_empty() {
-                return Poll::Ready(std::mem::take(&mut outputs));
             }
             if under_way.len() == before {
                 return Poll::Pending;
