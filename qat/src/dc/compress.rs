@@ -10,6 +10,7 @@ use super::session::{Checksum, Huffman, Kind, Lz4Block};
 use super::window::Window;
 use crate::container::{gzip, lz4 as frame, zlib};
 use crate::device_error::DeviceError;
+use crate::op::Direction;
 use crate::settings::Integrity;
 use crate::software::{self, compress_bound};
 
@@ -64,6 +65,11 @@ pub(crate) async fn compress(
     let &CompressOptions { format, level, end, .. } = options;
     software::check_end(format, end)?;
     let level = hardware_level(format, level)?;
+    super::check_offered(call, format, Direction::Compress)?;
+    if format == Format::Zstd {
+        let (bytes_out, instance) = super::zstd::compress(call, level, input, output).await?;
+        return Ok(outcome(input.len(), bytes_out, instance));
+    }
     let mut writer = Writer { output, written: 0, bound: compress_bound(input.len(), options) };
     let instance = match format {
         Format::Deflate => {
@@ -88,20 +94,16 @@ pub(crate) async fn compress(
         }
         Format::Lz4Frame => lz4_frame(call, level, input, &mut writer).await?,
         Format::Lz4Block => lz4_block(call, level, input, &mut writer).await?,
-        other => return Err(unsupported(other)),
+        other => return Err(super::not_offered(other, Direction::Compress)),
     };
-    // Of nothing there is nothing to compress; the constant that stands for it is written here.
-    let path =
-        instance.map_or(Path::Software(SoftwareReason::TooSmall), |instance| Path::Hardware { instance });
-    Ok(Outcome { bytes_in: input.len(), bytes_out: writer.written, path })
+    Ok(outcome(input.len(), writer.written, instance))
 }
 
-fn unsupported(format: Format) -> Error {
-    Error::Unsupported {
-        accelerator: crate::accelerator::NAME,
-        operation: format!("compress to {format}").into(),
-        remedy: "choose deflate, zlib, gzip or LZ4, or the CPU".into(),
-    }
+/// Of nothing there is nothing for the device to do; the constant that stands for it is written here.
+pub(super) fn outcome(bytes_in: usize, bytes_out: usize, instance: Option<u16>) -> Outcome {
+    let path =
+        instance.map_or(Path::Software(SoftwareReason::TooSmall), |instance| Path::Hardware { instance });
+    Outcome { bytes_in, bytes_out, path }
 }
 
 /// libqat's level for the caller's: named ones as `CompressOptions` says, integers as they are.
@@ -111,10 +113,17 @@ fn hardware_level(format: Format, level: Level) -> Result<u8> {
         Level::Balanced => Ok(6),
         Level::Best => Ok(9),
         Level::Exact(level @ 1..=MAX_LEVEL) => Ok(level),
-        Level::Exact(0) if !matches!(format, Format::Lz4Block | Format::Lz4Frame) => {
+        // What the CPU has and the device has not.
+        Level::Exact(other)
+            if match format {
+                Format::Lz4Block | Format::Lz4Frame => false,
+                Format::Zstd => software::zstd::level(level).is_ok(),
+                _ => other == 0,
+            } =>
+        {
             Err(Error::Unsupported {
                 accelerator: crate::accelerator::NAME,
-                operation: format!("{format} at level 0").into(),
+                operation: format!("{format} at level {other}").into(),
                 remedy: format!("choose a level from 1 to {MAX_LEVEL}, or the CPU").into(),
             })
         }
@@ -209,7 +218,7 @@ async fn deflate(
 }
 
 /// How much of a request's input the answer stands for: all of it, or some after an overflow.
-fn complete(answer: &Answer, len: usize) -> Result<usize> {
+pub(super) fn complete(answer: &Answer, len: usize) -> Result<usize> {
     let is_plausible = if answer.overflow { answer.consumed > 0 } else { answer.consumed == len };
     if is_plausible && answer.produced > 0 {
         return Ok(answer.consumed);
@@ -305,8 +314,7 @@ async fn lz4_block(call: Call<'_>, level: u8, input: &[u8], writer: &mut Writer<
         writer.put(&[0])?;
         return Ok(None);
     }
-    let Some(block) = (16..=22).step_by(2).find_map(|power| Lz4Block::of_len(input.len().max(1 << power)))
-    else {
+    let Some(block) = Lz4Block::for_len(input.len()) else {
         return Err(Error::Unsupported {
             accelerator: crate::accelerator::NAME,
             operation: "an LZ4 block of more than 4 MiB".into(),

@@ -372,9 +372,10 @@ pub(crate) fn lying_headers(subject: &Subject) {
 
 /// A little input that becomes a lot ends at the limit.
 pub(crate) fn bombs(subject: &Subject) {
-    let plain = vec![0; 64 << 20];
+    let most = vec![0; 64 << 20];
     for &format in subject.formats {
-        let packed = one_shot(subject, &plain, format);
+        let plain = &most[..most.len().min((subject.largest)(format))];
+        let packed = one_shot(subject, plain, format);
         let options = DecompressOptions::new(format).limit(1 << 20);
         for result in [
             subject.compression.decompress(&packed, &options).map(drop),
@@ -385,7 +386,7 @@ pub(crate) fn bombs(subject: &Subject) {
         if format == Format::Lz4Block {
             continue;
         }
-        let packed = pack(subject, &plain, &CompressOptions::new(format), &settings(2));
+        let packed = pack(subject, plain, &CompressOptions::new(format), &settings(2));
         for threads in [1, 3] {
             let settings = settings(threads).limit(5 << 20);
             let result =

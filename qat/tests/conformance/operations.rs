@@ -31,7 +31,17 @@ pub(crate) fn process_runs_every_operation(subject: &Subject) {
             "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad",
         ),
     ] {
-        let (output, outcome) = subject.compression.process(&operation, input).unwrap();
+        let is_there = match &operation {
+            Operation::Checksum(checksum) => subject.checksums.contains(checksum),
+            Operation::Digest(digest) => subject.digests.contains(digest),
+            other => unreachable!("{other:?}"),
+        };
+        let result = subject.compression.process(&operation, input);
+        if !is_there {
+            assert!(matches!(result, Err(Error::Unsupported { .. })), "{operation:?}: {result:?}");
+            continue;
+        }
+        let (output, outcome) = result.unwrap();
         assert_eq!(to_hex(&output), expected, "{operation:?}");
         assert_eq!((outcome.bytes_in, outcome.bytes_out), (input.len(), expected.len() / 2));
     }

@@ -7,7 +7,8 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use accel_core::{
-    Cipher, CompressionAccelerator, EncryptionAccelerator, Format, Key, Level, Path, SoftwareReason,
+    Checksum, Cipher, CompressionAccelerator, DecompressOptions, Digest, EncryptionAccelerator, Format, Key,
+    Level, Path, SoftwareReason,
 };
 use qat::stream::{Engine, Settings};
 use qat::{AutoAccelerator, Policy, QatAccelerator, SoftwareAccelerator};
@@ -17,13 +18,40 @@ pub(crate) struct Subject {
     pub(crate) compression: Arc<dyn CompressionAccelerator>,
     pub(crate) encryption: Arc<dyn EncryptionAccelerator>,
     pub(crate) engine: Engine,
-    /// Formats and ciphers it has; all of what it lists must work.
+    /// Formats that it compresses to and decompresses; all of what it lists must work.
     pub(crate) formats: &'static [Format],
+    /// The same and those that it compresses to only.
+    pub(crate) packs: &'static [Format],
+    /// Most plain bytes of one call.
+    pub(crate) largest: fn(Format) -> usize,
+    /// Checksums and digests as operations of their own, and ciphers.
+    pub(crate) checksums: &'static [Checksum],
+    pub(crate) digests: &'static [Digest],
     pub(crate) ciphers: &'static [Cipher],
     /// Its integer levels.
     pub(crate) levels: fn(Format) -> RangeInclusive<u8>,
     /// Whether a piece of work may have run there.
     pub(crate) may_run_on: fn(Path) -> bool,
+}
+
+impl Subject {
+    /// Whether it encrypts streams.
+    pub(crate) fn seals(&self) -> bool {
+        self.ciphers.contains(&Cipher::AesGcm)
+    }
+
+    /// Decompresses what it compressed: itself, or by the CPU engine where it only compresses.
+    #[track_caller]
+    pub(crate) fn unpack(&self, packed: &[u8], format: Format) -> Vec<u8> {
+        let options = DecompressOptions::new(format);
+        if !self.formats.contains(&format) {
+            return SoftwareAccelerator::new().decompress(packed, &options).unwrap().0;
+        }
+        let (plain, outcome) = self.compression.decompress(packed, &options).unwrap();
+        assert_eq!((outcome.bytes_in, outcome.bytes_out), (packed.len(), plain.len()));
+        assert!((self.may_run_on)(outcome.path), "ran on {}", outcome.path);
+        plain
+    }
 }
 
 /// The CPU engine.
@@ -34,6 +62,10 @@ pub(crate) fn software() -> Subject {
         compression: Arc::new(software.clone()),
         encryption: Arc::new(software),
         formats: &FORMATS,
+        packs: &FORMATS,
+        largest: |_| usize::MAX,
+        checksums: &CHECKSUMS,
+        digests: &DIGESTS,
         ciphers: &Cipher::ALL,
         levels: integer_levels,
         may_run_on: |path| path == Path::Software(SoftwareReason::Chosen),
@@ -48,6 +80,10 @@ pub(crate) fn auto() -> Subject {
         compression: Arc::new(auto.clone()),
         encryption: Arc::new(auto),
         formats: &FORMATS,
+        packs: &FORMATS,
+        largest: |_| usize::MAX,
+        checksums: &CHECKSUMS,
+        digests: &DIGESTS,
         ciphers: &Cipher::ALL,
         levels: integer_levels,
         may_run_on: |path| path != Path::Software(SoftwareReason::Chosen),
@@ -57,9 +93,18 @@ pub(crate) fn auto() -> Subject {
 pub(crate) const FORMATS: [Format; 6] =
     [Format::Deflate, Format::Zlib, Format::Gzip, Format::Lz4Block, Format::Lz4Frame, Format::Zstd];
 
+pub(crate) const CHECKSUMS: [Checksum; 4] =
+    [Checksum::Crc32, Checksum::Adler32, Checksum::XxHash32, Checksum::XxHash64];
+pub(crate) const DIGESTS: [Digest; 4] = [Digest::Sha224, Digest::Sha256, Digest::Sha384, Digest::Sha512];
+
 /// Formats that have a stream form.
 pub(crate) fn stream_formats(subject: &Subject) -> impl Iterator<Item = Format> {
     subject.formats.iter().copied().filter(|format| *format != Format::Lz4Block)
+}
+
+/// Formats that have a stream form, and those that it only compresses to.
+pub(crate) fn packed_stream_formats(subject: &Subject) -> impl Iterator<Item = Format> {
+    subject.packs.iter().copied().filter(|format| *format != Format::Lz4Block)
 }
 
 /// Integer levels of a format, as the engine's documentation lists them.
