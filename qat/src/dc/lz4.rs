@@ -31,7 +31,13 @@ pub(super) async fn block(
     last: &mut Option<u16>,
 ) -> Result<()> {
     let len = lz4::block_len(input, format)?;
-    output.reserve(len)?;
+    output.reserve(len).map_err(|error| match error {
+        // Of a bare block this is all that there is.
+        Error::OutputTooSmall { available, .. } if format == Format::Lz4Block => {
+            Error::OutputTooSmall { required: Some(len), available }
+        }
+        other => other,
+    })?;
     if len == 0 {
         return lz4::decompress_block(input, &mut [], &[], format).map(drop);
     }

@@ -463,7 +463,7 @@ impl<'a, R: Read> Decoder<'a, R> {
     /// Fills `block` with all that is left, for an engine that decodes nothing piece by piece.
     fn rest(&mut self, block: &mut Block) -> Result<bool> {
         let before = self.source.taken();
-        if self.source.take(MAX_REST, &mut block.packed)? && !self.source.peek(1)?.is_empty() {
+        if !self.source.take_rest(MAX_REST, &mut block.packed)? {
             return Err(self.engine.unsupported_rest(self.format, MAX_REST, "compressed").into());
         }
         block.decode = Some(Decode::Rest { format: self.format, before });
