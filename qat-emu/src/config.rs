@@ -47,6 +47,9 @@ pub struct Config {
     pub capability_version: u8,
     /// Replaces the capability bits derived from the services, to take features away.
     pub capabilities: Option<u32>,
+    /// Whether compression functions offer to hash and then compress in one request, which libqat takes from no
+    /// function that does not say so.
+    pub chaining: bool,
     /// Seed of the random faults.
     pub seed: u64,
     /// Whether the physical functions are visible too, as on a host; else the program seems to run in a virtual
@@ -70,6 +73,7 @@ impl Default for Config {
             engine_threads: 1,
             capability_version: 3,
             capabilities: None,
+            chaining: false,
             seed: 0,
             host: false,
             timing: Timing::default(),

@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use crate::{
     config::{MAX_VFS, Service},
+    device::message::CHAIN_COMMANDS,
     memory::{Access, DmaFault},
 };
 
@@ -27,6 +28,7 @@ pub(crate) struct Counters {
     services: [ServiceCounters; 3],
     vf_requests: [AtomicU64; MAX_VFS],
     vf_responses: [AtomicU64; MAX_VFS],
+    vf_verify_errors: [AtomicU64; MAX_VFS],
     pub(crate) heartbeat_queries: AtomicU64,
     pub(crate) device_opens: AtomicU64,
     pub(crate) device_resets: AtomicU64,
@@ -87,6 +89,8 @@ pub(crate) struct Origin {
 pub(crate) struct Outcome {
     pub(crate) error: bool,
     pub(crate) unsupported: bool,
+    /// Compress-and-verify found a difference.
+    pub(crate) verify_error: bool,
     pub(crate) bytes_in: u64,
     pub(crate) bytes_out: u64,
     pub(crate) busy_nanoseconds: u64,
@@ -112,6 +116,7 @@ impl Default for Counters {
             }),
             vf_requests: zeros(),
             vf_responses: zeros(),
+            vf_verify_errors: zeros(),
             heartbeat_queries: zero(),
             device_opens: zero(),
             device_resets: zero(),
@@ -154,6 +159,9 @@ impl Counters {
         service.bytes_in.fetch_add(outcome.bytes_in, Relaxed);
         service.bytes_out.fetch_add(outcome.bytes_out, Relaxed);
         service.busy_nanoseconds.fetch_add(outcome.busy_nanoseconds, Relaxed);
+        if let Some(vf) = self.vf_verify_errors.get(origin.vf) {
+            vf.fetch_add(u64::from(outcome.verify_error), Relaxed);
+        }
     }
 
     /// Counts an answer put into a response ring.
@@ -242,6 +250,7 @@ impl Counters {
             services,
             vf_requests: self.vf_requests[..used].iter().map(get).collect(),
             vf_responses: self.vf_responses[..used].iter().map(get).collect(),
+            vf_verify_errors: self.vf_verify_errors[..used].iter().map(get).collect(),
             device_opens: get(&self.device_opens),
             device_resets: get(&self.device_resets),
             mailbox_messages: get(&self.mailbox_messages),
@@ -294,6 +303,9 @@ fn command_name(service: Service, command: u8) -> String {
         "hkdf-extract-expand-label",
     ];
     let known = match service {
+        Service::Compression if matches!(command.wrapping_sub(CHAIN_COMMANDS), 3 | 4) => {
+            Some(&"hash-compress")
+        }
         Service::Compression => COMPRESSION.get(usize::from(command)),
         Service::Symmetric => SYMMETRIC.get(usize::from(command)),
         Service::Asymmetric => (command == 0).then_some(&"pke"),
@@ -311,6 +323,8 @@ pub struct Snapshot {
     pub vf_requests: Vec<u64>,
     /// Answers by virtual function.
     pub vf_responses: Vec<u64>,
+    /// Of those, answers that say that compress-and-verify found a difference, recovered or not.
+    pub vf_verify_errors: Vec<u64>,
     /// Device descriptors handed out.
     pub device_opens: u64,
     /// Resets, by request or because a group left its container.

@@ -48,7 +48,9 @@ pub(crate) fn content(machine: &Machine, path: &str) -> Option<String> {
         "cnv_errors"
             if machine.config.devices[device].services.ring_pairs().contains(&Service::Compression) =>
         {
-            "AE      Total Errors      Last Error\n0: 0  No Error [0]\n".to_owned()
+            let count = of_device(&counters.vf_verify_errors);
+            let last = if count == 0 { "No Error [0]" } else { "Checksum Error [0]" };
+            format!("AE      Total Errors      Last Error\n0: {count}  {last}\n")
         }
         "cnv_errors" => "No engine configured for comp\n".to_owned(),
         // Reading it is the query.
@@ -95,4 +97,27 @@ pub(crate) fn content(machine: &Machine, path: &str) -> Option<String> {
 fn is_alive(machine: &Machine, device: usize) -> bool {
     let mut vfs = machine.vfs.iter().filter(|vf| vf.identity.device == device);
     !machine.config.start.heartbeat_dead && vfs.all(|vf| !vf.is_dead())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Config, Services, counters};
+
+    #[test]
+    fn verification_errors_are_counted_by_device() {
+        let mut config = Config::with_vfs(1, Services::DC);
+        config.devices.push(crate::Device::new(1, Services::DC, 0));
+        let machine = Machine::new(config, Box::leak(Box::default())).unwrap();
+        let origin = counters::Origin { vf: 1, bank: 0, service: Service::Compression, command: 1 };
+        for verify_error in [true, false, true] {
+            machine.counters.fetched(origin, 1);
+            machine.counters.executed(origin, counters::Outcome { verify_error, ..Default::default() });
+        }
+        let lines = |device| {
+            let path = directory(Model::Gen4xxx, device) + "cnv_errors";
+            content(&machine, &path).unwrap().lines().nth(1).unwrap().to_owned()
+        };
+        assert_eq!([lines(0), lines(1)], ["0: 0  No Error [0]", "0: 2  Checksum Error [0]"]);
+    }
 }

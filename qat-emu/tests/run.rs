@@ -7,7 +7,7 @@ mod libqat;
 
 use std::{
     env, fs,
-    path::{Path, PathBuf},
+    path::Path,
     process::{Command, Output, Stdio},
 };
 
@@ -68,32 +68,11 @@ fn a_program_compresses_and_the_report_proves_it() {
     prove(&[]);
 }
 
-/// The same with libqat 26.08. Its package needs a newer C library than some systems have; then it runs with the
-/// loader of the programs' package.
 #[test]
 fn the_same_with_libqat_26_08() {
-    let named = env::var_os("QAT_TEST_LIBQAT_2608").map(PathBuf::from);
-    let target = env::current_exe().unwrap().ancestors().nth(3).unwrap().join("libqat");
-    let directory = named.unwrap_or_else(|| target.join("26.08").join(libqat::LIB));
-    if !directory.join("libqat.so.4").exists() {
-        libqat::missing("26.08", "cargo xtask libqat --release 26.08", "QAT_TEST_LIBQAT_2608", &[directory]);
-        return;
-    }
-    let programs = target.join("24.02-programs").join(libqat::LIB);
-    let loader = programs.join("ld-linux-x86-64.so.2");
-    let directory = directory.to_str().unwrap();
-    // SAFETY: gnu_get_libc_version(3) takes nothing.
-    let version = unsafe { libc::gnu_get_libc_version() };
-    // SAFETY: it returns a constant string.
-    let version = unsafe { std::ffi::CStr::from_ptr(version) }.to_str().unwrap();
-    let minor: u32 = version.split('.').nth(1).unwrap().parse().unwrap();
-    let path = if minor >= 38 { directory.to_owned() } else { format!("{directory}:{}", programs.display()) };
-    let mut options = vec!["--library-path", &path];
-    if minor < 38 {
-        if !loader.exists() {
-            libqat::missing("26.08", "cargo xtask libqat --programs", "QAT_TEST_LIBQAT_2608", &[loader]);
-            return;
-        }
+    let Some(newer) = libqat::newer() else { return };
+    let mut options = vec!["--library-path", &newer.library_path];
+    if let Some(loader) = &newer.loader {
         options.extend(["--loader", loader.to_str().unwrap()]);
     }
     prove(&options);

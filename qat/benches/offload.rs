@@ -3,27 +3,31 @@
 //!
 //! Alone: `cargo bench -p qat --bench offload -- -m deflate -n 1000 -s 65536 -d 1`, on a machine with a device.
 
+use std::collections::VecDeque;
+use std::future::poll_fn;
 use std::process::ExitCode;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::task::Poll;
 use std::thread;
 use std::time::{Duration, Instant};
 
 use accel_core::{
-    Cipher, CipherOptions, CompressOptions, CompressionAccelerator, EncryptionAccelerator, Error, Format, Iv,
-    Key, Level,
+    BoxFuture, Cipher, CipherOptions, Completion, CompressOptions, CompressionAccelerator,
+    EncryptionAccelerator, Error, Format, Iv, Key, Level,
 };
-use qat::{AutoAccelerator, Policy, QatAccelerator, SoftwareAccelerator};
+use qat::{AutoAccelerator, DmaCompletion, Policy, QatAccelerator, SoftwareAccelerator};
 
 const USAGE: &str = "\
-Usage: offload [-e qat|software|auto] [-m deflate|gcm] [-l LEVEL] [-a blocking] [-n REQUESTS] [-s BYTES] [-d DEPTH]
+Usage: offload [-e qat|software|auto] [-m deflate|gcm] [-l LEVEL] [-a blocking|futures|dma] [-n REQUESTS] [-s BYTES] [-d DEPTH]
   -e  the engine (default qat)
   -m  raw deflate (default), at LEVEL (default 1), or AES-256-GCM
-  -a  which part of the API: blocking calls from DEPTH threads (default)
+  -a  which part of the API: blocking calls from DEPTH threads (default), futures of one thread, or
+      device memory from one thread (deflate on QAT only)
   -d  requests in flight";
 
 /// Makes all requests; bytes produced, and the time from the first request to the last answer.
-type Api = fn(&dyn Engine, &Options) -> Result<(u64, Duration), Error>;
+type Api = fn(&Options) -> Result<(u64, Duration), Error>;
 
 /// All that is measured.
 trait Engine: CompressionAccelerator + EncryptionAccelerator {}
@@ -32,6 +36,8 @@ impl<T: CompressionAccelerator + EncryptionAccelerator> Engine for T {}
 
 struct Options {
     engine: Box<dyn Engine>,
+    /// The engine, where it is QAT alone.
+    qat: Option<QatAccelerator>,
     work: Work,
     api: Api,
     requests: u64,
@@ -41,8 +47,10 @@ struct Options {
 
 impl Options {
     fn parse(mut arguments: impl Iterator<Item = String>) -> Option<Self> {
+        let qat = QatAccelerator::default();
         let mut options = Self {
-            engine: Box::new(QatAccelerator::default()),
+            engine: Box::new(qat.clone()),
+            qat: Some(qat),
             work: Work::new("deflate")?,
             api: blocking,
             requests: 1000,
@@ -53,10 +61,14 @@ impl Options {
             let value = arguments.next()?;
             match name.as_str() {
                 "-e" => {
+                    let qat = options.qat.take()?;
                     options.engine = match value.as_str() {
-                        "qat" => Box::new(QatAccelerator::default()),
+                        "qat" => {
+                            options.qat = Some(qat.clone());
+                            Box::new(qat)
+                        }
                         "software" => Box::new(SoftwareAccelerator::new()),
-                        "auto" => Box::new(AutoAccelerator::new(QatAccelerator::default(), Policy::Auto)),
+                        "auto" => Box::new(AutoAccelerator::new(qat, Policy::Auto)),
                         _ => return None,
                     }
                 }
@@ -118,6 +130,29 @@ impl Work {
         }
     }
 
+    /// One call begun; the buffers and bytes produced.
+    fn begin(
+        &self,
+        engine: &dyn Engine,
+        input: Vec<u8>,
+        output: Vec<u8>,
+    ) -> impl Future<Output = (Vec<u8>, Vec<u8>, Result<usize, Error>)> + use<> {
+        let begun: BoxFuture<_> = match self {
+            Self::Deflate(options) => engine.compress_into_async(input, output, *options),
+            Self::Gcm(key, options) => {
+                let done = engine.encrypt_into_async(key.clone(), input, output, options.clone());
+                Box::pin(async {
+                    let Completion { input, output, result } = done.await;
+                    Completion { input, output, result: result.map(|done| done.outcome) }
+                })
+            }
+        };
+        async {
+            let Completion { input, output, result } = begun.await;
+            (input, output, result.map(|outcome| outcome.bytes_out))
+        }
+    }
+
     /// One blocking call; bytes produced.
     fn call(&self, engine: &dyn Engine, input: &[u8], output: &mut [u8]) -> Result<usize, Error> {
         let outcome = match self {
@@ -128,10 +163,91 @@ impl Work {
     }
 }
 
-const APIS: &[(&str, Api)] = &[("blocking", blocking)];
+const APIS: &[(&str, Api)] = &[("blocking", blocking), ("futures", futures), ("dma", dma)];
+
+/// Futures of one thread, DEPTH of them begun before the oldest is waited for.
+fn futures(options: &Options) -> Result<(u64, Duration), Error> {
+    let engine = &*options.engine;
+    let input = fill(options.bytes);
+    let room = options.work.room(engine, options.bytes);
+    let mut spare: Vec<_> = (0..options.depth).map(|_| (input.clone(), vec![0; room])).collect();
+    let mut under_way = VecDeque::new();
+    let (mut left, mut produced) = (options.requests, 0);
+    let start = Instant::now();
+    loop {
+        while left > 0
+            && let Some((input, output)) = spare.pop()
+        {
+            under_way.push_back(options.work.begin(engine, input, output));
+            left -= 1;
+        }
+        let Some(oldest) = under_way.pop_front() else { return Ok((produced, start.elapsed())) };
+        let (input, output, bytes) = match &options.qat {
+            Some(qat) => qat.block_on(oldest),
+            None => pollster::block_on(oldest),
+        };
+        produced += bytes? as u64;
+        spare.push((input, output));
+    }
+}
+
+/// Requests on device memory, from one thread, without a copy. Deflate on QAT only.
+fn dma(options: &Options) -> Result<(u64, Duration), Error> {
+    let (Some(qat), Work::Deflate(work)) = (&options.qat, &options.work) else {
+        let remedy = "-a dma goes with -e qat and -m deflate".into();
+        return Err(Error::InvalidArgument { argument: "-a", remedy });
+    };
+    let plain = fill(options.bytes);
+    let pair = || -> Result<_, Error> {
+        let mut input = qat.dma_buffer(options.bytes)?;
+        input.copy_from_slice(&plain);
+        Ok((input, qat.dma_buffer(QatAccelerator::dma_room(options.bytes))?))
+    };
+    let mut produced = 0;
+    let mut finish = |done: DmaCompletion| {
+        produced += done.result?.bytes_out as u64;
+        Ok::<_, Error>(done.buffers.expect("answered"))
+    };
+    if options.depth == 1 {
+        let mut buffers = pair()?;
+        let start = Instant::now();
+        for _ in 0..options.requests {
+            buffers = finish(qat.compress_dma(buffers.0, buffers.1, work))?;
+        }
+        return Ok((produced, start.elapsed()));
+    }
+    let begin = |(input, output)| qat.compress_dma_async(input, output, *work);
+    let mut left = options.requests;
+    let mut slots = Vec::new();
+    for _ in 0..left.min(options.depth as u64) {
+        slots.push(Box::pin(Some(begin(pair()?))));
+        left -= 1;
+    }
+    let start = Instant::now();
+    qat.block_on(poll_fn(|context| {
+        let mut pending = 0;
+        for slot in &mut slots {
+            while let Some(future) = slot.as_mut().as_pin_mut() {
+                let Poll::Ready(done) = future.poll(context) else {
+                    pending += 1;
+                    break;
+                };
+                let buffers = match finish(done) {
+                    Ok(buffers) => buffers,
+                    Err(error) => return Poll::Ready(Err(error)),
+                };
+                slot.set((left > 0).then(|| begin(buffers)));
+                left = left.saturating_sub(1);
+            }
+        }
+        if pending == 0 { Poll::Ready(Ok(())) } else { Poll::Pending }
+    }))?;
+    Ok((produced, start.elapsed()))
+}
 
 /// Blocking calls, from one thread for each request in flight.
-fn blocking(engine: &dyn Engine, options: &Options) -> Result<(u64, Duration), Error> {
+fn blocking(options: &Options) -> Result<(u64, Duration), Error> {
+    let engine = &*options.engine;
     let (started, produced) = (AtomicU64::new(0), AtomicU64::new(0));
     let input = fill(options.bytes);
     let ready = Barrier::new(options.depth);
@@ -164,7 +280,7 @@ fn blocking(engine: &dyn Engine, options: &Options) -> Result<(u64, Duration), E
 /// A function of its own, so that callgrind can start to count here.
 #[inline(never)]
 fn measured(options: &Options) -> Result<(u64, Duration), Error> {
-    (options.api)(&*options.engine, options)
+    (options.api)(options)
 }
 
 fn run(options: &Options) -> Result<(), Error> {

@@ -1,6 +1,11 @@
 //! The QAT hardware as an accelerator.
 
+mod batch;
+mod dma;
+mod futures;
 mod operations;
+
+pub use dma::DmaCompletion;
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
@@ -9,7 +14,6 @@ use accel_core::{AcceleratorTypes, Error, HardwareProbe, Recorder, Result};
 use arc_swap::ArcSwapOption;
 use capability_registry::{Feature, Registration, Registry, State, Value};
 
-use crate::device_error::DeviceError;
 use crate::driver::{self, Driver, Lease, ProcessMark, Services};
 use crate::info::{Info, LibraryInfo, ServiceInfo};
 use crate::instance::Pool;

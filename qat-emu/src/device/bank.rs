@@ -15,7 +15,7 @@ use super::{
 use crate::{
     config::{Service, Timing},
     counters::{Counters, Origin, Outcome},
-    engine::{Engines, Request, Response, dc::Injection},
+    engine::{self, Engines, Request, Response, dc::Injection},
     fault::{FaultKind, Faults},
     memory::{DeviceMemory, DmaFault},
 };
@@ -56,6 +56,26 @@ pub(crate) struct Surroundings<'a> {
     pub(crate) counters: &'a Counters,
     pub(crate) timing: Timing,
     pub(crate) clock: &'a Clock,
+}
+
+/// What a bank needs when there is no machine around it, in tests and when fuzzing.
+#[derive(Default)]
+pub(crate) struct Alone {
+    faults: Faults,
+    pub(crate) counters: Counters,
+    clock: Clock,
+}
+
+impl Alone {
+    pub(crate) fn around<'a>(
+        &'a self,
+        registers: &'a dyn Registers,
+        space: &'a dyn AddressSpace,
+        timing: Timing,
+    ) -> Surroundings<'a> {
+        let Self { faults, counters, clock } = self;
+        Surroundings { registers, space, faults, counters, timing, clock }
+    }
 }
 
 /// When the engines of one device are free again.
@@ -254,8 +274,7 @@ impl Bank {
         around.space.lend(&mut |memory| {
             let watched = Watched::new(memory, counters, self.origin(0));
             if watched.read(slot, &mut request[..step as usize]).is_ok() {
-                let command = if self.service == Service::Asymmetric { 0 } else { request[1] };
-                let origin = self.origin(command);
+                let origin = self.origin(message::command(&request));
                 counters.fetched(origin, waiting);
                 let watched = Watched::new(memory, counters, origin);
                 answer = Some(self.execute(around, &request, &watched, engines, fault));
@@ -268,8 +287,7 @@ impl Bank {
             registers.store(self.offsets.empty_status(), empty | 1 << REQUEST);
         }
         let Some((response, outcome)) = answer else { return true };
-        counters
-            .executed(self.origin(if self.service == Service::Asymmetric { 0 } else { request[1] }), outcome);
+        counters.executed(self.origin(message::command(&request)), outcome);
         let mut pending =
             Pending { response, due: around.clock.due(around.timing, outcome.bytes_in), overtaken_by: 0 };
         match fault {
@@ -323,9 +341,9 @@ impl Bank {
             _ => {
                 let execute = || engines.execute(self.service, request, memory, &injection, null);
                 match catch_unwind(AssertUnwindSafe(execute)) {
-                    Ok((response, refused)) => {
+                    Ok(engine::Outcome { response, fault }) => {
                         // A list that ends too early is refused without an access.
-                        if let Some(refused) = refused.filter(|_| !memory.recorded.get()) {
+                        if let Some(refused) = fault.filter(|_| !memory.recorded.get()) {
                             memory.record(refused);
                         }
                         response
@@ -341,7 +359,6 @@ impl Bank {
         if fault == Some(FaultKind::DigestMismatch) && self.service == Service::Symmetric {
             response[6] |= message::status::CRYPTO_FAILED;
         }
-        let (error, refused) = message::verdict(request, &response);
         let (bytes_in, bytes_out) = match self.service {
             Service::Compression => (word(&response, 16), word(&response, 20)),
             Service::Symmetric => {
@@ -351,8 +368,9 @@ impl Bank {
             Service::Asymmetric => (0, 0),
         };
         let outcome = Outcome {
-            error,
-            unsupported: refused,
+            error: message::is_failure(&response),
+            unsupported: message::is_unsupported(&response),
+            verify_error: message::is_verify_error(&response),
             bytes_in: u64::from(bytes_in),
             bytes_out: u64::from(bytes_out),
             busy_nanoseconds: u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX),
@@ -523,16 +541,8 @@ mod tests {
     #[test]
     fn answers_wait_for_room_and_rings_wrap() {
         let (mut bank, window, memory) = rings();
-        let (faults, counters) = (Faults::default(), Counters::default());
-        let (timing, clock) = (Timing::null(), Clock::default());
-        let around = Surroundings {
-            registers: &window,
-            space: &memory,
-            faults: &faults,
-            counters: &counters,
-            timing,
-            clock: &clock,
-        };
+        let alone = Alone::default();
+        let around = alone.around(&window, &memory, Timing::null());
         let mut engines = Engines::default();
         let (mut submitted, mut taken) = (0, 0);
         for _ in 0..5 {
@@ -543,7 +553,7 @@ mod tests {
                 bank.turn(&around, &mut engines);
             }
             if submitted == 6 {
-                assert!(counters.snapshot().response_ring_full > 0);
+                assert!(alone.counters.snapshot().response_ring_full > 0);
             }
             if submitted > 3 {
                 while let Some(opaque) = take(&memory, taken) {
@@ -554,31 +564,23 @@ mod tests {
             }
         }
         assert_eq!((submitted, taken), (15, 15));
-        assert_eq!(counters.snapshot().audit(), Vec::<String>::new());
+        assert_eq!(alone.counters.snapshot().audit(), Vec::<String>::new());
     }
 
     #[test]
     fn a_bad_tail_and_unmapped_rings_are_counted() {
         let (mut bank, window, memory) = rings();
-        let (faults, counters) = (Faults::default(), Counters::default());
-        let (timing, clock) = (Timing::null(), Clock::default());
-        let around = Surroundings {
-            registers: &window,
-            space: &memory,
-            faults: &faults,
-            counters: &counters,
-            timing,
-            clock: &clock,
-        };
+        let alone = Alone::default();
+        let around = alone.around(&window, &memory, Timing::null());
         for tail in [5, 512, u32::MAX] {
             window.store(BankOffsets(0).tail(REQUEST), tail);
             assert!(!bank.turn(&around, &mut Engines::default()).progress);
         }
-        assert_eq!(counters.snapshot().protocol_errors, 3);
+        assert_eq!(alone.counters.snapshot().protocol_errors, 3);
         window.store(BankOffsets(0).base_low(REQUEST), 0x8000_0000);
         window.store(BankOffsets(0).tail(REQUEST), 128);
         bank.turn(&around, &mut Engines::default());
-        let records = counters.snapshot().dma_fault_records;
+        let records = alone.counters.snapshot().dma_fault_records;
         assert_eq!((records.len(), records[0].iova), (1, 0x8000_0000));
     }
 }

@@ -3,17 +3,15 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use super::{
-    bank::{Bank, Clock, Surroundings},
+    bank::{Alone, Bank},
     flat::Flat,
     mailbox::Mailbox,
     message::word,
     registers::{BankOffsets, MISC_BAR_BYTES, REQUEST, RESPONSE, RING_BAR_BYTES, Registers, VF_TO_PF},
 };
 use crate::{
-    config::{Service, Services, Timing},
-    counters::Counters,
+    config::{Config, Service, Services, Timing},
     engine::Engines,
-    fault::Faults,
 };
 
 /// Registers in plain memory.
@@ -39,7 +37,8 @@ impl Registers for Window {
 pub fn fuzz(bytes: &[u8]) {
     let Some((head, memory)) = bytes.split_first_chunk::<32>() else { return };
     let misc = Window((0..MISC_BAR_BYTES / 4).map(|_| AtomicU32::new(0)).collect());
-    let mailbox = Mailbox::new(Services::SYM_DC, 2 + head[1] % 3, None);
+    let config = Config { capability_version: 2 + head[1] % 3, ..Config::default() };
+    let mailbox = Mailbox::new(Services::SYM_DC, &config);
     misc.store(VF_TO_PF, word(head, 4) | 1);
     mailbox.serve(&misc);
 
@@ -56,26 +55,18 @@ pub fn fuzz(bytes: &[u8]) {
     }
     rings.store(offsets.arbiter(), 1);
     let memory = Flat::new(memory);
-    let counters = Counters::default();
+    let alone = Alone::default();
     let timing = Timing { null: head[2] & 1 == 1, ..Timing::default() };
-    let (faults, clock) = (Faults::default(), Clock::default());
-    let around = Surroundings {
-        registers: &rings,
-        space: &memory,
-        faults: &faults,
-        counters: &counters,
-        timing,
-        clock: &clock,
-    };
+    let around = alone.around(&rings, &memory, timing);
     let mut engines = Engines::default();
     for _ in 0..4 {
         bank.turn(&around, &mut engines);
     }
-    let seen = counters.snapshot();
+    let seen = alone.counters.snapshot();
     assert_eq!(seen.engine_panics, 0, "an engine panicked");
     assert_eq!(seen.requests(), seen.responses() + seen.in_work, "a request was lost");
-    bank.reset(&rings, &counters);
-    assert_eq!(counters.snapshot().in_work, 0);
+    bank.reset(&rings, &alone.counters);
+    assert_eq!(alone.counters.snapshot().in_work, 0);
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@
 //! and data in bits 31:8.
 
 use super::registers::{PF_TO_VF, Registers, VF_TO_PF};
-use crate::config::{Service, Services};
+use crate::config::{Config, Service, Services};
 
 const NEW: u32 = 1;
 const ORIGIN: u32 = 2;
@@ -77,8 +77,8 @@ pub(crate) enum Handled {
 }
 
 impl Mailbox {
-    pub(crate) fn new(services: Services, version: u8, capabilities: Option<u32>) -> Self {
-        Self { capabilities: capability_block(services, version, capabilities), ring_map: ring_map(services) }
+    pub(crate) fn new(services: Services, config: &Config) -> Self {
+        Self { capabilities: capability_block(services, config), ring_map: ring_map(services) }
     }
 
     /// Answers the message that waits, if any. The answer is published before the acknowledgement, because the
@@ -147,21 +147,27 @@ const ASYMMETRIC: u32 = 0x0000_2002;
 const COMPRESSION: u32 = 0x03C0_0020;
 /// Compress-and-verify, and recovery after it.
 const EXTENDED_COMPRESSION: u32 = 0x101;
+/// Hash, then compress; and the hashes for it.
+const CHAINING: u32 = 0x20_0000;
+const AUTHENTICATION: u32 = 0x8;
 /// A plausible clock; the library only reports it.
 const FREQUENCY_HZ: u32 = 1_000_000_000;
 
-fn capability_block(services: Services, version: u8, capabilities: Option<u32>) -> Vec<u8> {
+fn capability_block(services: Services, config: &Config) -> Vec<u8> {
+    let version = config.capability_version;
     let offered = services.ring_pairs().iter().fold(0, |bits, service| {
         bits | match service {
+            Service::Compression if config.chaining => COMPRESSION | AUTHENTICATION,
             Service::Compression => COMPRESSION,
             Service::Symmetric => SYMMETRIC,
             Service::Asymmetric => ASYMMETRIC,
         }
     });
-    let extended = if offered & COMPRESSION == 0 { 0 } else { EXTENDED_COMPRESSION };
+    let chaining = if config.chaining { CHAINING } else { 0 };
+    let extended = if offered & COMPRESSION == 0 { 0 } else { EXTENDED_COMPRESSION | chaining };
     let mut payload = Vec::new();
     payload.extend_from_slice(&u32::to_le_bytes(extended));
-    payload.extend_from_slice(&capabilities.unwrap_or(offered).to_le_bytes());
+    payload.extend_from_slice(&config.capabilities.unwrap_or(offered).to_le_bytes());
     if version >= 3 {
         payload.extend_from_slice(&FREQUENCY_HZ.to_le_bytes());
     }
@@ -209,13 +215,13 @@ mod tests {
 
     #[test]
     fn version_is_compatible() {
-        let mailbox = Mailbox::new(Services::DC, 3, None);
+        let mailbox = Mailbox::new(Services::DC, &Config::default());
         assert_eq!(ask(&mailbox, 0x06, 5), (5 | 1 << 8) << 8 | 0x02 << 2 | 3);
     }
 
     #[test]
     fn blocks_are_read_byte_by_byte() {
-        let mailbox = Mailbox::new(Services::SYM_DC, 3, None);
+        let mailbox = Mailbox::new(Services::SYM_DC, &Config::default());
         let byte = |block: u32, index: u32| {
             let word = ask(&mailbox, 0x09, block | index << 4);
             assert_eq!(word >> 8 & 3, 0, "data");

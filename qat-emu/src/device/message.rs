@@ -2,7 +2,7 @@
 
 use crate::{
     config::Service,
-    engine::{Request, Response},
+    engine::{Request, Response, dc},
 };
 
 /// Service ids in byte 2 of a request.
@@ -31,6 +31,18 @@ pub(crate) fn service(request: &Request) -> Option<Service> {
         _ => None,
     }
 }
+
+/// The command of a request as it is counted: those of chaining after those of compression.
+pub(crate) fn command(request: &Request) -> u8 {
+    match request[2] {
+        service_id::ASYMMETRIC => 0,
+        service_id::CHAIN => CHAIN_COMMANDS | request[1],
+        _ => request[1],
+    }
+}
+
+/// Where the commands of chaining begin in the counters.
+pub(crate) const CHAIN_COMMANDS: u8 = 16;
 
 /// Reads a little-endian word of a descriptor.
 pub(crate) fn word(bytes: &[u8], offset: usize) -> u32 {
@@ -62,9 +74,9 @@ pub(crate) fn reply(request: &Request) -> Response {
     response
 }
 
-/// Where the response of `request` holds its status byte and the bit for "failed".
-fn status_place(request: &Request) -> (usize, u8) {
-    match request[2] {
+/// Where a response of the service in byte 2 holds its status byte, and the bit for "failed".
+fn status_place(message: &[u8]) -> (usize, u8) {
+    match message[2] {
         service_id::ASYMMETRIC => (5, status::ASYMMETRIC_FAILED),
         service_id::COMPRESSION | service_id::CHAIN => (6, status::COMPRESSION_FAILED),
         _ => (6, status::CRYPTO_FAILED),
@@ -87,9 +99,18 @@ pub(crate) fn unsupported(request: &Request) -> Response {
     response
 }
 
-/// Whether a response reports a failure, and whether that is "unsupported".
-pub(crate) fn verdict(request: &Request, response: &Response) -> (bool, bool) {
-    let (place, _) = status_place(request);
-    let failures = 0xF0 | status::UNSUPPORTED;
-    (response[place] & failures != 0, response[place] & status::UNSUPPORTED != 0)
+/// Whether a response reports a failure.
+pub(crate) fn is_failure(response: &Response) -> bool {
+    response[status_place(response).0] & (0xF0 | status::UNSUPPORTED) != 0
+}
+
+/// Whether a response says that the request is not supported.
+pub(crate) fn is_unsupported(response: &Response) -> bool {
+    response[status_place(response).0] & status::UNSUPPORTED != 0
+}
+
+/// Whether a response of the compression service says that verification found a difference, recovered or not.
+pub(crate) fn is_verify_error(response: &Response) -> bool {
+    response[2] == service_id::COMPRESSION
+        && (response[3] & dc::header::RECOVERED != 0 || response[5] == dc::error::VERIFY.cast_unsigned())
 }

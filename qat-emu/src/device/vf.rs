@@ -107,7 +107,7 @@ impl Vf {
         let services = identity.services.ring_pairs();
         let index = identity.index;
         Self {
-            mailbox: Mailbox::new(identity.services, config.capability_version, config.capabilities),
+            mailbox: Mailbox::new(identity.services, config),
             banks: std::array::from_fn(|bank| Mutex::new(Bank::new(index, bank, services[bank]))),
             quiet: [const { AtomicU32::new(NOT_QUIET) }; BANKS],
             windows: OnceLock::new(),

@@ -23,27 +23,19 @@ mod search;
 #[cfg(test)]
 mod tests;
 
-use super::{Request, Response};
+use super::{Outcome, Request};
 use crate::memory::{BufferList, DeviceMemory, DmaFault};
 use checksum::{IntegrityBlock, Xxh32};
 use deflate::{Codec, Effort};
-use message::{Operation, Reply, RequestView, header, status};
+use message::{Operation, Reply, RequestView, status};
 
 pub use chain::SERVICE as CHAIN_SERVICE;
 pub use fuzz::fuzz;
+pub(crate) use message::header;
 pub use message::{SERVICE, error};
 
 /// Input is fetched in steps of this size, so that a request never reserves much more than the host has mapped.
 const FETCH: usize = 1 << 20;
-
-/// What one request came to.
-#[derive(Debug, Clone, Copy)]
-pub struct Completion {
-    /// The response for the ring.
-    pub response: Response,
-    /// The refused access, if one ended the request; the response then says so by [`error::ENDPOINT`].
-    pub fault: Option<DmaFault>,
-}
 
 /// Deliberate misbehaviour in one request; the default is none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -90,13 +82,13 @@ impl Engine {
         request: &Request,
         memory: &dyn DeviceMemory,
         injection: &Injection,
-    ) -> Completion {
+    ) -> Outcome {
         let request = RequestView(request);
         let (reply, fault) = match self.run(request, memory, injection) {
             Ok(reply) => (reply, None),
             Err(fault) => (Reply::failure(error::ENDPOINT), Some(fault)),
         };
-        Completion { response: reply.respond(request), fault }
+        Outcome { response: reply.respond(request), fault }
     }
 
     fn run(

@@ -16,6 +16,23 @@ pub type Request = [u8; 128];
 /// A response descriptor of any ring.
 pub type Response = [u8; 32];
 
+/// What one request came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Outcome {
+    /// The answer for the response ring.
+    pub response: Response,
+    /// The refused access, if one ended the request; the response then reports an error.
+    pub fault: Option<DmaFault>,
+}
+
+impl Outcome {
+    /// Whether the request was refused as unsupported, which `libqat` takes for success in places.
+    #[must_use]
+    pub fn unsupported(&self) -> bool {
+        message::is_unsupported(&self.response)
+    }
+}
+
 /// The engines of one device thread with the state they keep between requests.
 #[derive(Default)]
 pub(crate) struct Engines {
@@ -32,33 +49,21 @@ impl Engines {
         memory: &dyn DeviceMemory,
         injection: &dc::Injection,
         null: bool,
-    ) -> (Response, Option<DmaFault>) {
+    ) -> Outcome {
+        let plain = |response| Outcome { response, fault: None };
         match (service, request[2]) {
-            (Service::Compression, dc::SERVICE) => {
-                let dc::Completion { response, fault } = self.compression.execute(request, memory, injection);
-                (response, fault)
-            }
+            (Service::Compression, dc::SERVICE) => self.compression.execute(request, memory, injection),
             (Service::Compression, dc::CHAIN_SERVICE) => {
-                let mut symmetric = |request: &Request, memory: &dyn DeviceMemory| {
-                    let sym::Outcome { response, fault, .. } = sym::execute(request, memory);
-                    dc::Completion { response, fault }
-                };
-                let dc::Completion { response, fault } =
-                    self.compression.execute_chain(request, memory, injection, &mut symmetric);
-                (response, fault)
+                self.compression.execute_chain(request, memory, injection, &mut sym::execute)
             }
-            (Service::Symmetric | Service::Asymmetric, _) if null => (message::reply(request), None),
-            (Service::Symmetric, _) => {
-                let sym::Outcome { response, fault, .. } = sym::execute(request, memory);
-                (response, fault)
-            }
+            (Service::Symmetric | Service::Asymmetric, _) if null => plain(message::reply(request)),
+            (Service::Symmetric, _) => sym::execute(request, memory),
             (Service::Asymmetric, _) => {
                 let mut half = [0; 64];
                 half.copy_from_slice(&request[..64]);
-                let sym::Outcome { response, fault, .. } = pke::execute(&half, memory);
-                (response, fault)
+                pke::execute(&half, memory)
             }
-            (Service::Compression, _) => (message::unsupported(request), None),
+            (Service::Compression, _) => plain(message::unsupported(request)),
         }
     }
 }

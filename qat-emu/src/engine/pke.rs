@@ -24,8 +24,8 @@ mod weierstrass;
 
 use num_bigint::BigUint;
 
-use super::Response;
-use super::sym::{ERROR_ENDPOINT, Outcome};
+use super::sym::ERROR_ENDPOINT;
+use super::{Outcome, Response};
 use crate::memory::{DeviceMemory, DmaFault};
 
 /// A request descriptor of an asymmetric ring.
@@ -74,7 +74,7 @@ pub fn execute(request: &PkeRequest, memory: &dyn DeviceMemory) -> Outcome {
     response[5] = status;
     response[8..16].copy_from_slice(&request[24..32]);
     response[16..32].copy_from_slice(&request[32..48]);
-    Outcome { response, fault, unsupported: status & STATUS_UNSUPPORTED != 0 }
+    Outcome { response, fault }
 }
 
 fn run_chain(head: &PkeRequest, memory: &dyn DeviceMemory) -> Result<(), Refusal> {

@@ -15,7 +15,7 @@
 //! | 12 to 16 | HKDF (RFC 5869) and HKDF-Expand-Label (RFC 8446) |
 //!
 //! Everything else is answered with the "unsupported" status bit. The classic API of `libqat` ignores that bit, so
-//! whoever runs the engine has to count it: see [`Outcome::unsupported`].
+//! whoever runs the engine has to count it: see [`Outcome::unsupported`](super::Outcome::unsupported).
 
 mod aead;
 mod auth;
@@ -25,20 +25,9 @@ mod digest;
 mod key;
 mod request;
 
-use super::{Request, Response};
+use super::{Outcome, Request};
 use crate::memory::{DeviceMemory, DmaFault};
 use request::Message;
-
-/// The device's answer, and what the host has to know beyond it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Outcome {
-    /// The descriptor for the response ring.
-    pub response: Response,
-    /// The access that was refused, if one was; the response then reports an error.
-    pub fault: Option<DmaFault>,
-    /// Whether the request was refused as unsupported, which `libqat` takes for success in places.
-    pub unsupported: bool,
-}
 
 /// Response status: the crypto operation failed or a digest did not match.
 const STATUS_CRYPTO: u8 = 1 << 7;
@@ -112,5 +101,5 @@ pub fn execute(request: &Request, memory: &dyn DeviceMemory) -> Outcome {
     response[6] = status;
     response[7] = request[1];
     response[8..16].copy_from_slice(&request[24..32]);
-    Outcome { response, fault, unsupported: status & STATUS_UNSUPPORTED != 0 }
+    Outcome { response, fault }
 }

@@ -2,6 +2,9 @@
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
+pub(crate) mod known;
+pub(crate) mod reference;
+
 use std::cell::RefCell;
 use std::collections::BTreeMap;
 

@@ -2,7 +2,7 @@
 
 use std::{ffi::c_void, ptr};
 
-use super::{Completion, DmaBuffer, Handle, Libqat, List, SUCCESS, Status, complete};
+use super::{BufferList, Completion, DmaBuffer, Handle, Libqat, List, SUCCESS, Status, complete, refused};
 
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
@@ -46,42 +46,44 @@ pub struct Operation {
     pub crcs: *mut c_void,
 }
 
+impl Operation {
+    /// The end of a stream, verified.
+    pub fn plain() -> Self {
+        Self {
+            flush: FLUSH_FINAL,
+            verify: 1,
+            recover: 0,
+            integrity: 0,
+            verify_integrity: 0,
+            crc_size: 0,
+            skip: [[0; 4]; 2],
+            crcs: ptr::null_mut(),
+        }
+    }
+}
+
 pub const DEFLATE: u32 = 3;
 pub const LZ4: u32 = 4;
+pub const LZ4S: u32 = 5;
 pub const STATIC: u32 = 0;
 pub const DYNAMIC: u32 = 2;
-const FLUSH_FINAL: u32 = 1;
+pub const COMPRESS: u32 = 0;
+pub const DECOMPRESS: u32 = 1;
 const COMBINED: u32 = 2;
+const STATEFUL: u32 = 0;
 const STATELESS: u32 = 1;
-const CRC32: u32 = 1;
+pub const FLUSH_FINAL: u32 = 1;
+pub const FLUSH_SYNC: u32 = 2;
+pub const FLUSH_FULL: u32 = 3;
+pub const CRC32: u32 = 1;
+pub const ADLER32: u32 = 2;
+pub const CRC32_ADLER32: u32 = 3;
+pub const XXHASH32: u32 = 4;
 
-/// A stateless deflate session in both directions, with its memory.
-pub struct Session {
-    library: &'static Libqat,
-    instance: Handle,
-    memory: DmaBuffer,
-    meta_bytes: u32,
-}
-
-unsafe extern "C" fn done(tag: *mut c_void, status: Status) {
-    // SAFETY: the tag of `Session::submit`.
-    unsafe { complete(tag, status) };
-}
-
-/// A request in flight.
-pub struct Request {
-    pub results: Box<Results>,
-    pub completion: Completion,
-    pub output: DmaBuffer,
-    operation: Box<Operation>,
-    source: List,
-    destination: List,
-    _input: DmaBuffer,
-}
-
-impl Session {
-    pub fn new(library: &'static Libqat, instance: Handle, huffman: u32) -> Self {
-        let mut setup = SessionSetup {
+impl SessionSetup {
+    /// A stateless deflate session of level 1 with CRC-32, in both directions.
+    pub fn deflate(huffman: u32) -> Self {
+        Self {
             level: 1,
             algorithm: DEFLATE,
             huffman,
@@ -95,16 +97,167 @@ impl Session {
             lz4_independent: 0,
             checksum: CRC32,
             accumulate_xxhash: 0,
-        };
-        let (mut bytes, mut context, mut meta_bytes) = (0, 0, 0);
+        }
+    }
+
+    /// The same for LZ4 with blocks of 64 KiB, or for LZ4s, which has one direction only; with XXH32.
+    pub fn lz4(algorithm: u32) -> Self {
+        let direction = if algorithm == LZ4S { COMPRESS } else { COMBINED };
+        Self { algorithm, direction, checksum: XXHASH32, lz4_independent: 1, ..Self::deflate(STATIC) }
+    }
+
+    pub fn stateful(self) -> Self {
+        Self { state: STATEFUL, ..self }
+    }
+}
+
+/// CRCs of a request, as the library gives them.
+#[repr(C)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Crcs {
+    pub crc32: u32,
+    pub adler32: u32,
+    /// 32-bit CRC of what was read and what was written.
+    pub integrity: [u32; 2],
+    /// 64-bit CRC of the same.
+    pub integrity64: [u64; 2],
+}
+
+/// Which CRC-64 a session computes.
+#[repr(C)]
+pub struct CrcControl {
+    pub polynomial: u64,
+    pub initial: u64,
+    pub reflect_in: u32,
+    pub reflect_out: u32,
+    pub xor_out: u64,
+}
+
+/// How one request is made.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    pub flush: u32,
+    pub verify: bool,
+    pub recover: bool,
+    /// Ask for the end-to-end CRCs, and have the library check them in software.
+    pub integrity: bool,
+    /// Flat buffers for the input and for the output.
+    pub pieces: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { flush: FLUSH_FINAL, verify: true, recover: false, integrity: false, pieces: 1 }
+    }
+}
+
+/// A stateless deflate session in both directions, with its memory.
+pub struct Session {
+    library: &'static Libqat,
+    instance: Handle,
+    memory: DmaBuffer,
+    setup: SessionSetup,
+}
+
+unsafe extern "C" fn done(tag: *mut c_void, status: Status) {
+    // SAFETY: the tag of `Session::submit`.
+    unsafe { complete(tag, status) };
+}
+
+/// What came of a request.
+#[derive(Debug, Clone)]
+pub struct Answer {
+    pub status: Status,
+    pub results: Results,
+    pub crcs: Crcs,
+    pub data: Vec<u8>,
+}
+
+/// Pointers to the parts of a request, for the library.
+#[derive(Clone, Copy)]
+struct Arguments {
+    source: *mut BufferList,
+    destination: *mut BufferList,
+    operation: *mut Operation,
+    results: *mut Results,
+    tag: *mut c_void,
+}
+
+/// A request in flight.
+pub struct Request {
+    pub results: Box<Results>,
+    pub completion: Completion,
+    pub output: DmaBuffer,
+    operation: Box<Operation>,
+    crcs: Box<Crcs>,
+    source: List,
+    destination: List,
+    _input: DmaBuffer,
+}
+
+impl Request {
+    fn new(library: &'static Libqat, instance: Handle, input: &[u8], room: usize, options: Options) -> Self {
+        let mut meta_bytes = 0;
+        let pieces = u32::try_from(options.pieces).unwrap();
+        // SAFETY: a valid handle and a place for the result.
+        let status = unsafe { (library.cpaDcBufferListGetMetaSize)(instance, pieces, &raw mut meta_bytes) };
+        assert_eq!(status, SUCCESS, "cpaDcBufferListGetMetaSize");
+        let input = library.alloc_from(input);
+        let output = library.alloc(room);
+        let mut crcs = Box::new(Crcs::default());
+        Self {
+            results: Box::default(),
+            completion: Completion::new(),
+            operation: Box::new(Operation {
+                flush: options.flush,
+                verify: u32::from(options.verify),
+                recover: u32::from(options.recover),
+                integrity: u32::from(options.integrity),
+                verify_integrity: u32::from(options.integrity),
+                crc_size: u32::from(options.integrity),
+                skip: [[0; 4]; 2],
+                crcs: if options.integrity { (&raw mut *crcs).cast() } else { ptr::null_mut() },
+            }),
+            crcs,
+            source: List::scattered(library, meta_bytes, &input, options.pieces),
+            destination: List::scattered(library, meta_bytes, &output, options.pieces),
+            output,
+            _input: input,
+        }
+    }
+
+    fn arguments(&mut self) -> Arguments {
+        Arguments {
+            source: self.source.as_mut_ptr(),
+            destination: self.destination.as_mut_ptr(),
+            operation: &raw mut *self.operation,
+            results: &raw mut *self.results,
+            tag: self.completion.tag(),
+        }
+    }
+
+    fn answer(self, poll: impl Fn() -> Status) -> Answer {
+        let status = self.completion.wait(poll);
+        let produced = (self.results.produced as usize).min(self.output.bytes().len());
+        let data = self.output.bytes()[..produced].to_vec();
+        Answer { status, results: *self.results, crcs: *self.crcs, data }
+    }
+}
+
+impl Session {
+    pub fn new(library: &'static Libqat, instance: Handle, huffman: u32) -> Self {
+        Self::init(library, instance, SessionSetup::deflate(huffman)).expect("cpaDcInitSession")
+    }
+
+    /// # Errors
+    /// The status with which the library refuses the session.
+    pub fn init(library: &'static Libqat, instance: Handle, mut setup: SessionSetup) -> Result<Self, Status> {
+        let (mut bytes, mut context) = (0, 0);
         // SAFETY: a valid handle, setup and places for the results.
         let status = unsafe {
             (library.cpaDcGetSessionSize)(instance, &raw mut setup, &raw mut bytes, &raw mut context)
         };
-        assert_eq!(status, SUCCESS, "cpaDcGetSessionSize");
-        // SAFETY: a valid handle and a place for the result.
-        let status = unsafe { (library.cpaDcBufferListGetMetaSize)(instance, 1, &raw mut meta_bytes) };
-        assert_eq!(status, SUCCESS, "cpaDcBufferListGetMetaSize");
+        refused(status)?;
         let memory = library.alloc(bytes as usize);
         // SAFETY: memory of the size that was asked for; it lives until the session is removed.
         let status = unsafe {
@@ -116,56 +269,32 @@ impl Session {
                 Some(done),
             )
         };
-        assert_eq!(status, SUCCESS, "cpaDcInitSession");
-        Self { library, instance, memory, meta_bytes }
+        refused(status)?;
+        Ok(Self { library, instance, memory, setup })
     }
 
     /// Submits; the request has to be waited for, or the emulator detached, before it is dropped.
     pub fn submit(&self, compress: bool, input: &[u8], room: usize) -> (Status, Request) {
-        let library = self.library;
-        let input = library.alloc_from(input);
-        let output = library.alloc(room);
-        let mut request = Request {
-            results: Box::default(),
-            completion: Completion::new(),
-            operation: Box::new(Operation {
-                flush: FLUSH_FINAL,
-                verify: 1,
-                recover: 0,
-                integrity: 0,
-                verify_integrity: 0,
-                crc_size: 0,
-                skip: [[0; 4]; 2],
-                crcs: ptr::null_mut(),
-            }),
-            source: List::new(library, self.meta_bytes, &[&input]),
-            destination: List::new(library, self.meta_bytes, &[&output]),
-            output,
-            _input: input,
-        };
-        let (source, destination) = (request.source.as_mut_ptr(), request.destination.as_mut_ptr());
+        let mut request = Request::new(self.library, self.instance, input, room, Options::default());
+        let arguments = request.arguments();
+        let status = self.compress_or_not(compress, false, &arguments);
+        (status, request)
+    }
+
+    /// `second` has the options for decompression too.
+    fn compress_or_not(&self, compress: bool, second: bool, arguments: &Arguments) -> Status {
+        let Arguments { source, destination, operation, results, tag } = *arguments;
+        let (library, instance) = (self.library, self.instance);
         let session = self.memory.as_ptr().cast();
-        let results = &raw mut *request.results;
-        let tag = request.completion.tag();
-        let status = if compress {
-            let operation = &raw mut *request.operation;
-            // SAFETY: everything named lives in `request` until the answer.
-            unsafe {
-                (library.cpaDcCompressData2)(
-                    self.instance,
-                    session,
-                    source,
-                    destination,
-                    operation,
-                    results,
-                    tag,
-                )
-            }
+        if compress || second {
+            let function = if compress { library.cpaDcCompressData2 } else { library.cpaDcDecompressData2 };
+            // SAFETY: everything named lives in the request until the answer.
+            unsafe { function(instance, session, source, destination, operation, results, tag) }
         } else {
             // SAFETY: as above.
             unsafe {
                 (library.cpaDcDecompressData)(
-                    self.instance,
+                    instance,
                     session,
                     source,
                     destination,
@@ -174,8 +303,84 @@ impl Session {
                     tag,
                 )
             }
+        }
+    }
+
+    /// Runs one request with `options`.
+    ///
+    /// # Errors
+    /// The status with which the library refuses the call.
+    pub fn run_with(
+        &self,
+        compress: bool,
+        input: &[u8],
+        room: usize,
+        options: Options,
+    ) -> Result<Answer, Status> {
+        let mut request = Request::new(self.library, self.instance, input, room, options);
+        let arguments = request.arguments();
+        refused(self.compress_or_not(compress, true, &arguments))?;
+        Ok(request.answer(|| self.poll()))
+    }
+
+    /// The same without the session, by its setup alone.
+    ///
+    /// # Errors
+    /// The status with which the library refuses the call.
+    pub fn run_without(
+        &self,
+        compress: bool,
+        input: &[u8],
+        room: usize,
+        options: Options,
+    ) -> Result<Answer, Status> {
+        let mut request = Request::new(self.library, self.instance, input, room, options);
+        let Arguments { source, destination, operation, results, tag } = request.arguments();
+        let direction = if compress { COMPRESS } else { DECOMPRESS };
+        let mut setup = SessionSetup { direction, ..self.setup };
+        let library = self.library;
+        let function = if compress { library.cpaDcNsCompressData } else { library.cpaDcNsDecompressData };
+        // SAFETY: as above; the setup is read during the call.
+        refused(unsafe {
+            function(self.instance, &raw mut setup, source, destination, operation, results, done, tag)
+        })?;
+        Ok(request.answer(|| self.poll()))
+    }
+
+    /// Chooses the CRC-64; `None` where the release cannot.
+    pub fn set_crc(&self, mut control: CrcControl) -> Option<Status> {
+        let function = self.library.set_crc_control?;
+        // SAFETY: initialised in `init`; the structure is read during the call.
+        Some(unsafe { function(self.instance, self.memory.as_ptr().cast(), &raw mut control) })
+    }
+
+    /// Starts the running XXH32 of the session anew.
+    pub fn reset_xxh32(&self) -> Status {
+        // SAFETY: initialised in `init`.
+        unsafe { (self.library.cpaDcResetXXHashState)(self.instance, self.memory.as_ptr().cast()) }
+    }
+
+    /// The header that goes before the data, or the footer with these results behind it.
+    pub fn frame(&self, footer: Option<Results>) -> Vec<u8> {
+        let buffer = self.library.alloc(64);
+        let mut flat = buffer.flat();
+        let session = self.memory.as_ptr().cast();
+        let count = if let Some(mut results) = footer {
+            results.produced = 0;
+            // SAFETY: an initialised session, a buffer, and the results of its last request.
+            let status =
+                unsafe { (self.library.cpaDcGenerateFooter)(session, &raw mut flat, &raw mut results) };
+            assert_eq!(status, SUCCESS, "cpaDcGenerateFooter");
+            results.produced
+        } else {
+            let mut count = 0;
+            // SAFETY: an initialised session, a buffer, and a place for its length.
+            let status =
+                unsafe { (self.library.cpaDcGenerateHeader)(session, &raw mut flat, &raw mut count) };
+            assert_eq!(status, SUCCESS, "cpaDcGenerateHeader");
+            count
         };
-        (status, request)
+        buffer.bytes()[..count as usize].to_vec()
     }
 
     pub fn poll(&self) -> Status {

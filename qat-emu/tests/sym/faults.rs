@@ -14,7 +14,7 @@ fn unsupported_requests_say_so() {
     let unsupported = |job: Job| {
         let (job, destination) = job.attach(&host, &data, 0);
         let outcome = job.run(&host);
-        assert!(outcome.unsupported && outcome.fault.is_none());
+        assert!(outcome.unsupported() && outcome.fault.is_none());
         assert_eq!((outcome.response[5], outcome.response[6]), (0, 4));
         assert_eq!(host.gather(&destination), data, "a refused request changes nothing");
     };
@@ -38,7 +38,7 @@ fn contradicting_lengths_are_invalid() {
     let host = Host::new();
     let invalid = |job: Job| {
         let outcome = job.attach(&host, &[7; 64], 0).0.run(&host);
-        assert_eq!((outcome.response[6], outcome.unsupported, outcome.fault), (0x82, false, None));
+        assert_eq!((outcome.response[6], outcome.unsupported(), outcome.fault), (0x82, false, None));
     };
     invalid(Job::new(0).cipher(3, CBC, false, &[0; 16]).iv(&[0; 16]).cipher_region(0, 17));
     invalid(Job::new(0).cipher(3, ECB, false, &[0; 16]).cipher_region(0, 15));
@@ -87,7 +87,7 @@ fn every_unmapped_access_is_a_fault() {
                 Some(fault) => {
                     assert!((iova..iova + bytes.len() as u64 + 1).contains(&fault.iova), "{fault}");
                     assert_eq!((outcome.response[5] as i8, outcome.response[6]), (-17, 0x80));
-                    assert!(!outcome.unsupported);
+                    assert!(!outcome.unsupported());
                     faults += 1;
                 }
                 None => assert_eq!(outcome.response[6], 0),
@@ -211,7 +211,7 @@ proptest! {
         let outcome = execute(&request, &host);
         prop_assert_eq!(outcome.response[1], 1);
         prop_assert_eq!(&outcome.response[8..16], &request[24..32]);
-        if outcome.fault.is_some() || outcome.unsupported {
+        if outcome.fault.is_some() || outcome.unsupported() {
             prop_assert_ne!(outcome.response[6], 0);
         }
     }

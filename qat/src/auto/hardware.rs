@@ -3,9 +3,8 @@
 use std::fmt::Debug;
 
 use accel_core::{
-    AcceleratorTypes, BoxFuture, CipherOptions, Completion, CompressOptions, CompressionAccelerator,
-    DecompressOptions, Encrypted, EncryptionAccelerator, HardwareAccelerator, Key, Operation, Outcome,
-    Result,
+    AcceleratorTypes, BoxFuture, CipherOptions, Completion, CompressOptions, DecompressOptions, Encrypted,
+    EncryptionAccelerator, HardwareAccelerator, Key, Operation, Outcome, Result,
 };
 
 use crate::QatAccelerator;
@@ -251,8 +250,7 @@ impl Hardware for QatAccelerator {
         options: CompressOptions,
         patience: Patience,
     ) -> BoxFuture<Completion<Outcome>> {
-        let this = self.clone();
-        pool::run_anew(input, move |input| Hardware::compress(&this, input, &options, patience))
+        self.compress_anew(input, options, patience)
     }
 
     fn compress_into_async(
@@ -260,9 +258,9 @@ impl Hardware for QatAccelerator {
         input: Vec<u8>,
         output: Vec<u8>,
         options: CompressOptions,
-        _: Patience,
+        patience: Patience,
     ) -> BoxFuture<Completion<Outcome>> {
-        CompressionAccelerator::compress_into_async(self, input, output, options)
+        self.compress_owned(input, output, options, patience)
     }
 
     fn decompress_async(
@@ -271,8 +269,7 @@ impl Hardware for QatAccelerator {
         options: DecompressOptions,
         patience: Patience,
     ) -> BoxFuture<Completion<Outcome>> {
-        let this = self.clone();
-        pool::run_anew(input, move |input| Hardware::decompress(&this, input, &options, patience))
+        self.decompress_anew(input, options, patience)
     }
 
     fn decompress_into_async(
@@ -280,9 +277,9 @@ impl Hardware for QatAccelerator {
         input: Vec<u8>,
         output: Vec<u8>,
         options: DecompressOptions,
-        _: Patience,
+        patience: Patience,
     ) -> BoxFuture<Completion<Outcome>> {
-        CompressionAccelerator::decompress_into_async(self, input, output, options)
+        self.decompress_owned(input, output, options, patience)
     }
 
     fn encrypt_async(

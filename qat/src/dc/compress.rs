@@ -1,6 +1,7 @@
 //! Compression: the input cut into requests, the answers put together as one stream.
 
 use accel_core::{CompressOptions, End, Error, Format, Level, Outcome, Path, Result, SoftwareReason};
+use qat_sys as sys;
 use twox_hash::XxHash32;
 use zlib_rs::adler32::adler32_combine;
 use zlib_rs::crc32::crc32_combine;
@@ -107,7 +108,7 @@ pub(super) fn outcome(bytes_in: usize, bytes_out: usize, instance: Option<u16>) 
 }
 
 /// libqat's level for the caller's: named ones as `CompressOptions` says, integers as they are.
-fn hardware_level(format: Format, level: Level) -> Result<u8> {
+pub(super) fn hardware_level(format: Format, level: Level) -> Result<u8> {
     match level {
         Level::Fast => Ok(1),
         Level::Balanced => Ok(6),
@@ -134,15 +135,16 @@ fn hardware_level(format: Format, level: Level) -> Result<u8> {
     }
 }
 
-fn deflate_kind(call: Call<'_>, level: u8, checksum: Checksum) -> Kind {
+pub(super) fn deflate_kind(call: Call<'_>, level: u8, checksum: Checksum) -> Kind {
     let has_dynamic = call.pool.services.capabilities.compression.dynamic_huffman;
     let huffman = if has_dynamic { call.pool.settings.huffman } else { Huffman::Static };
     Kind::Deflate { level, huffman, checksum }
 }
 
 /// Room that is always enough for `len` bytes: fixed Huffman codes take at most nine bits a byte.
-pub(super) fn deflate_room(len: usize) -> usize {
-    (len + len / 8 + 256).max(LEAST_ROOM)
+pub(crate) const fn deflate_room(len: usize) -> usize {
+    let room = len + len / 8 + 256;
+    if room > LEAST_ROOM { room } else { LEAST_ROOM }
 }
 
 /// Bytes that `len` bytes take in stored blocks.
@@ -225,6 +227,16 @@ pub(super) fn complete(answer: &Answer, len: usize) -> Result<usize> {
     }
     let detail = format!("{} of {len} bytes consumed, {} produced", answer.consumed, answer.produced);
     Err(DeviceError::Wrong { detail: detail.into() }.into())
+}
+
+/// The error for output that did not fit where it always fits.
+pub(super) fn ran_full() -> Error {
+    DeviceError::Wrong { detail: "its output is longer than its input can become".into() }.into()
+}
+
+/// How a request ends its output: on a byte boundary with more to come, or for good.
+pub(super) const fn flush(is_open: bool) -> sys::CpaDcFlush {
+    if is_open { sys::CPA_DC_FLUSH_FULL } else { sys::CPA_DC_FLUSH_FINAL }
 }
 
 pub(super) fn wrong_checksum() -> Error {

@@ -76,7 +76,7 @@ pub(crate) async fn decompress(
 }
 
 /// When the stream's own checksum does not fit the device's: are the data to blame, or the device?
-fn witness(checked: Result<()>, device: u32, of_plain: impl FnOnce() -> u32) -> Result<()> {
+pub(super) fn witness(checked: Result<()>, device: u32, of_plain: impl FnOnce() -> u32) -> Result<()> {
     match checked {
         Ok(()) => Ok(()),
         Err(corrupt) if of_plain() == device => Err(corrupt),

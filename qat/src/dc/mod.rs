@@ -6,6 +6,7 @@ mod lz4;
 mod request;
 mod session;
 mod window;
+pub(crate) mod zero_copy;
 mod zstd;
 
 use accel_core::{Error, Format, Result};

@@ -1,8 +1,8 @@
 //! One stateless request, and what its answer says.
 
 use accel_core::{Error, Format, Recorder};
-use qat_sys as sys;
 
+use super::compress::flush;
 use super::session::Kind;
 use crate::CpaStatus;
 use crate::device_error::{DeviceError, RequestStatus};
@@ -60,10 +60,7 @@ impl Call<'_> {
             *claim.input() = input;
             Ok(())
         };
-        let flush = match direction {
-            Direction::Compress if request.is_open => sys::CPA_DC_FLUSH_FULL,
-            _ => sys::CPA_DC_FLUSH_FINAL,
-        };
+        let flush = flush(direction == Direction::Compress && request.is_open);
         let how = Stateless { direction, flush, seed: request.kind.seed() };
         let fly = |instance: &Instance, claim: Claim| {
             let session = instance.sessions.get(&instance.ring, request.kind)?;

@@ -157,6 +157,12 @@ impl Pool {
         Some(chosen)
     }
 
+    /// The slab of the node that this thread is on, or else the first.
+    pub(crate) fn near_memory(&self) -> Option<&'static Memory> {
+        let node = if self.memory.len() > 1 { node_of_this_thread() } else { None };
+        self.memory.iter().find(|memory| Some(memory.node()) == node).or(self.memory.first()).copied()
+    }
+
     /// Puts a request into flight: on an instance of the pool's choice, `load` fills a slot and `fly` submits it.
     pub(crate) async fn launch(
         &self,

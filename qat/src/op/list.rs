@@ -1,5 +1,6 @@
 //! Scattered buffers as libqat takes them.
 
+use std::ops::Range;
 use std::ptr::{self, NonNull};
 
 use qat_sys::{CpaBufferList, CpaFlatBuffer};
@@ -15,15 +16,25 @@ const PIECE: usize = 1 << 20;
 #[derive(Default)]
 pub(crate) struct Blocks {
     first: Option<Block>,
+    /// Where in the first block the data begin.
+    start: usize,
     rest: Vec<Block>,
     len: usize,
 }
 
 impl Blocks {
     /// The first `len` bytes of `block`.
-    pub(crate) fn one(block: Block, len: usize) -> Self {
-        debug_assert!(len <= block.len());
-        Self { first: Some(block), rest: Vec::new(), len }
+    fn one(block: Block, len: usize) -> Self {
+        Self::part(block, 0..len)
+    }
+
+    /// These bytes of `block`.
+    ///
+    /// # Panics
+    /// When it does not have them.
+    pub(crate) fn part(block: Block, range: Range<usize>) -> Self {
+        assert!(range.end <= block.len());
+        Self { start: range.start, len: range.len(), first: Some(block), rest: Vec::new() }
     }
 
     /// Room for `len` bytes.
@@ -32,17 +43,10 @@ impl Blocks {
             return Ok(Self::one(memory.take(len)?, len));
         }
         let piece = PIECE.max(len.div_ceil(MAX_BUFFERS).next_power_of_two());
-        let mut blocks = Self { first: None, rest: Vec::with_capacity(len.div_ceil(piece)), len };
+        let mut blocks = Self { rest: Vec::with_capacity(len.div_ceil(piece)), len, ..Self::default() };
         for at in (0..len).step_by(piece) {
             blocks.rest.push(memory.take(piece.min(len - at))?);
         }
-        Ok(blocks)
-    }
-
-    /// The same with `bytes` in it.
-    pub(crate) fn copied(memory: &'static Memory, bytes: &[u8]) -> Result<Self, NoMemory> {
-        let mut blocks = Self::with_room(memory, bytes.len())?;
-        blocks.write(0, bytes);
         Ok(blocks)
     }
 
@@ -52,20 +56,22 @@ impl Blocks {
 
     /// The parts in order; together [`len`](Self::len) bytes.
     pub(crate) fn parts(&self) -> impl Iterator<Item = &[u8]> {
-        let mut left = self.len;
+        let (mut left, mut start) = (self.len, self.start);
         self.first.iter().chain(&self.rest).map(move |block| {
-            let len = block.len().min(left);
+            let bytes = &block.bytes()[std::mem::take(&mut start)..];
+            let len = bytes.len().min(left);
             left -= len;
-            &block.bytes()[..len]
+            &bytes[..len]
         })
     }
 
     fn parts_mut(&mut self) -> impl Iterator<Item = &mut [u8]> {
-        let mut left = self.len;
+        let (mut left, mut start) = (self.len, self.start);
         self.first.iter_mut().chain(&mut self.rest).map(move |block| {
-            let len = block.len().min(left);
+            let bytes = &mut block.bytes_mut()[std::mem::take(&mut start)..];
+            let len = bytes.len().min(left);
             left -= len;
-            &mut block.bytes_mut()[..len]
+            &mut bytes[..len]
         })
     }
 
@@ -134,12 +140,13 @@ impl List {
 
     /// Names the memory of `blocks`, and gives the address of the list, which holds as long as it is not moved.
     pub(super) fn name(&mut self, blocks: &Blocks) -> *mut CpaBufferList {
-        let (mut left, mut count) = (blocks.len, 0);
+        let (mut left, mut start, mut count) = (blocks.len, blocks.start, 0);
         for (block, buffer) in blocks.first.iter().chain(&blocks.rest).zip(&mut self.buffers) {
-            let len = block.len().min(left);
+            let at = std::mem::take(&mut start);
+            let len = (block.len() - at).min(left);
             // A block has at most 64 MiB.
             buffer.dataLenInBytes = len as u32;
-            buffer.pData = block.as_ptr().as_ptr();
+            buffer.pData = block.at(at).as_ptr();
             left -= len;
             count += 1;
         }

@@ -153,11 +153,12 @@ pub(crate) fn block_on<F: Future>(rings: &[Arc<Ring>], future: F) -> F::Output {
     let mut future = pin!(future);
     let mut attempt = |waker: &Waker| {
         INTEREST.with(|interest| {
-            interest.is_blocking.set(true);
-            interest.rings.set(0);
+            // The future may itself be one that blocks on another.
+            let outer = (interest.is_blocking.replace(true), interest.rings.replace(0));
             let polled = future.as_mut().poll(&mut Context::from_waker(waker));
-            interest.is_blocking.set(false);
-            (polled, interest.rings.get())
+            let wanted = interest.rings.replace(outer.1);
+            interest.is_blocking.set(outer.0);
+            (polled, wanted)
         })
     };
     let (mut polled, mut wanted) = attempt(Waker::noop());

@@ -34,6 +34,8 @@ const GROUPS: &[(&str, &[Row])] = &[
             row("C, no session", false, "-m ns"),
             row("C, data plane", false, "-m dp"),
             row("qat, blocking", true, "-m deflate -a blocking"),
+            row("qat, futures", true, "-m deflate -a futures"),
+            row("qat, device memory", true, "-m deflate -a dma"),
         ],
     ),
     (

@@ -2,8 +2,8 @@
 //! where their responses go.
 
 use super::message::{RequestView, header, status};
-use super::{Completion, Engine, Injection};
-use crate::engine::{Request, Response};
+use super::{Engine, Injection};
+use crate::engine::{Outcome, Request, Response};
 use crate::memory::{DeviceMemory, DmaFault};
 
 /// Service id of chaining requests (byte 2).
@@ -26,11 +26,11 @@ impl Engine {
         request: &Request,
         memory: &dyn DeviceMemory,
         injection: &Injection,
-        symmetric: &mut dyn FnMut(&Request, &dyn DeviceMemory) -> Completion,
-    ) -> Completion {
+        symmetric: &mut dyn FnMut(&Request, &dyn DeviceMemory) -> Outcome,
+    ) -> Outcome {
         let view = RequestView(request);
         if view.service() != SERVICE || !HASH_COMPRESS.contains(&view.command()) {
-            return Completion { response: respond(view, status::UNSUPPORTED), fault: None };
+            return Outcome { response: respond(view, status::UNSUPPORTED), fault: None };
         }
         let mut links = || {
             let hashed = symmetric(&read_request(memory, view.quad(80))?, memory);
@@ -38,13 +38,13 @@ impl Engine {
             let failed =
                 hashed.response[6] & LINK_FAILED | if hashed.fault.is_some() { CRYPTO_FAILED } else { 0 };
             if failed != 0 {
-                return Ok(Completion { response: respond(view, failed), fault: hashed.fault });
+                return Ok(Outcome { response: respond(view, failed), fault: hashed.fault });
             }
             let packed = self.execute(&read_request(memory, view.quad(64))?, memory, injection);
             memory.write(view.quad(72), &packed.response)?;
-            Ok(Completion { response: respond(view, packed.response[6] & LINK_FAILED), fault: packed.fault })
+            Ok(Outcome { response: respond(view, packed.response[6] & LINK_FAILED), fault: packed.fault })
         };
-        links().unwrap_or_else(|fault| Completion {
+        links().unwrap_or_else(|fault| Outcome {
             response: respond(view, status::COMPRESSION_FAILED),
             fault: Some(fault),
         })

@@ -1,6 +1,6 @@
 //! Entry point for fuzzing: every byte that the compression service reads is the caller's.
 
-use super::{CHAIN_SERVICE, Completion, Engine, Injection};
+use super::{CHAIN_SERVICE, Engine, Injection, Outcome};
 use crate::memory::{Access, DeviceMemory, DmaFault};
 
 /// Memory in which each address wraps onto the same bytes, so that random requests reach the codecs; the upper half
@@ -43,7 +43,7 @@ pub fn fuzz(bytes: &[u8]) {
         engine.execute_chain(request, &memory, &Injection::default(), &mut |request, _| {
             let mut response = [0; 32];
             response.copy_from_slice(&request[..32]);
-            Completion { response, fault: None }
+            Outcome { response, fault: None }
         })
     };
     let response = run().response;

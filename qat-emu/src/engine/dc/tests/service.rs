@@ -189,7 +189,7 @@ fn chaining_hashes_then_compresses() {
             assert_eq!(request, &sym);
             let mut response = [0; 32];
             response[6] = status;
-            Completion { response, fault: None }
+            Outcome { response, fault: None }
         };
         let done = Engine::default().execute_chain(&chain, &host, &Injection::default(), &mut hash);
         assert_eq!(done.response[1..4], [3, CHAIN_SERVICE, 0x80]);

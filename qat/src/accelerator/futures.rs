@@ -1,0 +1,124 @@
+//! The hardware's calls as futures. A call submits at once, so that many of them are in flight when the first is waited
+//! for; whoever waits then polls the rings, or the helper thread does.
+
+use std::sync::Arc;
+use std::task::{Context, Poll, Waker};
+
+use accel_core::{
+    AcceleratorTypes, BoxFuture, Completion, CompressOptions, CompressionAccelerator, DecompressOptions,
+    HardwareAccelerator, Outcome, Result,
+};
+
+use super::QatAccelerator;
+use crate::dc;
+use crate::instance::{Patience, Pool};
+use crate::software::{self, output::Output, pool};
+
+/// A future that has begun: what it can do without waiting is done when this returns.
+pub(super) fn begun<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static) -> BoxFuture<T> {
+    let mut future = Box::pin(future);
+    match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+        Poll::Ready(output) => Box::pin(std::future::ready(output)),
+        Poll::Pending => future,
+    }
+}
+
+impl QatAccelerator {
+    /// The instances for `types`. The first question, which starts the hardware, is asked on a thread of the pool.
+    pub(super) async fn pool_async(&self, types: AcceleratorTypes) -> Result<Arc<Pool>> {
+        if self.0.valid_answer().is_none() {
+            let this = self.clone();
+            // Its answer is what the next line finds.
+            let _ = pool::run(move || this.initialize()).await;
+        }
+        self.pool(types)
+    }
+
+    pub(crate) fn compress_owned(
+        &self,
+        input: Vec<u8>,
+        mut output: Vec<u8>,
+        options: CompressOptions,
+        patience: Patience,
+    ) -> BoxFuture<Completion<Outcome>> {
+        let this = self.clone();
+        begun(async move {
+            let in_flight = this.0.recorder.start();
+            let result = match this.pool_async(AcceleratorTypes::COMPRESSION).await {
+                Ok(pool) => dc::compress(this.call(&pool, patience), &input, &mut output, &options).await,
+                Err(error) => Err(error),
+            };
+            in_flight.finish(result.as_ref());
+            Completion { input, output, result }
+        })
+    }
+
+    /// As [`compress_owned`](Self::compress_owned), into a vector of its own, cut to what was written.
+    pub(crate) fn compress_anew(
+        &self,
+        input: Vec<u8>,
+        options: CompressOptions,
+        patience: Patience,
+    ) -> BoxFuture<Completion<Outcome>> {
+        let output = vec![0; self.compress_bound(input.len(), &options)];
+        let done = self.compress_owned(input, output, options, patience);
+        Box::pin(async {
+            let mut done = done.await;
+            done.output.truncate(done.result.as_ref().map_or(0, |outcome| outcome.bytes_out));
+            done
+        })
+    }
+
+    pub(crate) fn decompress_owned(
+        &self,
+        input: Vec<u8>,
+        mut output: Vec<u8>,
+        options: DecompressOptions,
+        patience: Patience,
+    ) -> BoxFuture<Completion<Outcome>> {
+        let this = self.clone();
+        begun(async move {
+            let in_flight = this.0.recorder.start();
+            let result = match this.pool_async(AcceleratorTypes::COMPRESSION).await {
+                Ok(pool) => {
+                    let mut room = Output::fixed(&mut output, options.limit);
+                    dc::decompress(this.call(&pool, patience), &input, &mut room, options.format).await
+                }
+                Err(error) => Err(error),
+            };
+            in_flight.finish(result.as_ref());
+            Completion { input, output, result }
+        })
+    }
+
+    pub(crate) fn decompress_anew(
+        &self,
+        input: Vec<u8>,
+        options: DecompressOptions,
+        patience: Patience,
+    ) -> BoxFuture<Completion<Outcome>> {
+        let this = self.clone();
+        begun(async move {
+            let in_flight = this.0.recorder.start();
+            let mut output = Output::growing(software::size_hint(&input, options.format), options.limit);
+            let result = match this.pool_async(AcceleratorTypes::COMPRESSION).await {
+                Ok(pool) => {
+                    dc::decompress(this.call(&pool, patience), &input, &mut output, options.format).await
+                }
+                Err(error) => Err(error),
+            };
+            in_flight.finish(result.as_ref());
+            Completion { input, output: output.into_vec(), result }
+        })
+    }
+}
+
+/// The result of a call that hands its buffers back, for a caller who does not want them.
+pub(super) fn unwrapped<T: Send + 'static>(
+    done: BoxFuture<Completion<T>>,
+) -> BoxFuture<Result<(Vec<u8>, T)>> {
+    Box::pin(async {
+        let Completion { output, result, .. } = done.await;
+        result.map(|outcome| (output, outcome))
+    })
+}
