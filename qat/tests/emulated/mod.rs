@@ -18,23 +18,29 @@ use crate::support::{self, Subject};
 /// Names the directory of the libqat under test.
 pub(crate) const VARIABLE: &str = "QAT_TEST_LIBQAT_2402";
 
-/// Makes the process load the libqat under test. Where none is named, says so where it is not lost among the output of
-/// passing tests.
+/// The directory that `variable` names. Where it is not set, says so where it is not lost among the output of passing
+/// tests.
 ///
 /// # Panics
-/// When none is named and there has to be one.
+/// When it is not set and has to be.
+pub(crate) fn required(variable: &str, what: &str) -> Option<PathBuf> {
+    let directory = env::var_os(variable).map(PathBuf::from);
+    if directory.is_none() {
+        let text = format!(
+            "\nNOT TESTED: {what}. Set {variable} to the directory that `cargo xtask libqat` prints.\n"
+        );
+        assert!(env::var_os("QAT_TEST_REQUIRE_LIBQAT").is_none_or(|value| value != "1"), "{text}");
+        // Not `eprintln!`, whose output the test harness keeps to itself.
+        std::io::stderr().write_all(text.as_bytes()).unwrap();
+    }
+    directory
+}
+
+/// Makes the process load the libqat under test; whether there is one.
 pub(crate) fn use_library() -> bool {
     static ONCE: OnceLock<bool> = OnceLock::new();
     *ONCE.get_or_init(|| {
-        let Some(directory) = env::var_os(VARIABLE).map(PathBuf::from) else {
-            let text = format!(
-                "\nNOT TESTED: the hardware path. Set {VARIABLE} to the directory that `cargo xtask libqat` prints.\n"
-            );
-            assert!(env::var_os("QAT_TEST_REQUIRE_LIBQAT").is_none_or(|value| value != "1"), "{text}");
-            // Not `eprintln!`, whose output the test harness keeps to itself.
-            std::io::stderr().write_all(text.as_bytes()).unwrap();
-            return false;
-        };
+        let Some(directory) = required(VARIABLE, "the hardware path") else { return false };
         for (name, file) in [("QAT_LIBRARY", "libqat.so.4"), ("USDM_LIBRARY", "libusdm.so.0")] {
             // SAFETY: every test begins here, so no other one reads the environment meanwhile.
             unsafe { env::set_var(name, directory.join(file)) };
