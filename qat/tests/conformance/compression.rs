@@ -106,7 +106,7 @@ pub(crate) fn compress_into_any_room(subject: &Subject) {
                 let options = CompressOptions::new(format).level(level).end(end);
                 let (packed, _) = subject.compression.compress(&plain, &options).unwrap();
                 let bound = subject.compression.compress_bound(plain.len(), &options);
-                let step = (bound / if plain.len() < 1000 { 250 } else { 12 }).max(1);
+                let step = (bound / if plain.len() < 1000 { 90 } else { 12 }).max(1);
                 for room in (0..bound).step_by(step).chain([packed.len(), bound, bound + 4096]) {
                     let what = (format, level, end, plain.len(), room);
                     let mut output = vec![0xA5; room];

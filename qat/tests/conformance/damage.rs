@@ -66,7 +66,7 @@ pub(crate) fn truncations(subject: &Subject) {
     for format in stream_formats(subject) {
         let options = CompressOptions::new(format).level(accel_core::Level::Fast);
         let packed = pack(subject, &plain, &options, &settings(2));
-        let step = packed.len() / 37;
+        let step = packed.len() / 19;
         for cut in (1..packed.len()).step_by(step).chain(packed.len() - 12..packed.len()) {
             let mut out = Vec::new();
             let result =
