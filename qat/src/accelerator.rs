@@ -35,6 +35,17 @@ pub(crate) const NAME: &str = "qat";
 /// not do them, and with [`Error::Device`] and a [`DeviceError`] inside when the device fails.
 /// [`AutoAccelerator`](crate::AutoAccelerator) does the work on the CPU in all these cases.
 ///
+/// # Compression
+/// | format | on the device |
+/// |---|---|
+/// | gzip, zlib, deflate | levels 1 to 12; decompression of a stream, member by member, is one request each, of at most what [`HardwareSettings::memory`] holds |
+/// | LZ4 frame | levels 1 to 12; blocks side by side, linked ones in one request |
+/// | LZ4 block | levels 1 to 12; at most 4 MiB |
+/// | Zstandard | levels 1 to 12: the device finds the matches, libzstd codes them here; no decompression |
+///
+/// Named levels are 1, 6 and 9. Empty input, and stored blocks of LZ4 frames, need no device; an outcome without any
+/// request says [`SoftwareReason::TooSmall`](accel_core::SoftwareReason::TooSmall).
+///
 /// # Forked processes
 /// In a child, hardware that the parent started is [`Unavailability::Forked`]; `reinitialize` starts afresh there.
 ///
