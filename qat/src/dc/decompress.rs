@@ -15,6 +15,8 @@ use crate::software::{self, output::Output};
 const FIRST_INPUT: usize = 4 << 20;
 /// Least room for output. Too little costs another request, and a line of libqat's on the standard error stream.
 pub(super) const LEAST_ROOM: usize = 64 << 10;
+/// Least room of the first request for a stream of unknown length: small ones never run out of it.
+const FIRST_ROOM: usize = 512 << 10;
 /// What a byte of deflate data can become at most: a match of 258 bytes for two bits, and its block's header.
 const MAX_RATIO: usize = 1040;
 /// Most output of one request.
@@ -168,7 +170,7 @@ fn room_for(
     let guess = match sizes {
         Some(sizes) => sizes.plain as usize + 1,
         None if output.is_fixed() => room,
-        None => room.max(taken.saturating_mul(if taken <= FIRST_INPUT { 8 } else { 4 })),
+        None => room.max(taken.saturating_mul(if taken <= FIRST_INPUT { 8 } else { 4 })).max(FIRST_ROOM),
     };
     guess.clamp(LEAST_ROOM, most(call, output, taken))
 }

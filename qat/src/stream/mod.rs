@@ -20,9 +20,10 @@
 //! gzip, 50 to 100 MiB for Zstandard. Decompression keeps a Zstandard window of at most 128 MiB besides.
 //!
 //! A device decodes nothing piece by piece. With [`Engine::qat`], data that do not say how long their blocks are (gzip
-//! members of other programs, zlib, raw deflate, LZ4 frames of linked blocks) are collected and decompressed at once, up
-//! to 64 MiB of them and 512 MiB of what they hold; longer ones are an error that says so. [`Engine::auto`] gives them
-//! to the CPU, in constant memory.
+//! members of other programs, zlib, raw deflate, LZ4 frames of linked blocks) are collected and decompressed at once: up
+//! to 64 MiB of them and 512 MiB of what they hold, of which one member or frame takes at most three quarters of
+//! [`HardwareSettings::memory`](crate::HardwareSettings::memory), its input included. Longer ones are an error that says
+//! so. [`Engine::auto`] gives them to the CPU, in constant memory.
 
 mod compress;
 mod decompress;
