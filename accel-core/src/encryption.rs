@@ -99,8 +99,12 @@ pub struct Key(Arc<KeyParts>);
 struct KeyParts {
     encryption: Zeroizing<Vec<u8>>,
     mac: Option<Zeroizing<Vec<u8>>>,
-    prepared: [OnceLock<Box<dyn Any + Send + Sync>>; Cipher::ALL.len()],
+    prepared: [[OnceLock<Prepared>; ENGINES]; Cipher::ALL.len()],
 }
+
+type Prepared = Box<dyn Any + Send + Sync>;
+/// How many engines a key keeps something for, for each cipher: one on the CPU and one on a device.
+const ENGINES: usize = 2;
 
 impl Key {
     /// A key of these bytes. Its length is checked when it is used with a cipher.
@@ -167,7 +171,7 @@ impl Key {
     }
 
     /// What an engine derived from this key for `cipher`, made on the first call and dropped with the key.
-    /// The first engine to ask owns the place; another type gets `None` and keeps its own.
+    /// There is room for two engines, each known by its type `T`; a third one gets `None` and keeps its own.
     ///
     /// # Errors
     /// Those of `prepare`, which is then asked again by the next call.
@@ -176,12 +180,21 @@ impl Key {
         cipher: Cipher,
         prepare: impl FnOnce(&Self) -> Result<T>,
     ) -> Result<Option<&T>> {
-        let slot = &self.0.prepared[cipher as usize];
-        if slot.get().is_none() {
-            let made = prepare(self)?;
-            let _ = slot.set(Box::new(made));
+        let mut prepare = Some(prepare);
+        let mut made: Option<Prepared> = None;
+        for place in &self.0.prepared[cipher as usize] {
+            if place.get().is_none() {
+                if let Some(prepare) = prepare.take() {
+                    made = Some(Box::new(prepare(self)?));
+                }
+                // Another engine may have been faster; then this one's goes to the next place.
+                made = made.take().and_then(|made| place.set(made).err());
+            }
+            if let Some(found) = place.get().and_then(|any| any.downcast_ref()) {
+                return Ok(Some(found));
+            }
         }
-        Ok(slot.get().and_then(|any| any.downcast_ref()))
+        Ok(None)
     }
 }
 
@@ -405,13 +418,19 @@ mod tests {
     }
 
     #[test]
-    fn prepared_state_belongs_to_the_first_type_and_is_shared_by_clones() {
+    fn prepared_state_belongs_to_the_first_two_types_and_is_shared_by_clones() {
         let key = Key::new(&[0; 16]);
         let clone = key.clone();
         assert_eq!(key.prepared(Cipher::AesGcm, |_| Ok(7_u32)).unwrap(), Some(&7));
         assert_eq!(clone.prepared(Cipher::AesGcm, |_| Ok(8_u32)).unwrap(), Some(&7));
-        assert_eq!(clone.prepared(Cipher::AesGcm, |_| Ok("other")).unwrap(), None);
+        assert_eq!(clone.prepared(Cipher::AesGcm, |_| Ok("other")).unwrap(), Some(&"other"));
+        assert_eq!(key.prepared(Cipher::AesGcm, |_| Ok("again")).unwrap(), Some(&"other"));
+        assert_eq!(key.prepared(Cipher::AesGcm, |_| Ok(7_u32)).unwrap(), Some(&7));
+        assert_eq!(key.prepared(Cipher::AesGcm, |_| Ok('3')).unwrap(), None);
         assert_eq!(clone.prepared(Cipher::AesCtr, |_| Ok("other")).unwrap(), Some(&"other"));
+        let failed = || Error::Internal { engine: "test", detail: "not now".into() };
+        assert!(key.prepared(Cipher::AesCbc, |_| Err::<u32, _>(failed())).is_err());
+        assert_eq!(key.prepared(Cipher::AesCbc, |_| Ok(9_u32)).unwrap(), Some(&9));
     }
 
     #[test]

@@ -14,7 +14,7 @@ pub enum Checksum {
     XxHash64,
 }
 
-/// A cryptographic digest of the SHA-2 family (FIPS 180-4).
+/// A cryptographic digest: SHA-2 (FIPS 180-4) or SHA-3 (FIPS 202).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Digest {
@@ -26,17 +26,34 @@ pub enum Digest {
     Sha384,
     /// SHA-512, 64 bytes.
     Sha512,
+    /// SHA3-256, 32 bytes.
+    Sha3_256,
+    /// SHA3-384, 48 bytes.
+    Sha3_384,
+    /// SHA3-512, 64 bytes.
+    Sha3_512,
 }
 
 impl Digest {
+    /// Every digest.
+    pub const ALL: [Self; 7] = [
+        Self::Sha224,
+        Self::Sha256,
+        Self::Sha384,
+        Self::Sha512,
+        Self::Sha3_256,
+        Self::Sha3_384,
+        Self::Sha3_512,
+    ];
+
     /// Length of the digest in bytes.
     #[must_use]
     pub const fn len(self) -> usize {
         match self {
             Self::Sha224 => 28,
-            Self::Sha256 => 32,
-            Self::Sha384 => 48,
-            Self::Sha512 => 64,
+            Self::Sha256 | Self::Sha3_256 => 32,
+            Self::Sha384 | Self::Sha3_384 => 48,
+            Self::Sha512 | Self::Sha3_512 => 64,
         }
     }
 

@@ -223,24 +223,30 @@ fn dma(options: &Options) -> Result<(u64, Duration), Error> {
         slots.push(Box::pin(Some(begin(pair()?))));
         left -= 1;
     }
+    let (mut oldest, mut are_begun) = (0, false);
     let start = Instant::now();
     qat.block_on(poll_fn(|context| {
-        let mut pending = 0;
-        for slot in &mut slots {
-            while let Some(future) = slot.as_mut().as_pin_mut() {
-                let Poll::Ready(done) = future.poll(context) else {
-                    pending += 1;
-                    break;
-                };
-                let buffers = match finish(done) {
-                    Ok(buffers) => buffers,
-                    Err(error) => return Poll::Ready(Err(error)),
-                };
-                slot.set((left > 0).then(|| begin(buffers)));
-                left = left.saturating_sub(1);
+        if !std::mem::replace(&mut are_begun, true) {
+            for slot in &mut slots[1..] {
+                let begun = slot.as_mut().as_pin_mut().expect("just made").poll(context);
+                assert!(begun.is_pending(), "answered before the device was polled");
             }
         }
-        if pending == 0 { Poll::Ready(Ok(())) } else { Poll::Pending }
+        loop {
+            let Some(future) = slots[oldest].as_mut().as_pin_mut() else { return Poll::Ready(Ok(())) };
+            let Poll::Ready(done) = future.poll(context) else { return Poll::Pending };
+            let buffers = match finish(done) {
+                Ok(buffers) => buffers,
+                Err(error) => return Poll::Ready(Err(error)),
+            };
+            slots[oldest].set((left > 0).then(|| begin(buffers)));
+            if left > 0 {
+                left -= 1;
+                let begun = slots[oldest].as_mut().as_pin_mut().expect("just made").poll(context);
+                assert!(begun.is_pending(), "answered before the device was polled");
+            }
+            oldest = (oldest + 1) % slots.len();
+        }
     }))?;
     Ok((produced, start.elapsed()))
 }
@@ -260,7 +266,7 @@ fn blocking(options: &Options) -> Result<(u64, Duration), Error> {
             bytes += options.work.call(engine, &input, &mut output)? as u64;
         }
         produced.fetch_add(bytes, Relaxed);
-        Ok(start.elapsed())
+        Ok::<_, Error>(start.elapsed())
     };
     let mut longest = Duration::ZERO;
     if options.depth == 1 {
@@ -271,7 +277,7 @@ fn blocking(options: &Options) -> Result<(u64, Duration), Error> {
             for caller in callers {
                 longest = longest.max(caller.join().expect("no panic")?);
             }
-            Ok(())
+            Ok::<_, Error>(())
         })?;
     }
     Ok((produced.into_inner(), longest))
@@ -283,8 +289,12 @@ fn measured(options: &Options) -> Result<(u64, Duration), Error> {
     (options.api)(options)
 }
 
-fn run(options: &Options) -> Result<(), Error> {
+fn run(options: &mut Options) -> Result<(), Error> {
     options.engine.initialize()?;
+    // Sessions and memory are made on first use.
+    let requests = std::mem::replace(&mut options.requests, 2 * options.depth as u64);
+    (options.api)(options)?;
+    options.requests = requests;
     let (produced, time) = measured(options)?;
     let (requests, bytes) = (options.requests, options.requests * options.bytes as u64);
     println!("requests={requests} in={bytes} out={produced} seconds={:.6}", time.as_secs_f64());
@@ -299,11 +309,11 @@ fn main() -> ExitCode {
         // Names of other benches.
         return ExitCode::SUCCESS;
     }
-    let Some(options) = Options::parse(arguments.into_iter()) else {
+    let Some(mut options) = Options::parse(arguments.into_iter()) else {
         eprintln!("{USAGE}");
         return ExitCode::from(2);
     };
-    match run(&options) {
+    match run(&mut options) {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if asked => {
             eprintln!("offload: {error}");

@@ -2,11 +2,13 @@
 
 mod batch;
 mod dma;
+mod encryption;
 mod futures;
 mod operations;
 
 pub use dma::DmaCompletion;
 
+use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
@@ -32,7 +34,7 @@ pub(crate) const NAME: &str = "qat";
 /// everything else absent with the reason.
 ///
 /// Operations fail with [`Error::Unavailable`] without a device, with [`Error::Unsupported`] where device or library do
-/// not do them, and with [`Error::Device`] and a [`DeviceError`] inside when the device fails.
+/// not do them, and with [`Error::Device`] and a [`DeviceError`](crate::DeviceError) inside when the device fails.
 /// [`AutoAccelerator`](crate::AutoAccelerator) does the work on the CPU in all these cases.
 ///
 /// # Compression
@@ -45,6 +47,17 @@ pub(crate) const NAME: &str = "qat";
 ///
 /// Named levels are 1, 6 and 9. Empty input, and stored blocks of LZ4 frames, need no device; an outcome without any
 /// request says [`SoftwareReason::TooSmall`](accel_core::SoftwareReason::TooSmall).
+///
+/// # Encryption
+/// Each cipher goes through one trial for each start and key length, compared with the CPU: libqat reports a request that
+/// the device refused as done. One that fails is [`Error::Unsupported`] and absent from the registry; a single request
+/// that was refused is an [`Error::Device`], never a result. Sessions live in the [`Key`](accel_core::Key), so clone a
+/// key rather than building it anew.
+///
+/// AES-GCM and ChaCha20-Poly1305 take at most 240 bytes of associated data, whose length should not change from call to
+/// call: it is part of a session, of which a key keeps four for each instance and direction. Libqat does not take
+/// ChaCha20-Poly1305 of no bytes. What is authenticated, AES-CBC encryption and digests go as one request, which holds
+/// at most half of [`HardwareSettings::memory`].
 ///
 /// # Forked processes
 /// In a child, hardware that the parent started is [`Unavailability::Forked`]; `reinitialize` starts afresh there.
@@ -68,6 +81,8 @@ struct Inner {
     recorder: Recorder,
     answer: ArcSwapOption<Answer>,
     held: Mutex<Option<Held>>,
+    /// Failed trials that the registry has been told of.
+    told: AtomicU32,
 }
 
 /// What detection came to.
@@ -79,7 +94,7 @@ struct Answer {
 
 /// What an answer keeps. Dropped in this order: first nobody is told of the hardware any more, then it goes.
 struct Held {
-    _registration: Option<Registration>,
+    registration: Option<Registration>,
     _lease: Option<Lease>,
 }
 
@@ -125,7 +140,8 @@ impl QatAccelerator {
     ) -> Self {
         let recorder = Recorder::new();
         let (answer, held) = (ArcSwapOption::empty(), Mutex::default());
-        Self(Arc::new(Inner { registry, probe, driver, settings, recorder, answer, held }))
+        let told = AtomicU32::new(0);
+        Self(Arc::new(Inner { registry, probe, driver, settings, recorder, answer, held, told }))
     }
 
     /// The same with other settings, if it is the first to start the hardware in this process. Forgets what was found
@@ -168,7 +184,7 @@ impl QatAccelerator {
     /// What library and device offer; `None` when the hardware cannot be used.
     #[must_use]
     pub fn capabilities(&self) -> Option<Capabilities> {
-        self.0.answer().result.as_ref().ok().map(|pool| pool.services.capabilities)
+        self.0.answer().result.as_ref().ok().map(|pool| pool.offered().capabilities)
     }
 
     /// Everything that is known of QAT here. Initialises on the first call, and looks for devices each time.
@@ -179,7 +195,7 @@ impl QatAccelerator {
             Ok(devices) => (devices, None),
             Err(error) => (Vec::new(), Some(error.to_string())),
         };
-        let services = answer.result.as_ref().ok().map(|pool| pool.services);
+        let services = answer.result.as_ref().ok().map(|pool| pool.offered());
         let service_info = |(service, instances): (Service, u16)| ServiceInfo {
             unavailability: (instances == 0)
                 .then(|| Unavailability::NoInstances { service: Some(service.clone()) }),
@@ -265,6 +281,17 @@ impl Inner {
         drop(held);
     }
 
+    /// Tells the registry what the device turned out not to do, if that is news.
+    fn tell_failed_trials(&self, pool: &Pool) {
+        let failures = pool.trials.failures();
+        if self.told.swap(failures, Relaxed) != failures
+            && let Some(Held { registration: Some(registration), .. }) = &*self.held()
+            && let Err(error) = registration.replace(entries(&Ok(pool.offered())))
+        {
+            tracing::warn!(%error, "the registry was not told");
+        }
+    }
+
     /// Asks library and device, tells the registry, keeps the answer. The caller holds the detection lock and has
     /// released what an earlier answer held.
     fn detect(&self) -> Arc<Answer> {
@@ -285,10 +312,11 @@ impl Inner {
         }
         let registration = self
             .registry
-            .register(NAME, entries(&result.as_ref().map(|pool| pool.services).map_err(Arc::clone)))
+            .register(NAME, entries(&result.as_ref().map(|pool| pool.offered()).map_err(Arc::clone)))
             .inspect_err(|error| tracing::warn!(%error, "the registry was not told"))
             .ok();
-        *self.held() = Some(Held { _registration: registration, _lease: lease });
+        self.told.store(result.as_ref().map_or(0, |pool| pool.trials.failures()), Relaxed);
+        *self.held() = Some(Held { registration, _lease: lease });
         self.settle(result)
     }
 }

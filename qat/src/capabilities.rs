@@ -1,6 +1,6 @@
 //! What the running library and device offer.
 
-use accel_core::Cipher;
+use accel_core::{Cipher, Digest};
 use capability_registry::Feature;
 use qat_sys as sys;
 use serde::Serialize;
@@ -73,6 +73,10 @@ pub struct EncryptionCapabilities {
     pub aes_ctr: bool,
     /// ChaCha20-Poly1305.
     pub chacha20_poly1305: bool,
+    /// SHA-256, SHA-384 and SHA-512.
+    pub sha2: bool,
+    /// SHA3-256, SHA3-384 and SHA3-512.
+    pub sha3: bool,
 }
 
 /// Capabilities of public-key arithmetic.
@@ -100,6 +104,28 @@ impl EncryptionCapabilities {
             Cipher::AesCtr => self.aes_ctr,
             Cipher::ChaCha20Poly1305 => self.chacha20_poly1305,
             _ => false,
+        }
+    }
+
+    /// Whether the device offers `digest`.
+    #[must_use]
+    pub const fn offers_digest(&self, digest: Digest) -> bool {
+        match digest {
+            Digest::Sha224 | Digest::Sha256 | Digest::Sha384 | Digest::Sha512 => self.sha2,
+            Digest::Sha3_256 | Digest::Sha3_384 | Digest::Sha3_512 => self.sha3,
+            _ => false,
+        }
+    }
+
+    /// Takes `cipher` out.
+    pub(crate) const fn withdraw(&mut self, cipher: Cipher) {
+        match cipher {
+            Cipher::AesGcm => self.aes_gcm = false,
+            Cipher::AesCbc => self.aes_cbc = false,
+            Cipher::AesCbcHmacSha256 => self.aes_cbc_hmac_sha256 = false,
+            Cipher::AesCtr => self.aes_ctr = false,
+            Cipher::ChaCha20Poly1305 => self.chacha20_poly1305 = false,
+            _ => {}
         }
     }
 }
@@ -170,6 +196,12 @@ impl From<&sys::CpaCySymCapabilitiesInfo> for EncryptionCapabilities {
             aes_cbc_hmac_sha256: aes_cbc && hash(sys::CPA_CY_SYM_HASH_SHA256),
             aes_ctr: cipher(sys::CPA_CY_SYM_CIPHER_AES_CTR),
             chacha20_poly1305: cipher(sys::CPA_CY_SYM_CIPHER_CHACHA) && hash(sys::CPA_CY_SYM_HASH_POLY),
+            sha2: hash(sys::CPA_CY_SYM_HASH_SHA256)
+                && hash(sys::CPA_CY_SYM_HASH_SHA384)
+                && hash(sys::CPA_CY_SYM_HASH_SHA512),
+            sha3: hash(sys::CPA_CY_SYM_HASH_SHA3_256)
+                && hash(sys::CPA_CY_SYM_HASH_SHA3_384)
+                && hash(sys::CPA_CY_SYM_HASH_SHA3_512),
         }
     }
 }

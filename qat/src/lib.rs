@@ -47,6 +47,7 @@ mod accelerator;
 mod auto;
 mod capabilities;
 mod container;
+mod cy;
 mod dc;
 mod device_error;
 mod driver;

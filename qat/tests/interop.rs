@@ -388,6 +388,9 @@ fn openssl_and_we_read_each_other() {
         (Digest::Sha256, "-sha256"),
         (Digest::Sha384, "-sha384"),
         (Digest::Sha512, "-sha512"),
+        (Digest::Sha3_256, "-sha3-256"),
+        (Digest::Sha3_384, "-sha3-384"),
+        (Digest::Sha3_512, "-sha3-512"),
     ] {
         for size in BLOCK_SIZES.into_iter().chain([55, 56, 64, 111, 112, 128]) {
             let plain = text(size);

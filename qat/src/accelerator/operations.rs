@@ -1,19 +1,18 @@
-//! What the hardware does.
+//! What the hardware does: compression, and what every accelerator has.
 
 use std::sync::Arc;
 
 use accel_core::{
-    AcceleratorTypes, BoxFuture, CipherOptions, Completion, CompressOptions, CompressionAccelerator,
-    DecompressOptions, Encrypted, EncryptionAccelerator, Error, HardwareAccelerator, Key, Operation, Outcome,
-    Result, Statistics,
+    AcceleratorTypes, BoxFuture, Completion, CompressOptions, CompressionAccelerator, DecompressOptions,
+    Error, HardwareAccelerator, Operation, Outcome, Result, Statistics,
 };
 
 use super::futures::unwrapped;
 use super::{NAME, QatAccelerator, missing_service, unavailable};
 use crate::Unavailability;
-use crate::dc::{self, Call};
-use crate::instance::{Patience, Pool};
-use crate::software::{self, output::Output, pool, recorded};
+use crate::dc;
+use crate::instance::{Call, Patience, Pool};
+use crate::software::{self, output::Output, recorded};
 
 impl QatAccelerator {
     /// The instances for `types`. Initialises on the first call.
@@ -43,7 +42,7 @@ impl QatAccelerator {
     }
 
     /// Runs `work` with the instances for `types`, and counts what it came to.
-    fn with_pool<T>(
+    pub(super) fn with_pool<T>(
         &self,
         types: AcceleratorTypes,
         work: impl FnOnce(&Pool) -> Result<T>,
@@ -124,15 +123,6 @@ impl QatAccelerator {
             },
         })
     }
-
-    fn refuse_counted<T>(&self, types: AcceleratorTypes, operation: &'static str) -> Result<T> {
-        let in_flight = self.0.recorder.start();
-        let refused = self.unsupported(types, operation);
-        if let Err(error) = &refused {
-            in_flight.finish(Err(error));
-        }
-        refused
-    }
 }
 
 impl HardwareAccelerator for QatAccelerator {
@@ -165,7 +155,7 @@ impl HardwareAccelerator for QatAccelerator {
             Operation::Compress(options) => self.compress(input, options),
             Operation::Decompress(options) => self.decompress(input, options),
             Operation::Checksum(_) => refuse(AcceleratorTypes::COMPRESSION, "checksum"),
-            Operation::Digest(_) => refuse(AcceleratorTypes::HASHING, "digest"),
+            Operation::Digest(digest) => self.digest_with(*digest, input, Patience::Wait),
             other => recorded(
                 &self.0.recorder,
                 || Err(software::refused(NAME, other)),
@@ -239,24 +229,4 @@ impl CompressionAccelerator for QatAccelerator {
     ) -> BoxFuture<Completion<Outcome>> {
         self.decompress_owned(input, output, options, Patience::Wait)
     }
-}
-
-impl EncryptionAccelerator for QatAccelerator {
-    fn encrypt(&self, _: &Key, _: &[u8], _: &CipherOptions<'_>) -> Result<(Vec<u8>, Encrypted)> {
-        self.refuse_counted(AcceleratorTypes::ENCRYPTION, "encrypt")
-    }
-
-    fn encrypt_into(&self, _: &Key, _: &[u8], _: &mut [u8], _: &CipherOptions<'_>) -> Result<Encrypted> {
-        self.refuse_counted(AcceleratorTypes::ENCRYPTION, "encrypt")
-    }
-
-    fn decrypt(&self, _: &Key, _: &[u8], _: &CipherOptions<'_>) -> Result<(Vec<u8>, Outcome)> {
-        self.refuse_counted(AcceleratorTypes::ENCRYPTION, "decrypt")
-    }
-
-    fn decrypt_into(&self, _: &Key, _: &[u8], _: &mut [u8], _: &CipherOptions<'_>) -> Result<Outcome> {
-        self.refuse_counted(AcceleratorTypes::ENCRYPTION, "decrypt")
-    }
-
-    pool::encryption_futures!();
 }

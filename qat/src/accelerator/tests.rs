@@ -3,12 +3,10 @@
 use std::sync::Barrier;
 use std::thread;
 
-use accel_core::{DeviceId, Format};
 use qat_sys::{Library, LoadError, LoadOptions};
 
 use accel_core::{
-    CipherOptions, CompressOptions, CompressionAccelerator, EncryptionAccelerator, HardwareAccelerator, Key,
-    Operation,
+    Checksum, CipherOptions, DeviceId, EncryptionAccelerator, HardwareAccelerator, Key, Operation,
 };
 
 use super::*;
@@ -119,11 +117,10 @@ fn a_device_is_started_once_told_to_the_registry_and_stopped_by_the_thread_that_
 }
 
 #[test]
-fn operations_say_that_the_data_path_is_not_there_and_are_counted() {
+fn operations_that_the_hardware_lacks_are_refused_and_counted() {
     stub_library!(working: available 1, start 0, instances [1, 0, 0, 0]);
     let qat = accelerator(&working::DRIVER);
-    let options = CompressOptions::new(Format::Gzip);
-    let error = qat.compress(b"plain", &options).unwrap_err();
+    let error = qat.process(&Operation::Checksum(Checksum::Crc32), b"plain").unwrap_err();
     assert!(matches!(error, Error::Unsupported { accelerator: "qat", .. }), "{error}");
     assert!(error.to_string().contains("use AutoAccelerator or SoftwareAccelerator"), "{error}");
     let error = qat.process(&Operation::Encrypt, b"plain").unwrap_err();

@@ -4,12 +4,11 @@ use std::fmt::Debug;
 
 use accel_core::{
     AcceleratorTypes, BoxFuture, CipherOptions, Completion, CompressOptions, DecompressOptions, Encrypted,
-    EncryptionAccelerator, HardwareAccelerator, Key, Operation, Outcome, Result,
+    HardwareAccelerator, Key, Operation, Outcome, Result,
 };
 
 use crate::QatAccelerator;
 use crate::instance::Patience;
-use crate::software::pool;
 
 /// A device behind the policy. Futures own their buffers and hand both back, whatever comes of the call: the same
 /// request can then go to the CPU. The output of the forms without `into` is what they made, no longer than that.
@@ -160,8 +159,11 @@ impl Hardware for QatAccelerator {
         Self::in_flight(self)
     }
 
-    fn process(&self, operation: &Operation, input: &[u8], _: Patience) -> Result<(Vec<u8>, Outcome)> {
-        HardwareAccelerator::process(self, operation, input)
+    fn process(&self, operation: &Operation, input: &[u8], patience: Patience) -> Result<(Vec<u8>, Outcome)> {
+        match operation {
+            Operation::Digest(digest) => self.digest_with(*digest, input, patience),
+            other => HardwareAccelerator::process(self, other, input),
+        }
     }
 
     fn compress(
@@ -207,9 +209,9 @@ impl Hardware for QatAccelerator {
         key: &Key,
         plaintext: &[u8],
         options: &CipherOptions<'_>,
-        _: Patience,
+        patience: Patience,
     ) -> Result<(Vec<u8>, Encrypted)> {
-        EncryptionAccelerator::encrypt(self, key, plaintext, options)
+        self.encrypt_with(key, plaintext, options, patience)
     }
 
     fn encrypt_into(
@@ -218,9 +220,9 @@ impl Hardware for QatAccelerator {
         plaintext: &[u8],
         output: &mut [u8],
         options: &CipherOptions<'_>,
-        _: Patience,
+        patience: Patience,
     ) -> Result<Encrypted> {
-        EncryptionAccelerator::encrypt_into(self, key, plaintext, output, options)
+        self.encrypt_into_with(key, plaintext, output, options, patience)
     }
 
     fn decrypt(
@@ -228,9 +230,9 @@ impl Hardware for QatAccelerator {
         key: &Key,
         ciphertext: &[u8],
         options: &CipherOptions<'_>,
-        _: Patience,
+        patience: Patience,
     ) -> Result<(Vec<u8>, Outcome)> {
-        EncryptionAccelerator::decrypt(self, key, ciphertext, options)
+        self.decrypt_with(key, ciphertext, options, patience)
     }
 
     fn decrypt_into(
@@ -239,9 +241,9 @@ impl Hardware for QatAccelerator {
         ciphertext: &[u8],
         output: &mut [u8],
         options: &CipherOptions<'_>,
-        _: Patience,
+        patience: Patience,
     ) -> Result<Outcome> {
-        EncryptionAccelerator::decrypt_into(self, key, ciphertext, output, options)
+        self.decrypt_into_with(key, ciphertext, output, options, patience)
     }
 
     fn compress_async(
@@ -289,8 +291,7 @@ impl Hardware for QatAccelerator {
         options: CipherOptions<'static>,
         patience: Patience,
     ) -> BoxFuture<Completion<Encrypted>> {
-        let this = self.clone();
-        pool::run_anew(plaintext, move |input| Hardware::encrypt(&this, &key, input, &options, patience))
+        self.encrypt_anew(key, plaintext, options, patience)
     }
 
     fn encrypt_into_async(
@@ -299,9 +300,9 @@ impl Hardware for QatAccelerator {
         plaintext: Vec<u8>,
         output: Vec<u8>,
         options: CipherOptions<'static>,
-        _: Patience,
+        patience: Patience,
     ) -> BoxFuture<Completion<Encrypted>> {
-        EncryptionAccelerator::encrypt_into_async(self, key, plaintext, output, options)
+        self.encrypt_owned(key, plaintext, output, options, patience)
     }
 
     fn decrypt_async(
@@ -311,8 +312,7 @@ impl Hardware for QatAccelerator {
         options: CipherOptions<'static>,
         patience: Patience,
     ) -> BoxFuture<Completion<Outcome>> {
-        let this = self.clone();
-        pool::run_anew(ciphertext, move |input| Hardware::decrypt(&this, &key, input, &options, patience))
+        self.decrypt_anew(key, ciphertext, options, patience)
     }
 
     fn decrypt_into_async(
@@ -321,8 +321,8 @@ impl Hardware for QatAccelerator {
         ciphertext: Vec<u8>,
         output: Vec<u8>,
         options: CipherOptions<'static>,
-        _: Patience,
+        patience: Patience,
     ) -> BoxFuture<Completion<Outcome>> {
-        EncryptionAccelerator::decrypt_into_async(self, key, ciphertext, output, options)
+        self.decrypt_owned(key, ciphertext, output, options, patience)
     }
 }

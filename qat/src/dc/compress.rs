@@ -6,11 +6,11 @@ use twox_hash::XxHash32;
 use zlib_rs::adler32::adler32_combine;
 use zlib_rs::crc32::crc32_combine;
 
-use super::request::{Answer, Call, Request};
+use super::request::{Answer, Request};
 use super::session::{Checksum, Huffman, Kind, Lz4Block};
-use super::window::Window;
 use crate::container::{gzip, lz4 as frame, zlib};
 use crate::device_error::DeviceError;
+use crate::instance::{Call, Window};
 use crate::op::Direction;
 use crate::settings::Integrity;
 use crate::software::{self, compress_bound};

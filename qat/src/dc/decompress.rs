@@ -4,9 +4,10 @@ use accel_core::{Error, Format, Outcome, Result};
 
 use super::compress::{outcome, wrong_checksum};
 use super::lz4;
-use super::request::{Answer, Call, Request};
+use super::request::{Answer, Request};
 use super::session::{Checksum, Kind};
 use crate::container::{gzip, zlib};
+use crate::instance::Call;
 use crate::op::{Direction, Landed};
 use crate::settings::Integrity;
 use crate::software::{self, output::Output};

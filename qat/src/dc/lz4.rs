@@ -5,11 +5,11 @@ use twox_hash::XxHash32;
 
 use super::compress::wrong_checksum;
 use super::decompress::{LEAST_ROOM, accept};
-use super::request::{Answer, Call, Request};
+use super::request::{Answer, Request};
 use super::session::{Kind, Lz4Block};
-use super::window::Window;
 use crate::container::{le32, lz4 as container};
 use crate::device_error::DeviceError;
+use crate::instance::{Call, Window};
 use crate::op::Landed;
 use crate::settings::Integrity;
 use crate::software::{lz4, output::Output};

@@ -5,18 +5,17 @@ mod decompress;
 mod lz4;
 mod request;
 mod session;
-mod window;
 pub(crate) mod zero_copy;
 mod zstd;
 
 use accel_core::{Error, Format, Result};
 
 use crate::capabilities::Directions;
+use crate::instance::Call;
 use crate::op::Direction;
 
 pub(crate) use compress::compress;
 pub(crate) use decompress::decompress;
-pub(crate) use request::Call;
 pub(crate) use session::Sessions;
 
 pub use session::Huffman;

@@ -1,21 +1,13 @@
 //! One stateless request, and what its answer says.
 
-use accel_core::{Error, Format, Recorder};
+use accel_core::{Error, Format};
 
 use super::compress::flush;
 use super::session::Kind;
 use crate::CpaStatus;
 use crate::device_error::{DeviceError, RequestStatus};
-use crate::instance::{Fault, Instance, Patience, Pool};
+use crate::instance::{Call, Fault, Instance, Patience};
 use crate::op::{Blocks, Claim, Direction, Flight, Landed, Stateless, Work};
-
-/// What the requests of one call have in common.
-#[derive(Clone, Copy)]
-pub(crate) struct Call<'a> {
-    pub(crate) pool: &'a Pool,
-    pub(crate) recorder: &'a Recorder,
-    pub(crate) patience: Patience,
-}
 
 /// A request to be.
 #[derive(Clone, Copy)]
@@ -73,10 +65,6 @@ impl Call<'_> {
     pub(super) async fn run(&self, request: Request<'_>) -> Result<(Landed, u16), Fault> {
         let (flight, instance) = self.launch(request, self.patience).await?;
         Ok((self.pool.land(flight, instance).await?, instance))
-    }
-
-    pub(super) fn error(&self, fault: Fault) -> Error {
-        self.pool.error(fault)
     }
 
     /// Reads an answer, and tells the instance's health of it. `format` is what corrupt input is corrupt as.

@@ -6,10 +6,10 @@ use accel_core::{CompressOptions, Error, Format, Outcome, Path, Result};
 
 use super::compress::{self, wrong_checksum};
 use super::decompress::witness;
-use super::request::{Answer, Call};
+use super::request::Answer;
 use super::session::{Checksum, Kind};
 use crate::container::{gzip, zlib};
-use crate::instance::{Instance, Unsent};
+use crate::instance::{Call, Instance, Unsent};
 use crate::mem::DmaBuffer;
 use crate::op::{Blocks, Claim, Direction, Stateless, Work};
 use crate::settings::Integrity;

@@ -3,9 +3,9 @@
 use accel_core::{Format, Result};
 
 use super::compress::complete;
-use super::request::{Call, Request};
+use super::request::Request;
 use super::session::Kind;
-use super::window::Window;
+use crate::instance::{Call, Window};
 use crate::lz4s::{FrameWriter, MinMatch};
 use crate::raw::zstd::BLOCK_MAX;
 use crate::software::lz4::store_block;

@@ -108,7 +108,10 @@ pub(super) unsafe fn halt(mut pool: Arc<Pool>) {
     }
     pool.reactor.end();
     match Arc::get_mut(&mut pool) {
-        Some(pool) => pool.instances.iter_mut().for_each(|instance| instance.sessions.clear()),
+        Some(pool) => pool.instances.iter_mut().for_each(|instance| {
+            instance.sessions.clear();
+            instance.digests.clear();
+        }),
         // A future that was never finished; its pool keeps sessions that nobody uses any more.
         None => tracing::debug!("requests outlive the stop"),
     }

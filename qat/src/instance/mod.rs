@@ -1,6 +1,8 @@
 //! The instances of one start, and the choice among them.
 
+mod call;
 mod health;
+mod window;
 
 use std::cell::Cell;
 use std::sync::Arc;
@@ -8,6 +10,7 @@ use std::time::{Duration, Instant};
 
 use accel_core::{Error, Recorder};
 
+use crate::cy;
 use crate::dc::Sessions;
 use crate::device_error::DeviceError;
 use crate::driver::Services;
@@ -16,7 +19,9 @@ use crate::op::{Claim, Flight, Landed, Lost, Refused, Ring, SessionError, Work};
 use crate::poll::{self, Reactor, Room};
 use crate::{CpaStatus, HardwareSettings};
 
+pub(crate) use call::Call;
 pub(crate) use health::Health;
+pub(crate) use window::Window;
 
 /// What one start of libqat gave: its instances, and what they share.
 pub(crate) struct Pool {
@@ -28,6 +33,7 @@ pub(crate) struct Pool {
     by_work: [Vec<u16>; 2],
     pub(crate) memory: Vec<&'static Memory>,
     pub(crate) reactor: Arc<Reactor>,
+    pub(crate) trials: cy::Trials,
 }
 
 /// One instance.
@@ -39,11 +45,13 @@ pub(crate) struct Instance {
     pub(crate) node: i32,
     pub(crate) health: Health,
     pub(crate) sessions: Sessions,
+    pub(crate) digests: cy::Digests,
 }
 
 impl Instance {
     pub(crate) fn new(ring: Arc<Ring>, index: u16, work: Work, node: i32) -> Self {
-        Self { ring, index, work, node, health: Health::default(), sessions: Sessions::default() }
+        let (health, sessions, digests) = Default::default();
+        Self { ring, index, work, node, health, sessions, digests }
     }
 }
 
@@ -82,8 +90,9 @@ thread_local! {
 const TICK: Duration = Duration::from_millis(100);
 const IDLE_TICK: Duration = Duration::from_secs(1);
 
-/// Requests of its own that a thread leaves on its last instance before it looks for a less busy one.
-const KEEP: u32 = 4;
+/// Requests that an instance may have for the thread that used it last to stay with it. The instances of a device share
+/// its engines, so that less would spread the requests and gain nothing.
+const KEEP: u32 = 32;
 
 impl Pool {
     pub(crate) fn new(
@@ -101,11 +110,20 @@ impl Pool {
         for (index, ring) in rings.iter().enumerate() {
             ring.table().place.set(index, Some(reactor.clone()));
         }
-        Self { services, settings, instances, rings, by_work, memory, reactor }
+        Self { services, settings, instances, rings, by_work, memory, reactor, trials: cy::Trials::default() }
+    }
+
+    /// What library and device offer, without what they turned out not to do.
+    pub(crate) fn offered(&self) -> Services {
+        let mut services = self.services;
+        services.capabilities.encryption = self.trials.offered(services.capabilities.encryption);
+        services
     }
 
     /// The watchdog: gives up what is overdue. The time until it has to be called again.
     pub(crate) fn tick(&self) -> Duration {
+        // Keys that nobody has any more do not stay in device memory.
+        self.rings.iter().for_each(|ring| ring.tidy());
         let is_busy = self.rings.iter().any(|ring| ring.table().flying() > 0);
         if is_busy {
             let limit = self.settings.deadline.as_millis() / TICK.as_millis() + 1;

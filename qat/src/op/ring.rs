@@ -134,6 +134,10 @@ impl Ring {
         self.is_open.try_read().ok().filter(|is_open| **is_open)
     }
 
+    pub(super) fn is_closed(&self) -> bool {
+        self.is_open.try_read().is_ok_and(|is_open| !*is_open)
+    }
+
     /// A slot for a request. `Ok(None)` when the ring has all it can take.
     pub(crate) fn claim(&self) -> Result<Option<Claim>, NoMemory> {
         self.table.claim(self.memory, self.meta_len)
@@ -197,7 +201,7 @@ impl Ring {
     ///
     /// # Safety
     /// The pointers in `setup` lead to keys of the lengths it says, for the time of the call.
-    pub(crate) unsafe fn symmetric_session(
+    pub(super) unsafe fn symmetric_session_raw(
         self: &Arc<Self>,
         setup: &CpaCySymSessionSetupData,
     ) -> Result<Session, SessionError> {
@@ -306,7 +310,7 @@ impl Ring {
         self.retired.lock().unwrap_or_else(PoisonError::into_inner).push(memory);
         self.has_retired.store(true, Relaxed);
         // Not waiting: this may be inside a poll, which holds the gate open.
-        if self.is_open.try_read().is_ok_and(|is_open| !*is_open) {
+        if self.is_closed() {
             self.sweep();
         }
     }
@@ -335,6 +339,13 @@ impl Ring {
             false
         });
         self.has_retired.store(!retired.is_empty(), Relaxed);
+    }
+
+    /// Removes them when nothing is polled.
+    pub(crate) fn tidy(&self) {
+        if self.has_retired.load(Relaxed) {
+            self.sweep();
+        }
     }
 
     /// Takes no requests any more.

@@ -17,6 +17,11 @@ impl Session {
     pub(crate) fn is_of(&self, ring: &Ring) -> bool {
         std::ptr::eq(&*self.ring, ring)
     }
+
+    /// Whether its ring's start is over.
+    pub(crate) fn is_stale(&self) -> bool {
+        self.ring.is_closed()
+    }
 }
 
 impl Drop for Session {

@@ -27,6 +27,7 @@ use qat_sys::{
 use super::Session;
 use super::list::{Blocks, List};
 use crate::mem::{Block, Memory, NoMemory};
+use crate::poll::Waiting;
 use crate::{CpaStatus, poll};
 
 /// Requests that a ring of libqat's default depth (512) takes: one entry stays empty.
@@ -210,7 +211,7 @@ impl Table {
         let slot = self.slot(index);
         let generation = generation_of(slot.word.load(Acquire)).wrapping_add(1);
         slot.word.store(word(generation, HELD), Relaxed);
-        let mut claim = Claim { table: self, index };
+        let mut claim = Claim { table: self, slot, index };
         let body = claim.body();
         if body.side.is_none() {
             let parameters_at = 2 * meta_len.next_multiple_of(64);
@@ -229,6 +230,7 @@ impl Table {
 
     /// Takes an answer: the callback's work.
     fn land(&'static self, index: u16, generation: u32, status: i32) {
+        self.place.answered();
         let Some(chunk) = self.chunks.get(usize::from(index) / CHUNK).and_then(OnceLock::get) else { return };
         let slot = &chunk[usize::from(index) % CHUNK];
         slot.status.store(status, Relaxed);
@@ -243,7 +245,7 @@ impl Table {
             Err(seen) if seen == word(generation, PARKED) => {
                 slot.word.store(word(generation, HELD), Relaxed);
                 self.flying.fetch_sub(1, Relaxed);
-                drop(Claim { table: self, index });
+                drop(Claim { table: self, slot, index });
             }
             Err(seen) if seen == word(generation, LOST) => {
                 // Its waiter has not looked yet; it learns that the answer came after all.
@@ -324,6 +326,7 @@ impl Slot {
 /// A slot to fill. Dropped, it is free again and its memory goes back.
 pub(crate) struct Claim {
     pub(super) table: &'static Table,
+    slot: &'static Slot,
     index: u16,
 }
 
@@ -331,18 +334,14 @@ impl Claim {
     /// Bytes of device memory for parameters.
     pub(crate) const PARAMETERS: usize = 1024;
 
-    fn slot(&self) -> &'static Slot {
-        self.table.slot(self.index)
-    }
-
     pub(super) fn body(&mut self) -> &mut Body {
         // SAFETY: the slot is held, and this is the one claim of it.
-        unsafe { &mut *self.slot().body.get() }
+        unsafe { &mut *self.slot.body.get() }
     }
 
     fn body_ref(&self) -> &Body {
         // SAFETY: as for `body`, with a shared borrow.
-        unsafe { &*self.slot().body.get() }
+        unsafe { &*self.slot.body.get() }
     }
 
     /// The memory that the device reads.
@@ -366,7 +365,7 @@ impl Claim {
         mut self,
         submit: impl FnOnce(*mut Body, *mut c_void) -> Result<(), E>,
     ) -> Result<Flight, (Self, E)> {
-        let (table, slot) = (self.table, self.slot());
+        let (table, slot) = (self.table, self.slot);
         let generation = generation_of(slot.word.load(Relaxed));
         slot.age.store(0, Relaxed);
         let body: *mut Body = self.body();
@@ -377,7 +376,7 @@ impl Claim {
             Ok(()) => {
                 let index = self.index;
                 std::mem::forget(self);
-                Ok(Flight { table, index, generation, is_awaited: false, is_over: false })
+                Ok(Flight { table, slot, index, generation, is_awaited: false, is_over: false })
             }
             Err(error) => {
                 slot.word.store(word(generation, HELD), Relaxed);
@@ -394,7 +393,7 @@ impl Drop for Claim {
         body.input = Blocks::default();
         body.output = Blocks::default();
         body.session = None;
-        let slot = self.slot();
+        let slot = self.slot;
         slot.word.store(word(generation_of(slot.word.load(Relaxed)), FREE), Release);
         let _ = self.table.free.push(self.index);
     }
@@ -404,6 +403,7 @@ impl Drop for Claim {
 /// stays with the driver until then.
 pub(crate) struct Flight {
     table: &'static Table,
+    slot: &'static Slot,
     index: u16,
     generation: u32,
     is_awaited: bool,
@@ -418,13 +418,13 @@ impl Flight {
 
     /// What became of the request, or the word of one that is under way.
     fn take(&mut self) -> Result<Result<Landed, Lost>, u64> {
-        let slot = self.table.slot(self.index);
+        let slot = self.slot;
         let seen = slot.word.load(Acquire);
         let outcome = match state_of(seen) {
             LANDED => {
                 slot.word.store(word(self.generation, HELD), Relaxed);
                 let status = CpaStatus::from_raw(slot.status.load(Relaxed));
-                Ok(Landed { claim: Claim { table: self.table, index: self.index }, status })
+                Ok(Landed { claim: Claim { table: self.table, slot, index: self.index }, status })
             }
             LOST => {
                 let parked = word(self.generation, PARKED);
@@ -454,12 +454,17 @@ impl Future for Flight {
         if let Ok(outcome) = self.take() {
             return Poll::Ready(outcome);
         }
-        self.table.slot(self.index).waker.register(context.waker());
+        let is_polled_here = self.table.place.is_polled_by_this_thread();
+        if is_polled_here == Some(Waiting::Awake) {
+            // It looks again after each poll of the ring.
+            return Poll::Pending;
+        }
+        self.slot.waker.register(context.waker());
         // The answer may have come before the waker was there.
         if let Ok(outcome) = self.take() {
             return Poll::Ready(outcome);
         }
-        if !self.table.place.is_polled_by_this_thread() && !self.is_awaited {
+        if is_polled_here.is_none() && !self.is_awaited {
             self.is_awaited = true;
             self.table.await_more();
             self.table.place.call();
@@ -475,8 +480,7 @@ impl Drop for Flight {
                 Ok(_) => {}
                 Err(seen) => {
                     let parked = word(self.generation, PARKED);
-                    let slot = self.table.slot(self.index);
-                    if slot.word.compare_exchange(seen, parked, AcqRel, Acquire).is_ok() {
+                    if self.slot.word.compare_exchange(seen, parked, AcqRel, Acquire).is_ok() {
                         self.end();
                     }
                 }

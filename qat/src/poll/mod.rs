@@ -34,21 +34,31 @@ const REST: Duration = Duration::from_millis(2);
 #[derive(Default)]
 pub(crate) struct Place {
     index: AtomicU32,
+    answers: AtomicU32,
     reactor: Mutex<Option<Arc<Reactor>>>,
     sleepers: AtomicU32,
     for_room: Mutex<Vec<Waker>>,
     is_room_wanted: AtomicBool,
 }
 
+/// How a thread in [`block_on`] waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Waiting {
+    /// It polls, and needs no waker.
+    Awake,
+    /// It is about to sleep.
+    Drowsy,
+}
+
 /// What a blocked thread wants polled.
 struct Interest {
-    is_blocking: Cell<bool>,
+    waiting: Cell<Option<Waiting>>,
     /// Bit `i` stands for the rings of index `i` modulo 64.
     rings: Cell<u64>,
 }
 
 thread_local! {
-    static INTEREST: Interest = const { Interest { is_blocking: Cell::new(false), rings: Cell::new(0) } };
+    static INTEREST: Interest = const { Interest { waiting: Cell::new(None), rings: Cell::new(0) } };
     static WAKER: (Arc<Sleeper>, Waker) = {
         let sleeper = Arc::new(Sleeper { thread: thread::current(), is_woken: AtomicBool::new(false) });
         (sleeper.clone(), Waker::from(sleeper))
@@ -79,14 +89,20 @@ impl Place {
         *self.reactor.lock().unwrap_or_else(PoisonError::into_inner) = reactor;
     }
 
-    /// Whether this thread is in [`block_on`]; it then polls this ring.
-    pub(crate) fn is_polled_by_this_thread(&self) -> bool {
+    /// Counts an answer, for those who wait without a waker.
+    pub(crate) fn answered(&self) {
+        // One thread polls a ring at a time, so that nobody else counts.
+        self.answers.store(self.answers.load(Relaxed).wrapping_add(1), Release);
+    }
+
+    /// How this thread waits, if it is in [`block_on`]; it then polls this ring.
+    pub(crate) fn is_polled_by_this_thread(&self) -> Option<Waiting> {
         INTEREST.with(|interest| {
-            let is_blocking = interest.is_blocking.get();
-            if is_blocking {
+            let waiting = interest.waiting.get();
+            if waiting.is_some() {
                 interest.rings.set(interest.rings.get() | 1 << (self.index.load(Relaxed) % 64));
             }
-            is_blocking
+            waiting
         })
     }
 
@@ -131,7 +147,7 @@ impl Future for Room {
         let place = &self.table.place;
         place.for_room.lock().unwrap_or_else(PoisonError::into_inner).push(context.waker().clone());
         place.is_room_wanted.store(true, Release);
-        if !place.is_polled_by_this_thread() {
+        if place.is_polled_by_this_thread().is_none() {
             self.is_awaited = true;
             self.table.await_more();
             self.table.place.call();
@@ -151,36 +167,36 @@ impl Drop for Room {
 /// Runs `future` on this thread, which polls those of `rings` that it waits for.
 pub(crate) fn block_on<F: Future>(rings: &[Arc<Ring>], future: F) -> F::Output {
     let mut future = pin!(future);
-    let mut attempt = |waker: &Waker| {
+    let mut attempt = |waker: &Waker, waiting: Waiting| {
         INTEREST.with(|interest| {
             // The future may itself be one that blocks on another.
-            let outer = (interest.is_blocking.replace(true), interest.rings.replace(0));
+            let outer = (interest.waiting.replace(Some(waiting)), interest.rings.replace(0));
             let polled = future.as_mut().poll(&mut Context::from_waker(waker));
             let wanted = interest.rings.replace(outer.1);
-            interest.is_blocking.set(outer.0);
+            interest.waiting.set(outer.0);
             (polled, wanted)
         })
     };
-    let (mut polled, mut wanted) = attempt(Waker::noop());
+    let (mut polled, mut wanted) = attempt(Waker::noop(), Waiting::Awake);
     let mut idle = 0;
     let output = loop {
         match polled {
             Poll::Ready(output) => break output,
             Poll::Pending if idle < SPINS => {
                 idle = if spin(rings, wanted, SPINS - idle) { 0 } else { SPINS };
-                (polled, wanted) = attempt(Waker::noop());
+                (polled, wanted) = attempt(Waker::noop(), Waiting::Awake);
             }
             Poll::Pending => {
                 (polled, wanted) = WAKER.with(|(sleeper, waker)| {
                     sleeper.is_woken.store(false, Relaxed);
-                    let (polled, wanted) = attempt(waker);
+                    let (polled, wanted) = attempt(waker, Waiting::Drowsy);
                     if polled.is_pending() {
                         sleep(rings, wanted, sleeper);
                     }
                     (polled, wanted)
                 });
                 if polled.is_pending() {
-                    (polled, wanted) = attempt(Waker::noop());
+                    (polled, wanted) = attempt(Waker::noop(), Waiting::Awake);
                 }
             }
         }
@@ -196,7 +212,16 @@ fn wanted_of(rings: &[Arc<Ring>], wanted: u64) -> impl Iterator<Item = &Arc<Ring
 
 /// Polls until something happens; false when nothing did.
 fn spin(rings: &[Arc<Ring>], wanted: u64, spins: u32) -> bool {
+    let answers = || {
+        let of = |ring: &Arc<Ring>| ring.table().place.answers.load(Acquire);
+        wanted_of(rings, wanted).map(of).fold(0, u32::wrapping_add)
+    };
+    let before = answers();
     for _ in 0..spins {
+        // Another thread may have found this one's.
+        if answers() != before {
+            return true;
+        }
         for ring in wanted_of(rings, wanted) {
             match ring.poll() {
                 Polled::Nothing => {}

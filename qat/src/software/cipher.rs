@@ -24,7 +24,6 @@ enum Prepared {
 }
 
 fn prepare(cipher: Cipher, key: &Key) -> Result<Prepared> {
-    key.check(cipher)?;
     let bytes = key.encryption();
     let refused =
         |_| Error::Internal { engine: "aws-lc", detail: "it refused a key of a valid length".into() };
@@ -110,6 +109,58 @@ fn engine_failed() -> Error {
     Error::Internal { engine: "aws-lc", detail: "an operation with valid arguments failed".into() }
 }
 
+/// Checks what an encryption is given, with `available` bytes of room; the IV to use and the ciphertext's length.
+pub(crate) fn check_encrypt(
+    key: &Key,
+    plaintext_len: usize,
+    available: usize,
+    options: &CipherOptions<'_>,
+) -> Result<(Iv, usize)> {
+    let cipher = options.cipher;
+    key.check(cipher)?;
+    check_aad(options)?;
+    let iv = match options.iv {
+        Some(iv) => iv,
+        None => random_iv(cipher)?,
+    };
+    iv.check(cipher)?;
+    let total = cipher.ciphertext_len(plaintext_len);
+    if available < total {
+        return Err(Error::OutputTooSmall { required: Some(total), available });
+    }
+    Ok((iv, total))
+}
+
+/// Checks what a decryption is given; the IV, and the ciphertext without and of the tag.
+pub(crate) fn check_decrypt<'a>(
+    key: &Key,
+    ciphertext: &'a [u8],
+    available: usize,
+    options: &CipherOptions<'_>,
+) -> Result<(Iv, &'a [u8], &'a [u8])> {
+    let cipher = options.cipher;
+    key.check(cipher)?;
+    check_aad(options)?;
+    let iv = options.iv.ok_or(Error::InvalidArgument {
+        argument: "IV",
+        remedy: "decryption needs the one that encryption used or returned".into(),
+    })?;
+    iv.check(cipher)?;
+    let failed = || Error::Authentication { cipher };
+    let (body, tag) = ciphertext
+        .len()
+        .checked_sub(cipher.tag_len())
+        .map(|at| ciphertext.split_at(at))
+        .ok_or_else(failed)?;
+    if cipher.is_padded() && (body.is_empty() || body.len() % BLOCK != 0) {
+        return Err(failed());
+    }
+    if available < body.len() {
+        return Err(Error::OutputTooSmall { required: Some(body.len()), available });
+    }
+    Ok((iv, body, tag))
+}
+
 /// Encrypts to the front of `output`, which must hold `cipher.ciphertext_len(plaintext.len())`; the IV used.
 pub(crate) fn encrypt(
     key: &Key,
@@ -118,15 +169,8 @@ pub(crate) fn encrypt(
     options: &CipherOptions<'_>,
 ) -> Result<(Iv, usize)> {
     let cipher = options.cipher;
-    check_aad(options)?;
-    let iv = match options.iv {
-        Some(iv) => iv,
-        None => random_iv(cipher)?,
-    };
-    iv.check(cipher)?;
-    let total = cipher.ciphertext_len(plaintext.len());
-    let available = output.len();
-    let output = output.get_mut(..total).ok_or(Error::OutputTooSmall { required: Some(total), available })?;
+    let (iv, total) = check_encrypt(key, plaintext.len(), output.len(), options)?;
+    let output = &mut output[..total];
     let (body, tag) = output.split_at_mut(total - cipher.tag_len());
     with_prepared(cipher, key, |prepared| match prepared {
         Prepared::Aead(aead) => aead
@@ -162,24 +206,9 @@ pub(crate) fn decrypt(
     options: &CipherOptions<'_>,
 ) -> Result<usize> {
     let cipher = options.cipher;
-    key.check(cipher)?;
-    check_aad(options)?;
-    let iv = options.iv.ok_or(Error::InvalidArgument {
-        argument: "IV",
-        remedy: "decryption needs the one that encryption used or returned".into(),
-    })?;
-    iv.check(cipher)?;
+    let (iv, body, tag) = check_decrypt(key, ciphertext, output.len(), options)?;
     let failed = || Error::Authentication { cipher };
-    let (body, tag) = ciphertext
-        .len()
-        .checked_sub(cipher.tag_len())
-        .map(|at| ciphertext.split_at(at))
-        .ok_or_else(failed)?;
-    if cipher.is_padded() && (body.is_empty() || body.len() % BLOCK != 0) {
-        return Err(failed());
-    }
-    let (required, available) = (Some(body.len()), output.len());
-    let output = output.get_mut(..body.len()).ok_or(Error::OutputTooSmall { required, available })?;
+    let output = &mut output[..body.len()];
     let plain_len = with_prepared(cipher, key, |prepared| match prepared {
         Prepared::Aead(aead) => aead
             .open_separate_gather(nonce(&iv)?, Aad::from(&*options.aad), body, tag, output)
@@ -222,7 +251,7 @@ fn authenticate(mac: &hmac::Key, iv: &Iv, aad: &[u8], body: &[u8]) -> hmac::Tag 
 
 /// Length without PKCS#7 padding (RFC 5652 section 6.3), `None` when the padding is not one. Looks at the whole last
 /// block whatever it finds, so that the time taken does not tell where it differs.
-fn unpadded_len(padded: &[u8]) -> Option<usize> {
+pub(crate) fn unpadded_len(padded: &[u8]) -> Option<usize> {
     let last = padded.last_chunk::<BLOCK>()?;
     let padding = last[BLOCK - 1];
     let mut bad = u8::from(padding == 0) | u8::from(usize::from(padding) > BLOCK);

@@ -33,6 +33,9 @@ pub fn digest(digest: Digest, input: &[u8]) -> Result<Vec<u8>> {
         Digest::Sha256 => &digest::SHA256,
         Digest::Sha384 => &digest::SHA384,
         Digest::Sha512 => &digest::SHA512,
+        Digest::Sha3_256 => &digest::SHA3_256,
+        Digest::Sha3_384 => &digest::SHA3_384,
+        Digest::Sha3_512 => &digest::SHA3_512,
         _ => return Err(unknown("digest")),
     };
     Ok(digest::digest(algorithm, input).as_ref().to_vec())
@@ -51,7 +54,7 @@ mod tests {
     use super::*;
 
     /// Check values: CRC-32 and Adler-32 of "123456789" and "Wikipedia" as their specifications and catalogues give
-    /// them, xxHash of the empty input and of "abc" as its reference gives them, SHA-2 of "abc" from FIPS 180-4.
+    /// them, xxHash of the empty input and of "abc" as its reference gives them, SHA-2 and SHA-3 of "abc" from NIST's examples.
     #[test]
     fn published_check_values() {
         let of = |kind, input: &[u8]| checksum(kind, input).unwrap();
@@ -70,6 +73,9 @@ mod tests {
         assert_eq!(hex(Digest::Sha256), "ba7816bf");
         assert_eq!(hex(Digest::Sha384), "cb00753f");
         assert_eq!(hex(Digest::Sha512), "ddaf35a1");
+        assert_eq!(hex(Digest::Sha3_256), "3a985da7");
+        assert_eq!(hex(Digest::Sha3_384), "ec014982");
+        assert_eq!(hex(Digest::Sha3_512), "b751850b");
     }
 
     #[test]

@@ -34,14 +34,6 @@ pub(crate) fn run_into<T: Send + 'static>(
     run_owned(input, output, move |input, output| work(input, output))
 }
 
-/// A call that hands its input back, and as output what it made.
-pub(crate) fn run_anew<T: Send + 'static>(
-    input: Vec<u8>,
-    work: impl FnOnce(&[u8]) -> Result<(Vec<u8>, T)> + Send + 'static,
-) -> BoxFuture<Completion<T>> {
-    run_owned(input, Vec::new(), move |input, output| keep(work(input), output))
-}
-
 /// Puts what a call made in the place of its output.
 pub(crate) fn keep<T>(made: Result<(Vec<u8>, T)>, output: &mut Vec<u8>) -> Result<T> {
     let (bytes, done) = made?;

@@ -628,9 +628,6 @@ pub(crate) fn arbitrary_bytes(subject: &Subject) {
         feed(subject, format, &bytes);
     });
 
-    if !subject.seals() {
-        return;
-    }
     let keyset = short_segments(1);
     let whole = sealed(subject, &keyset, &text(PLAIN));
     run(200, (vec((any::<Index>(), any::<u8>()), 0..4), any::<Index>()), |(changes, cut)| {

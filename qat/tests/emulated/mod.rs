@@ -6,7 +6,7 @@ use std::io::Write;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
-use accel_core::{Cipher, Format, Path, SoftwareReason};
+use accel_core::{Cipher, Digest, Format, Path, SoftwareReason};
 use capability_registry::Registry;
 use qat::QatAccelerator;
 use qat::probe::QatProbe;
@@ -70,18 +70,24 @@ pub(crate) fn machine() -> Option<&'static (Emulator, QatAccelerator)> {
 pub(crate) fn qat() -> Option<Subject> {
     let (emulator, _) = machine()?;
     let probe = QatProbe::with_root(emulator.tree());
-    let qat = &QatAccelerator::new(Registry::new(), Arc::new(probe));
+    let qat = QatAccelerator::new(Registry::new(), Arc::new(probe));
     Some(Subject {
-        engine: Engine::qat(qat),
+        engine: Engine::qat(&qat),
         compression: Arc::new(qat.clone()),
-        encryption: Arc::new(qat.clone()),
+        encryption: Arc::new(qat),
         formats: &FORMATS,
         packs: &PACKS,
         // A device's blocks have at most 4 MiB.
         largest: |format| if format == Format::Lz4Block { 4 << 20 } else { usize::MAX },
         checksums: &[],
-        digests: &[],
-        ciphers: &CIPHERS,
+        digests: &Digest::ALL,
+        ciphers: &Cipher::ALL,
+        // libqat has no larger associated data, and refuses ChaCha20-Poly1305 of nothing.
+        takes: |cipher, text, aad| match cipher {
+            Cipher::AesGcm => aad <= 240,
+            Cipher::ChaCha20Poly1305 => aad <= 240 && text > 0,
+            _ => true,
+        },
         levels: |_| 1..=12,
         // Nothing is compressed of nothing.
         may_run_on: |path| path.is_hardware() || path == Path::Software(SoftwareReason::TooSmall),
@@ -92,4 +98,3 @@ const FORMATS: [Format; 5] =
     [Format::Deflate, Format::Zlib, Format::Gzip, Format::Lz4Block, Format::Lz4Frame];
 /// Zstandard by LZ4s, which goes one way.
 const PACKS: [Format; 6] = support::FORMATS;
-const CIPHERS: [Cipher; 0] = [];

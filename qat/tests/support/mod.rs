@@ -7,8 +7,8 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use accel_core::{
-    Checksum, Cipher, CompressionAccelerator, DecompressOptions, Digest, EncryptionAccelerator, Format, Key,
-    Level, Path, SoftwareReason,
+    Checksum, Cipher, CipherOptions, CompressionAccelerator, DecompressOptions, Digest,
+    EncryptionAccelerator, Error, Format, Key, Level, Path, SoftwareReason,
 };
 use qat::stream::{Engine, Settings};
 use qat::{AutoAccelerator, Policy, QatAccelerator, SoftwareAccelerator};
@@ -28,6 +28,8 @@ pub(crate) struct Subject {
     pub(crate) checksums: &'static [Checksum],
     pub(crate) digests: &'static [Digest],
     pub(crate) ciphers: &'static [Cipher],
+    /// Whether it takes a message of this cipher with so much text and associated data; others are `Unsupported`.
+    pub(crate) takes: fn(Cipher, usize, usize) -> bool,
     /// Its integer levels.
     pub(crate) levels: fn(Format) -> RangeInclusive<u8>,
     /// Whether a piece of work may have run there.
@@ -35,11 +37,6 @@ pub(crate) struct Subject {
 }
 
 impl Subject {
-    /// Whether it encrypts streams.
-    pub(crate) fn seals(&self) -> bool {
-        self.ciphers.contains(&Cipher::AesGcm)
-    }
-
     /// Decompresses what it compressed: itself, or by the CPU engine where it only compresses.
     #[track_caller]
     pub(crate) fn unpack(&self, packed: &[u8], format: Format) -> Vec<u8> {
@@ -51,6 +48,20 @@ impl Subject {
         assert_eq!((outcome.bytes_in, outcome.bytes_out), (packed.len(), plain.len()));
         assert!((self.may_run_on)(outcome.path), "ran on {}", outcome.path);
         plain
+    }
+
+    /// Whether it takes such a message. If not, it must say so, both ways.
+    #[track_caller]
+    pub(crate) fn takes(&self, key: &Key, plain: &[u8], options: &CipherOptions<'_>) -> bool {
+        if (self.takes)(options.cipher, plain.len(), options.aad.len()) {
+            return true;
+        }
+        let error = self.encryption.encrypt(key, plain, options).unwrap_err();
+        assert!(matches!(error, Error::Unsupported { .. }), "{error}");
+        let (sealed, _) = SoftwareAccelerator::new().encrypt(key, plain, options).unwrap();
+        let error = self.encryption.decrypt(key, &sealed, options).unwrap_err();
+        assert!(matches!(error, Error::Unsupported { .. }), "{error}");
+        false
     }
 }
 
@@ -65,8 +76,9 @@ pub(crate) fn software() -> Subject {
         packs: &FORMATS,
         largest: |_| usize::MAX,
         checksums: &CHECKSUMS,
-        digests: &DIGESTS,
+        digests: &Digest::ALL,
         ciphers: &Cipher::ALL,
+        takes: |_, _, _| true,
         levels: integer_levels,
         may_run_on: |path| path == Path::Software(SoftwareReason::Chosen),
     }
@@ -83,8 +95,9 @@ pub(crate) fn auto() -> Subject {
         packs: &FORMATS,
         largest: |_| usize::MAX,
         checksums: &CHECKSUMS,
-        digests: &DIGESTS,
+        digests: &Digest::ALL,
         ciphers: &Cipher::ALL,
+        takes: |_, _, _| true,
         levels: integer_levels,
         may_run_on: |path| path != Path::Software(SoftwareReason::Chosen),
     }
@@ -95,7 +108,6 @@ pub(crate) const FORMATS: [Format; 6] =
 
 pub(crate) const CHECKSUMS: [Checksum; 4] =
     [Checksum::Crc32, Checksum::Adler32, Checksum::XxHash32, Checksum::XxHash64];
-pub(crate) const DIGESTS: [Digest; 4] = [Digest::Sha224, Digest::Sha256, Digest::Sha384, Digest::Sha512];
 
 /// Formats that have a stream form.
 pub(crate) fn stream_formats(subject: &Subject) -> impl Iterator<Item = Format> {

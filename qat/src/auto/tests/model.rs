@@ -337,7 +337,7 @@ fn kinds() -> Vec<Kind> {
     let compress = levels.flat_map(|level| formats.map(|format| Kind::Compress(format, level)));
     let ciphers = Cipher::ALL.into_iter().flat_map(|cipher| [Kind::Encrypt(cipher), Kind::Decrypt(cipher)]);
     let sums = [Checksum::Crc32, Checksum::Adler32, Checksum::XxHash32, Checksum::XxHash64];
-    let digests = [Digest::Sha224, Digest::Sha256, Digest::Sha384, Digest::Sha512];
+    let digests = Digest::ALL;
     compress
         .chain(formats.map(Kind::Decompress))
         .chain(ciphers)

@@ -14,12 +14,14 @@ fn auto(driver: &'static Driver, policy: Policy) -> AutoAccelerator {
 }
 
 const GZIP: CompressOptions = CompressOptions::new(Format::Gzip);
+/// What the stub does not offer.
+const CHACHA: CipherOptions<'static> = CipherOptions::new(Cipher::ChaCha20Poly1305);
 
 #[test]
 fn each_policy_runs_where_it_says_and_says_why() {
     stub_library!(absent: available 0, start 0, instances [0, 0, 0, 0]);
-    stub_library!(there: available 1, start 0, instances [1, 0, 0, 0]);
-    let (small, large) = (vec![7; 100], vec![7; 100_000]);
+    stub_library!(there: available 1, start 0, instances [0, 0, 1, 0]);
+    let (small, large) = (vec![7; 100], vec![7; 4_000_000]);
     let cases = [
         (Policy::Auto, &absent::DRIVER, &small, SoftwareReason::Unavailable),
         (Policy::Auto, &absent::DRIVER, &large, SoftwareReason::Unavailable),
@@ -30,12 +32,12 @@ fn each_policy_runs_where_it_says_and_says_why() {
         (Policy::Threshold(100), &there::DRIVER, &small, SoftwareReason::Unsupported),
         (Policy::Threshold(0), &absent::DRIVER, &small, SoftwareReason::Unavailable),
     ];
-    let software = SoftwareAccelerator::new();
+    let (software, key) = (SoftwareAccelerator::new(), Key::new(&[1; 32]));
     for (policy, driver, input, reason) in cases {
         let auto = auto(driver, policy);
-        let (packed, outcome) = auto.compress(input, &GZIP).unwrap();
-        assert_eq!(outcome.path, Path::Software(reason), "{policy:?}");
-        let (plain, _) = software.decompress(&packed, &DecompressOptions::new(Format::Gzip)).unwrap();
+        let (sealed, done) = auto.encrypt(&key, input, &CHACHA).unwrap();
+        assert_eq!(done.outcome.path, Path::Software(reason), "{policy:?}");
+        let (plain, _) = software.decrypt(&key, &sealed, &CHACHA.iv(done.iv)).unwrap();
         assert!(plain == *input);
         let statistics = auto.statistics();
         assert_eq!((statistics.operations, statistics.errors), (1, 0));
@@ -62,7 +64,8 @@ fn always_gives_the_hardware_error() {
     assert!(matches!(without.compress(b"plain", &GZIP), Err(Error::Unavailable { .. })));
     let with = auto(&here::DRIVER, Policy::Always);
     assert!(with.is_available());
-    assert!(matches!(with.compress(b"plain", &GZIP), Err(Error::Unsupported { .. })));
+    let sealed = with.encrypt(&Key::new(&[1; 32]), b"plain", &CHACHA);
+    assert!(matches!(sealed, Err(Error::Unsupported { .. })));
     assert_eq!(with.statistics().errors, 1);
 }
 
@@ -70,7 +73,7 @@ fn always_gives_the_hardware_error() {
 fn errors_of_the_caller_are_not_retried_elsewhere() {
     stub_library!(device: available 1, start 0, instances [1, 0, 1, 0]);
     let auto = auto(&device::DRIVER, Policy::Threshold(0));
-    let error = auto.compress_into(&[7; 1000], &mut [0; 4], &GZIP).unwrap_err();
+    let error = auto.encrypt_into(&Key::new(&[1; 32]), b"plain", &mut [0; 4], &CHACHA).unwrap_err();
     assert!(matches!(error, Error::OutputTooSmall { .. }), "{error}");
     assert!(matches!(auto.process(&Operation::Decrypt, b""), Err(Error::Unsupported { .. })));
     assert_eq!(auto.statistics().errors, 2);
@@ -80,7 +83,7 @@ fn errors_of_the_caller_are_not_retried_elsewhere() {
 fn encryption_and_hashing_take_the_same_road() {
     stub_library!(crypto: available 1, start 0, instances [0, 0, 1, 0]);
     let auto = auto(&crypto::DRIVER, Policy::Threshold(0));
-    let (key, options) = (Key::new(&[1; 32]), CipherOptions::new(Cipher::AesGcm).aad(&b"head"[..]));
+    let (key, options) = (Key::new(&[1; 32]), CHACHA.aad(&b"head"[..]));
     let (sealed, done) = auto.encrypt(&key, b"plain", &options).unwrap();
     assert_eq!(done.outcome.path, Path::Software(SoftwareReason::Unsupported));
     let mut plain = [0; 16];

@@ -2,14 +2,14 @@
 
 use std::collections::VecDeque;
 
-use crate::instance::{Fault, Patience, Pool};
+use super::{Fault, Patience, Pool};
 use crate::op::{Flight, Landed};
 
 /// Most requests that one call has in flight.
 const WIDTH: usize = 32;
 
 /// Requests in flight, oldest first, each with what the caller wants back with its answer.
-pub(super) struct Window<T> {
+pub(crate) struct Window<T> {
     /// The usual only one, so that it costs no allocation.
     first: Option<Entry<T>>,
     later: VecDeque<Entry<T>>,
@@ -22,7 +22,7 @@ struct Entry<T> {
 }
 
 impl<T> Window<T> {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { first: None, later: VecDeque::new() }
     }
 
@@ -30,18 +30,18 @@ impl<T> Window<T> {
         self.first.is_none()
     }
 
-    pub(super) fn is_full(&self) -> bool {
+    pub(crate) fn is_full(&self) -> bool {
         self.later.len() + 1 >= WIDTH
     }
 
     /// What to do when the device is full: with requests of its own in flight a call takes their answers first, so
     /// that calls do not wait for each other's slots.
-    pub(super) fn patience(&self, asked: Patience) -> Patience {
+    pub(crate) fn patience(&self, asked: Patience) -> Patience {
         if self.is_empty() { asked } else { Patience::NoWait }
     }
 
     /// Takes in what a launch gave; false when there was no room and answers have to be taken first.
-    pub(super) fn push(&mut self, launched: Result<(Flight, u16), Fault>, with: T) -> Result<bool, Fault> {
+    pub(crate) fn push(&mut self, launched: Result<(Flight, u16), Fault>, with: T) -> Result<bool, Fault> {
         match launched {
             Ok((flight, instance)) => {
                 let entry = Entry { flight, instance, with };
@@ -57,7 +57,7 @@ impl<T> Window<T> {
     }
 
     /// The oldest request's answer, its instance, and what was put with it; `None` when none is in flight.
-    pub(super) async fn next(&mut self, pool: &Pool) -> Option<Result<(Landed, u16, T), Fault>> {
+    pub(crate) async fn next(&mut self, pool: &Pool) -> Option<Result<(Landed, u16, T), Fault>> {
         let Entry { flight, instance, with } = std::mem::replace(&mut self.first, self.later.pop_front())?;
         Some(pool.land(flight, instance).await.map(|landed| (landed, instance, with)))
     }

@@ -1,0 +1,184 @@
+//! One symmetric request, and what its answer says.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use accel_core::{Cipher, Error, Key};
+
+use super::session::{Sessions, Use};
+use crate::CpaStatus;
+use crate::device_error::{DeviceError, RequestStatus};
+use crate::instance::{Call, Fault, Instance, Patience};
+use crate::mem::{Memory, NoMemory};
+use crate::op::{Blocks, Claim, Flight, Landed, NOT_VERIFIED, Session, SessionError, Symmetric, Work};
+
+/// Where parameters stand in [`Claim::parameters`].
+const IV_AT: usize = 0;
+const DIGEST_AT: usize = 64;
+const AAD_AT: usize = 128;
+/// Longest digest: SHA-512's.
+pub(super) const MAX_DIGEST: usize = 64;
+/// What stands in a digest's place before there is one.
+const UNWRITTEN: u8 = 0xd1;
+/// libqat wants memory even where there is nothing to work on.
+const LEAST: usize = 16;
+/// From this length on text that comes back as it went is no coincidence.
+pub(super) const TELLING: usize = 8;
+
+/// A request to be.
+#[derive(Clone, Default)]
+pub(super) struct Request<'a> {
+    /// The data in order: the text is what is enciphered, if anything is, with padding behind it where it has any.
+    pub(super) head: [&'a [u8]; 2],
+    pub(super) text: [&'a [u8]; 2],
+    pub(super) tail: &'a [u8],
+    pub(super) iv: &'a [u8],
+    pub(super) aad: &'a [u8],
+    /// The tag that the device compares with; empty where it writes one.
+    pub(super) tag: &'a [u8],
+    pub(super) has_digest: bool,
+}
+
+impl Request<'_> {
+    fn parts(&self) -> impl Iterator<Item = &[u8]> {
+        self.head.iter().chain(&self.text).chain([&self.tail]).copied()
+    }
+
+    fn len(&self) -> usize {
+        self.parts().map(<[u8]>::len).sum()
+    }
+
+    /// Where the text is.
+    pub(super) fn text_range(&self) -> Range<usize> {
+        let len_of = |parts: &[&[u8]; 2]| parts[0].len() + parts[1].len();
+        let start = len_of(&self.head);
+        start..start + len_of(&self.text)
+    }
+
+    fn load(&self, memory: &'static Memory, claim: &mut Claim) -> Result<(), NoMemory> {
+        let len = self.len();
+        // Lengths are 32 bits wide, and what can never be had is not waited for.
+        if len > memory.limit() / 2 || u32::try_from(len).is_err() {
+            return Err(NoMemory::TooLarge);
+        }
+        let mut input = Blocks::with_room(memory, len.max(LEAST))?;
+        let mut at = 0;
+        for part in self.parts() {
+            input.write(at, part);
+            at += part.len();
+        }
+        *claim.input() = input;
+        let parameters = claim.parameters();
+        parameters[IV_AT..][..self.iv.len()].copy_from_slice(self.iv);
+        parameters[AAD_AT..][..self.aad.len()].copy_from_slice(self.aad);
+        parameters[DIGEST_AT..][..MAX_DIGEST].fill(UNWRITTEN);
+        parameters[DIGEST_AT..][..self.tag.len()].copy_from_slice(self.tag);
+        Ok(())
+    }
+
+    fn operation(&self) -> Symmetric {
+        let text = self.text_range();
+        Symmetric {
+            iv_at: IV_AT,
+            iv_len: self.iv.len() as u32,
+            cipher: (text.start as u32, text.len() as u32),
+            hash: (0, self.len() as u32),
+            digest_at: self.has_digest.then_some(DIGEST_AT),
+            aad_at: (!self.aad.is_empty()).then_some(AAD_AT),
+        }
+    }
+}
+
+/// A key with its sessions, for requests of one kind.
+#[derive(Clone, Copy)]
+pub(super) struct Keyed<'a> {
+    pub(super) key: &'a Key,
+    pub(super) cipher: Cipher,
+    pub(super) sessions: &'a Sessions,
+    pub(super) how: Use,
+}
+
+impl Keyed<'_> {
+    pub(super) fn session(&self, instance: &Instance) -> Result<Arc<Session>, SessionError> {
+        self.sessions.get(&instance.ring, self.key, self.how)
+    }
+}
+
+/// Puts a request into flight.
+pub(super) async fn launch(
+    call: Call<'_>,
+    patience: Patience,
+    request: &Request<'_>,
+    session: impl Fn(&Instance) -> Result<Arc<Session>, SessionError>,
+) -> Result<(Flight, u16), Fault> {
+    let load = |instance: &Instance, claim: &mut Claim| request.load(instance.ring.memory(), claim);
+    let fly = |instance: &Instance, claim: Claim| {
+        let session = session(instance)?;
+        Ok(instance.ring.perform(claim, &session, &request.operation())?)
+    };
+    call.pool.launch(Work::Symmetric, patience, call.recorder, load, fly).await
+}
+
+/// An answer that counts.
+pub(super) struct Answer {
+    pub(super) landed: Landed,
+    pub(super) instance: u16,
+    /// False when the device compared the tag and found another one.
+    pub(super) is_verified: bool,
+}
+
+impl Answer {
+    /// The digest that the device wrote.
+    pub(super) fn digest(&mut self) -> &[u8; MAX_DIGEST] {
+        self.landed.parameters()[DIGEST_AT..].first_chunk().expect("parameters are longer")
+    }
+}
+
+/// Launches and waits.
+pub(super) async fn run(
+    call: Call<'_>,
+    request: &Request<'_>,
+    session: impl Fn(&Instance) -> Result<Arc<Session>, SessionError>,
+) -> Result<Answer, Error> {
+    let error = |fault| call.error(fault);
+    let (flight, instance) = launch(call, call.patience, request, session).await.map_err(error)?;
+    let landed = call.pool.land(flight, instance).await.map_err(error)?;
+    answer(call, landed, instance, request)
+}
+
+/// Reads an answer, and tells the instance's health of it.
+pub(super) fn answer(
+    call: Call<'_>,
+    mut landed: Landed,
+    instance: u16,
+    request: &Request<'_>,
+) -> Result<Answer, Error> {
+    let health = &call.pool.instances[usize::from(instance)].health;
+    let status = landed.status();
+    let is_verified = status == CpaStatus::SUCCESS;
+    if !is_verified && status.raw() != NOT_VERIFIED {
+        health.failed();
+        return Err(DeviceError::Failed { status, request: RequestStatus::OK }.into());
+    }
+    // libqat calls a request that the device refused a success, with everything as it was.
+    if is_verified && is_untouched(&mut landed, request) {
+        // Not held against the instance: who chooses an AES-CBC message and its IV can have the plaintext look like this.
+        let detail = "the data came back as they went, so the device refused what libqat reports as done";
+        return Err(DeviceError::Wrong { detail: detail.into() }.into());
+    }
+    health.succeeded();
+    Ok(Answer { landed, instance, is_verified })
+}
+
+fn is_untouched(landed: &mut Landed, request: &Request<'_>) -> bool {
+    if request.has_digest && request.tag.is_empty() {
+        // All digests are at least this long.
+        return landed.parameters()[DIGEST_AT..][..16] == [UNWRITTEN; 16];
+    }
+    let text = request.text_range();
+    let mut after = [0; 16];
+    let len = text.len().min(after.len());
+    debug_assert!(len >= TELLING);
+    landed.input().read(text.start, &mut after[..len]);
+    request.text.iter().copied().flatten().zip(&after[..len]).all(|(before, after)| before == after)
+}

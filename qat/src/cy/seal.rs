@@ -1,0 +1,135 @@
+//! Encryption.
+
+use accel_core::{Cipher, CipherOptions, Encrypted, Iv, Key, Outcome, Path, Result, SoftwareReason};
+
+use super::layout::{self, BLOCK};
+use super::request::{self, Keyed, Request, answer, launch};
+use super::session::{Sessions, Use};
+use super::{MAX_AAD, trial, unsupported};
+use crate::instance::{Call, Window};
+use crate::software::cipher::check_encrypt;
+
+/// Encrypts to the front of `output`.
+pub(crate) async fn encrypt(
+    call: Call<'_>,
+    key: &Key,
+    plaintext: &[u8],
+    output: &mut [u8],
+    options: &CipherOptions<'_>,
+) -> Result<Encrypted> {
+    let (iv, total) = check_encrypt(key, plaintext.len(), output.len(), options)?;
+    let cipher = options.cipher;
+    trial::admit(call, cipher, key, plaintext.is_empty()).await?;
+    let instance = seal(call, key, plaintext, &mut output[..total], (cipher, &iv, &options.aad)).await?;
+    let outcome = Outcome { bytes_in: plaintext.len(), bytes_out: total, path: path(instance) };
+    Ok(Encrypted { iv, outcome })
+}
+
+/// Where it ran. Of nothing AES-CTR makes nothing, for which no device is asked.
+pub(super) fn path(instance: Option<u16>) -> Path {
+    instance.map_or(Path::Software(SoftwareReason::TooSmall), |instance| Path::Hardware { instance })
+}
+
+/// A key with the sessions for one direction and length of associated data.
+pub(super) fn keyed<'a>(key: &'a Key, cipher: Cipher, is_decrypting: bool, aad: &[u8]) -> Result<Keyed<'a>> {
+    let is_aead = matches!(cipher, Cipher::AesGcm | Cipher::ChaCha20Poly1305);
+    if is_aead && aad.len() > MAX_AAD {
+        return Err(unsupported(
+            format!("{cipher} with {} bytes of associated data", aad.len()),
+            "keep it to 240 bytes, or use the CPU",
+        ));
+    }
+    let aad_len = if is_aead { aad.len() as u32 } else { 0 };
+    let sessions = Sessions::of(key, cipher)?;
+    Ok(Keyed { key, cipher, sessions, how: Use { is_decrypting, aad_len } })
+}
+
+/// Encrypts to all of `output`, whose length is right; the instance that did it.
+pub(super) async fn seal(
+    call: Call<'_>,
+    key: &Key,
+    plaintext: &[u8],
+    output: &mut [u8],
+    (cipher, iv, aad): (Cipher, &Iv, &[u8]),
+) -> Result<Option<u16>> {
+    let keyed = keyed(key, cipher, false, aad)?;
+    let (padding, padding_len) = layout::padding(plaintext.len());
+    let padding = if cipher.is_padded() { &padding[..padding_len] } else { &[] };
+    let iv = iv.as_bytes();
+    let bit_len = layout::bit_len(aad);
+    let request = match cipher {
+        Cipher::AesCtr => return pieces(call, keyed, iv, plaintext, output).await,
+        Cipher::AesGcm | Cipher::ChaCha20Poly1305 => aead(iv, aad, plaintext),
+        Cipher::AesCbcHmacSha256 => authenticated(iv, aad, [plaintext, padding], &bit_len),
+        _ => plain(iv, [plaintext, padding]),
+    };
+    let mut answer = request::run(call, &request, |instance| keyed.session(instance)).await?;
+    let text = request.text_range();
+    let (body, tag) = output.split_at_mut(text.len());
+    answer.landed.input().read(text.start, body);
+    tag.copy_from_slice(&answer.digest()[..tag.len()]);
+    Ok(Some(answer.instance))
+}
+
+/// A request without a tag.
+fn plain<'a>(iv: &'a [u8], text: [&'a [u8]; 2]) -> Request<'a> {
+    Request { text, iv, ..Request::default() }
+}
+
+/// A request for AES-GCM or ChaCha20-Poly1305 that writes a tag.
+pub(super) fn aead<'a>(iv: &'a [u8], aad: &'a [u8], text: &'a [u8]) -> Request<'a> {
+    Request { text: [text, &[]], iv, aad, has_digest: true, ..Request::default() }
+}
+
+/// A request for AES-CBC with HMAC (RFC 7518, section 5.2.2.1): the HMAC covers associated data, IV, ciphertext and
+/// length, of which the ciphertext is in the middle.
+pub(super) fn authenticated<'a>(
+    iv: &'a [u8],
+    aad: &'a [u8],
+    text: [&'a [u8]; 2],
+    bit_len: &'a [u8; 8],
+) -> Request<'a> {
+    Request { head: [aad, iv], text, tail: bit_len, iv, has_digest: true, ..Request::default() }
+}
+
+/// Runs a cipher whose pieces stand for themselves: AES-CTR either way, AES-CBC decryption. `output` is as long as
+/// `input`.
+pub(super) async fn pieces(
+    call: Call<'_>,
+    keyed: Keyed<'_>,
+    iv: &[u8],
+    input: &[u8],
+    output: &mut [u8],
+) -> Result<Option<u16>> {
+    let first: [u8; BLOCK] = *iv.first_chunk().expect("checked to be a block");
+    let mut window = Window::new();
+    let mut sent = 0;
+    let mut last = None;
+    loop {
+        while sent < input.len() && !window.is_full() {
+            let end = layout::piece_end(sent, input.len());
+            let iv = match keyed.cipher {
+                Cipher::AesCtr => layout::counter(&first, sent / BLOCK),
+                _ => input[..sent].last_chunk().copied().unwrap_or(first),
+            };
+            let piece = plain(&iv, filled(&input[sent..end]));
+            let launched =
+                launch(call, window.patience(call.patience), &piece, |instance| keyed.session(instance))
+                    .await;
+            if !window.push(launched, sent..end).map_err(|fault| call.error(fault))? {
+                break;
+            }
+            sent = end;
+        }
+        let Some(next) = window.next(call.pool).await else { return Ok(last) };
+        let (landed, instance, range) = next.map_err(|fault| call.error(fault))?;
+        let answer = answer(call, landed, instance, &plain(&[], filled(&input[range.clone()])))?;
+        answer.landed.input().read(0, &mut output[range]);
+        last = Some(instance);
+    }
+}
+
+/// The text, and what fills its only block: of a few bytes nobody could tell whether they were enciphered.
+fn filled(text: &[u8]) -> [&[u8]; 2] {
+    [text, &[0; BLOCK][..BLOCK.saturating_sub(text.len())]]
+}

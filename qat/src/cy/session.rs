@@ -1,0 +1,154 @@
+//! The sessions of a key, and those of the digests.
+
+use std::sync::{Arc, Mutex, PoisonError};
+
+use accel_core::{Cipher, Digest, Key, Result};
+use arc_swap::ArcSwap;
+use once_cell::sync::OnceCell;
+use qat_sys as sys;
+use zeroize::Zeroizing;
+
+use super::not_offered;
+use crate::op::{Hash, Ring, Session, SessionError, SymmetricSetup};
+use crate::software;
+
+/// Lengths of associated data for which a key keeps sessions, on each instance and in each direction. The length is part
+/// of a session; programs have one or two.
+const AAD_LENS: usize = 4;
+/// A block of SHA-256: longer HMAC keys are hashed first (RFC 2104, section 2).
+const HMAC_KEY: usize = 64;
+
+/// What a session does beside its key and cipher.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Use {
+    pub(super) is_decrypting: bool,
+    pub(super) aad_len: u32,
+}
+
+/// The sessions of one key with one cipher, on all instances. They live in the key and end with it; those of a start that
+/// is over are replaced.
+pub(super) struct Sessions {
+    cipher: Cipher,
+    known: ArcSwap<Vec<(Use, Arc<Session>)>>,
+    adding: Mutex<()>,
+}
+
+impl Sessions {
+    fn new(cipher: Cipher) -> Self {
+        Self { cipher, known: ArcSwap::default(), adding: Mutex::default() }
+    }
+
+    /// Runs with those of `key`.
+    pub(super) fn of(key: &Key, cipher: Cipher) -> Result<&Self> {
+        // A key has room for both of this crate's engines.
+        key.prepared(cipher, |_| Ok(Self::new(cipher)))?.ok_or_else(|| not_offered(cipher))
+    }
+
+    fn find(&self, ring: &Ring, how: Use) -> Option<Arc<Session>> {
+        let known = self.known.load();
+        known
+            .iter()
+            .find(|(known, session)| *known == how && session.is_of(ring))
+            .map(|(_, session)| session.clone())
+    }
+
+    /// The session on `ring`, made when there is none.
+    pub(super) fn get(&self, ring: &Arc<Ring>, key: &Key, how: Use) -> Result<Arc<Session>, SessionError> {
+        if let Some(session) = self.find(ring, how) {
+            return Ok(session);
+        }
+        let _adding = self.adding.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(session) = self.find(ring, how) {
+            return Ok(session);
+        }
+        let session = Arc::new(make(ring, self.cipher, key, how)?);
+        let mut known: Vec<_> = self.known.load().iter().filter(|(_, it)| !it.is_stale()).cloned().collect();
+        let is_alike = |(known, session): &(Use, Arc<Session>)| {
+            known.is_decrypting == how.is_decrypting && session.is_of(ring)
+        };
+        if known.iter().filter(|it| is_alike(it)).count() >= AAD_LENS
+            && let Some(oldest) = known.iter().position(is_alike)
+        {
+            known.remove(oldest);
+        }
+        known.push((how, session.clone()));
+        self.known.store(Arc::new(known));
+        Ok(session)
+    }
+}
+
+fn make(ring: &Arc<Ring>, cipher: Cipher, key: &Key, how: Use) -> Result<Session, SessionError> {
+    let mac = key.mac().map(short_mac_key);
+    let hash = |algorithm, key, aad_len| {
+        let mode = sys::CPA_CY_SYM_HASH_MODE_AUTH;
+        Some(Hash { algorithm, mode, key, aad_len, digest_len: cipher.tag_len() as u32 })
+    };
+    let (algorithm, hash) = match cipher {
+        Cipher::AesGcm => {
+            (sys::CPA_CY_SYM_CIPHER_AES_GCM, hash(sys::CPA_CY_SYM_HASH_AES_GCM, &[][..], how.aad_len))
+        }
+        Cipher::ChaCha20Poly1305 => {
+            (sys::CPA_CY_SYM_CIPHER_CHACHA, hash(sys::CPA_CY_SYM_HASH_POLY, &[][..], how.aad_len))
+        }
+        Cipher::AesCbcHmacSha256 => {
+            let mac = mac.as_ref().map_or(&[][..], |mac| mac.as_slice());
+            (sys::CPA_CY_SYM_CIPHER_AES_CBC, hash(sys::CPA_CY_SYM_HASH_SHA256, mac, 0))
+        }
+        Cipher::AesCbc => (sys::CPA_CY_SYM_CIPHER_AES_CBC, None),
+        Cipher::AesCtr => (sys::CPA_CY_SYM_CIPHER_AES_CTR, None),
+        _ => return Err(SessionError::Refused(crate::CpaStatus::UNSUPPORTED)),
+    };
+    // The HMAC's tag is compared here: the device would tell a refused request from a good one by nothing.
+    let is_verifying = how.is_decrypting && hash.is_some() && cipher != Cipher::AesCbcHmacSha256;
+    ring.symmetric_session(&SymmetricSetup {
+        cipher: Some((algorithm, key.encryption())),
+        hash,
+        is_decrypting: how.is_decrypting,
+        is_verifying,
+    })
+}
+
+fn short_mac_key(key: &[u8]) -> Zeroizing<Vec<u8>> {
+    if key.len() <= HMAC_KEY {
+        return Zeroizing::new(key.to_vec());
+    }
+    Zeroizing::new(software::digest(Digest::Sha256, key).expect("the CPU has SHA-256"))
+}
+
+/// The sessions of digests on one instance.
+#[derive(Default)]
+pub(crate) struct Digests([OnceCell<Arc<Session>>; Digest::ALL.len()]);
+
+fn number_of(digest: Digest) -> Option<sys::CpaCySymHashAlgorithm> {
+    Some(match digest {
+        Digest::Sha224 => sys::CPA_CY_SYM_HASH_SHA224,
+        Digest::Sha256 => sys::CPA_CY_SYM_HASH_SHA256,
+        Digest::Sha384 => sys::CPA_CY_SYM_HASH_SHA384,
+        Digest::Sha512 => sys::CPA_CY_SYM_HASH_SHA512,
+        Digest::Sha3_256 => sys::CPA_CY_SYM_HASH_SHA3_256,
+        Digest::Sha3_384 => sys::CPA_CY_SYM_HASH_SHA3_384,
+        Digest::Sha3_512 => sys::CPA_CY_SYM_HASH_SHA3_512,
+        _ => return None,
+    })
+}
+
+impl Digests {
+    pub(super) fn get(&self, ring: &Arc<Ring>, digest: Digest) -> Result<&Arc<Session>, SessionError> {
+        let algorithm = number_of(digest).ok_or(SessionError::Refused(crate::CpaStatus::UNSUPPORTED))?;
+        self.0[digest as usize].get_or_try_init(|| {
+            let hash = Hash {
+                algorithm,
+                mode: sys::CPA_CY_SYM_HASH_MODE_PLAIN,
+                key: &[],
+                aad_len: 0,
+                digest_len: digest.len() as u32,
+            };
+            ring.symmetric_session(&SymmetricSetup { hash: Some(hash), ..Default::default() }).map(Arc::new)
+        })
+    }
+
+    /// Ends them all.
+    pub(crate) fn clear(&mut self) {
+        self.0.iter_mut().for_each(|session| drop(session.take()));
+    }
+}

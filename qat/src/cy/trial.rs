@@ -1,0 +1,166 @@
+//! Whether the device does what it says it does: each kind of operation is tried once for each start, against the CPU.
+//!
+//! libqat reports a request that the device refused as a success, with the data as they were.
+
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
+
+use accel_core::{Cipher, CipherOptions, Digest, Error, Iv, Key, Result};
+
+use super::{digest, not_offered, open, seal, unsupported};
+use crate::CpaStatus;
+use crate::device_error::DeviceError;
+use crate::instance::Call;
+use crate::{EncryptionCapabilities, software};
+
+const KEY_LENS: usize = 3;
+
+/// What came of the trials of one start.
+#[derive(Default)]
+pub(crate) struct Trials {
+    ciphers: [[Verdict; KEY_LENS]; Cipher::ALL.len()],
+    digests: [Verdict; Digest::ALL.len()],
+    failures: AtomicU32,
+}
+
+#[derive(Default)]
+struct Verdict(AtomicU8);
+
+const GOOD: u8 = 1;
+/// Good, but for messages without text.
+const NOT_EMPTY: u8 = 2;
+const BAD: u8 = 3;
+
+impl Trials {
+    /// Trials that something failed. A larger number than before means that [`offered`](Self::offered) is less.
+    pub(crate) fn failures(&self) -> u32 {
+        self.failures.load(Relaxed)
+    }
+
+    /// Takes what failed away. A cipher is there as long as one of its key lengths may be good.
+    pub(crate) fn offered(&self, mut of: EncryptionCapabilities) -> EncryptionCapabilities {
+        for cipher in Cipher::ALL {
+            let verdicts = &self.ciphers[cipher as usize];
+            let tried = || cipher.key_lens().iter().map(|len| verdicts[place(*len)].0.load(Relaxed));
+            if tried().any(|verdict| verdict == BAD)
+                && !tried().any(|verdict| matches!(verdict, GOOD | NOT_EMPTY))
+            {
+                of.withdraw(cipher);
+            }
+        }
+        of
+    }
+
+    fn settle(&self, verdict: &Verdict, found: u8, what: &dyn std::fmt::Display) {
+        verdict.0.store(found, Relaxed);
+        if found == BAD {
+            self.failures.fetch_add(1, Relaxed);
+            tracing::warn!(%what, "the device does not do this as it should, so it is not used for it");
+        }
+    }
+}
+
+fn place(key_len: usize) -> usize {
+    (key_len / 8).saturating_sub(2).min(KEY_LENS - 1)
+}
+
+/// Lets a cipher pass that the device offers and has shown to master.
+pub(super) async fn admit(call: Call<'_>, cipher: Cipher, key: &Key, is_empty: bool) -> Result<()> {
+    if !call.pool.services.capabilities.encryption.offers(cipher) {
+        return Err(not_offered(cipher));
+    }
+    let nothing = || unsupported(format!("{cipher} of nothing"), "use the CPU for it");
+    // libqat refuses it, and prints a line for each attempt.
+    if is_empty && cipher == Cipher::ChaCha20Poly1305 {
+        return Err(nothing());
+    }
+    let trials = &call.pool.trials;
+    let key_len = key.encryption().len();
+    let verdict = &trials.ciphers[cipher as usize][place(key_len)];
+    let mut found = verdict.0.load(Relaxed);
+    if found == 0 {
+        found = match attempt(call, cipher, key_len, 40).await? {
+            false => BAD,
+            true if cipher == Cipher::AesGcm && !attempt(call, cipher, key_len, 0).await? => NOT_EMPTY,
+            true => GOOD,
+        };
+        trials.settle(verdict, found, &format_args!("{cipher} with a key of {key_len} bytes"));
+    }
+    match found {
+        BAD => Err(not_offered(cipher)),
+        NOT_EMPTY if is_empty => Err(nothing()),
+        _ => Ok(()),
+    }
+}
+
+/// One message there and back, and one that was altered. Fails when the device cannot be asked now.
+async fn attempt(call: Call<'_>, cipher: Cipher, key_len: usize, len: usize) -> Result<bool> {
+    let bytes: [u8; 64] = std::array::from_fn(|i| i as u8);
+    let key = match cipher {
+        Cipher::AesCbcHmacSha256 => Key::with_mac(&bytes[..key_len], &bytes[32..]),
+        _ => Key::new(&bytes[..key_len]),
+    };
+    // A counter that runs over.
+    let iv = Iv::new(&[0xff; 16][..cipher.iv_len()])?;
+    let aad = if cipher.tag_len() > 0 { &bytes[..13] } else { &[] };
+    let (plain, what) = (&bytes[..len], (cipher, &iv, aad));
+    let mut expected = vec![0; cipher.ciphertext_len(len)];
+    software::cipher::encrypt(&key, plain, &mut expected, &CipherOptions::new(cipher).iv(iv).aad(aad))?;
+
+    let mut sealed = vec![0; expected.len()];
+    if !is_good(seal::seal(call, &key, plain, &mut sealed, what).await)? || sealed != expected {
+        return Ok(false);
+    }
+    let (body, tag) = sealed.split_at(sealed.len() - cipher.tag_len());
+    let mut opened = vec![0; body.len()];
+    if !is_good(open::open(call, &key, [body, tag], &mut opened, what).await)? || opened[..len] != *plain {
+        return Ok(false);
+    }
+    if tag.is_empty() {
+        return Ok(true);
+    }
+    let mut other = tag.to_vec();
+    other[0] ^= 1;
+    let refused = open::open(call, &key, [body, &other], &mut opened, what).await;
+    Ok(matches!(refused, Err(Error::Authentication { .. })))
+}
+
+/// Whether it worked; an error where that says nothing of the operation.
+fn is_good<T>(result: Result<T>) -> Result<bool> {
+    let error = match result {
+        Ok(_) => return Ok(true),
+        Err(error) => error,
+    };
+    let is_refusal = match &error {
+        Error::Device { reason, .. } => match reason.downcast_ref::<DeviceError>() {
+            Some(DeviceError::Refused { status }) => {
+                matches!(*status, CpaStatus::UNSUPPORTED | CpaStatus::INVALID_PARAM)
+            }
+            Some(DeviceError::Wrong { .. }) => true,
+            _ => false,
+        },
+        Error::Authentication { .. } => true,
+        _ => false,
+    };
+    if is_refusal { Ok(false) } else { Err(error) }
+}
+
+/// As [`admit`], for a digest.
+pub(super) async fn admit_digest(call: Call<'_>, digest: Digest) -> Result<()> {
+    let refused = || unsupported(format!("{digest:?}"), "use the CPU");
+    if !call.pool.services.capabilities.encryption.offers_digest(digest) {
+        return Err(refused());
+    }
+    let trials = &call.pool.trials;
+    let verdict = &trials.digests[digest as usize];
+    if verdict.0.load(Relaxed) == 0 {
+        let mut is_good_so_far = true;
+        for input in [&b"abc"[..], b""] {
+            let expected = software::digest(digest, input)?;
+            let mut got = Vec::new();
+            let tried = digest::hash(call, digest, input).await.map(|(output, _)| got = output);
+            is_good_so_far &= is_good(tried)? && got == expected;
+        }
+        trials.settle(verdict, if is_good_so_far { GOOD } else { BAD }, &format_args!("{digest:?}"));
+    }
+    if verdict.0.load(Relaxed) == BAD { Err(refused()) } else { Ok(()) }
+}

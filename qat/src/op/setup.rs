@@ -1,0 +1,80 @@
+//! What a symmetric session is for, with keys as slices.
+
+use std::ptr;
+use std::sync::Arc;
+
+use qat_sys as sys;
+
+use super::ring::{Ring, SessionError};
+use super::session::Session;
+
+/// The setup of a symmetric session.
+#[derive(Default)]
+pub(crate) struct SymmetricSetup<'a> {
+    /// Algorithm as `cpa_cy_sym.h` numbers it, and key.
+    pub(crate) cipher: Option<(sys::CpaCySymCipherAlgorithm, &'a [u8])>,
+    pub(crate) hash: Option<Hash<'a>>,
+    /// Deciphers; hashes before that.
+    pub(crate) is_decrypting: bool,
+    /// The device compares the digest instead of writing it.
+    pub(crate) is_verifying: bool,
+}
+
+/// The hashing half of it.
+pub(crate) struct Hash<'a> {
+    pub(crate) algorithm: sys::CpaCySymHashAlgorithm,
+    pub(crate) mode: sys::CpaCySymHashMode,
+    /// Of an HMAC; else empty.
+    pub(crate) key: &'a [u8],
+    pub(crate) aad_len: u32,
+    pub(crate) digest_len: u32,
+}
+
+impl Ring {
+    /// A session for symmetric operations. libqat copies the keys.
+    pub(crate) fn symmetric_session(
+        self: &Arc<Self>,
+        setup: &SymmetricSetup<'_>,
+    ) -> Result<Session, SessionError> {
+        let mut raw = sys::CpaCySymSessionSetupData {
+            sessionPriority: sys::CPA_CY_PRIORITY_NORMAL,
+            symOperation: match (&setup.cipher, &setup.hash) {
+                (Some(_), Some(_)) => sys::CPA_CY_SYM_OP_ALGORITHM_CHAINING,
+                (Some(_), None) => sys::CPA_CY_SYM_OP_CIPHER,
+                (None, _) => sys::CPA_CY_SYM_OP_HASH,
+            },
+            algChainOrder: if setup.is_decrypting {
+                sys::CPA_CY_SYM_ALG_CHAIN_ORDER_HASH_THEN_CIPHER
+            } else {
+                sys::CPA_CY_SYM_ALG_CHAIN_ORDER_CIPHER_THEN_HASH
+            },
+            verifyDigest: setup.is_verifying.into(),
+            partialsNotRequired: sys::CPA_TRUE,
+            ..Default::default()
+        };
+        if let Some((algorithm, key)) = setup.cipher {
+            raw.cipherSetupData = sys::CpaCySymCipherSetupData {
+                cipherAlgorithm: algorithm,
+                cipherKeyLenInBytes: key.len() as u32,
+                pCipherKey: key.as_ptr().cast_mut(),
+                cipherDirection: if setup.is_decrypting {
+                    sys::CPA_CY_SYM_CIPHER_DIRECTION_DECRYPT
+                } else {
+                    sys::CPA_CY_SYM_CIPHER_DIRECTION_ENCRYPT
+                },
+            };
+        }
+        if let Some(hash) = &setup.hash {
+            raw.hashSetupData.hashAlgorithm = hash.algorithm;
+            raw.hashSetupData.hashMode = hash.mode;
+            raw.hashSetupData.digestResultLenInBytes = hash.digest_len;
+            raw.hashSetupData.authModeSetupData = sys::CpaCySymHashAuthModeSetupData {
+                authKey: if hash.key.is_empty() { ptr::null_mut() } else { hash.key.as_ptr().cast_mut() },
+                authKeyLenInBytes: hash.key.len() as u32,
+                aadLenInBytes: hash.aad_len,
+            };
+        }
+        // SAFETY: `symmetric_session_raw`: both keys are slices that outlive the call, with their own lengths.
+        unsafe { self.symmetric_session_raw(&raw) }
+    }
+}
