@@ -25,7 +25,7 @@
 //! # Ok::<(), qat_emu::ConfigError>(())
 //! ```
 
-use std::{fmt, path::Path, str::FromStr, time::Duration};
+use std::{collections::BTreeSet, fmt, fs, path::Path, str::FromStr, time::Duration};
 
 use serde::{Deserialize, Serialize};
 
@@ -43,13 +43,11 @@ pub const MAX_VFS: usize = 128;
 pub struct Config {
     /// Threads that execute requests; ring banks are dealt out to them in turn. At least 1.
     pub engine_threads: usize,
-    /// Highest version of the capability block that the mailbox offers: 2, 3 (all that libqat 24.02 reads) or 4.
+    /// Highest version of the capability block that the mailbox offers: 2, 3 (all that libqat 24.02 reads) or 4
+    /// (which 26.08 reads: the compression algorithms one by one).
     pub capability_version: u8,
     /// Replaces the capability bits derived from the services, to take features away.
     pub capabilities: Option<u32>,
-    /// Whether compression functions offer to hash and then compress in one request, which libqat takes from no
-    /// function that does not say so.
-    pub chaining: bool,
     /// Seed of the random faults.
     pub seed: u64,
     /// Whether the physical functions are visible too, as on a host; else the program seems to run in a virtual
@@ -73,7 +71,6 @@ impl Default for Config {
             engine_threads: 1,
             capability_version: 3,
             capabilities: None,
-            chaining: false,
             seed: 0,
             host: false,
             timing: Timing::default(),
@@ -105,6 +102,15 @@ impl Config {
         self
     }
 
+    /// NUMA nodes of devices that this computer does not have, or has without cores, sorted. These devices report
+    /// −1 instead: libqat 26.08 looks a device's node up in a table of this computer's nodes without checking, and
+    /// divides by the number of its cores.
+    #[must_use]
+    pub fn absent_nodes(&self) -> Vec<i32> {
+        let nodes: BTreeSet<i32> = self.devices.iter().map(|device| device.numa_node).collect();
+        nodes.into_iter().filter(|node| *node >= 0 && !has_node(*node)).collect()
+    }
+
     /// Reads a scenario.
     ///
     /// # Errors
@@ -120,8 +126,8 @@ impl Config {
     /// # Errors
     /// As [`from_toml`](Self::from_toml), and when the file cannot be read.
     pub fn from_file(path: &Path) -> Result<Self, ConfigError> {
-        let text = std::fs::read_to_string(path)
-            .map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
+        let text =
+            fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
         Self::from_toml(&text)
     }
 
@@ -153,6 +159,15 @@ impl Config {
     }
 }
 
+/// Whether this computer has cores on a NUMA node. A kernel that does not know of nodes has one, numbered 0.
+fn has_node(node: i32) -> bool {
+    let nodes = Path::new("/sys/devices/system/node");
+    match fs::read_to_string(nodes.join(format!("node{node}/cpulist"))) {
+        Ok(cores) => !cores.trim().is_empty(),
+        Err(_) => node == 0 && !nodes.exists(),
+    }
+}
+
 /// One physical function with its virtual functions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -160,7 +175,7 @@ impl Config {
 pub struct Device {
     /// Product line, which decides the PCI device ids.
     pub model: Model,
-    /// NUMA node that sysfs reports; −1 for none.
+    /// NUMA node that sysfs reports; −1 for none, and for one of [`Config::absent_nodes`].
     pub numa_node: i32,
     /// What its virtual functions serve.
     pub services: Services,
@@ -244,21 +259,31 @@ pub struct Services {
     compression: bool,
     symmetric: bool,
     asymmetric: bool,
+    chaining: bool,
 }
 
 impl Services {
+    const NONE: Self = Self { compression: false, symmetric: false, asymmetric: false, chaining: false };
     /// Compression on all four ring pairs.
-    pub const DC: Self = Self { compression: true, symmetric: false, asymmetric: false };
+    pub const DC: Self = Self { compression: true, ..Self::NONE };
+    /// The same, and hashing of what is compressed in the same request ("dcc").
+    pub const DCC: Self = Self { compression: true, chaining: true, ..Self::NONE };
     /// Symmetric crypto on all four.
-    pub const SYM: Self = Self { compression: false, symmetric: true, asymmetric: false };
+    pub const SYM: Self = Self { symmetric: true, ..Self::NONE };
     /// Public-key crypto on all four.
-    pub const ASYM: Self = Self { compression: false, symmetric: false, asymmetric: true };
+    pub const ASYM: Self = Self { asymmetric: true, ..Self::NONE };
     /// Compression on two, symmetric crypto on two.
-    pub const SYM_DC: Self = Self { compression: true, symmetric: true, asymmetric: false };
+    pub const SYM_DC: Self = Self { compression: true, symmetric: true, ..Self::NONE };
     /// Compression on two, public-key crypto on two.
-    pub const ASYM_DC: Self = Self { compression: true, symmetric: false, asymmetric: true };
+    pub const ASYM_DC: Self = Self { compression: true, asymmetric: true, ..Self::NONE };
     /// Public-key crypto on two, symmetric crypto on two.
-    pub const ASYM_SYM: Self = Self { compression: false, symmetric: true, asymmetric: true };
+    pub const ASYM_SYM: Self = Self { symmetric: true, asymmetric: true, ..Self::NONE };
+
+    /// Whether compression requests may hash too.
+    #[must_use]
+    pub fn chaining(self) -> bool {
+        self.chaining
+    }
 
     /// What each of the four ring pairs serves.
     #[must_use]
@@ -279,7 +304,10 @@ impl FromStr for Services {
     type Err = ConfigError;
 
     fn from_str(text: &str) -> Result<Self, ConfigError> {
-        let mut services = Self { compression: false, symmetric: false, asymmetric: false };
+        if text.trim() == "dcc" {
+            return Ok(Self::DCC);
+        }
+        let mut services = Self::NONE;
         for name in text.split([';', ',']) {
             match name.trim() {
                 "dc" => services.compression = true,
@@ -287,7 +315,7 @@ impl FromStr for Services {
                 "asym" => services.asymmetric = true,
                 _ => {
                     return Err(ConfigError::Impossible(format!(
-                        "service `{name}` in `{text}`, use dc, sym and asym joined by `;`"
+                        "service `{name}` in `{text}`, use dcc alone, or dc, sym and asym joined by `;`"
                     )));
                 }
             }
@@ -317,7 +345,8 @@ impl From<Services> for String {
 
 impl fmt::Display for Services {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let names = [(self.asymmetric, "asym"), (self.symmetric, "sym"), (self.compression, "dc")];
+        let compression = if self.chaining { "dcc" } else { "dc" };
+        let names = [(self.asymmetric, "asym"), (self.symmetric, "sym"), (self.compression, compression)];
         let mut first = true;
         for (_, name) in names.iter().filter(|(on, _)| *on) {
             f.write_str(if first { "" } else { ";" })?;
@@ -424,10 +453,11 @@ mod tests {
 
     #[test]
     fn services_read_what_the_kernel_writes() {
-        for text in ["dc", "sym", "asym", "sym;dc", "asym;dc", "asym;sym"] {
+        for text in ["dc", "dcc", "sym", "asym", "sym;dc", "asym;dc", "asym;sym"] {
             assert_eq!(text.parse::<Services>().unwrap().to_string(), text);
         }
         assert!("sym;asym;dc".parse::<Services>().is_err());
+        assert!("sym;dcc".parse::<Services>().is_err());
         assert!("".parse::<Services>().is_err());
         assert_eq!("dc;sym".parse::<Services>().unwrap(), Services::SYM_DC);
     }

@@ -17,6 +17,8 @@ use crate::{
 };
 
 const COMMANDS: usize = 32;
+/// Error codes are bytes; those that are known are negative.
+const ERROR_CODES: usize = 256;
 /// Requests waiting in a ring when one was fetched: 1, 2–3, 4–7, … 512 and more.
 const DEPTHS: usize = 10;
 const RECORDED_FAULTS: usize = 16;
@@ -58,7 +60,8 @@ pub(crate) struct Counters {
 struct ServiceCounters {
     commands: [AtomicU64; COMMANDS],
     responses: AtomicU64,
-    errors: AtomicU64,
+    /// By code, taken as an unsigned byte.
+    errors: [AtomicU64; ERROR_CODES],
     unsupported: AtomicU64,
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
@@ -87,7 +90,8 @@ pub(crate) struct Origin {
 /// Outcome of a request, for the counters.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Outcome {
-    pub(crate) error: bool,
+    /// The code of an answer that reports an error; 0 where its service has none.
+    pub(crate) error: Option<i8>,
     pub(crate) unsupported: bool,
     /// Compress-and-verify found a difference.
     pub(crate) verify_error: bool,
@@ -107,7 +111,7 @@ impl Default for Counters {
             services: std::array::from_fn(|_| ServiceCounters {
                 commands: zeros(),
                 responses: zero(),
-                errors: zero(),
+                errors: zeros(),
                 unsupported: zero(),
                 bytes_in: zero(),
                 bytes_out: zero(),
@@ -154,7 +158,9 @@ impl Counters {
     /// Counts an executed request.
     pub(crate) fn executed(&self, origin: Origin, outcome: Outcome) {
         let service = &self.services[origin.service.index()];
-        service.errors.fetch_add(u64::from(outcome.error), Relaxed);
+        if let Some(code) = outcome.error {
+            service.errors[usize::from(code.cast_unsigned())].fetch_add(1, Relaxed);
+        }
         service.unsupported.fetch_add(u64::from(outcome.unsupported), Relaxed);
         service.bytes_in.fetch_add(outcome.bytes_in, Relaxed);
         service.bytes_out.fetch_add(outcome.bytes_out, Relaxed);
@@ -209,11 +215,17 @@ impl Counters {
                     .collect::<BTreeMap<_, _>>();
                 let depths =
                     c.depths.iter().enumerate().filter(|(_, n)| get(n) != 0).map(|(i, n)| (1 << i, get(n)));
+                let error_codes: BTreeMap<i8, u64> = (0_u8..=u8::MAX)
+                    .zip(&c.errors)
+                    .filter(|(_, n)| get(n) != 0)
+                    .map(|(code, n)| (code.cast_signed(), get(n)))
+                    .collect();
                 let snapshot = ServiceSnapshot {
                     requests: commands.values().sum(),
                     commands,
                     responses: get(&c.responses),
-                    errors: get(&c.errors),
+                    errors: error_codes.values().sum(),
+                    error_codes,
                     unsupported: get(&c.unsupported),
                     bytes_in: get(&c.bytes_in),
                     bytes_out: get(&c.bytes_out),
@@ -303,10 +315,13 @@ fn command_name(service: Service, command: u8) -> String {
         "hkdf-extract-expand-label",
     ];
     let known = match service {
-        Service::Compression if matches!(command.wrapping_sub(CHAIN_COMMANDS), 3 | 4) => {
-            Some(&"hash-compress")
-        }
-        Service::Compression => COMPRESSION.get(usize::from(command)),
+        Service::Compression => match command.checked_sub(CHAIN_COMMANDS) {
+            None => COMPRESSION.get(usize::from(command)),
+            Some(3) => Some(&"hash-compress"),
+            // Older libraries tell dynamic deflate from static.
+            Some(4) => Some(&"hash-compress-dynamic"),
+            Some(_) => None,
+        },
         Service::Symmetric => SYMMETRIC.get(usize::from(command)),
         Service::Asymmetric => (command == 0).then_some(&"pke"),
     };
@@ -373,11 +388,15 @@ pub struct ServiceSnapshot {
     pub responses: u64,
     /// Answers that report an error.
     pub errors: u64,
+    /// The same by the code in the answer: for compression those of `CpaDcReqStatus`, 0 where a service has none.
+    ///
+    /// The library takes −15 of an inflate request, a stream that goes on, for a success.
+    pub error_codes: BTreeMap<i8, u64>,
     /// Answers that report an unsupported request.
     pub unsupported: u64,
-    /// Bytes consumed.
+    /// Bytes consumed; those of hash-and-compress chains are not counted.
     pub bytes_in: u64,
-    /// Bytes produced.
+    /// Bytes produced, likewise.
     pub bytes_out: u64,
     /// Time spent computing.
     pub busy_nanoseconds: u64,
@@ -458,5 +477,38 @@ impl Snapshot {
             ));
         }
         findings
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn errors_are_told_apart_by_code_and_chains_by_name() {
+        let counters = Counters::default();
+        let count = |command, error| {
+            let origin = Origin { vf: 0, bank: 0, service: Service::Compression, command };
+            counters.fetched(origin, 1);
+            counters.executed(origin, Outcome { error, ..Outcome::default() });
+            counters.answered(0, Service::Compression);
+        };
+        count(2, Some(-15));
+        count(2, Some(-15));
+        count(0, Some(-128));
+        count(CHAIN_COMMANDS | 3, None);
+        count(CHAIN_COMMANDS | 4, Some(0));
+        let snapshot = counters.snapshot();
+        let seen = snapshot.service(Service::Compression);
+        assert_eq!(seen.errors, 4);
+        assert_eq!(seen.error_codes, BTreeMap::from([(-128, 1), (-15, 2), (0, 1)]));
+        let names: Vec<_> = seen.commands.iter().map(|(name, count)| (name.as_str(), *count)).collect();
+        let expected = [
+            ("deflate-decompress", 2),
+            ("deflate-static", 1),
+            ("hash-compress", 1),
+            ("hash-compress-dynamic", 1),
+        ];
+        assert_eq!(names, expected);
     }
 }

@@ -34,14 +34,18 @@
 //! # Under another program
 //!
 //! `qat-emu run` preloads the crate's shared library into a program and reports what the devices saw. As an example,
-//! QATzip's `qzip`, which falls back to software without a word when it finds no device:
+//! QATzip's `qzip`, which falls back to software without a word when it finds no device, and has no option against
+//! that. In a checkout on Debian, where `cargo xtask emu` fetches it:
 //!
 //! ```text
-//! $ qat-emu run --services dc --require-requests 1 --require-clean --report seen.json -- qzip -k -o out file
-//! $ gzip -dc out.gz | cmp - file
-//! $ jq '.processes[].counters.services.dc.commands' seen.json
-//! { "deflate-dynamic": 31 }
+//! $ cp Cargo.lock /tmp/plain
+//! $ cargo xtask emu -- --services dc --require-requests 1 --require-clean --report /tmp/seen.json -- qzip -f -k -o /tmp/packed /tmp/plain
+//! $ gzip -dc /tmp/packed.gz | cmp - /tmp/plain
+//! $ grep -e deflate- -e bytes_in /tmp/seen.json
 //! ```
+//!
+//! The last command prints how many dynamic deflate requests the device executed and how many bytes it took in: those
+//! of the file, all of them. Where libqat and QATzip are installed, `qat-emu run` stands for `cargo xtask emu --`.
 //!
 //! `--require-requests` turns the silent fallback into exit code 125, `--require-clean` anything that the audit finds:
 //! memory left mapped, requests without an answer, accesses outside mapped memory, requests that the device does not
@@ -49,7 +53,13 @@
 //! installed, `--loader` the dynamic loader of a newer C library that the program needs. Faults, several devices and
 //! timing come from a scenario file (`--scenario`, see [`config`]); `qat-emu --help` has the rest. A statically linked
 //! program, one for another C library or another architecture cannot be preloaded into, and is refused with the
-//! reason.
+//! reason. What Intel's own programs do on the device is in [`programs`].
+//!
+//! # How long the tests are
+//!
+//! `cargo test` runs shortened forms. Environment variables make them long: `QAT_TEST_REQUESTS` (requests of each load
+//! test, 10,000), `QAT_TEST_STARTS` (starts and stops in one process, 40), `QAT_TEST_BUSY_STARTS` (starts beside eight
+//! busy loops, 50). A million requests take a minute or two on two cores, a thousand starts about one.
 //!
 //! # Limits
 //!
@@ -75,6 +85,9 @@ pub mod memory;
 
 #[doc = include_str!("../DEVICE.md")]
 pub mod device_model {}
+
+#[doc = include_str!("../PROGRAMS.md")]
+pub mod programs {}
 
 #[doc(hidden)]
 pub use boundary::send_signal;

@@ -263,3 +263,8 @@ fn a_dead_mailbox_gives_the_wrong_instances() {
         assert_eq!(library.stop(), SUCCESS);
     });
 }
+
+#[test]
+fn the_same_with_libqat_26_08() {
+    machine::all_with_newer("the_same_with_libqat_26_08");
+}

@@ -112,3 +112,8 @@ fn null_device_answers_with_stored_blocks() {
         assert_eq!(session.remove(), SUCCESS);
     });
 }
+
+#[test]
+fn the_same_with_libqat_26_08() {
+    machine::all_with_newer("the_same_with_libqat_26_08");
+}

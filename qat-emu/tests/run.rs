@@ -76,6 +76,13 @@ fn the_same_with_libqat_26_08() {
         options.extend(["--loader", loader.to_str().unwrap()]);
     }
     prove(&options);
+    // What this release alone reads: each algorithm by itself, and the node of a device, with which it looks up a table
+    // of this computer's nodes unchecked.
+    let scenario = env::temp_dir().join(format!("qat-emu-scenario-{}.toml", std::process::id()));
+    fs::write(&scenario, "capability_version = 4\n[[device]]\nnuma_node = 63\n").unwrap();
+    options.extend(["--scenario", scenario.to_str().unwrap()]);
+    prove(&options);
+    fs::remove_file(&scenario).unwrap();
 }
 
 /// Runs the compressing program and checks the report on it.
@@ -150,19 +157,56 @@ fn what_cannot_be_attached_is_named() {
     expect(&["run", "--services", "sym;asym;dc", "--", "true"], "at most two");
     expect(&["run", "--vsf", "1", "--", "true"], "--vsf");
     expect(&["start"], "no command `start`");
-    // An ELF header of a static program, and of one for another architecture.
     let directory = env::temp_dir().join(format!("qat-emu-elf-{}", std::process::id()));
     fs::create_dir_all(&directory).unwrap();
-    for (name, machine, message) in
-        [("static", 62, "statically linked"), ("foreign", 243, "another architecture")]
-    {
-        let machine = if cfg!(target_arch = "aarch64") && name == "static" { 183 } else { machine };
-        let mut header = [0; 64];
-        header[..6].copy_from_slice(b"\x7fELF\x02\x01");
-        header[18] = machine;
+    let (own, other) = if cfg!(target_arch = "aarch64") { (183, 62) } else { (62, 183) };
+    let musl = format!("/lib/ld-musl-{}.so.1", env::consts::ARCH);
+    let programs = [
+        ("static", program(2, own, None), "statically linked"),
+        ("musl", program(2, own, Some(&musl)), "uses the C library musl"),
+        ("foreign", program(2, other, Some("/lib/ld-linux.so")), "another architecture"),
+        ("narrow", program(1, 3, None), "another architecture"),
+        ("short", program(2, own, Some(&musl))[..100].to_vec(), "its program headers"),
+    ];
+    for (name, bytes, message) in programs {
         let path = directory.join(name);
-        fs::write(&path, header).unwrap();
+        fs::write(&path, bytes).unwrap();
         expect(&["run", "--", path.to_str().unwrap()], message);
     }
     fs::remove_dir_all(&directory).unwrap();
+}
+
+/// The head of an ELF program: word size (1 or 2 times 32 bits), machine, loader.
+fn program(class: u8, machine: u8, loader: Option<&str>) -> Vec<u8> {
+    let mut bytes = vec![0; 64];
+    bytes[..6].copy_from_slice(&[0x7F, b'E', b'L', b'F', class, 1]);
+    bytes[18] = machine;
+    if let Some(loader) = loader {
+        // One program header, right behind: type, then place and size of the loader's name.
+        bytes[32] = 64;
+        bytes[56] = 1;
+        let mut header = [0; 56];
+        header[0] = 3;
+        header[8] = 64 + 56;
+        header[32] = loader.len() as u8 + 1;
+        bytes.extend_from_slice(&header);
+        bytes.extend_from_slice(loader.as_bytes());
+        bytes.push(0);
+    }
+    bytes
+}
+
+#[test]
+fn the_help_names_every_option() {
+    let help = Command::new(env!("CARGO_BIN_EXE_qat-emu")).arg("--help").output().unwrap();
+    assert!(help.status.success());
+    let help = text(&help);
+    let options: Vec<_> =
+        help.split_whitespace().filter(|word| word.starts_with("--") && word.len() > 2).collect();
+    assert!(options.len() > 15, "{options:?}");
+    // An option that is not known is refused by its name; a known one fails for want of a value or a program.
+    for option in options {
+        let refused = Command::new(env!("CARGO_BIN_EXE_qat-emu")).args(["run", option]).output().unwrap();
+        assert!(!text(&refused).contains("invalid option"), "{option}: {}", text(&refused));
+    }
 }

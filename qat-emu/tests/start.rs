@@ -31,6 +31,7 @@ fn starts_and_stops_again_and_again() {
 fn every_mix_of_services_gives_its_instances() {
     let mixes = [
         ("dc", 4, 0),
+        ("dcc", 4, 0),
         ("sym", 0, 4),
         ("asym", 0, 4),
         ("sym;dc", 2, 2),
@@ -86,4 +87,9 @@ fn a_host_has_a_heartbeat() {
             assert!(directory.join("fw_counters").exists());
         });
     }
+}
+
+#[test]
+fn the_same_with_libqat_26_08() {
+    machine::all_with_newer("the_same_with_libqat_26_08");
 }

@@ -9,16 +9,15 @@ mod operations;
 pub use dma::DmaCompletion;
 
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 use std::time::Instant;
 
 use accel_core::{AcceleratorTypes, Error, HardwareProbe, Recorder, Result};
 use arc_swap::ArcSwapOption;
 use capability_registry::{Feature, Registration, Registry, State, Value};
 
-use crate::driver::{self, Driver, Lease, ProcessMark, Services};
+use crate::driver::{self, Current, Driver, Lease, ProcessMark, Services, Watcher};
 use crate::info::{Info, LibraryInfo, ServiceInfo};
-use crate::instance::Pool;
 use crate::probe::{Access, Function, QatDevice, QatProbe, Service, Support};
 use crate::{Capabilities, HardwareSettings, Unavailability};
 
@@ -79,23 +78,33 @@ struct Inner {
     driver: &'static Driver,
     settings: HardwareSettings,
     recorder: Recorder,
-    answer: ArcSwapOption<Answer>,
-    held: Mutex<Option<Held>>,
-    /// Failed trials that the registry has been told of.
-    told: AtomicU32,
+    /// The same as the board's.
+    answer: Arc<ArcSwapOption<Answer>>,
+    // Dropped in this order: first nobody is told of the hardware any more, then it goes.
+    board: Arc<Board>,
+    lease: Mutex<Option<Lease>>,
+}
+
+/// Where the answer is put up, for callers and for the registry. A recovery changes it.
+struct Board {
+    answer: Arc<ArcSwapOption<Answer>>,
+    told: Mutex<Option<Told>>,
+    /// Failed trials that the registry knows of.
+    failures: AtomicU32,
+}
+
+/// Behind an answer that may change.
+struct Told {
+    /// What the answer follows, with a started libqat.
+    current: Option<Arc<Current>>,
+    registration: Option<Registration>,
 }
 
 /// What detection came to.
 struct Answer {
     /// Of the process that asked.
     process: ProcessMark,
-    result: Result<Arc<Pool>, Arc<Unavailability>>,
-}
-
-/// What an answer keeps. Dropped in this order: first nobody is told of the hardware any more, then it goes.
-struct Held {
-    registration: Option<Registration>,
-    _lease: Option<Lease>,
+    result: driver::Answer,
 }
 
 impl Default for QatAccelerator {
@@ -139,9 +148,11 @@ impl QatAccelerator {
         settings: HardwareSettings,
     ) -> Self {
         let recorder = Recorder::new();
-        let (answer, held) = (ArcSwapOption::empty(), Mutex::default());
-        let told = AtomicU32::new(0);
-        Self(Arc::new(Inner { registry, probe, driver, settings, recorder, answer, held, told }))
+        let answer = Arc::new(ArcSwapOption::empty());
+        let board =
+            Arc::new(Board { answer: answer.clone(), told: Mutex::default(), failures: AtomicU32::new(0) });
+        let lease = Mutex::default();
+        Self(Arc::new(Inner { registry, probe, driver, settings, recorder, answer, board, lease }))
     }
 
     /// The same with other settings, if it is the first to start the hardware in this process. Forgets what was found
@@ -212,6 +223,9 @@ impl QatAccelerator {
                 .map(|services| services.instances.by_service().map(service_info).into())
                 .unwrap_or_default(),
             capabilities: services.map(|services| services.capabilities),
+            instances: answer.result.as_ref().map(|pool| pool.instance_infos()).unwrap_or_default(),
+            memory: self.0.driver.memory(),
+            recoveries: self.0.driver.recoveries(),
         }
     }
 
@@ -222,8 +236,7 @@ impl QatAccelerator {
     /// As [`initialize`](HardwareAccelerator::initialize).
     pub fn reinitialize(&self) -> Result<()> {
         let _detection = self.0.driver.lock_detection();
-        self.0.answer.store(None);
-        self.0.release();
+        self.0.release(None);
         self.0.detect().result.as_ref().map(drop).map_err(|reason| unavailable(reason.clone()))
     }
 
@@ -231,8 +244,7 @@ impl QatAccelerator {
     /// from now on. Dropping the last clone does the same.
     pub fn shutdown(&self) {
         let _detection = self.0.driver.lock_detection();
-        self.0.settle(Err(Arc::new(Unavailability::Stopped)));
-        self.0.release();
+        self.0.release(Some(Unavailability::Stopped));
     }
 
     /// Requests running now.
@@ -252,8 +264,7 @@ impl Inner {
             return answer;
         }
         if self.answer.load().is_some() {
-            self.release();
-            return self.settle(Err(Arc::new(Unavailability::Forked)));
+            return self.release(Some(Unavailability::Forked)).expect("just given");
         }
         self.detect()
     }
@@ -262,48 +273,45 @@ impl Inner {
     fn valid_answer(&self) -> Option<Arc<Answer>> {
         let answer = self.answer.load();
         let answer = answer.as_ref()?;
-        (answer.result.is_err() || answer.process.is_this()).then(|| answer.clone())
+        let is_of_a_start =
+            answer.result.as_ref().err().is_none_or(|reason| reason.is_of_a_started_library());
+        (!is_of_a_start || answer.process.is_this()).then(|| answer.clone())
     }
 
-    fn settle(&self, result: Result<Arc<Pool>, Arc<Unavailability>>) -> Arc<Answer> {
-        let answer = Arc::new(Answer { process: ProcessMark::of_this(), result });
-        self.answer.store(Some(answer.clone()));
+    /// Puts up an answer without hardware, or none, empties the registry and gives the hardware back.
+    fn release(&self, reason: Option<Unavailability>) -> Option<Arc<Answer>> {
+        let answer = reason.map(|reason| Answer::new(Err(Arc::new(reason))));
+        let told = {
+            // Under the lock, so that no change of the hardware's comes after.
+            let mut told = self.board.told();
+            self.answer.store(answer.clone());
+            told.take()
+        };
+        drop(told);
+        let lease = self.lease.lock().unwrap_or_else(PoisonError::into_inner).take();
+        drop(lease);
         answer
-    }
-
-    fn held(&self) -> MutexGuard<'_, Option<Held>> {
-        self.held.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// Empties the registry and gives the hardware back.
-    fn release(&self) {
-        let held = self.held().take();
-        drop(held);
-    }
-
-    /// Tells the registry what the device turned out not to do, if that is news.
-    fn tell_failed_trials(&self, pool: &Pool) {
-        let failures = pool.trials.failures();
-        if self.told.swap(failures, Relaxed) != failures
-            && let Some(Held { registration: Some(registration), .. }) = &*self.held()
-            && let Err(error) = registration.replace(entries(&Ok(pool.offered())))
-        {
-            tracing::warn!(%error, "the registry was not told");
-        }
     }
 
     /// Asks library and device, tells the registry, keeps the answer. The caller holds the detection lock and has
     /// released what an earlier answer held.
     fn detect(&self) -> Arc<Answer> {
         let started = Instant::now();
-        let (lease, result) = match self.driver.acquire(self.settings) {
-            Ok(lease) => {
-                let pool = lease.pool().clone();
-                (Some(lease), Ok(pool))
-            }
-            Err(reason) => (None, Err(Arc::new(explain(reason, &*self.probe)))),
-        };
+        let acquired = self.driver.acquire(self.settings).map_err(|reason| explain(reason, &*self.probe));
         let took = started.elapsed();
+        let mut told = self.board.told();
+        let (current, result) = match acquired {
+            Ok(lease) => {
+                let current = lease.current().clone();
+                *self.lease.lock().unwrap_or_else(PoisonError::into_inner) = Some(lease);
+                let watcher: Weak<Board> = Arc::downgrade(&self.board);
+                current.tell(watcher);
+                // What changes from now on waits for the lock.
+                let state = current.state();
+                (Some(current), state)
+            }
+            Err(reason) => (None, Err(Arc::new(reason))),
+        };
         match &result {
             Ok(pool) => {
                 tracing::info!(?took, instances = pool.services.instances.total(), "QAT is available");
@@ -312,12 +320,58 @@ impl Inner {
         }
         let registration = self
             .registry
-            .register(NAME, entries(&result.as_ref().map(|pool| pool.offered()).map_err(Arc::clone)))
+            .register(NAME, entries(&services_of(&result)))
             .inspect_err(|error| tracing::warn!(%error, "the registry was not told"))
             .ok();
-        self.told.store(result.as_ref().map_or(0, |pool| pool.trials.failures()), Relaxed);
-        *self.held() = Some(Held { registration, _lease: lease });
-        self.settle(result)
+        *told = Some(Told { current, registration });
+        self.board.settle(result)
+    }
+}
+
+impl Answer {
+    fn new(result: driver::Answer) -> Arc<Self> {
+        Arc::new(Self { process: ProcessMark::of_this(), result })
+    }
+}
+
+impl Board {
+    fn told(&self) -> MutexGuard<'_, Option<Told>> {
+        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Tells the registry what the device turned out not to do, if that is news.
+    fn tell_failed_trials(&self) {
+        let told = self.told();
+        let answer = self.answer.load();
+        let Some(Ok(pool)) = answer.as_ref().map(|answer| &answer.result) else { return };
+        let failures = pool.trials.failures();
+        if self.failures.swap(failures, Relaxed) != failures
+            && let Some(Told { registration: Some(registration), .. }) = &*told
+            && let Err(error) = registration.replace(entries(&Ok(pool.offered())))
+        {
+            tracing::warn!(%error, "the registry was not told");
+        }
+    }
+
+    fn settle(&self, result: driver::Answer) -> Arc<Answer> {
+        self.failures.store(result.as_ref().map_or(0, |pool| pool.trials.failures()), Relaxed);
+        let answer = Answer::new(result);
+        self.answer.store(Some(answer.clone()));
+        answer
+    }
+}
+
+impl Watcher for Board {
+    fn changed(&self) {
+        let told = self.told();
+        let Some(Told { current: Some(current), registration }) = &*told else { return };
+        let state = current.state();
+        if let Some(registration) = registration
+            && let Err(error) = registration.replace(entries(&services_of(&state)))
+        {
+            tracing::warn!(%error, "the registry was not told");
+        }
+        self.settle(state);
     }
 }
 
@@ -404,6 +458,10 @@ fn missing_service(services: &Services, types: AcceleratorTypes) -> Option<Servi
 
 fn compression_instances(services: &Services) -> u64 {
     u64::from(services.instances.compression) + u64::from(services.instances.decompression)
+}
+
+fn services_of(result: &driver::Answer) -> Result<Services, Arc<Unavailability>> {
+    result.as_ref().map(|pool| pool.offered()).map_err(Arc::clone)
 }
 
 /// The registry's entries for an answer.

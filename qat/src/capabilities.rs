@@ -57,6 +57,8 @@ pub struct CompressionCapabilities {
     pub compress_and_verify: bool,
     /// The device stores the data instead when that comparison fails.
     pub compress_and_verify_and_recover: bool,
+    /// CRCs of what the device reads and writes, for [`Integrity::EndToEnd`](crate::Integrity::EndToEnd).
+    pub integrity_crcs: bool,
 }
 
 /// Capabilities of symmetric encryption.
@@ -181,6 +183,7 @@ impl From<&sys::CpaDcInstanceCapabilities> for CompressionCapabilities {
             xxhash32: raw.checksumXXHash32 != 0,
             compress_and_verify: raw.compressAndVerify != 0,
             compress_and_verify_and_recover: raw.compressAndVerifyAndRecover != 0,
+            integrity_crcs: raw.integrityCrcs != 0 || raw.integrityCrcs64b != 0,
         }
     }
 }

@@ -3,11 +3,13 @@
 //! libqat 24.02 remembers which thread started it: a stop from another one reports success and ruins every later start.
 //! So a thread of our own starts it, waits, and stops it.
 
+mod current;
 mod fork;
+mod owner;
 mod start;
 
 use std::ffi::CStr;
-use std::sync::mpsc::RecvTimeoutError;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
 
@@ -16,9 +18,11 @@ use once_cell::sync::OnceCell;
 use qat_sys::{self as sys, Library, LoadError, Symbols};
 use serde::Serialize;
 
+pub(crate) use current::{Current, State as Answer, Watcher};
 pub(crate) use fork::ProcessMark;
+use owner::Owner;
 
-use crate::instance::Pool;
+use crate::info::MemoryInfo;
 use crate::probe::Service;
 use crate::raw::{cy, dc, instance, sal};
 use crate::{Capabilities, HardwareSettings, Unavailability};
@@ -54,6 +58,7 @@ struct Process {
     detection: Mutex<()>,
     state: Mutex<State>,
     memory: start::Memories,
+    recoveries: AtomicU64,
 }
 
 #[derive(Default)]
@@ -64,7 +69,7 @@ struct State {
 
 /// A started libqat and the thread that owns it.
 struct Running {
-    pool: Arc<Pool>,
+    current: Arc<Current>,
     /// Its end is the order to stop.
     stop: mpsc::Sender<()>,
     thread: JoinHandle<()>,
@@ -113,13 +118,12 @@ impl Instances {
 /// A user of the started library. The last one to go stops it.
 pub(crate) struct Lease {
     process: &'static Process,
-    /// There until dropped.
-    pool: Option<Arc<Pool>>,
+    current: Arc<Current>,
 }
 
 impl Lease {
-    pub(crate) fn pool(&self) -> &Arc<Pool> {
-        self.pool.as_ref().expect("there until dropped")
+    pub(crate) fn current(&self) -> &Arc<Current> {
+        &self.current
     }
 }
 
@@ -143,6 +147,7 @@ impl Driver {
             detection: Mutex::new(()),
             state: Mutex::default(),
             memory: start::Memories::default(),
+            recoveries: AtomicU64::new(0),
         }));
         // Whoever was first stays; a second one of the same moment is lost, unused.
         let before = self.process.compare_and_swap(&seen, Some(Arc::new(fresh)));
@@ -157,6 +162,16 @@ impl Driver {
     /// The library, if it is loaded.
     pub(crate) fn library(&'static self) -> Option<&'static Library> {
         self.process().library.get()
+    }
+
+    /// Device memory of this process.
+    pub(crate) fn memory(&'static self) -> Vec<MemoryInfo> {
+        self.process().memory.infos()
+    }
+
+    /// New starts after failures so far.
+    pub(crate) fn recoveries(&'static self) -> u64 {
+        self.process().recoveries.load(Relaxed)
     }
 
     /// Loads and starts libqat, or joins those who use it already.
@@ -176,9 +191,9 @@ impl Driver {
                 none.insert(Running::start(symbols, settings, process)?)
             }
         };
-        let pool = Some(running.pool.clone());
+        let current = running.current.clone();
         state.users += 1;
-        Ok(Lease { process, pool })
+        Ok(Lease { process, current })
     }
 }
 
@@ -196,11 +211,9 @@ impl Drop for Lease {
         }
         let mut state = self.process.lock();
         state.users -= 1;
-        self.pool = None;
         if state.users == 0
-            && let Some(Running { stop, thread, pool }) = state.running.take()
+            && let Some(Running { stop, thread, .. }) = state.running.take()
         {
-            drop(pool);
             drop(stop);
             if thread.join().is_err() {
                 tracing::error!("the thread that owns libqat panicked");
@@ -217,40 +230,12 @@ impl Running {
     ) -> Result<Self, Unavailability> {
         let (answer, answered) = mpsc::channel();
         let (stop, stopped) = mpsc::channel::<()>();
-        let own = move || {
-            // SAFETY: as for the query before; this thread stops what it started.
-            let started = unsafe { sal::user_start(symbols, PROCESS_NAME) };
-            if let Err(status) = started {
-                let _ = answer.send(Err(Unavailability::StartFailed { status }));
-                return;
-            }
-            // SAFETY: libqat is started, and this thread is the one that stops it.
-            let services = unsafe { services(symbols) };
-            if services.instances.total() == 0 {
-                let _ = answer.send(Err(Unavailability::NoInstances { service: None }));
-            } else {
-                // SAFETY: libqat is started; `halt` comes before the stop.
-                let pool = Arc::new(unsafe { start::pool(symbols, services, settings, &process.memory) });
-                if answer.send(Ok(pool.clone())).is_ok() {
-                    // Nothing is ever sent: the end of the channel is the message.
-                    while stopped.recv_timeout(pool.tick()) == Err(RecvTimeoutError::Timeout) {}
-                }
-                // SAFETY: libqat is still started.
-                unsafe { start::halt(pool) };
-            }
-            // SAFETY: the thread that started; the last user is gone, and with it every request and instance.
-            match unsafe { sal::user_stop(symbols) } {
-                Ok(()) => tracing::debug!("libqat stopped"),
-                Err(status) => tracing::warn!(%status, "libqat did not stop"),
-            }
-        };
+        let owner = Owner::new(symbols, settings, process);
+        let own = move || owner.run(&answer, &stopped);
         let no_thread = |error: std::io::Error| Unavailability::NoThread { reason: error.to_string().into() };
         let thread = thread::Builder::new().name("qat-driver".to_owned()).spawn(own).map_err(no_thread)?;
         match answered.recv() {
-            Ok(Ok(pool)) => {
-                tracing::debug!(services = ?pool.services, "libqat started");
-                Ok(Self { pool, stop, thread })
-            }
+            Ok(Ok(current)) => Ok(Self { current, stop, thread }),
             refused => {
                 drop(stop);
                 let panicked = thread.join().is_err();

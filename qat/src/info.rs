@@ -27,6 +27,12 @@ pub struct Info {
     pub services: Vec<ServiceInfo>,
     /// Capabilities, as library and device answered.
     pub capabilities: Option<Capabilities>,
+    /// Instances that this process uses.
+    pub instances: Vec<InstanceInfo>,
+    /// Device memory of this process, by NUMA node; there until the process ends.
+    pub memory: Vec<MemoryInfo>,
+    /// New starts of libqat after failures of its devices, since this process loaded it.
+    pub recoveries: u64,
 }
 
 /// The libqat in use.
@@ -51,6 +57,64 @@ pub struct GroupInfo {
     pub since: &'static str,
     /// Whether this library has it.
     pub present: bool,
+}
+
+/// What libqat itself counted of an instance since the start.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[non_exhaustive]
+pub struct LibraryCounts {
+    /// Requests taken.
+    pub requests: u64,
+    /// Answers.
+    pub completed: u64,
+    /// Requests refused, and answers that are errors.
+    pub errors: u64,
+    /// Compressions whose verification failed, and that the device recovered with stored blocks.
+    pub recovered: u64,
+}
+
+/// An instance of the started library, and how it fares. Counts are of this start; a recovery begins anew.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct InstanceInfo {
+    /// The number that [`Path::Hardware`](accel_core::Path::Hardware) has.
+    pub index: u16,
+    /// What it does.
+    pub service: Service,
+    /// NUMA node.
+    pub node: i32,
+    /// Requests submitted.
+    pub requests: u64,
+    /// Requests that failed by the device's fault.
+    pub errors: u64,
+    /// Times that a request found no room.
+    pub retries: u64,
+    /// Requests on the device now, among them the `parked`.
+    pub in_flight: u32,
+    /// Requests that nobody waits for any more, and whose memory waits for the device.
+    pub parked: usize,
+    /// Slots of the table of requests that are not free.
+    pub slots_in_use: usize,
+    /// Whether it rests after failures now.
+    pub resting: bool,
+    /// Rests so far.
+    pub rests: u64,
+    /// What the library says of it, where it does.
+    pub library: Option<LibraryCounts>,
+}
+
+/// Device memory of one NUMA node.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct MemoryInfo {
+    /// NUMA node.
+    pub node: i32,
+    /// Bytes taken from libusdm.
+    pub allocated: usize,
+    /// Bytes of blocks in use: requests, sessions, [`DmaBuffer`](crate::DmaBuffer)s.
+    pub in_use: usize,
+    /// Most bytes that may be taken.
+    pub limit: usize,
 }
 
 /// A service of the started library.

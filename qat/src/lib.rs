@@ -22,10 +22,10 @@
 //! ```
 //!
 //! # This release
-//! On the device: compression and decompression of deflate, zlib, gzip and LZ4, and compression to Zstandard, where device
-//! and library offer them; levels 1 to 12. Shown on an emulated device below Intel's own libqat, 24.02 and 26.08, never on
-//! silicon. Encryption on the device fails with [`Unsupported`](accel_core::Error::Unsupported); `AutoAccelerator` works
-//! on the CPU where the device does not, and says so.
+//! On the device: compression and decompression of deflate, zlib, gzip and LZ4, compression to Zstandard, all at levels 1
+//! to 12; the ciphers; SHA-2 and SHA-3; each where device and library offer it. Shown on an emulated device below Intel's
+//! own libqat, 24.02 and 26.08, never on silicon. The rest fails with [`Unsupported`](accel_core::Error::Unsupported);
+//! `AutoAccelerator` works on the CPU there, and says so.
 //!
 //! # Thread safety
 //! Every public type is `Send` and `Sync`; accelerators are cheap to clone, and clones count together. The CPU engine
@@ -73,7 +73,7 @@ pub use capabilities::{
 };
 pub use device_error::{DeviceError, RequestStatus};
 pub use driver::Instances;
-pub use info::{GroupInfo, Info, LibraryInfo, ServiceInfo};
+pub use info::{GroupInfo, Info, InstanceInfo, LibraryCounts, LibraryInfo, MemoryInfo, ServiceInfo};
 #[doc(hidden)]
 pub use lz4s::fuzz as fuzz_lz4s;
 pub use mem::DmaBuffer;

@@ -17,8 +17,8 @@ pub use crate::dc::Huffman;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct HardwareSettings {
-    /// Longest time that the device may take for a request, and longest wait for room on it. Kept to some tenths of a
-    /// second.
+    /// Longest time that the device may take for a request, and longest wait for room on it. Kept to about a second,
+    /// and to two while a device is restarting.
     pub deadline: Duration,
     /// Most bytes of device memory for each NUMA node.
     pub memory: usize,
@@ -37,6 +37,10 @@ pub enum Integrity {
     /// Its checksums are compared with the CPU's where they are part of the output, or nothing else tells.
     #[default]
     Checksums,
+    /// And what it read and wrote is compared with what is in memory: by libqat, which computes CRC-64s of input and
+    /// output on the CPU for that. For deflate, zlib and gzip, where the library offers it
+    /// ([`CompressionCapabilities::integrity_crcs`](crate::CompressionCapabilities::integrity_crcs)).
+    EndToEnd,
 }
 
 impl Default for HardwareSettings {

@@ -151,6 +151,31 @@ pub enum Unavailability {
         service: Option<Service>,
     },
 
+    /// The device failed, and libqat is being stopped and started anew.
+    #[error("{trouble}; libqat is being stopped and started anew")]
+    Recovering {
+        /// What happened.
+        trouble: Arc<str>,
+    },
+
+    /// The device failed, and a new start of libqat did not bring it back yet.
+    #[error(
+        "{trouble}, and libqat did not start anew: {cause}; it is tried again, after a minute at the latest, but some \
+         releases find a device that was lost only in a new process"
+    )]
+    NotRecovered {
+        /// What happened.
+        trouble: Arc<str>,
+        /// What the last start came to.
+        cause: Arc<Unavailability>,
+    },
+
+    /// libqat starts, but nothing answers behind it.
+    #[error(
+        "libqat starts, but the heartbeat of the physical functions is still dead; look at what the kernel says of them          (dmesg), and reset them"
+    )]
+    NoHeartbeat,
+
     /// The process was forked after the start; the device belongs to the parent.
     #[error(
         "the device was started by the parent of this process; call reinitialize to start afresh in the child"
@@ -163,6 +188,11 @@ pub enum Unavailability {
 }
 
 impl Unavailability {
+    /// Whether libqat was started and would be again.
+    pub(crate) const fn is_of_a_started_library(&self) -> bool {
+        matches!(self, Self::Recovering { .. } | Self::NotRecovered { .. })
+    }
+
     /// A short stable name of the reason, without its particulars.
     #[must_use]
     pub const fn kind(&self) -> &'static str {
@@ -180,6 +210,9 @@ impl Unavailability {
             Self::StartFailed { .. } => "start-failed",
             Self::NoThread { .. } => "no-thread",
             Self::NoInstances { .. } => "no-instances",
+            Self::Recovering { .. } => "recovering",
+            Self::NotRecovered { .. } => "not-recovered",
+            Self::NoHeartbeat => "no-heartbeat",
             Self::Forked => "forked",
             Self::Stopped => "stopped",
         }

@@ -3,10 +3,10 @@
 
 #![cfg(all(target_os = "linux", target_env = "gnu"))]
 
-use std::io::{Read, Write};
-use std::os::unix::fs::symlink;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+#[path = "emulated/machine.rs"]
+mod machine;
+
+use std::io::Read;
 use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
@@ -19,86 +19,9 @@ use accel_core::{
 use capability_registry::Registry;
 use qat::probe::{Access, QatProbe, Service};
 use qat::{AutoAccelerator, Policy, QatAccelerator, Unavailability};
-use qat_emu::{Config, Emulator, Notification, Services};
-use tempfile::TempDir;
+use qat_emu::{Config, Notification, Services};
 
-const ALONE: &str = "QAT_TEST_ALONE";
-const VARIABLE: &str = "QAT_TEST_LIBQAT_2402";
-
-/// Runs one test of this executable in a process of its own, with libqat named to it. Where there is none, says so
-/// where it is not lost among the output of passing tests, or fails where there has to be one.
-fn alone(test: &str, body: impl FnOnce()) {
-    if env::var(ALONE).is_ok_and(|name| name == test) {
-        return body();
-    }
-    let Some(directory) = env::var_os(VARIABLE).map(PathBuf::from) else {
-        let text = format!(
-            "\nNOT TESTED with libqat on the emulated device: {test}. Set {VARIABLE} to the directory that `cargo xtask \
-             libqat` prints.\n"
-        );
-        assert!(env::var_os("QAT_TEST_REQUIRE_LIBQAT").is_none_or(|value| value != "1"), "{text}");
-        // Not `eprintln!`, whose output the test harness keeps to itself.
-        std::io::stderr().write_all(text.as_bytes()).unwrap();
-        return;
-    };
-    let output = Command::new(env::current_exe().unwrap())
-        .args(["--exact", test, "--nocapture"])
-        .env(ALONE, test)
-        .env("QAT_LIBRARY", directory.join("libqat.so.4"))
-        .env("USDM_LIBRARY", directory.join("libusdm.so.0"))
-        .env_remove("QAT_POLICY")
-        .output()
-        .unwrap();
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let printed = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && text.contains("1 passed"), "{text}{printed}");
-    println!("{text}{printed}");
-}
-
-/// An emulated machine and the part of sysfs that the probe reads and libqat does not.
-struct Machine {
-    emulator: Emulator,
-    root: TempDir,
-}
-
-impl Machine {
-    fn new(config: Config) -> Self {
-        let emulator = Emulator::attach(config).unwrap();
-        let root = tempfile::tempdir().unwrap();
-        symlink(emulator.tree().join("dev"), root.path().join("dev")).unwrap();
-        for group in names(&emulator.tree().join("sys/kernel/iommu_groups")) {
-            let devices = emulator.tree().join("sys/kernel/iommu_groups").join(&group).join("devices");
-            for address in names(&devices) {
-                let function = root.path().join("sys/bus/pci/devices").join(&address);
-                fs::create_dir_all(&function).unwrap();
-                for file in names(&devices.join(&address)) {
-                    fs::copy(devices.join(&address).join(&file), function.join(file)).unwrap();
-                }
-                symlink("../../../bus/pci/drivers/vfio-pci", function.join("driver")).unwrap();
-                symlink(format!("../../../kernel/iommu_groups/{group}"), function.join("iommu_group"))
-                    .unwrap();
-            }
-        }
-        Self { emulator, root }
-    }
-
-    fn accelerator(&self) -> QatAccelerator {
-        QatAccelerator::new(Registry::new(), Arc::new(QatProbe::with_root(self.root.path())))
-    }
-
-    /// libqat is stopped: nothing is left of it, and every request was answered.
-    fn assert_clean(&self) {
-        let counters = self.emulator.counters();
-        assert_eq!(counters.audit(), Vec::<String>::new());
-        assert_eq!(counters.requests(), counters.responses());
-        assert_eq!(counters.maps, counters.unmaps);
-    }
-}
-
-fn names(directory: &Path) -> Vec<String> {
-    let entries = fs::read_dir(directory).unwrap();
-    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
-}
+use machine::{Machine, alone};
 
 /// What a device of one mix of services comes to.
 struct Expected {
@@ -209,16 +132,6 @@ fn detects(services: Services, expected: &Expected, check: impl FnOnce(&QatAccel
     machine.assert_clean();
 }
 
-fn assert_unsupported<T: std::fmt::Debug>(result: Result<T, Error>, asked: &str) {
-    match result {
-        Err(Error::Unsupported { accelerator: "qat", operation, remedy }) => {
-            assert_eq!(operation, asked);
-            assert!(remedy.contains("use AutoAccelerator"), "{remedy}");
-        }
-        other => panic!("{other:?}"),
-    }
-}
-
 fn assert_unavailable<T: std::fmt::Debug>(result: Result<T, Error>, service: Service) {
     let Err(Error::Unavailable { accelerator: "qat", reason }) = result else { panic!("{result:?}") };
     let expected = Unavailability::NoInstances { service: Some(service) };
@@ -227,12 +140,16 @@ fn assert_unavailable<T: std::fmt::Debug>(result: Result<T, Error>, service: Ser
 
 fn gzip_by_policy(qat: &QatAccelerator) -> RanOn {
     let plain = b"on whatever there is ".repeat(500);
-    let auto = AutoAccelerator::new(qat.clone(), Policy::Auto);
+    let auto = AutoAccelerator::new(qat.clone(), Policy::Threshold(0));
     let (packed, outcome) = auto.compress(&plain, &CompressOptions::new(Format::Gzip)).unwrap();
-    let mut unpacked = Vec::new();
-    flate2::read::GzDecoder::new(packed.as_slice()).read_to_end(&mut unpacked).unwrap();
-    assert_eq!(unpacked, plain);
+    assert_eq!(gunzip(&packed), plain);
     outcome.path
+}
+
+fn gunzip(packed: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::new();
+    flate2::read::GzDecoder::new(packed).read_to_end(&mut plain).unwrap();
+    plain
 }
 
 fn encrypt_by_policy(qat: &QatAccelerator) -> RanOn {
@@ -242,7 +159,6 @@ fn encrypt_by_policy(qat: &QatAccelerator) -> RanOn {
     done.outcome.path
 }
 
-const UNSUPPORTED: RanOn = RanOn::Software(SoftwareReason::Unsupported);
 const UNAVAILABLE: RanOn = RanOn::Software(SoftwareReason::Unavailable);
 
 #[test]
@@ -259,20 +175,22 @@ fn compression() {
             assert_eq!(capabilities.public_key, Default::default());
 
             let gzip = CompressOptions::new(Format::Gzip);
-            assert_unsupported(qat.compress(b"plain", &gzip), "compress");
-            assert_unsupported(qat.compress_into(b"plain", &mut [0; 99], &gzip), "compress");
-            let later = qat.compress_async(b"plain".to_vec(), gzip);
-            assert_unsupported(pollster::block_on(later), "compress");
+            let (packed, outcome) = qat.compress(b"plain", &gzip).unwrap();
+            assert!(outcome.path.is_hardware());
+            assert_eq!(gunzip(&packed), b"plain");
+            let later = pollster::block_on(qat.compress_async(b"plain".to_vec(), gzip)).unwrap();
+            assert_eq!(gunzip(&later.0), b"plain");
             let ungzip = DecompressOptions::new(Format::Gzip);
-            assert_unsupported(qat.decompress(b"packed", &ungzip), "decompress");
-            assert_unsupported(qat.decompress_into(b"packed", &mut [0; 99], &ungzip), "decompress");
-            assert_unsupported(qat.process(&Operation::Compress(gzip), b"plain"), "compress");
+            let (plain, outcome) = qat.decompress(&packed, &ungzip).unwrap();
+            assert!(outcome.path.is_hardware());
+            assert_eq!(plain, b"plain");
             assert_unavailable(
                 qat.encrypt(&Key::new(&[7; 32]), b"plain", &CipherOptions::new(Cipher::AesGcm)),
                 Service::Symmetric,
             );
             assert_unavailable(qat.process(&Operation::Digest(Digest::Sha256), b"plain"), Service::Symmetric);
-            assert_eq!((gzip_by_policy(qat), encrypt_by_policy(qat)), (UNSUPPORTED, UNAVAILABLE));
+            assert!(gzip_by_policy(qat).is_hardware());
+            assert_eq!(encrypt_by_policy(qat), UNAVAILABLE);
         });
     });
 }

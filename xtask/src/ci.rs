@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::{Context as _, bail, ensure};
 use xshell::{Shell, cmd};
 
-use crate::{flags, libqat, pins, wine};
+use crate::{flags, libqat, pins, samples, wine};
 
 /// A job: its name, whether `cargo xtask test` runs it, what it proves, and how.
 struct Job {
@@ -33,6 +33,7 @@ const JOBS: &[Job] = &[
     job("clippy", true, "lints, in every feature combination that changes code", clippy),
     job("test", true, "unit, conformance, vector, interoperability and command tests", test),
     job("linked", true, "qat-sys linked against libqat instead of loading it", linked),
+    job("samples", true, "Intel's own programs on emulated devices", samples::samples),
     job("docs", true, "documentation without warnings, and its examples", docs),
     job("examples", true, "every example, run", examples),
     job("bench-smoke", true, "benches, one pass each", bench_smoke),

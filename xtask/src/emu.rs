@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use anyhow::ensure;
 use xshell::{Shell, cmd};
 
+use crate::pins::Release;
 use crate::{flags, libqat};
 
 impl flags::Emu {
@@ -18,29 +19,38 @@ impl flags::Emu {
         };
         ensure!(!program.is_empty(), "no program to run: cargo xtask emu -- PROGRAM ARGS...");
         cmd!(sh, "cargo build --quiet --package qat-emu").run()?;
-        let emulator = crate::target_dir().join("debug/qat-emu");
-
-        let root = libqat::programs(sh, release)?;
-        let library = root.join(libqat::LIB);
-        let (loader, program) = match intel(&root, &program[0]) {
-            Some(path) => {
-                let loader = [OsString::from("--loader"), library.join("ld-linux-x86-64.so.2").into()];
-                (loader.to_vec(), [&[path.into()][..], &program[1..]].concat())
-            }
-            None => (Vec::new(), program.to_vec()),
-        };
-        let library = if loader.is_empty() { libqat::libraries(sh, release)? } else { library };
+        let Program { emulator, options: own, command } = Program::find(sh, release, &program[0])?;
+        let arguments = &program[1..];
         // The shell stands in the top level; the program belongs where the caller is.
         sh.change_dir(std::env::current_dir()?);
-        cmd!(sh, "{emulator} run --library-path {library} {loader...} {options...} -- {program...}")
-            .quiet()
-            .run()?;
+        cmd!(sh, "{emulator} run {own...} {options...} -- {command} {arguments...}").quiet().run()?;
         Ok(())
     }
 }
 
-/// The path of one of Intel's programs.
-fn intel(root: &Path, name: &OsString) -> Option<PathBuf> {
-    let path = root.join("usr/bin").join(name);
-    (Path::new(name).components().count() == 1 && path.is_file()).then_some(path)
+/// A program and what `qat-emu run` needs to run it on a release of libqat.
+pub(crate) struct Program {
+    /// The emulator's command. To be built by the caller.
+    pub(crate) emulator: PathBuf,
+    /// Options that name libraries and, for one of Intel's programs, the loader.
+    pub(crate) options: Vec<OsString>,
+    /// The program's file or name.
+    pub(crate) command: OsString,
+}
+
+impl Program {
+    pub(crate) fn find(sh: &Shell, release: &Release, name: &OsString) -> anyhow::Result<Self> {
+        let emulator = crate::target_dir().join("debug/qat-emu");
+        let root = libqat::programs(sh, release)?;
+        let library = root.join(libqat::LIB);
+        let path = root.join("usr/bin").join(name);
+        let is_intels = Path::new(name).components().count() == 1 && path.is_file();
+        let (options, command) = if is_intels {
+            let loader = library.join("ld-linux-x86-64.so.2");
+            (["--library-path".into(), library.into(), "--loader".into(), loader.into()].into(), path.into())
+        } else {
+            (["--library-path".into(), libqat::libraries(sh, release)?.into()].into(), name.clone())
+        };
+        Ok(Self { emulator, options, command })
+    }
 }

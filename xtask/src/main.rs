@@ -14,6 +14,7 @@ mod layout;
 mod libqat;
 mod offload;
 mod pins;
+mod samples;
 mod symbols;
 mod tidy;
 mod wine;

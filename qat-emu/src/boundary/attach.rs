@@ -2,8 +2,9 @@
 
 use std::{
     cell::Cell,
-    ffi::{CStr, c_char, c_int, c_ulong, c_void},
+    ffi::{CStr, OsStr, c_char, c_int, c_ulong, c_void},
     marker::PhantomData,
+    os::unix::ffi::OsStrExt as _,
     panic::{AssertUnwindSafe, catch_unwind},
     path::{Path, PathBuf},
     ptr, slice,
@@ -172,7 +173,16 @@ pub(super) unsafe fn redirect(path: *const c_char) -> Option<Redirected> {
         return None;
     }
     shielded(None, || {
-        if target == Target::Data && !setup()?.tree.join("usr/share/qat").exists() {
+        let held = |path: &[u8]| {
+            let path = Path::new(OsStr::from_bytes(path));
+            Some(setup()?.tree.join(path.strip_prefix("/").ok()?).exists())
+        };
+        let ours = match target {
+            Target::Data => held(paths::DATA)?,
+            Target::Physical => held(path)?,
+            _ => true,
+        };
+        if !ours {
             return None;
         }
         let attached = attached_or_made()?;
@@ -192,7 +202,7 @@ pub(super) unsafe fn redirect(path: *const c_char) -> Option<Redirected> {
 pub(super) fn opened(redirected: &Redirected, open: impl FnOnce() -> c_int) -> c_int {
     let Some(attached) = attached() else { return next::fail(libc::ENODEV) };
     let file = match redirected.target {
-        Target::Plain | Target::Data | Target::Debug => return open(),
+        Target::Plain | Target::Physical | Target::Data | Target::Debug => return open(),
         Target::Container => File::Container,
         Target::Group(number) => match group(attached.machine, number) {
             Ok(vf) => File::Group(vf.identity.index),

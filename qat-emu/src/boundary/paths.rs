@@ -6,8 +6,11 @@ use std::ffi::{CStr, c_char};
 /// absent, so that a host's own devices and settings stay out of sight.
 const SHADOWED: [&[u8]; 4] =
     [b"/dev/vfio", b"/sys/kernel/iommu_groups", b"/sys/bus/pci/drivers", b"/sys/module/vfio"];
+/// Where libqat looks for the physical function of a virtual one; redirected only when the tree holds it.
+const PCI_DEVICES: &[u8] = b"/sys/bus/pci/devices";
+const PHYSICAL: &[u8] = b"/physfn/uevent";
 /// Where Intel's samples look for their data; redirected only when the tree holds it.
-const DATA: &[u8] = b"/usr/share/qat";
+pub(super) const DATA: &[u8] = b"/usr/share/qat";
 /// The kernel's debug files of one device end in its address, so this is no whole component.
 const DEBUG_PREFIX: &[u8] = b"/sys/kernel/debug/qat_";
 /// Where the manager daemon listens.
@@ -21,6 +24,8 @@ pub(super) enum Target {
     Group(u32),
     /// Anything that is only read.
     Plain,
+    /// Names the physical function of a virtual one.
+    Physical,
     /// A file of Intel's samples.
     Data,
     /// A file of the kernel's driver, which changes as the device works.
@@ -34,6 +39,9 @@ pub(super) fn target(path: &[u8]) -> Option<Target> {
     };
     if below(DATA) {
         return Some(Target::Data);
+    }
+    if below(PCI_DEVICES) && path.ends_with(PHYSICAL) {
+        return Some(Target::Physical);
     }
     if path.starts_with(DEBUG_PREFIX) {
         return Some(Target::Debug);
@@ -86,6 +94,8 @@ mod tests {
         assert_eq!(target(b"/dev/vfio/noiommu-1"), Some(Target::Plain));
         assert_eq!(target(b"/dev/vfiox"), None);
         assert_eq!(target(b"/sys/bus/pci/devices"), None);
+        assert_eq!(target(b"/sys/bus/pci/devices/0000:10:00.1/vendor"), None);
+        assert_eq!(target(b"/sys/bus/pci/devices/0000:10:00.1/physfn/uevent"), Some(Target::Physical));
         assert_eq!(target(b"/sys/kernel/debug/qat_4xxx_0000:10:00.0/fw_counters"), Some(Target::Debug));
         assert_eq!(target(b"/usr/share/qat/calgary"), Some(Target::Data));
         assert_eq!(target(b""), None);

@@ -102,13 +102,19 @@ pub(super) fn fill(root: &Path, config: &Config) -> Result<(), TreeError> {
             write(root, &path, b"")?;
         }
     }
+    let absent = config.absent_nodes();
     for identity in &Identity::all(config) {
-        let Identity { group, address, model, numa_node, .. } = identity;
+        let Identity { group, address, device, model, numa_node, .. } = identity;
         write(root, &format!("/dev/vfio/{group}"), b"")?;
-        let device = format!("/sys/kernel/iommu_groups/{group}/devices/{address}");
-        write(root, &format!("{device}/vendor"), b"0x8086\n")?;
-        write(root, &format!("{device}/device"), format!("{:#06x}\n", model.vf_device_id()).as_bytes())?;
-        write(root, &format!("{device}/numa_node"), format!("{numa_node}\n").as_bytes())?;
+        if config.host {
+            let physical = format!("PCI_SLOT_NAME={}\n", vf::physical_address(*device));
+            write(root, &format!("/sys/bus/pci/devices/{address}/physfn/uevent"), physical.as_bytes())?;
+        }
+        let directory = format!("/sys/kernel/iommu_groups/{group}/devices/{address}");
+        write(root, &format!("{directory}/vendor"), b"0x8086\n")?;
+        write(root, &format!("{directory}/device"), format!("{:#06x}\n", model.vf_device_id()).as_bytes())?;
+        let node = if absent.contains(numa_node) { -1 } else { *numa_node };
+        write(root, &format!("{directory}/numa_node"), format!("{node}\n").as_bytes())?;
     }
     Ok(())
 }

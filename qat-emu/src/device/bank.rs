@@ -360,6 +360,8 @@ impl Bank {
             response[6] |= message::status::CRYPTO_FAILED;
         }
         let (bytes_in, bytes_out) = match self.service {
+            // A chain's counts are in the answers of its links, in host memory.
+            Service::Compression if request[2] == message::service_id::CHAIN => (0, 0),
             Service::Compression => (word(&response, 16), word(&response, 20)),
             Service::Symmetric => {
                 let bytes = word(request, 60).max(word(request, 48));
@@ -368,7 +370,7 @@ impl Bank {
             Service::Asymmetric => (0, 0),
         };
         let outcome = Outcome {
-            error: message::is_failure(&response),
+            error: message::error_code(&response),
             unsupported: message::is_unsupported(&response),
             verify_error: message::is_verify_error(&response),
             bytes_in: u64::from(bytes_in),

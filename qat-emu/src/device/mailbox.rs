@@ -145,11 +145,17 @@ const INDEX_OUT_OF_RANGE: u8 = 1;
 const SYMMETRIC: u32 = 0x0403_920D;
 const ASYMMETRIC: u32 = 0x0000_2002;
 const COMPRESSION: u32 = 0x03C0_0020;
+/// The bit of [`SYMMETRIC`] that stands for the service itself.
+const SYMMETRIC_RINGS: u32 = 1;
+const HASH_THEN_COMPRESS: u32 = 1 << 21;
 /// Compress-and-verify, and recovery after it.
 const EXTENDED_COMPRESSION: u32 = 0x101;
-/// Hash, then compress; and the hashes for it.
-const CHAINING: u32 = 0x20_0000;
-const AUTHENTICATION: u32 = 0x8;
+/// Version 4: deflate, LZ4 and LZ4s.
+const ALGORITHMS: u16 = 0x000D;
+/// CRC-32, Adler-32 (which stands for XXH32 too) and a programmable CRC-64.
+const CHECKSUMS: u16 = 0x0007;
+/// Dynamic deflate may need an intermediate buffer.
+const DEFLATE: u32 = 0x0400;
 /// A plausible clock; the library only reports it.
 const FREQUENCY_HZ: u32 = 1_000_000_000;
 
@@ -157,14 +163,18 @@ fn capability_block(services: Services, config: &Config) -> Vec<u8> {
     let version = config.capability_version;
     let offered = services.ring_pairs().iter().fold(0, |bits, service| {
         bits | match service {
-            Service::Compression if config.chaining => COMPRESSION | AUTHENTICATION,
             Service::Compression => COMPRESSION,
             Service::Symmetric => SYMMETRIC,
             Service::Asymmetric => ASYMMETRIC,
         }
     });
-    let chaining = if config.chaining { CHAINING } else { 0 };
-    let extended = if offered & COMPRESSION == 0 { 0 } else { EXTENDED_COMPRESSION | chaining };
+    let mut extended = if offered & COMPRESSION == 0 { 0 } else { EXTENDED_COMPRESSION };
+    let mut offered = offered;
+    if services.chaining() {
+        // The algorithms are there for chains, but no ring for them alone.
+        offered |= SYMMETRIC & !SYMMETRIC_RINGS;
+        extended |= HASH_THEN_COMPRESS;
+    }
     let mut payload = Vec::new();
     payload.extend_from_slice(&u32::to_le_bytes(extended));
     payload.extend_from_slice(&config.capabilities.unwrap_or(offered).to_le_bytes());
@@ -172,9 +182,14 @@ fn capability_block(services: Services, config: &Config) -> Vec<u8> {
         payload.extend_from_slice(&FREQUENCY_HZ.to_le_bytes());
     }
     if version >= 4 {
-        // Algorithms and checksums (16 bits each), deflate (32), LZ4, LZ4s, zstd (16 each): none beyond those
-        // that the capability bits already say.
-        payload.extend_from_slice(&[0; 14]);
+        // Replaces what libqat 26.08 otherwise assumes of the generation; zeros would take all of it away.
+        let compresses = offered & COMPRESSION != 0;
+        let [algorithms, checksums] = if compresses { [ALGORITHMS, CHECKSUMS] } else { [0; 2] };
+        payload.extend_from_slice(&algorithms.to_le_bytes());
+        payload.extend_from_slice(&checksums.to_le_bytes());
+        payload.extend_from_slice(&u32::to_le_bytes(if compresses { DEFLATE } else { 0 }));
+        // LZ4, LZ4s and zstd, 16 bits each: not looked at for this generation.
+        payload.extend_from_slice(&[0; 6]);
     }
     [vec![version, payload.len() as u8], payload].concat()
 }
@@ -236,6 +251,16 @@ mod tests {
         let window = Window::new(0x2000);
         window.store(VF_TO_PF, 7 << 8 | 0x09 << 2 | 3);
         assert_eq!(mailbox.serve(&window), Some(Handled::Unknown));
+    }
+
+    #[test]
+    fn version_4_offers_what_version_3_implies() {
+        let version = |capability_version| Config { capability_version, ..Config::default() };
+        let block = capability_block(Services::SYM_DC, &version(4));
+        assert_eq!(block[..2], [4, 26]);
+        assert_eq!(block[2..14], capability_block(Services::SYM_DC, &version(3))[2..]);
+        assert_eq!(block[14..22], [0x0D, 0, 7, 0, 0, 4, 0, 0]);
+        assert_eq!(capability_block(Services::SYM, &version(4))[14..], [0; 14]);
     }
 
     #[test]

@@ -99,9 +99,11 @@ pub(crate) fn unsupported(request: &Request) -> Response {
     response
 }
 
-/// Whether a response reports a failure.
-pub(crate) fn is_failure(response: &Response) -> bool {
-    response[status_place(response).0] & (0xF0 | status::UNSUPPORTED) != 0
+/// The code of a response that reports a failure.
+pub(crate) fn error_code(response: &Response) -> Option<i8> {
+    let (place, _) = status_place(response);
+    let failed = response[place] & (0xF0 | status::UNSUPPORTED) != 0;
+    failed.then(|| response[place - 1].cast_signed())
 }
 
 /// Whether a response says that the request is not supported.

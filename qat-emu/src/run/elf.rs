@@ -30,7 +30,8 @@ pub(super) fn check(path: &Path) -> Result<(), Error> {
     // ELF-64, little-endian.
     if header.get(4..6) != Some(&[2, 1]) || u16_at(&header, 18) != MACHINE {
         return Err(format!(
-            "{name} is for another architecture than this emulator, so it cannot be loaded into it"
+            "{name} is for another architecture, so this emulator cannot be loaded into it: use a build for {}",
+            std::env::consts::ARCH
         )
         .into());
     }
@@ -55,7 +56,7 @@ pub(super) fn check(path: &Path) -> Result<(), Error> {
     let interpreter = String::from_utf8_lossy(&interpreter);
     if interpreter.contains("musl") {
         return Err(format!(
-            "{name} uses the C library musl ({}); libqat and this emulator need glibc",
+            "{name} uses the C library musl ({}), libqat and this emulator need glibc: use a build for glibc",
             interpreter.trim_end_matches('\0')
         )
         .into());

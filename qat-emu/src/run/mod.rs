@@ -42,6 +42,9 @@ pub(crate) fn main(parser: lexopt::Parser) -> Result<ExitCode, Error> {
 fn run(options: &Options) -> Result<ExitCode, Error> {
     let program = find_program(Path::new(&options.program))?;
     elf::check(&program)?;
+    for node in options.config.absent_nodes() {
+        eprintln!("qat-emu: NUMA node {node} has no cores on this computer: its devices report no node");
+    }
     let preload = Preload::new(&options.config)?;
     if let Some(data) = &options.data {
         preload.share_data(data)?;

@@ -15,12 +15,13 @@ Usage: qat-emu run [OPTIONS] [--] PROGRAM [ARGUMENTS...]
 Machine:
   --vfs N               virtual functions of each device (default 1)
   --devices N           devices (default 1)
-  --numa-nodes N        spread the devices over so many nodes (default 1)
-  --services LIST       what the virtual functions serve: dc, sym, asym or two of them joined by ';' (default sym;dc)
+  --numa-nodes N        spread the devices over so many nodes of this computer (default 1)
+  --services LIST       what the virtual functions serve: dc, sym, asym, two of them joined by ';', or dcc
+                        (hash and compress in one request) (default sym;dc)
   --model NAME          4xxx, 401xx, 402xx or 420xx (default 4xxx)
   --engine-threads N    threads that execute requests (default 1)
   --latency-us N        time from request to answer (default: none added)
-  --bandwidth N         bytes per second of each ring pair's engine (default: no limit)
+  --bandwidth N         bytes that each device takes in per second (default: no limit)
   --null                do not compute: stored blocks, no cipher
   --scenario FILE       machine and faults from a TOML file; the options above override it, as far as given
 
@@ -40,7 +41,7 @@ Result:
 The exit code is the program's, 128 + N when signal N ended it, 125 when it could not be run or a requirement was
 not met.
 
-Example: compress with QATzip, software fallback off, and prove that a device did it:
+Example: compress with QATzip, and prove that a device did it and not QATzip's software:
   qat-emu run --services dc --require-requests 1 --require-clean -- qzip -k -O gzip FILE
 ";
 

@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use qat_emu::{Config, Emulator};
 
-use super::libqat::{Libqat, SUCCESS, library};
+use super::libqat::{self, Libqat, SUCCESS, library};
 
 /// Stops the library after a failed test, so that the next one starts afresh.
 struct Stopped(&'static Libqat);
@@ -22,12 +22,22 @@ impl Drop for Stopped {
 /// Runs a test with the library on an emulated machine, one at a time in this process. All tests of an executable use
 /// the same services, because libqat keeps what it learnt about them over a stop.
 pub fn with_machine(config: Config, test: impl FnOnce(&'static Libqat, &Emulator)) {
-    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
-    let _one: MutexGuard<'_, ()> = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
+    let _one = one_at_a_time();
     let Some(library) = library() else { return };
     let emulator = Emulator::attach(config).unwrap();
     let _stopped = Stopped(library);
     test(library, &emulator);
+}
+
+fn one_at_a_time() -> MutexGuard<'static, ()> {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Runs all tests but `this_test` with libqat 26.08, not beside others.
+pub fn all_with_newer(this_test: &str) {
+    let _one = one_at_a_time();
+    libqat::all_with_newer(this_test);
 }
 
 /// As [`with_machine`], with the library started before and stopped after the test, and nothing left behind.

@@ -229,13 +229,8 @@ pub fn candidates() -> Vec<PathBuf> {
     if let Some(named) = env::var_os("QAT_TEST_LIBQAT_2402") {
         return vec![PathBuf::from(named)];
     }
-    // Test executables live in target/PROFILE/deps.
-    let target = env::current_exe().ok().and_then(|exe| exe.ancestors().nth(3).map(Path::to_owned));
-    target
-        .map(|target| target.join("libqat/24.02").join(LIB))
-        .into_iter()
-        .chain(["/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/usr/lib"].map(PathBuf::from))
-        .collect()
+    let system = ["/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/usr/lib"].map(PathBuf::from);
+    [packages().join("24.02").join(LIB)].into_iter().chain(system).collect()
 }
 
 /// The library, loaded once.
@@ -268,7 +263,23 @@ fn run(line: &str, arguments: &[&str], variables: &[(&str, &str)]) {
     assert!(output.status.success(), "{variables:?}: {}{}", text(&output.stdout), text(&output.stderr));
 }
 
-/// How this executable was run: by its name, or through a loader.
+/// Where `cargo xtask libqat` unpacks: test executables live in target/PROFILE/deps.
+fn packages() -> PathBuf {
+    let this = this();
+    let executable = Path::new(this.lines().last().unwrap());
+    executable.ancestors().nth(3).unwrap().join("libqat")
+}
+
+/// Where the libraries of Intel's programs are.
+pub fn programs() -> PathBuf {
+    place("QAT_TEST_LOADER_DIR", "24.02-programs")
+}
+
+fn place(variable: &str, package: &str) -> PathBuf {
+    env::var_os(variable).map_or_else(|| packages().join(package).join(LIB), PathBuf::from)
+}
+
+/// How this executable was run: by its name, or through a loader, which then is what the system takes for it.
 fn this() -> String {
     env::var(LOADER).unwrap_or_else(|_| env::current_exe().unwrap().display().to_string())
 }
@@ -288,14 +299,12 @@ pub struct Newer {
 /// libqat 26.08. Its package needs a newer C library than some systems have; then it comes with the loader of the
 /// programs' package.
 pub fn newer() -> Option<Newer> {
-    let target = env::current_exe().unwrap().ancestors().nth(3).unwrap().join("libqat");
-    let place = |variable, default: PathBuf| env::var_os(variable).map_or(default, PathBuf::from);
-    let directory = place("QAT_TEST_LIBQAT_2608", target.join("26.08").join(LIB));
+    let directory = place("QAT_TEST_LIBQAT_2608", "26.08");
     if !directory.join("libqat.so.4").exists() {
         missing("26.08", "cargo xtask libqat --release 26.08", "QAT_TEST_LIBQAT_2608", &[directory]);
         return None;
     }
-    let programs = place("QAT_TEST_LOADER_DIR", target.join("24.02-programs").join(LIB));
+    let programs = programs();
     // SAFETY: gnu_get_libc_version(3) takes nothing.
     let version = unsafe { libc::gnu_get_libc_version() };
     // SAFETY: it returns a constant string.

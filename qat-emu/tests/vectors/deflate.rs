@@ -1,6 +1,6 @@
 //! Deflate, its checksums, the end-to-end CRCs, verification, and the ways to call it.
 
-use qat_emu::{Fault, FaultKind, Service};
+use qat_emu::{Config, Fault, FaultKind, Service, Services};
 
 use crate::common::{Random, reference};
 use crate::libqat::{self, FAIL, INVALID_PARAM, SUCCESS, UNSUPPORTED, chain, dc::*, sample, sym};
@@ -295,7 +295,7 @@ fn refused() {
         ] {
             assert_eq!(try_session(bench, wrong), Some(INVALID_PARAM), "{wrong:?}");
         }
-        // A chain of hash and compression needs a capability that devices do not report unless asked to.
+        // A chain of hash and compression needs a capability that the service dc does not report.
         let hash = sym::SessionSetup::hash(sym::Hash::plain(sym::SHA256, 32));
         let compression = SessionSetup { direction: COMPRESS, ..SessionSetup::deflate(STATIC) };
         let chained = chain::Session::init(bench.library, bench.compression, &hash, &compression);
@@ -310,9 +310,7 @@ fn hash_then_compress() {
         libqat::rerun("deflate::hash_then_compress", &[("TEST_CHAINING", "1")]);
         return;
     }
-    let mut config = config();
-    config.chaining = true;
-    with_config(config, |bench| {
+    with_config(Config::with_vfs(1, Services::DCC), |bench| {
         for huffman in [STATIC, DYNAMIC] {
             for (number, code, digest) in [(sym::SHA1, 1, 20), (sym::SHA256, 4, 32)] {
                 let hash = sym::SessionSetup::hash(sym::Hash::plain(number, digest));

@@ -5,11 +5,13 @@ use std::{
     env,
     ffi::{c_int, c_uint, c_ulong, c_void},
     io::Write,
-    path::{Path, PathBuf},
+    path::PathBuf,
     ptr,
 };
 
 use libloading::os::unix::Library;
+
+use crate::libqat;
 
 /// CRC-32 of ISO 3309, bit by bit.
 pub(crate) fn crc32(data: &[u8]) -> u32 {
@@ -113,12 +115,8 @@ pub(crate) fn lz4_blocks(mut input: &[u8], largest: usize) -> (Vec<u8>, usize) {
 
 /// A library of the system, or of the package with Intel's programs.
 pub(crate) fn system(name: &str) -> Option<Library> {
-    let target = env::current_exe().ok().and_then(|exe| exe.ancestors().nth(3).map(Path::to_owned));
-    let packages = env::var_os("QAT_TEST_LOADER_DIR")
-        .map(PathBuf::from)
-        .or_else(|| target.map(|target| target.join("libqat/24.02-programs").join(crate::libqat::LIB)));
-    let places = [Some(PathBuf::from(name)), packages.map(|directory| directory.join(name))];
-    let found = places.into_iter().flatten().find_map(|place| {
+    let places = [PathBuf::from(name), libqat::programs().join(name)];
+    let found = places.into_iter().find_map(|place| {
         // SAFETY: initialisers of these libraries need nothing.
         unsafe { Library::new(place) }.ok()
     });

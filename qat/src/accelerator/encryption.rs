@@ -20,10 +20,7 @@ impl QatAccelerator {
         patience: Patience,
     ) -> Result<Encrypted> {
         let work = |pool: &Pool| {
-            self.told(
-                pool,
-                pool.block_on(cy::encrypt(self.call(pool, patience), key, plaintext, output, options)),
-            )
+            self.told(pool.block_on(cy::encrypt(self.call(pool, patience), key, plaintext, output, options)))
         };
         self.with_pool(AcceleratorTypes::ENCRYPTION, work, |done| &done.outcome)
     }
@@ -49,10 +46,7 @@ impl QatAccelerator {
         patience: Patience,
     ) -> Result<Outcome> {
         let work = |pool: &Pool| {
-            self.told(
-                pool,
-                pool.block_on(cy::decrypt(self.call(pool, patience), key, ciphertext, output, options)),
-            )
+            self.told(pool.block_on(cy::decrypt(self.call(pool, patience), key, ciphertext, output, options)))
         };
         self.with_pool(AcceleratorTypes::ENCRYPTION, work, |outcome| outcome)
     }
@@ -81,9 +75,9 @@ impl QatAccelerator {
     }
 
     /// The result, of which the registry is told if the device turned out not to do this.
-    fn told<T>(&self, pool: &Pool, result: Result<T>) -> Result<T> {
+    fn told<T>(&self, result: Result<T>) -> Result<T> {
         if let Err(Error::Unsupported { .. }) = &result {
-            self.0.tell_failed_trials(pool);
+            self.0.board.tell_failed_trials();
         }
         result
     }
@@ -102,7 +96,7 @@ impl QatAccelerator {
             let result = match this.pool_async(AcceleratorTypes::ENCRYPTION).await {
                 Ok(pool) => {
                     let call = this.call(&pool, patience);
-                    this.told(&pool, cy::encrypt(call, &key, &input, &mut output, &options).await)
+                    this.told(cy::encrypt(call, &key, &input, &mut output, &options).await)
                 }
                 Err(error) => Err(error),
             };
@@ -142,7 +136,7 @@ impl QatAccelerator {
             let result = match this.pool_async(AcceleratorTypes::ENCRYPTION).await {
                 Ok(pool) => {
                     let call = this.call(&pool, patience);
-                    this.told(&pool, cy::decrypt(call, &key, &input, &mut output, &options).await)
+                    this.told(cy::decrypt(call, &key, &input, &mut output, &options).await)
                 }
                 Err(error) => Err(error),
             };

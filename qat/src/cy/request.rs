@@ -8,7 +8,7 @@ use accel_core::{Cipher, Error, Key};
 use super::session::{Sessions, Use};
 use crate::CpaStatus;
 use crate::device_error::{DeviceError, RequestStatus};
-use crate::instance::{Call, Fault, Instance, Patience};
+use crate::instance::{Call, Failure, Fault, Instance, Patience};
 use crate::mem::{Memory, NoMemory};
 use crate::op::{Blocks, Claim, Flight, Landed, NOT_VERIFIED, Session, SessionError, Symmetric, Work};
 
@@ -157,7 +157,7 @@ pub(super) fn answer(
     let status = landed.status();
     let is_verified = status == CpaStatus::SUCCESS;
     if !is_verified && status.raw() != NOT_VERIFIED {
-        health.failed();
+        health.failed(Failure::Request);
         return Err(DeviceError::Failed { status, request: RequestStatus::OK }.into());
     }
     // libqat calls a request that the device refused a success, with everything as it was.

@@ -11,7 +11,7 @@ use super::session::{Checksum, Huffman, Kind, Lz4Block};
 use crate::container::{gzip, lz4 as frame, zlib};
 use crate::device_error::DeviceError;
 use crate::instance::{Call, Window};
-use crate::op::Direction;
+use crate::op::{Direction, Landed};
 use crate::settings::Integrity;
 use crate::software::{self, compress_bound};
 
@@ -188,12 +188,12 @@ async fn deflate(
         loop {
             let len = request.input.len();
             let answer = call.answer(&landed, instance, len, request.room, Format::Deflate)?;
-            let (packed, left) = request.input.split_at(complete(&answer, len)?);
+            let (packed, left) = request.input.split_at(call.blame(instance, complete(&answer, len))?);
             let sum = answer.checksum;
             if is_checked
                 && sum != if adler { libdeflater::adler32(packed) } else { libdeflater::crc32(packed) }
             {
-                return Err(wrong_checksum());
+                return call.blame(instance, Err(wrong_checksum()));
             }
             let more = packed.len() as u64;
             done.checksum = if adler {
@@ -288,7 +288,8 @@ async fn lz4_frame(call: Call<'_>, level: u8, input: &[u8], writer: &mut Writer<
         let Some(next) = window.next(call.pool).await else { break };
         let (landed, instance, piece) = next.map_err(|fault| call.error(fault))?;
         let answer = call.answer(&landed, instance, piece.len(), lz4_room(piece.len()), Format::Lz4Frame)?;
-        whole_block(&answer, piece.len())?;
+        call.blame(instance, whole_block(&answer, piece.len()))?;
+        call.blame(instance, block_word(&landed, &answer).map(drop))?;
         if answer.produced >= piece.len() + 4 {
             writer.put(&(piece.len() as u32 | frame::STORED).to_le_bytes())?;
             writer.put(piece)?;
@@ -305,7 +306,7 @@ async fn lz4_frame(call: Call<'_>, level: u8, input: &[u8], writer: &mut Writer<
         _ => XxHash32::oneshot(0, input),
     };
     if is_whole && device_hash.is_some_and(|device_hash| device_hash != hash) {
-        return Err(wrong_checksum());
+        return call.blame(last.unwrap_or_default(), Err(wrong_checksum()));
     }
     writer.put(&hash.to_le_bytes())?;
     Ok(last)
@@ -318,6 +319,19 @@ fn whole_block(answer: &Answer, len: usize) -> Result<()> {
         return Err(DeviceError::Wrong { detail: detail.into() }.into());
     }
     Ok(())
+}
+
+/// The size word in front of a block, which has to be that of the output.
+fn block_word(landed: &Landed, answer: &Answer) -> Result<u32> {
+    let mut word = [0; 4];
+    landed.output().read(0, &mut word);
+    let word = u32::from_le_bytes(word);
+    let len = word & !frame::STORED;
+    if len as usize + 4 == answer.produced {
+        return Ok(word);
+    }
+    let detail = format!("a block of {len} bytes in {} of output", answer.produced);
+    Err(DeviceError::Wrong { detail: detail.into() }.into())
 }
 
 /// A bare block: what the device makes of a frame's block, without the size word.
@@ -337,17 +351,12 @@ async fn lz4_block(call: Call<'_>, level: u8, input: &[u8], writer: &mut Writer<
     let request = Request { kind: Kind::Lz4 { level, block }, prefix: &[], input, room, is_open: false };
     let (landed, instance) = call.run(request).await.map_err(|fault| call.error(fault))?;
     let answer = call.answer(&landed, instance, input.len(), room, Format::Lz4Block)?;
-    whole_block(&answer, input.len())?;
-    let mut word = [0; 4];
-    landed.output().read(0, &mut word);
-    let len = u32::from_le_bytes(word);
-    if len & frame::STORED != 0 {
+    call.blame(instance, whole_block(&answer, input.len()))?;
+    let word = call.blame(instance, block_word(&landed, &answer))?;
+    if word & frame::STORED != 0 {
         software::lz4::store_block(input, |bytes| writer.put(bytes))?;
-    } else if len as usize == answer.produced - 4 {
-        landed.output().read(4, writer.room(len as usize)?);
     } else {
-        let detail = format!("a block of {len} bytes in {} of output", answer.produced);
-        return Err(DeviceError::Wrong { detail: detail.into() }.into());
+        landed.output().read(4, writer.room(word as usize)?);
     }
     Ok(Some(instance))
 }

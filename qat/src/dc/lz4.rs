@@ -50,7 +50,7 @@ pub(super) async fn block(
     let request = Request { kind, prefix: &prefix, input, room, is_open: false };
     let (landed, instance) = call.run(request).await.map_err(|fault| call.error(fault))?;
     let answer = call.answer(&landed, instance, input.len() + 4, room, format)?;
-    take(call, &landed, &answer, len, output)?;
+    call.blame(instance, take(call, &landed, &answer, len, output))?;
     *last = Some(instance);
     Ok(())
 }
@@ -136,7 +136,7 @@ async fn frame(
             Some(next) => {
                 let (landed, instance, (len, plain_len)) = next.map_err(|fault| call.error(fault))?;
                 let answer = call.answer(&landed, instance, len + 4, plain_len.max(LEAST_ROOM), format)?;
-                take(call, &landed, &answer, plain_len, output)?;
+                call.blame(instance, take(call, &landed, &answer, plain_len, output))?;
                 *last = Some(instance);
             }
             None => match stored.take() {
@@ -217,7 +217,7 @@ async fn linked_frame(
         let request = Request { kind, prefix: &[], input: &input[begin..at], room, is_open: false };
         let (landed, instance) = call.run(request).await.map_err(|fault| call.error(fault))?;
         let answer = call.answer(&landed, instance, at - begin, room, format)?;
-        take(call, &landed, &answer, len, output)?;
+        call.blame(instance, take(call, &landed, &answer, len, output))?;
         *last = Some(instance);
     }
     Ok(at + lz4::check_content(descriptor, &output.filled()[start..], &input[at..])?)

@@ -6,8 +6,9 @@ use super::compress::flush;
 use super::session::Kind;
 use crate::CpaStatus;
 use crate::device_error::{DeviceError, RequestStatus};
-use crate::instance::{Call, Fault, Instance, Patience};
+use crate::instance::{Call, Failure, Fault, Instance, Patience};
 use crate::op::{Blocks, Claim, Direction, Flight, Landed, Stateless, Work};
+use crate::settings::Integrity;
 
 /// A request to be.
 #[derive(Clone, Copy)]
@@ -53,7 +54,12 @@ impl Call<'_> {
             Ok(())
         };
         let flush = flush(direction == Direction::Compress && request.is_open);
-        let how = Stateless { direction, flush, seed: request.kind.seed() };
+        let how = Stateless {
+            direction,
+            flush,
+            seed: request.kind.seed(),
+            is_verified: self.is_verified(request.kind),
+        };
         let fly = |instance: &Instance, claim: Claim| {
             let session = instance.sessions.get(&instance.ring, request.kind)?;
             Ok(instance.ring.compress(claim, session, how)?)
@@ -65,6 +71,22 @@ impl Call<'_> {
     pub(super) async fn run(&self, request: Request<'_>) -> Result<(Landed, u16), Fault> {
         let (flight, instance) = self.launch(request, self.patience).await?;
         Ok((self.pool.land(flight, instance).await?, instance))
+    }
+
+    /// Whether libqat is to compare what the device read and wrote with the memory. LZ4 says the length of its blocks
+    /// and hashes their content itself, and the library would do it only without recovery.
+    pub(super) fn is_verified(&self, kind: Kind) -> bool {
+        matches!(kind, Kind::Deflate { .. } | Kind::Inflate { .. })
+            && self.pool.settings.integrity == Integrity::EndToEnd
+            && self.pool.services.capabilities.compression.integrity_crcs
+    }
+
+    /// Passes `result` on, and lets the instance rest if it says that the instance's output was wrong.
+    pub(super) fn blame<T>(&self, instance: u16, result: Result<T, Error>) -> Result<T, Error> {
+        if let Err(Error::Device { .. }) = result {
+            self.pool.instances[usize::from(instance)].health.failed(Failure::Trust);
+        }
+        result
     }
 
     /// Reads an answer, and tells the instance's health of it. `format` is what corrupt input is corrupt as.
@@ -90,7 +112,7 @@ impl Call<'_> {
         let is_answered = status == CpaStatus::SUCCESS && request == RequestStatus::OK || answer.overflow;
         if is_answered {
             if answer.consumed > request_len || answer.produced > room {
-                health.failed();
+                health.failed(Failure::Trust);
                 let detail = format!(
                     "{} of {request_len} bytes consumed, {} bytes produced in room for {room}",
                     answer.consumed, answer.produced
@@ -100,11 +122,12 @@ impl Call<'_> {
             health.succeeded();
             return Ok(answer);
         }
-        if let Some(detail) = request.bad_data() {
+        // Data to be compressed cannot be bad.
+        if let Some(detail) = request.bad_data().filter(|_| !landed.is_compression()) {
             health.succeeded();
             return Err(Error::Corrupt { format, detail: detail.into() });
         }
-        health.failed();
+        health.failed(Failure::Request);
         Err(DeviceError::Failed { status, request }.into())
     }
 }

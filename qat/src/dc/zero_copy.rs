@@ -134,7 +134,8 @@ pub(crate) async fn compress(
     };
     let kind = compress::deflate_kind(call, level, checksum);
     let flush = compress::flush(end == accel_core::End::Open);
-    let how = Stateless { direction: Direction::Compress, flush, seed: kind.seed() };
+    let is_verified = call.is_verified(kind);
+    let how = Stateless { direction: Direction::Compress, flush, seed: kind.seed(), is_verified };
     let input_len = input.len();
     let buffers = Buffers { input, input_at: 0, output, output_at: header, output_spare: trailer };
     let Done { buffers, answer } = run(call, kind, how, format, buffers).await;
@@ -142,7 +143,7 @@ pub(crate) async fn compress(
         return (None, answer.and_then(|_| Err(compress::ran_full())));
     };
     let result = answer.and_then(|(answer, instance)| {
-        if compress::complete(&answer, input_len)? < input_len {
+        if call.blame(instance, compress::complete(&answer, input_len))? < input_len {
             return Err(compress::ran_full());
         }
         let sum = answer.checksum;
@@ -150,7 +151,7 @@ pub(crate) async fn compress(
         let is_checked = trailer > 0 && call.pool.settings.integrity != Integrity::Trust;
         if is_checked && sum != if adler { libdeflater::adler32(&input) } else { libdeflater::crc32(&input) }
         {
-            return Err(wrong_checksum());
+            return call.blame(instance, Err(wrong_checksum()));
         }
         let end = header + answer.produced;
         match format {
@@ -195,7 +196,8 @@ pub(crate) async fn decompress(
     };
     let kind = Kind::Inflate { checksum };
     let flush = compress::flush(false);
-    let how = Stateless { direction: Direction::Decompress, flush, seed: kind.seed() };
+    let is_verified = call.is_verified(kind);
+    let how = Stateless { direction: Direction::Decompress, flush, seed: kind.seed(), is_verified };
     let available = output.len();
     let buffers = Buffers { input, input_at: header, output, output_at: 0, output_spare: 0 };
     let Done { buffers, answer } = run(call, kind, how, format, buffers).await;
@@ -213,18 +215,23 @@ pub(crate) async fn decompress(
         let used = header + answer.consumed;
         let rest = &input[used..];
         let sum = answer.checksum;
+        let is_checked = call.pool.settings.integrity != Integrity::Trust;
         match format {
             Format::Gzip => {
                 let trailer = rest.first_chunk().ok_or(Error::Truncated { format })?;
                 let checked = gzip::check_trailer(trailer, sum, plain.len() as u64);
-                witness(checked, sum, || libdeflater::crc32(plain))?;
+                call.blame(instance, witness(checked, sum, || libdeflater::crc32(plain)))?;
             }
             Format::Zlib => {
                 let trailer = rest.first_chunk().ok_or(Error::Truncated { format })?;
-                witness(zlib::check_trailer(trailer, sum), sum, || libdeflater::adler32(plain))?;
+                let checked = match zlib::check_trailer(trailer, sum) {
+                    Ok(()) if is_checked && libdeflater::adler32(plain) != sum => Err(wrong_checksum()),
+                    checked => witness(checked, sum, || libdeflater::adler32(plain)),
+                };
+                call.blame(instance, checked)?;
             }
-            _ if call.pool.settings.integrity != Integrity::Trust && libdeflater::crc32(plain) != sum => {
-                return Err(wrong_checksum());
+            _ if is_checked && libdeflater::crc32(plain) != sum => {
+                return call.blame(instance, Err(wrong_checksum()));
             }
             _ => {}
         }

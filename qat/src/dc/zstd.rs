@@ -53,10 +53,10 @@ pub(super) async fn compress(
             })?;
             frame.block(piece.len(), &literals)?;
         } else {
-            complete(&answer, piece.len())?;
+            call.blame(instance, complete(&answer, piece.len()))?;
             // So little room is always in one part.
             let lz4s = landed.output().parts().next().and_then(|part| part.get(..answer.produced));
-            frame.block(piece.len(), lz4s.unwrap_or_default())?;
+            call.blame(instance, frame.block(piece.len(), lz4s.unwrap_or_default()))?;
         }
         last = Some(instance);
     }

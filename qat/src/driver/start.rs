@@ -1,6 +1,7 @@
 //! What happens between libqat's start and its stop, on the thread that does both.
 
 use std::collections::BTreeMap;
+use std::sync::atomic::{Ordering::SeqCst, fence};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -9,6 +10,7 @@ use qat_sys::{self as sys, CpaInstanceHandle, Symbols};
 
 use super::Services;
 use crate::HardwareSettings;
+use crate::info::MemoryInfo;
 use crate::instance::{Instance, Pool};
 use crate::mem::Memory;
 use crate::op::{Ring, Table, Work};
@@ -16,6 +18,10 @@ use crate::raw::{cy, dc, instance};
 
 /// Longest wait for requests that are still on the device at the stop.
 const DRAIN: Duration = Duration::from_secs(2);
+
+const DRAIN_NAP: Duration = Duration::from_micros(100);
+/// Longest wait for callers to take note that their requests were given up.
+const RETURN: Duration = Duration::from_millis(200);
 
 /// The slabs of a process, by NUMA node. Kept over a stop, for buffers that the program still holds.
 #[derive(Default)]
@@ -25,6 +31,17 @@ impl Memories {
     fn on(&self, symbols: &'static Symbols, node: i32, limit: usize) -> &'static Memory {
         let mut memories = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         memories.entry(node).or_insert_with(|| Box::leak(Box::new(Memory::new(symbols, node, limit))))
+    }
+
+    pub(super) fn infos(&self) -> Vec<MemoryInfo> {
+        let memories = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let info = |memory: &&'static Memory| MemoryInfo {
+            node: memory.node(),
+            allocated: memory.allocated(),
+            in_use: memory.in_use(),
+            limit: memory.limit(),
+        };
+        memories.values().map(info).collect()
     }
 }
 
@@ -68,7 +85,7 @@ pub(super) unsafe fn pool(
                 }
                 Err(status) => {
                     tracing::warn!(?work, %status, "an instance does not start");
-                    table.retire();
+                    table.retire(true);
                 }
             }
         }
@@ -89,24 +106,29 @@ unsafe fn node_of(symbols: &Symbols, handle: CpaInstanceHandle, work: Work) -> i
 }
 
 /// Ends everything: waits for what is on the device, gives up what does not come, and leaves nothing of ours in libqat.
+/// What may not go before libqat's stop is [`finish`]ed after it.
 ///
 /// # Safety
 /// libqat is started, by the start that `pool` is of.
-pub(super) unsafe fn halt(mut pool: Arc<Pool>) {
+pub(super) unsafe fn halt(mut pool: Arc<Pool>) -> Arc<Pool> {
     for ring in &pool.rings {
         ring.refuse();
     }
     let give_up = Instant::now() + DRAIN;
-    while pool.rings.iter().any(|ring| ring.table().flying() > 0) && Instant::now() < give_up {
+    while pool.rings.iter().any(|ring| ring.table().is_expecting()) && Instant::now() < give_up {
         for ring in &pool.rings {
             ring.poll();
         }
-        thread::yield_now();
+        thread::sleep(DRAIN_NAP);
     }
     for ring in &pool.rings {
         ring.table().lose_all();
     }
-    pool.reactor.end();
+    // Those that were given up return now, and with the last of them the sessions can go in order.
+    let give_up = Instant::now() + RETURN;
+    while Arc::strong_count(&pool) > 1 && Instant::now() < give_up {
+        thread::sleep(DRAIN_NAP);
+    }
     match Arc::get_mut(&mut pool) {
         Some(pool) => pool.instances.iter_mut().for_each(|instance| {
             instance.sessions.clear();
@@ -115,16 +137,27 @@ pub(super) unsafe fn halt(mut pool: Arc<Pool>) {
         // A future that was never finished; its pool keeps sessions that nobody uses any more.
         None => tracing::debug!("requests outlive the stop"),
     }
-    let mut given_up = 0;
     for ring in &pool.rings {
         ring.close();
+        // What was submitted between the first time and the closing.
+        ring.table().lose_all();
+    }
+    pool.reactor.end();
+    fence(SeqCst);
+    for ring in &pool.rings {
+        ring.table().place.set(0, None);
+        ring.table().place.wake_for_room();
         // SAFETY: the caller's contract.
         if let Err(status) = unsafe { ring.stop() } {
             tracing::debug!(%status, "an instance does not stop");
         }
-        ring.table().place.set(0, None);
-        given_up += ring.table().retire();
     }
+    pool
+}
+
+/// Gives memory back after libqat's stop, or, where that failed, what no device can have.
+pub(super) fn finish(pool: &Pool, is_stopped: bool) {
+    let given_up: usize = pool.rings.iter().map(|ring| ring.table().retire(is_stopped)).sum();
     if given_up > 0 {
         tracing::warn!(given_up, "requests that were never answered keep their memory");
     }

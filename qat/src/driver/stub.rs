@@ -33,7 +33,7 @@ impl Counts {
     }
 }
 
-/// What is called for each instance at start and stop, with nothing to write or results that may stay zero.
+/// What is called at start and stop and by the watchdog, with nothing to write or results that may stay zero.
 const STARTING: &[&[u8]] = &[
     b"cpaDcInstanceGetInfo2",
     b"cpaDcSetAddressTranslation",
@@ -45,6 +45,12 @@ const STARTING: &[&[u8]] = &[
     b"cpaCyStartInstance",
     b"cpaCyStopInstance",
     b"cpaCyBufferListGetMetaSize",
+    b"cpaDcInstanceSetNotificationCb",
+    b"cpaCyInstanceSetNotificationCb",
+    b"icp_sal_poll_device_events",
+    b"icp_sal_check_all_devices",
+    b"cpaDcGetStats",
+    b"cpaCySymQueryStats64",
 ];
 
 extern "C" fn done() -> CpaStatus {

@@ -2,11 +2,12 @@
 
 mod call;
 mod health;
+mod trouble;
 mod window;
 
 use std::cell::Cell;
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use accel_core::{Error, Recorder};
 
@@ -14,13 +15,16 @@ use crate::cy;
 use crate::dc::Sessions;
 use crate::device_error::DeviceError;
 use crate::driver::Services;
+use crate::info::InstanceInfo;
 use crate::mem::{Memory, NoMemory};
 use crate::op::{Claim, Flight, Landed, Lost, Refused, Ring, SessionError, Work};
 use crate::poll::{self, Reactor, Room};
+use crate::probe::Service;
 use crate::{CpaStatus, HardwareSettings};
 
 pub(crate) use call::Call;
-pub(crate) use health::Health;
+pub(crate) use health::{Failure, Health};
+pub(crate) use trouble::{IDLE_TICK, TICK, Trouble, Watch};
 pub(crate) use window::Window;
 
 /// What one start of libqat gave: its instances, and what they share.
@@ -55,6 +59,29 @@ impl Instance {
     }
 }
 
+impl Instance {
+    fn info(&self) -> InstanceInfo {
+        let table = self.ring.table();
+        InstanceInfo {
+            index: self.index,
+            service: match self.work {
+                Work::Compression => Service::Compression,
+                Work::Symmetric => Service::Symmetric,
+            },
+            node: self.node,
+            requests: table.submitted(),
+            errors: self.health.errors(),
+            retries: self.health.retries(),
+            in_flight: table.flying(),
+            parked: table.parked(),
+            slots_in_use: table.slots_in_use(),
+            resting: !self.health.may_be_used(),
+            rests: self.health.rests(),
+            library: self.ring.library_counts(),
+        }
+    }
+}
+
 /// Whether a request waits while the device is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Patience {
@@ -86,10 +113,6 @@ thread_local! {
     static LAST: [Cell<u16>; 2] = const { [const { Cell::new(u16::MAX) }; 2] };
 }
 
-/// How often the watchdog looks, with requests in flight and without.
-const TICK: Duration = Duration::from_millis(100);
-const IDLE_TICK: Duration = Duration::from_secs(1);
-
 /// Requests that an instance may have for the thread that used it last to stay with it. The instances of a device share
 /// its engines, so that less would spread the requests and gain nothing.
 const KEEP: u32 = 32;
@@ -120,26 +143,14 @@ impl Pool {
         services
     }
 
-    /// The watchdog: gives up what is overdue. The time until it has to be called again.
-    pub(crate) fn tick(&self) -> Duration {
-        // Keys that nobody has any more do not stay in device memory.
-        self.rings.iter().for_each(|ring| ring.tidy());
-        let is_busy = self.rings.iter().any(|ring| ring.table().flying() > 0);
-        if is_busy {
-            let limit = self.settings.deadline.as_millis() / TICK.as_millis() + 1;
-            for instance in &self.instances {
-                let overdue = instance.ring.table().tick(limit.min(250) as u8);
-                if overdue > 0 {
-                    tracing::warn!(instance = instance.index, overdue, "requests were not answered in time");
-                }
-            }
-        }
-        if is_busy { TICK } else { IDLE_TICK }
-    }
-
     /// Requests in flight that do `work`.
     pub(crate) fn in_flight(&self, work: Work) -> u32 {
         self.by_work[work as usize].iter().map(|index| self.load_of(*index)).sum()
+    }
+
+    /// How each instance fares.
+    pub(crate) fn instance_infos(&self) -> Vec<InstanceInfo> {
+        self.instances.iter().map(Instance::info).collect()
     }
 
     fn load_of(&self, index: u16) -> u32 {
@@ -149,6 +160,15 @@ impl Pool {
     /// An instance for the next request: this thread's last one while it has little to do, else the least busy one of
     /// those in health, near ones first.
     fn choose(&self, work: Work) -> Option<&Instance> {
+        loop {
+            let instance = self.candidate(work)?;
+            if instance.health.begin_use() {
+                return Some(instance);
+            }
+        }
+    }
+
+    fn candidate(&self, work: Work) -> Option<&Instance> {
         let candidates = &self.by_work[work as usize];
         let last = LAST.with(|last| last[work as usize].get());
         if let Some(instance) = self.instances.get(usize::from(last))
@@ -195,10 +215,13 @@ impl Pool {
             let instance = self.choose(work).ok_or(Fault::Device(DeviceFault::Quarantined))?;
             match self.attempt(instance, &mut load, &mut fly) {
                 Ok(flight) => return Ok((flight, instance.index)),
-                Err(Fault::Busy) if patience == Patience::Wait => {}
+                Err(Fault::Busy) if patience == Patience::Wait => instance.health.was_full(),
                 Err(fault) => {
-                    if let Fault::Device(_) = fault {
-                        instance.health.failed();
+                    match fault {
+                        Fault::Device(DeviceFault::Refused(_)) => instance.health.failed(Failure::Request),
+                        Fault::Busy => instance.health.was_full(),
+                        // Not the instance's fault, or it is one no more.
+                        Fault::Device(_) | Fault::TooLarge => {}
                     }
                     return Err(fault);
                 }
@@ -218,15 +241,16 @@ impl Pool {
         load: &mut impl FnMut(&Instance, &mut Claim) -> Result<(), NoMemory>,
         fly: &mut impl FnMut(&Instance, Claim) -> Result<Flight, Unsent>,
     ) -> Result<Flight, Fault> {
-        let mut claim = instance.ring.claim()?.ok_or(Fault::Busy)?;
+        let gone = Fault::Device(DeviceFault::Lost(Lost::DeviceGone));
+        let full = || if instance.ring.is_refusing() { gone } else { Fault::Busy };
+        let mut claim = instance.ring.claim()?.ok_or_else(full)?;
         load(instance, &mut claim)?;
         match fly(instance, claim) {
             Ok(flight) => Ok(flight),
             Err(Unsent::Refused(Refused { status: CpaStatus::RETRY, .. })) => Err(Fault::Busy),
-            Err(Unsent::Refused(Refused { status: CpaStatus::RESTARTING, .. })) => {
-                Err(Fault::Device(DeviceFault::Lost(Lost::DeviceGone)))
-            }
+            Err(Unsent::Refused(Refused { status: CpaStatus::RESTARTING, .. })) => Err(gone),
             Err(Unsent::Refused(Refused { status, .. })) => Err(Fault::Device(DeviceFault::Refused(status))),
+            Err(Unsent::NoSession(SessionError::Refused(CpaStatus::RESTARTING))) => Err(gone),
             Err(Unsent::NoSession(SessionError::Refused(status))) => {
                 Err(Fault::Device(DeviceFault::Refused(status)))
             }
@@ -240,7 +264,7 @@ impl Pool {
         match flight.await {
             Ok(landed) => Ok(landed),
             Err(lost) => {
-                health.failed();
+                health.failed(Failure::Trust);
                 Err(Fault::Device(DeviceFault::Lost(lost)))
             }
         }

@@ -85,6 +85,16 @@ impl Memory {
         self.allocated.load(Relaxed)
     }
 
+    /// Bytes of blocks that somebody has.
+    pub(crate) fn in_use(&self) -> usize {
+        let chunks = self.chunks.lock().unwrap_or_else(PoisonError::into_inner);
+        let all: usize = chunks.iter().map(|chunk| chunk.len).sum();
+        let free = |(class, queue): (usize, &OnceLock<ArrayQueue<Address>>)| {
+            queue.get().map_or(0, |queue| queue.len() * Self::block_len(class))
+        };
+        all.saturating_sub(self.classes.iter().enumerate().map(free).sum())
+    }
+
     /// Most bytes that it grows to.
     pub(crate) fn limit(&self) -> usize {
         self.limit

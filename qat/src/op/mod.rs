@@ -15,3 +15,6 @@ pub(crate) use ring::{Direction, Polled, Refused, Ring, SessionError, Stateless,
 pub(crate) use session::Session;
 pub(crate) use setup::{Hash, SymmetricSetup};
 pub(crate) use table::{Claim, Flight, Landed, Lost, NOT_VERIFIED, Table};
+
+#[cfg(test)]
+mod tests;

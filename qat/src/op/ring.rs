@@ -6,13 +6,14 @@ use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard};
 
 use qat_sys::{
-    CPA_TRUE, CpaCySymOpData, CpaCySymSessionSetupData, CpaDcFlush, CpaDcRqResults, CpaDcSessionSetupData,
-    CpaInstanceHandle, Symbols,
+    CPA_TRUE, CpaCrcData, CpaCySymOpData, CpaCySymSessionSetupData, CpaDcFlush, CpaDcRqResults,
+    CpaDcSessionSetupData, CpaInstanceHandle, Symbols,
 };
 
 use super::table::{self, Body, Claim, Flight, Table};
 use super::{MAX_BUFFERS, Session};
 use crate::CpaStatus;
+use crate::info::LibraryCounts;
 use crate::mem::{Block, Memory, NoMemory};
 use crate::raw::{cy, dc};
 
@@ -36,6 +37,8 @@ pub(crate) struct Ring {
     /// Requests are not taken any more, answers are.
     is_refusing: AtomicBool,
     is_polled: AtomicBool,
+    /// libqat refused a poll, or said that the device is restarting or broken.
+    is_in_trouble: AtomicBool,
     retired: Mutex<Vec<Block>>,
     has_retired: AtomicBool,
 }
@@ -106,6 +109,16 @@ impl Ring {
                 // SAFETY: the same.
                 .and_then(|()| unsafe { cy::list_meta_len(symbols, handle, MAX_BUFFERS as u32) }),
         }? as usize;
+        let tag = std::ptr::without_provenance_mut(table.number());
+        let notified = match work {
+            // SAFETY: the caller's contract; the callback is this crate's, and takes every tag.
+            Work::Compression => unsafe { dc::notify(symbols, handle, Some(table::notified), tag) },
+            // SAFETY: the same.
+            Work::Symmetric => unsafe { cy::notify(symbols, handle, Some(table::notified), tag) },
+        };
+        if let Err(status) = notified {
+            tracing::debug!(?work, %status, "libqat does not tell of this instance's device");
+        }
         Ok(Arc::new(Self {
             symbols,
             handle: Handle(handle),
@@ -116,6 +129,7 @@ impl Ring {
             is_open: RwLock::new(true),
             is_refusing: AtomicBool::new(false),
             is_polled: AtomicBool::new(false),
+            is_in_trouble: AtomicBool::new(false),
             retired: Mutex::default(),
             has_retired: AtomicBool::new(false),
         }))
@@ -168,6 +182,7 @@ impl Ring {
             }
             CpaStatus::RETRY => Polled::Nothing,
             other => {
+                self.is_in_trouble.store(true, Relaxed);
                 table::wake_deferred();
                 Polled::Refused(other)
             }
@@ -236,6 +251,11 @@ impl Ring {
             let verify = if how.direction == Direction::Compress { CPA_TRUE } else { 0 };
             body.compression.compressAndVerify = verify;
             body.compression.compressAndVerifyAndRecover = verify;
+            body.compression.integrityCrcCheck = how.is_verified.into();
+            body.compression.verifyHwIntegrityCrcs = how.is_verified.into();
+            body.compression.integrityCrcSize = qat_sys::CPA_DC_INTEGRITY_CRC64;
+            body.crcs = CpaCrcData::default();
+            body.compression.pCrcData = &mut body.crcs;
             let submission = dc::Submission {
                 instance: self.handle.0,
                 session: session_memory(session),
@@ -254,7 +274,7 @@ impl Ring {
                 Direction::Decompress => unsafe { dc::decompress(self.symbols, &submission) },
             }
         };
-        claim.fly(submit).map_err(|(claim, status)| Refused { claim, status })
+        claim.fly(submit).map_err(|(claim, status)| self.refused(claim, status))
     }
 
     /// Submits a symmetric operation; in place where the claim has no output.
@@ -301,7 +321,19 @@ impl Ring {
             // and session stay until the answer was taken.
             unsafe { cy::perform(self.symbols, &submission) }
         };
-        claim.fly(submit).map_err(|(claim, status)| Refused { claim, status })
+        claim.fly(submit).map_err(|(claim, status)| self.refused(claim, status))
+    }
+
+    fn refused(&self, claim: Claim, status: CpaStatus) -> Refused {
+        if matches!(status, CpaStatus::RESTARTING | CpaStatus::FATAL) {
+            self.is_in_trouble.store(true, Relaxed);
+        }
+        Refused { claim, status }
+    }
+
+    /// Whether libqat said since the last call that the instance does not work.
+    pub(crate) fn take_trouble(&self) -> bool {
+        self.is_in_trouble.swap(false, Relaxed)
     }
 
     /// Takes a session's memory; the session itself is removed at the next opportunity, because this may be inside a
@@ -353,10 +385,48 @@ impl Ring {
         self.is_refusing.store(true, Relaxed);
     }
 
+    /// Whether it takes none.
+    pub(crate) fn is_refusing(&self) -> bool {
+        self.is_refusing.load(Relaxed)
+    }
+
     /// Closes the gate, for good. When this returns, no thread is inside libqat by this ring and none will be.
     pub(crate) fn close(&self) {
         self.sweep();
         *self.is_open.write().unwrap_or_else(PoisonError::into_inner) = false;
+        // What libqat did not let go ends with the stop.
+        self.sweep();
+    }
+
+    /// What libqat counted: requests, those that failed, and compressions that only recovery saved. `None` when it does
+    /// not tell.
+    pub(crate) fn library_counts(&self) -> Option<LibraryCounts> {
+        let _pass = self.pass()?;
+        match self.work {
+            Work::Compression => {
+                // SAFETY: the gate is open.
+                let stats = unsafe { dc::stats(self.symbols, self.handle.0) }.ok()?;
+                Some(LibraryCounts {
+                    requests: stats.numCompRequests + stats.numDecompRequests,
+                    completed: stats.numCompCompleted + stats.numDecompCompleted,
+                    errors: stats.numCompRequestsErrors
+                        + stats.numCompCompletedErrors
+                        + stats.numDecompRequestsErrors
+                        + stats.numDecompCompletedErrors,
+                    recovered: stats.numCompCnvErrorsRecovered,
+                })
+            }
+            Work::Symmetric => {
+                // SAFETY: the same.
+                let stats = unsafe { cy::stats(self.symbols, self.handle.0) }.ok()?;
+                Some(LibraryCounts {
+                    requests: stats.numSymOpRequests,
+                    completed: stats.numSymOpCompleted,
+                    errors: stats.numSymOpRequestErrors + stats.numSymOpCompletedErrors,
+                    recovered: 0,
+                })
+            }
+        }
     }
 
     /// Stops the instance behind a closed gate.
@@ -380,6 +450,8 @@ pub(crate) struct Stateless {
     pub(crate) flush: CpaDcFlush,
     /// Where the checksum begins: 1 for Adler-32, else 0.
     pub(crate) seed: u32,
+    /// libqat compares what the device read and wrote with what is in memory.
+    pub(crate) is_verified: bool,
 }
 
 /// Which way a compression request goes.

@@ -5,8 +5,11 @@
 //! ```text
 //! free -> held -> flying -> landed -> held -> free       submitted, answered, taken
 //!                 flying -> parked -> free               the waiter went away; the answer frees the memory
-//!                 flying -> lost -> parked -> free       given up; a late answer, if any, frees the memory
+//!                 flying -> lost -> parked -> free       given up; a late answer frees the memory
 //! ```
+//!
+//! What is parked for an answer that never comes is free when libqat was stopped, which takes the device from this
+//! process and its memory.
 
 use std::cell::{RefCell, UnsafeCell};
 use std::ffi::c_void;
@@ -14,14 +17,15 @@ use std::future::Future;
 use std::pin::Pin;
 use std::ptr::NonNull;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU32, AtomicU64};
+use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU16, AtomicU32, AtomicU64, fence};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use atomic_waker::AtomicWaker;
 use crossbeam_queue::ArrayQueue;
 use qat_sys::{
-    CPA_STATUS_SUCCESS, CpaBoolean, CpaBufferList, CpaCySymOp, CpaCySymOpData, CpaDcOpData, CpaDcRqResults,
+    CPA_STATUS_SUCCESS, CPA_TRUE, CpaBoolean, CpaBufferList, CpaCrcData, CpaCySymOp, CpaCySymOpData,
+    CpaDcOpData, CpaDcRqResults, CpaInstanceEvent, CpaInstanceHandle,
 };
 
 use super::Session;
@@ -35,6 +39,9 @@ pub(crate) const DEPTH: usize = 511;
 const CHUNK: usize = 64;
 /// Tables that one process can have; each belongs to an instance of a start.
 const TABLES: usize = 1024;
+
+/// The age of a request for whose answer nobody waits, not even the stop.
+const GIVEN_UP: u16 = u16::MAX;
 
 /// Status of an answer whose digest does not match; libqat's own are negative.
 pub(crate) const NOT_VERIFIED: i32 = 1;
@@ -60,7 +67,7 @@ const fn generation_of(word: u64) -> u32 {
 }
 
 static ALL: [OnceLock<Table>; TABLES] = [const { OnceLock::new() }; TABLES];
-/// Numbers of tables without a ring, and how many there are in all.
+/// Numbers of tables without a ring, which may have slots that somebody still holds, and how many there are in all.
 static IDLE: Mutex<(Vec<u16>, u16)> = Mutex::new((Vec::new(), 0));
 
 /// The requests in flight of one ring.
@@ -71,8 +78,14 @@ pub(crate) struct Table {
     flying: AtomicU32,
     /// Of those, the ones whose waiter is a future that somebody else has to poll for.
     awaited: AtomicU32,
+    submitted: AtomicU64,
     stale: AtomicU64,
+    /// Requests are given up, and none is taken any more.
     is_gone: AtomicBool,
+    /// No device reaches the memory of the slots any more.
+    is_safe: AtomicBool,
+    /// Bit `n` stands for event `n` of `CpaInstanceEvent`, seen and not taken.
+    events: AtomicU8,
     /// Who polls the ring.
     pub(crate) place: poll::Place,
 }
@@ -81,8 +94,8 @@ pub(crate) struct Table {
 struct Slot {
     word: AtomicU64,
     status: AtomicI32,
-    /// Ticks of the watchdog that this request has been seen by.
-    age: AtomicU8,
+    /// 0 until the watchdog has seen the request, then 1 and the ticks since; [`GIVEN_UP`] at the end.
+    age: AtomicU16,
     waker: AtomicWaker,
     body: UnsafeCell<Body>,
 }
@@ -92,6 +105,7 @@ pub(super) struct Body {
     pub(super) results: CpaDcRqResults,
     pub(super) verified: CpaBoolean,
     pub(super) compression: CpaDcOpData,
+    pub(super) crcs: CpaCrcData,
     pub(super) symmetric: CpaCySymOpData,
     pub(super) source: List,
     pub(super) target: List,
@@ -126,8 +140,10 @@ impl Table {
     /// A table that no ring uses, with all its slots free. `None` when the process has too many already.
     pub(crate) fn acquire() -> Option<&'static Self> {
         let mut idle = IDLE.lock().unwrap_or_else(PoisonError::into_inner);
-        let number = match idle.0.pop() {
-            Some(number) => number,
+        let is_unused =
+            |number: &u16| ALL[usize::from(*number)].get().is_none_or(|table| table.slots_in_use() == 0);
+        let number = match idle.0.iter().position(is_unused) {
+            Some(at) => idle.0.swap_remove(at),
             None if usize::from(idle.1) < TABLES => {
                 idle.1 += 1;
                 idle.1 - 1
@@ -135,7 +151,10 @@ impl Table {
             None => return None,
         };
         let table = ALL[usize::from(number)].get_or_init(|| Self::new(number));
-        table.is_gone.store(false, Relaxed);
+        table.submitted.store(0, Relaxed);
+        table.events.store(0, Relaxed);
+        table.is_safe.store(false, Relaxed);
+        table.is_gone.store(false, Release);
         Some(table)
     }
 
@@ -150,24 +169,95 @@ impl Table {
             free,
             flying: AtomicU32::new(0),
             awaited: AtomicU32::new(0),
+            submitted: AtomicU64::new(0),
             stale: AtomicU64::new(0),
             is_gone: AtomicBool::new(false),
+            is_safe: AtomicBool::new(false),
+            events: AtomicU8::new(0),
             place: poll::Place::default(),
         }
     }
 
-    /// Gives the table back; its slots' own memory with it. A table with parked requests is kept out of use for ever:
-    /// what a device may still write to is never reused. The number of those requests.
-    pub(crate) fn retire(&'static self) -> usize {
-        let parked = self.slots().filter(|slot| state_of(slot.word.load(Acquire)) != FREE).count();
-        if parked == 0 {
-            for slot in self.slots() {
-                // SAFETY: free, and the ring is gone, so nobody claims it meanwhile.
-                unsafe { &mut *slot.body.get() }.side = None;
+    /// Gives the table back; its slots' own memory with it. What is parked is free when `is_stopped` says that libqat
+    /// was stopped, so that no device reaches its memory. The number of requests whose memory stays out of use: they
+    /// keep it, and the table, for ever.
+    pub(crate) fn retire(&'static self, is_stopped: bool) -> usize {
+        self.lose_all();
+        if is_stopped {
+            self.is_safe.store(true, Relaxed);
+            // In one order with `unpark`: either this finds a slot parked, or that finds the table safe.
+            fence(SeqCst);
+            for (index, slot) in (0..).zip(self.slots()) {
+                self.unpark(index, slot.word.load(Acquire));
             }
-            IDLE.lock().unwrap_or_else(PoisonError::into_inner).0.push(self.number);
         }
-        parked
+        // Whoever comes too late, with the ring of an earlier start, may claim a slot even now; so they are taken, too.
+        let unused: Vec<_> = std::iter::from_fn(|| self.free.pop()).collect();
+        for index in unused {
+            if let Some(chunk) = self.chunks[usize::from(index) / CHUNK].get() {
+                // SAFETY: free, and taken from the queue, so this thread has it alone.
+                unsafe { &mut *chunk[usize::from(index) % CHUNK].body.get() }.side = None;
+            }
+            let _ = self.free.push(index);
+        }
+        IDLE.lock().unwrap_or_else(PoisonError::into_inner).0.push(self.number);
+        self.parked()
+    }
+
+    /// Frees a parked slot, if no device reaches its memory any more.
+    fn unpark(&'static self, index: u16, seen: u64) {
+        fence(SeqCst);
+        if state_of(seen) != PARKED || !self.is_safe.load(Relaxed) {
+            return;
+        }
+        let (slot, held) = (self.slot(index), word(generation_of(seen), HELD));
+        if slot.word.compare_exchange(seen, held, AcqRel, Relaxed).is_ok() {
+            self.flying.fetch_sub(1, Relaxed);
+            drop(Claim { table: self, slot, index });
+        }
+    }
+
+    /// Requests whose answer the stop waits for: those that nobody gave up.
+    pub(crate) fn is_expecting(&self) -> bool {
+        let is_expected = |slot: &Slot| {
+            let state = state_of(slot.word.load(Relaxed));
+            (state == FLYING || state == PARKED) && slot.age.load(Relaxed) != GIVEN_UP
+        };
+        self.flying() > 0 && self.slots().any(is_expected)
+    }
+
+    fn in_state(&self, wanted: u64) -> usize {
+        self.slots().filter(|slot| state_of(slot.word.load(Relaxed)) == wanted).count()
+    }
+
+    /// Requests without a waiter whose memory waits for the device.
+    pub(crate) fn parked(&self) -> usize {
+        self.in_state(PARKED)
+    }
+
+    /// Slots that are not free.
+    pub(crate) fn slots_in_use(&self) -> usize {
+        DEPTH - self.free.len()
+    }
+
+    /// Its place among all tables.
+    pub(crate) fn number(&self) -> usize {
+        self.number.into()
+    }
+
+    /// Requests that were submitted since the table was acquired.
+    pub(crate) fn submitted(&self) -> u64 {
+        self.submitted.load(Relaxed)
+    }
+
+    /// Events of the ring's device since the last call, as bits.
+    pub(crate) fn take_events(&self) -> u8 {
+        self.events.swap(0, Relaxed)
+    }
+
+    /// Whether its requests were given up for good.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.is_gone.load(SeqCst)
     }
 
     fn slots(&self) -> impl Iterator<Item = &Slot> {
@@ -200,12 +290,16 @@ impl Table {
         self.awaited.fetch_sub(1, SeqCst);
     }
 
-    /// Takes a free slot, with metadata of `meta_len` bytes for each of its lists. `Ok(None)` when all are in use.
+    /// Takes a free slot, with metadata of `meta_len` bytes for each of its lists. `Ok(None)` when all are in use, or
+    /// none is given any more.
     pub(crate) fn claim(
         &'static self,
         memory: &'static Memory,
         meta_len: usize,
     ) -> Result<Option<Claim>, NoMemory> {
+        if self.is_gone.load(Relaxed) {
+            return Ok(None);
+        }
         let Some(index) = self.free.pop() else { return Ok(None) };
         self.chunks[usize::from(index) / CHUNK].get_or_init(|| (0..CHUNK).map(|_| Slot::new()).collect());
         let slot = self.slot(index);
@@ -261,18 +355,29 @@ impl Table {
 
     /// Ends the waiting for all requests in flight, whose answers will never come.
     pub(crate) fn lose_all(&self) {
-        self.is_gone.store(true, Relaxed);
+        self.is_gone.store(true, SeqCst);
         for slot in self.slots() {
-            slot.lose();
+            slot.lose(slot.word.load(Relaxed));
         }
     }
 
-    /// One tick of the watchdog: gives up what has been in flight for `limit` ticks. How many that were.
-    pub(crate) fn tick(&self, limit: u8) -> usize {
-        let is_overdue = |slot: &&Slot| {
-            state_of(slot.word.load(Relaxed)) == FLYING && slot.age.fetch_add(1, Relaxed) >= limit
+    /// The watchdog's look after `ticks` of its time: gives up what has been in flight for `limit` ticks at least. How
+    /// many that were.
+    pub(crate) fn tick(&self, ticks: u16, limit: u16) -> usize {
+        let is_overdue = |slot: &Slot, seen| {
+            // A slot whose request was followed by another meanwhile is young again, and stays so.
+            let age = slot.age.load(Relaxed);
+            let older = if age == 0 { 1 } else { age.saturating_add(ticks).min(GIVEN_UP - 1) };
+            state_of(seen) == FLYING
+                && slot.age.compare_exchange(age, older, Relaxed, Relaxed).is_ok()
+                && older > limit
         };
-        self.slots().filter(is_overdue).filter(|slot| slot.lose()).count()
+        self.slots()
+            .filter(|slot| {
+                let seen = slot.word.load(Relaxed);
+                is_overdue(slot, seen) && slot.lose(seen)
+            })
+            .count()
     }
 
     /// Wakes one waiter, so that it looks after the ring from now on.
@@ -294,6 +399,7 @@ impl Slot {
             verified: 0,
             // SAFETY: numbers and pointers only, for which zero is a value.
             compression: unsafe { std::mem::zeroed() },
+            crcs: CpaCrcData::default(),
             // SAFETY: the same.
             symmetric: unsafe { std::mem::zeroed() },
             source: List::new(NonNull::dangling()),
@@ -306,17 +412,18 @@ impl Slot {
         Self {
             word: AtomicU64::new(word(0, FREE)),
             status: AtomicI32::new(0),
-            age: AtomicU8::new(0),
+            age: AtomicU16::new(0),
             waker: AtomicWaker::new(),
             body: UnsafeCell::new(body),
         }
     }
 
-    fn lose(&self) -> bool {
-        let seen = self.word.load(Relaxed);
+    /// Gives up the request whose word is `seen`.
+    fn lose(&self, seen: u64) -> bool {
         let lost = state_of(seen) == FLYING
             && self.word.compare_exchange(seen, word(generation_of(seen), LOST), AcqRel, Relaxed).is_ok();
         if lost {
+            self.age.store(GIVEN_UP, Relaxed);
             self.waker.wake();
         }
         lost
@@ -374,6 +481,7 @@ impl Claim {
         slot.word.store(word(generation, FLYING), Release);
         match submit(body, table.tag(self.index, generation)) {
             Ok(()) => {
+                table.submitted.fetch_add(1, Relaxed);
                 let index = self.index;
                 std::mem::forget(self);
                 Ok(Flight { table, slot, index, generation, is_awaited: false, is_over: false })
@@ -389,10 +497,15 @@ impl Claim {
 
 impl Drop for Claim {
     fn drop(&mut self) {
+        let is_over = self.table.is_safe.load(Relaxed);
         let body = self.body();
         body.input = Blocks::default();
         body.output = Blocks::default();
         body.session = None;
+        if is_over {
+            // The last of a ring that is no more.
+            body.side = None;
+        }
         let slot = self.slot;
         slot.word.store(word(generation_of(slot.word.load(Relaxed)), FREE), Release);
         let _ = self.table.free.push(self.index);
@@ -431,6 +544,7 @@ impl Flight {
                 if slot.word.compare_exchange(seen, parked, AcqRel, Acquire).is_err() {
                     return self.take();
                 }
+                self.table.unpark(self.index, parked);
                 Err(if self.table.is_gone.load(Relaxed) { Lost::DeviceGone } else { Lost::TimedOut })
             }
             _ => return Err(seen),
@@ -481,6 +595,7 @@ impl Drop for Flight {
                 Err(seen) => {
                     let parked = word(self.generation, PARKED);
                     if self.slot.word.compare_exchange(seen, parked, AcqRel, Acquire).is_ok() {
+                        self.table.unpark(self.index, parked);
                         self.end();
                     }
                 }
@@ -504,6 +619,11 @@ impl Landed {
     /// Counters and status of a compression.
     pub(crate) fn results(&self) -> CpaDcRqResults {
         self.claim.body_ref().results
+    }
+
+    /// Whether it was a compression, as opposed to a decompression.
+    pub(crate) fn is_compression(&self) -> bool {
+        self.claim.body_ref().compression.compressAndVerify == CPA_TRUE
     }
 
     /// What the device wrote.
@@ -542,6 +662,13 @@ fn defer(waker: Waker) {
 pub(crate) fn wake_deferred() {
     while let Some(waker) = DEFERRED.with_borrow_mut(Vec::pop) {
         waker.wake();
+    }
+}
+
+/// The callback of device events.
+pub(super) unsafe extern "C" fn notified(_: CpaInstanceHandle, tag: *mut c_void, event: CpaInstanceEvent) {
+    if let Some(table) = ALL.get(tag.addr()).and_then(OnceLock::get) {
+        table.events.fetch_or(1_u8.checked_shl(event).unwrap_or(0), Relaxed);
     }
 }
 

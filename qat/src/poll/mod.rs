@@ -11,7 +11,7 @@ use std::cell::Cell;
 use std::future::Future;
 use std::hint;
 use std::pin::pin;
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
@@ -146,7 +146,11 @@ impl Future for Room {
         self.is_asked = true;
         let place = &self.table.place;
         place.for_room.lock().unwrap_or_else(PoisonError::into_inner).push(context.waker().clone());
-        place.is_room_wanted.store(true, Release);
+        place.is_room_wanted.store(true, SeqCst);
+        // Nobody polls a ring that is no more.
+        if self.table.is_gone() {
+            return Poll::Ready(());
+        }
         if place.is_polled_by_this_thread().is_none() {
             self.is_awaited = true;
             self.table.await_more();

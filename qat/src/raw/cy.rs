@@ -5,8 +5,9 @@ use std::mem;
 use std::ptr::NonNull;
 
 use qat_sys::{
-    CpaBoolean, CpaBufferList, CpaCyCapabilitiesInfo, CpaCySymCapabilitiesInfo, CpaCySymCbFunc,
-    CpaCySymOpData, CpaCySymSessionSetupData, CpaInstanceHandle, CpaInstanceInfo2, Symbols,
+    CpaBoolean, CpaBufferList, CpaCyCapabilitiesInfo, CpaCyInstanceNotificationCbFunc,
+    CpaCySymCapabilitiesInfo, CpaCySymCbFunc, CpaCySymOpData, CpaCySymSessionSetupData, CpaCySymStats64,
+    CpaInstanceHandle, CpaInstanceInfo2, Symbols,
 };
 
 use crate::CpaStatus;
@@ -85,6 +86,22 @@ pub(crate) unsafe fn start(symbols: &Symbols, instance: CpaInstanceHandle) -> Re
     CpaStatus::from_raw(status).into_result()?;
     // SAFETY: `cpa_cy_im.h`: the handle is valid by the caller's contract.
     CpaStatus::from_raw(unsafe { (symbols.cpaCyStartInstance)(instance) }).into_result()
+}
+
+/// Has `callback` called with `tag` for each event of the instance's device.
+///
+/// # Safety
+/// As for [`capabilities`]; the callback stays loaded, and may be called with the tag until the stop.
+#[doc(alias = "cpaCyInstanceSetNotificationCb")]
+pub(crate) unsafe fn notify(
+    symbols: &Symbols,
+    instance: CpaInstanceHandle,
+    callback: CpaCyInstanceNotificationCbFunc,
+    tag: *mut c_void,
+) -> Result<(), CpaStatus> {
+    // SAFETY: `cpa_cy_common.h`: keeps a pointer to a function, and a tag that it does not look into.
+    CpaStatus::from_raw(unsafe { (symbols.cpaCyInstanceSetNotificationCb)(instance, callback, tag) })
+        .into_result()
 }
 
 /// Ends the instance's readiness.
@@ -179,4 +196,19 @@ pub(crate) unsafe fn perform(symbols: &Symbols, it: &Submission) -> Result<(), C
 pub(crate) unsafe fn poll(symbols: &Symbols, instance: CpaInstanceHandle) -> CpaStatus {
     // SAFETY: `icp_sal_poll.h`: quota 0 means all.
     CpaStatus::from_raw(unsafe { (symbols.icp_sal_CyPollSymRing)(instance, 0) })
+}
+
+/// What libqat counted of the instance.
+///
+/// # Safety
+/// As for [`symmetric_capabilities`].
+#[doc(alias = "cpaCySymQueryStats64")]
+pub(crate) unsafe fn stats(
+    symbols: &Symbols,
+    instance: CpaInstanceHandle,
+) -> Result<CpaCySymStats64, CpaStatus> {
+    let mut stats = CpaCySymStats64::default();
+    // SAFETY: `cpa_cy_sym.h`: writes one structure where the pointer says.
+    let status = unsafe { (symbols.cpaCySymQueryStats64)(instance, &mut stats) };
+    CpaStatus::from_raw(status).into_result().map(|()| stats)
 }

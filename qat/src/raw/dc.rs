@@ -6,8 +6,8 @@ use std::ptr::{self, NonNull};
 
 use qat_sys::{
     CapabilityByType, CpaBufferList, CpaDcCallbackFn, CpaDcCapabilityReq, CpaDcCapabilityResp,
-    CpaDcInstanceCapabilities, CpaDcOpData, CpaDcRqResults, CpaDcSessionSetupData, CpaInstanceHandle,
-    CpaInstanceInfo2, Symbols,
+    CpaDcInstanceCapabilities, CpaDcInstanceNotificationCbFunc, CpaDcOpData, CpaDcRqResults,
+    CpaDcSessionSetupData, CpaDcStats, CpaInstanceHandle, CpaInstanceInfo2, Symbols,
 };
 
 use crate::CpaStatus;
@@ -90,6 +90,22 @@ pub(crate) unsafe fn start(symbols: &Symbols, instance: CpaInstanceHandle) -> Re
     CpaStatus::from_raw(status).into_result()?;
     // SAFETY: `cpa_dc.h`: no buffers, so no list of them.
     CpaStatus::from_raw(unsafe { (symbols.cpaDcStartInstance)(instance, 0, ptr::null_mut()) }).into_result()
+}
+
+/// Has `callback` called with `tag` for each event of the instance's device.
+///
+/// # Safety
+/// As for [`capabilities`]; the callback stays loaded, and may be called with the tag until the stop.
+#[doc(alias = "cpaDcInstanceSetNotificationCb")]
+pub(crate) unsafe fn notify(
+    symbols: &Symbols,
+    instance: CpaInstanceHandle,
+    callback: CpaDcInstanceNotificationCbFunc,
+    tag: *mut c_void,
+) -> Result<(), CpaStatus> {
+    // SAFETY: `cpa_dc.h`: keeps a pointer to a function, and a tag that it does not look into.
+    CpaStatus::from_raw(unsafe { (symbols.cpaDcInstanceSetNotificationCb)(instance, callback, tag) })
+        .into_result()
 }
 
 /// Ends the instance's readiness.
@@ -216,4 +232,16 @@ pub(crate) unsafe fn decompress(symbols: &Symbols, it: &Submission) -> Result<()
 pub(crate) unsafe fn poll(symbols: &Symbols, instance: CpaInstanceHandle) -> CpaStatus {
     // SAFETY: `icp_sal_poll.h`: quota 0 means all.
     CpaStatus::from_raw(unsafe { (symbols.icp_sal_DcPollInstance)(instance, 0) })
+}
+
+/// What libqat counted of the instance.
+///
+/// # Safety
+/// As for [`capabilities`].
+#[doc(alias = "cpaDcGetStats")]
+pub(crate) unsafe fn stats(symbols: &Symbols, instance: CpaInstanceHandle) -> Result<CpaDcStats, CpaStatus> {
+    let mut stats = CpaDcStats::default();
+    // SAFETY: `cpa_dc.h`: writes one structure where the pointer says.
+    let status = unsafe { (symbols.cpaDcGetStats)(instance, &mut stats) };
+    CpaStatus::from_raw(status).into_result().map(|()| stats)
 }

@@ -36,3 +36,25 @@ pub(crate) unsafe fn user_stop(symbols: &Symbols) -> Result<(), CpaStatus> {
     // SAFETY: `icp_sal_user.h`: no argument; the order of calls is the caller's contract.
     CpaStatus::from_raw(unsafe { (symbols.icp_sal_userStop)() }).into_result()
 }
+
+/// Asks all devices for events, and runs the notification callbacks of instances for them. Sleeps for a second when one
+/// announces a restart.
+///
+/// # Safety
+/// libqat is started, and is not stopped before this returns.
+#[doc(alias = "icp_sal_poll_device_events")]
+pub(crate) unsafe fn poll_device_events(symbols: &Symbols) -> Result<(), CpaStatus> {
+    // SAFETY: `icp_sal_user.h`: no argument.
+    CpaStatus::from_raw(unsafe { (symbols.icp_sal_poll_device_events)() }).into_result()
+}
+
+/// Asks for the heartbeat of the physical functions. Fails when all of them are dead, and in virtual machines, which see
+/// none.
+///
+/// # Safety
+/// As for [`poll_device_events`].
+#[doc(alias = "icp_sal_check_all_devices")]
+pub(crate) unsafe fn check_all_devices(symbols: &Symbols) -> Result<(), CpaStatus> {
+    // SAFETY: `icp_sal_user.h`: no argument.
+    CpaStatus::from_raw(unsafe { (symbols.icp_sal_check_all_devices)() }).into_result()
+}

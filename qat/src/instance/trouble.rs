@@ -1,0 +1,124 @@
+//! The watchdog over the instances of a start: requests that are overdue, and instances that only a new start heals.
+
+use std::fmt;
+use std::time::{Duration, Instant};
+
+use qat_sys as sys;
+
+use super::{Instance, Pool};
+use crate::op::Work;
+
+/// How often the watchdog looks, with requests in flight and without.
+pub(crate) const TICK: Duration = Duration::from_millis(100);
+pub(crate) const IDLE_TICK: Duration = Duration::from_secs(1);
+
+/// Why libqat has to be stopped and started. The later one is named where there are two.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Trouble {
+    /// All instances of a service failed time and again.
+    Hopeless,
+    /// The heartbeat of the physical functions is gone.
+    Heartbeat,
+    /// libqat does not poll or take requests any more.
+    Refusing,
+    /// The device announced a restart.
+    Restarting,
+    /// The device announced that it failed.
+    FatalError,
+}
+
+impl fmt::Display for Trouble {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Restarting => "the device announced a restart",
+            Self::FatalError => "the device announced a fatal error",
+            Self::Refusing => "libqat does not take requests or give answers any more",
+            Self::Hopeless => "no instance of a service answered as it should, time and again",
+            Self::Heartbeat => "the device's heartbeat stopped",
+        })
+    }
+}
+
+/// What the watchdog remembers from look to look.
+pub(crate) struct Watch {
+    looked: Instant,
+    asked: Instant,
+}
+
+impl Watch {
+    pub(crate) fn new() -> Self {
+        let now = Instant::now();
+        Self { looked: now, asked: now }
+    }
+
+    /// Whether `interval` has passed since it last had.
+    pub(crate) fn is_due(&mut self, interval: Duration) -> bool {
+        let is_due = self.asked.elapsed() >= interval;
+        if is_due {
+            self.asked = Instant::now();
+        }
+        is_due
+    }
+
+    /// Whole ticks since the last call; the rest counts for the next.
+    fn ticks(&mut self) -> u16 {
+        let ticks = self.looked.elapsed().as_millis() / TICK.as_millis();
+        self.looked += TICK * u32::try_from(ticks).unwrap_or(u32::MAX);
+        u16::try_from(ticks).unwrap_or(u16::MAX)
+    }
+
+    /// Gives up what is overdue in `pool`, and says what is wrong with it.
+    pub(crate) fn look(&mut self, pool: &Pool) -> Option<Trouble> {
+        let ticks = self.ticks();
+        // A request counts from the first look on.
+        let limit =
+            u16::try_from(pool.settings.deadline.as_millis() / TICK.as_millis() + 1).unwrap_or(u16::MAX);
+        let mut trouble = None;
+        for instance in &pool.instances {
+            // Keys that nobody has any more do not stay in device memory.
+            instance.ring.tidy();
+            let table = instance.ring.table();
+            if table.flying() > 0 {
+                let overdue = table.tick(ticks, limit.min(u16::MAX - 2));
+                if overdue > 0 {
+                    tracing::warn!(instance = instance.index, overdue, "requests were not answered in time");
+                }
+            }
+            trouble = trouble.max(instance.trouble());
+        }
+        let of = |work| pool.instances.iter().filter(move |instance| instance.work == work);
+        let is_hopeless = |work| of(work).next().is_some() && of(work).all(|it| it.health.is_hopeless());
+        let hopeless = [Work::Compression, Work::Symmetric].into_iter().any(is_hopeless);
+        trouble.max(hopeless.then_some(Trouble::Hopeless))
+    }
+}
+
+impl Instance {
+    /// Ends the instance's requests if libqat says that they are lost.
+    fn trouble(&self) -> Option<Trouble> {
+        let events = self.ring.table().take_events();
+        let has = |event: sys::CpaInstanceEvent| events >> event & 1 == 1;
+        let trouble = if has(sys::CPA_INSTANCE_EVENT_FATAL_ERROR) {
+            // The next poll brings what was answered, then failures for the rest.
+            self.ring.poll();
+            Trouble::FatalError
+        } else if has(sys::CPA_INSTANCE_EVENT_RESTARTING) {
+            Trouble::Restarting
+        } else if self.ring.take_trouble() {
+            Trouble::Refusing
+        } else {
+            return None;
+        };
+        tracing::warn!(instance = self.index, %trouble, "the instance's requests are given up");
+        self.ring.refuse();
+        self.ring.table().lose_all();
+        Some(trouble)
+    }
+}
+
+impl Pool {
+    /// Whether requests are in flight.
+    pub(crate) fn is_busy(&self) -> bool {
+        self.rings.iter().any(|ring| ring.table().flying() > 0)
+    }
+}

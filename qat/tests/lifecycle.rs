@@ -1,0 +1,297 @@
+//! Stop, start, fork and the end of processes with requests on the device: Intel's libqat 24.02 on the emulated device.
+
+#![cfg(all(target_os = "linux", target_env = "gnu"))]
+
+#[path = "emulated/machine.rs"]
+mod machine;
+
+use std::future::Future;
+use std::io::Read;
+use std::pin::pin;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::task::{Context, Waker};
+use std::time::{Duration, Instant};
+use std::{env, fs, thread};
+
+use accel_core::{CompressOptions, CompressionAccelerator, Error, Format};
+use qat::{DeviceError, HardwareSettings, QatAccelerator, Unavailability};
+use qat_emu::{Config, Fault, FaultKind, Services, Timing};
+
+use machine::{Machine, alone};
+
+const GZIP: CompressOptions = CompressOptions::new(Format::Gzip);
+const LONGEST: Duration = Duration::from_secs(30);
+
+fn scale(name: &str, short: u64) -> u64 {
+    env::var(name).map_or(short, |value| value.parse().unwrap())
+}
+
+fn gunzip(packed: &[u8]) -> Vec<u8> {
+    let mut plain = Vec::new();
+    flate2::read::GzDecoder::new(packed).read_to_end(&mut plain).unwrap();
+    plain
+}
+
+fn works(qat: &QatAccelerator) -> bool {
+    let plain = b"on the device ".repeat(50);
+    qat.compress(&plain, &GZIP)
+        .is_ok_and(|(packed, outcome)| outcome.path.is_hardware() && gunzip(&packed) == plain)
+}
+
+fn assert_no_memory(qat: &QatAccelerator) {
+    for memory in qat.info().memory {
+        assert_eq!((memory.in_use, memory.allocated), (0, 0), "{memory:?}");
+    }
+}
+
+/// A stop waits for what is on the device, as long as it may; requests that come later are told.
+#[test]
+fn a_stop_with_requests_in_flight() {
+    alone("a_stop_with_requests_in_flight", || {
+        let config = Config::with_vfs(1, Services::DC).timing(Timing::latency(Duration::from_millis(100)));
+        let machine = Machine::new(config);
+        for _ in 0..5 {
+            let qat = machine.accelerator();
+            assert_eq!(qat.unavailability(), None);
+            let answered = AtomicU64::new(0);
+            thread::scope(|scope| {
+                for _ in 0..16 {
+                    scope.spawn(|| match qat.compress(&[7; 5000], &GZIP) {
+                        Ok((packed, _)) => {
+                            assert_eq!(gunzip(&packed), [7; 5000]);
+                            answered.fetch_add(1, Relaxed);
+                        }
+                        Err(Error::Unavailable { reason, .. }) => {
+                            assert_eq!(reason.downcast_ref(), Some(&Unavailability::Stopped));
+                        }
+                        Err(Error::Device { reason, .. }) => {
+                            assert_eq!(reason.downcast_ref(), Some(&DeviceError::Gone));
+                        }
+                        Err(error) => panic!("{error}"),
+                    });
+                }
+                while qat.info().instances.iter().map(|it| it.in_flight).sum::<u32>() < 4 {
+                    thread::yield_now();
+                }
+                qat.shutdown();
+            });
+            assert!(answered.into_inner() >= 4, "what was in flight is waited for");
+            assert_no_memory(&qat);
+            machine.assert_clean();
+        }
+    });
+}
+
+/// A request that is never answered: the stop gives up, and the stopped device cannot reach the memory any more.
+#[test]
+fn a_stop_with_requests_that_are_never_answered() {
+    alone("a_stop_with_requests_that_are_never_answered", || {
+        let config = Config::with_vfs(1, Services::DC).fault(Fault::new(FaultKind::Lost).every(1));
+        let machine = Machine::new(config);
+        let qat = machine.accelerator().with_settings(HardwareSettings::default().deadline(LONGEST));
+        assert_eq!(qat.unavailability(), None);
+        thread::scope(|scope| {
+            let waiting = scope.spawn(|| qat.compress(&[7; 5000], &GZIP).unwrap_err());
+            while qat.info().instances.iter().all(|it| it.in_flight == 0) {
+                thread::yield_now();
+            }
+            let started = Instant::now();
+            qat.shutdown();
+            println!("stopped after {:?}", started.elapsed());
+            let Error::Device { reason, .. } = waiting.join().unwrap() else { panic!("another error") };
+            assert_eq!(reason.downcast_ref(), Some(&DeviceError::Gone));
+        });
+        assert_no_memory(&qat);
+        let audit = machine.emulator.counters().audit();
+        assert_eq!(audit, ["1 requests abandoned when their ring was taken away"]);
+        machine.emulator.disarm();
+        qat.reinitialize().unwrap();
+        assert!(works(&qat));
+    });
+}
+
+/// Futures dropped before they were polled, while in flight, and when the answer is there; and some that outlive the stop.
+#[test]
+fn futures_are_dropped_in_every_state() {
+    alone("futures_are_dropped_in_every_state", || {
+        let config = Config::with_vfs(1, Services::DC).timing(Timing::latency(Duration::from_millis(5)));
+        let machine = Machine::new(config);
+        let qat = machine.accelerator();
+        assert!(works(&qat));
+        let mut context = Context::from_waker(Waker::noop());
+        let future = || qat.compress_async(vec![7; 5000], GZIP);
+        for round in 0..60 {
+            let mut futures: Vec<_> = (0..8).map(|_| future()).collect();
+            for (i, future) in futures.iter_mut().enumerate() {
+                if i % 2 == 0 {
+                    let _ = pin!(future).poll(&mut context);
+                }
+            }
+            if round % 3 == 0 {
+                thread::sleep(Duration::from_millis(20));
+            }
+            let kept = futures.split_off(futures.len() - round % 3);
+            drop(futures);
+            for future in kept {
+                let (packed, _) = pollster::block_on(future).unwrap();
+                assert_eq!(gunzip(&packed), [7; 5000]);
+            }
+        }
+        let started = Instant::now();
+        while qat.info().instances.iter().any(|it| it.slots_in_use > 0) {
+            // Nobody waits for the last answers; whoever polls next takes them in.
+            assert!(works(&qat));
+            assert!(started.elapsed() < LONGEST, "{:?}", qat.info().instances);
+        }
+        let (mut begun, unbegun) = (future(), future());
+        let _ = pin!(&mut begun).poll(&mut context);
+        qat.shutdown();
+        for late in [begun, unbegun] {
+            let result = pollster::block_on(late);
+            println!("after the stop: {:?}", result.as_ref().map(|(packed, _)| packed.len()));
+            if let Ok((packed, _)) = result {
+                assert_eq!(gunzip(&packed), [7; 5000]);
+            }
+        }
+        assert!(qat.info().memory.iter().all(|memory| memory.in_use == 0), "{:?}", qat.info().memory);
+        // The next stop gives back what the late ones left in the slab.
+        qat.reinitialize().unwrap();
+        qat.shutdown();
+        assert_no_memory(&qat);
+        machine.assert_clean();
+    });
+}
+
+/// `QAT_TEST_STARTS` sets the number.
+#[test]
+fn starts_and_stops_with_work_between() {
+    alone("starts_and_stops_with_work_between", || {
+        let machine = Machine::new(Config::with_vfs(1, Services::DC));
+        let qat = machine.accelerator();
+        let count = |directory| fs::read_dir(directory).unwrap().count();
+        let now = || (count("/proc/self/fd"), count("/proc/self/task"));
+        let mut first = None;
+        let started = Instant::now();
+        let starts = scale("QAT_TEST_STARTS", 40);
+        for _ in 0..starts {
+            qat.reinitialize().unwrap();
+            assert!(works(&qat));
+            pollster::block_on(qat.compress_async(vec![1; 100], GZIP)).unwrap();
+            qat.shutdown();
+            assert_no_memory(&qat);
+            assert_eq!(*first.get_or_insert_with(now), now(), "descriptors, threads");
+        }
+        println!("{starts} starts with work, {:?} each", started.elapsed() / starts as u32);
+        machine.assert_clean();
+    });
+}
+
+/// More threads than slots or cores, on four instances.
+#[test]
+fn a_thousand_threads_on_four_instances() {
+    alone("a_thousand_threads_on_four_instances", || {
+        let machine = Machine::new(Config::with_vfs(1, Services::DC));
+        let qat = machine.accelerator();
+        assert_eq!(qat.unavailability(), None);
+        thread::scope(|scope| {
+            for number in 0..1000_u32 {
+                let qat = &qat;
+                let spawned = thread::Builder::new().stack_size(256 << 10).spawn_scoped(scope, move || {
+                    for round in 0..3 {
+                        let plain = (number + round).to_le_bytes().repeat(100);
+                        let (packed, outcome) = qat.compress(&plain, &GZIP).unwrap();
+                        assert!(outcome.path.is_hardware());
+                        assert!(gunzip(&packed) == plain, "another request's answer");
+                    }
+                });
+                spawned.unwrap();
+            }
+        });
+        let info = qat.info();
+        assert_eq!(info.instances.len(), 4);
+        assert!(
+            info.instances.iter().all(|it| it.slots_in_use == 0 && it.errors == 0),
+            "{:?}",
+            info.instances
+        );
+        assert_eq!(info.instances.iter().map(|it| it.requests).sum::<u64>(), 3000);
+        qat.shutdown();
+        assert_no_memory(&qat);
+        machine.assert_clean();
+    });
+}
+
+/// Runs `body` in a forked child; its exit code has to be 0.
+fn in_child(body: impl FnOnce() -> bool) {
+    // SAFETY: the child runs `body` and leaves by `_exit`; glibc's allocator survives a fork, and the tests of this file
+    // have a process each.
+    let child = unsafe { libc::fork() };
+    if child == 0 {
+        let is_good = std::panic::catch_unwind(std::panic::AssertUnwindSafe(body)).unwrap_or(false);
+        // SAFETY: ends the child at once, without the parent's exit handlers.
+        unsafe { libc::_exit(i32::from(!is_good)) };
+    }
+    assert!(child > 0);
+    let mut status = 0;
+    // SAFETY: waits for the child just made and writes one number.
+    assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+    assert!(libc::WIFEXITED(status) && libc::WEXITSTATUS(status) == 0, "status {status:#x}");
+}
+
+#[test]
+fn forks_before_and_after_the_start() {
+    alone("forks_before_and_after_the_start", || {
+        let machine = Machine::new(Config::with_vfs(1, Services::DC));
+        let qat = machine.accelerator();
+        // Before: the child starts as if it were alone.
+        in_child(|| {
+            works(&qat) && {
+                qat.shutdown();
+                true
+            }
+        });
+        assert!(works(&qat));
+        in_child(|| {
+            let Err(Error::Unavailable { reason, .. }) = qat.compress(b"plain", &GZIP) else { return false };
+            let is_forked = reason.downcast_ref() == Some(&Unavailability::Forked);
+            let starts_afresh = qat.reinitialize().is_ok() && works(&qat);
+            qat.shutdown();
+            is_forked && starts_afresh
+        });
+        assert!(works(&qat));
+        qat.shutdown();
+        assert_no_memory(&qat);
+        machine.assert_clean();
+    });
+}
+
+/// A process dies with requests on the device; the next one finds it as if nothing had been.
+#[test]
+fn a_killed_process_hinders_nobody() {
+    alone("a_killed_process_hinders_nobody", || {
+        let config = Config::with_vfs(1, Services::DC).timing(Timing::latency(Duration::from_millis(50)));
+        let machine = Machine::new(config);
+        let qat = machine.accelerator();
+        for _ in 0..3 {
+            // SAFETY: as in `in_child`; this child is killed.
+            let child = unsafe { libc::fork() };
+            if child == 0 {
+                loop {
+                    works(&qat);
+                }
+            }
+            assert!(child > 0);
+            thread::sleep(Duration::from_millis(300));
+            let mut status = 0;
+            // SAFETY: a child of this process, not waited for before.
+            assert_eq!(unsafe { libc::kill(child, libc::SIGKILL) }, 0);
+            // SAFETY: the same, and writes one number.
+            assert_eq!(unsafe { libc::waitpid(child, &mut status, 0) }, child);
+            assert!(libc::WIFSIGNALED(status), "it was still at work: {status:#x}");
+            qat.reinitialize().unwrap();
+            assert!(works(&qat));
+            qat.shutdown();
+            machine.assert_clean();
+        }
+    });
+}
