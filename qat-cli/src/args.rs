@@ -88,7 +88,8 @@ pub(crate) enum Command {
 pub(crate) struct Compress {
     #[command(flatten)]
     pub(crate) common: Common,
-    /// Effort: fast, balanced, best, or a level of the format (gzip, zlib, deflate 0-12, lz4 1-12, zstd 1-22)
+    /// Effort: fast, balanced, best, or a level of the format (gzip, zlib, deflate 0-12, lz4 1-12, zstd 1-22; on a device
+    /// 1-12)
     #[arg(short, long, default_value = "balanced")]
     pub(crate) level: Level,
     /// Format to write

@@ -92,6 +92,7 @@ impl Failure {
             StreamError::Work(Error::Unavailable { .. }) => {
                 "; `qat info` says more, and --engine software does without"
             }
+            StreamError::Work(Error::Unsupported { .. }) => " (--engine auto)",
             StreamError::UnknownFormat => " (--format deflate)",
             _ => "",
         };

@@ -36,6 +36,17 @@ pub(crate) const NAME: &str = "qat";
 /// not do them, and with [`Error::Device`] and a [`DeviceError`](crate::DeviceError) inside when the device fails.
 /// [`AutoAccelerator`](crate::AutoAccelerator) does the work on the CPU in all these cases.
 ///
+/// # Compression
+/// | format | on the device |
+/// |---|---|
+/// | gzip, zlib, deflate | levels 1 to 12; decompression of a stream, member by member, is one request each, of at most what [`HardwareSettings::memory`] holds |
+/// | LZ4 frame | levels 1 to 12; blocks side by side, linked ones in one request |
+/// | LZ4 block | levels 1 to 12; at most 4 MiB |
+/// | Zstandard | levels 1 to 12: the device finds the matches, libzstd codes them here; no decompression |
+///
+/// Named levels are 1, 6 and 9. Empty input, and stored blocks of LZ4 frames, need no device; an outcome without any
+/// request says [`SoftwareReason::TooSmall`](accel_core::SoftwareReason::TooSmall).
+///
 /// # Encryption
 /// Each cipher goes through one trial for each start and key length, compared with the CPU: libqat reports a request that
 /// the device refused as done. One that fails is [`Error::Unsupported`] and absent from the registry; a single request

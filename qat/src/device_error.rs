@@ -47,6 +47,10 @@ impl RequestStatus {
             sys::CPA_DC_INVALID_CODE => "invalid code",
             sys::CPA_DC_INVALID_DIST => "a distance reaches before the start",
             sys::CPA_DC_LZ4_INVALID_COMP_LEN => "invalid block length",
+            sys::CPA_DC_LZ4_MAX_BLOCK_SIZE_EXCEEDED => "a block is larger than the frame allows",
+            sys::CPA_DC_LZ4_BLOCK_OVERFLOW_ERR => "a block holds more than the frame allows",
+            sys::CPA_DC_LZ4_TOKEN_IS_ZERO_ERR | sys::CPA_DC_ZERO_TOKEN_OFFSET => "a match of distance 0",
+            sys::CPA_DC_LZ4_DISTANCE_OUT_OF_RANGE_ERR => "a distance reaches before the start",
             _ => return None,
         })
     }

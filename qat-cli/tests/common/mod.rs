@@ -95,7 +95,7 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    fn new(args: &str, output: Output) -> Self {
+    pub(crate) fn new(args: &str, output: Output) -> Self {
         let stderr = String::from_utf8(output.stderr).unwrap();
         Self { args: args.to_owned(), code: output.status.code(), stdout: output.stdout, stderr }
     }

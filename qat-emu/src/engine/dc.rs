@@ -19,6 +19,7 @@ mod deflate;
 mod fuzz;
 mod lz4;
 mod message;
+mod search;
 #[cfg(test)]
 mod tests;
 
@@ -157,6 +158,7 @@ impl Engine {
         store: bool,
     ) -> Output {
         let block_max = request.lz4_block_max(operation);
+        let depth = (!store).then(|| request.search_depth());
         match operation {
             Operation::DeflateStatic | Operation::DeflateDynamic if store => {
                 deflate::store(input, limit, request.final_block())
@@ -168,11 +170,11 @@ impl Engine {
                 self.codec.compress(input, limit, effort, request.final_block(), choose_stored)
             }
             Operation::Inflate => self.codec.decompress(input, limit),
-            Operation::Lz4Compress => lz4::compress(input, limit, block_max, store),
+            Operation::Lz4Compress => lz4::compress(input, limit, block_max, depth),
             Operation::Lz4Decompress => {
                 lz4::decompress(input, limit, block_max, request.lz4_block_checksum())
             }
-            Operation::Lz4sCompress => lz4::compress_lz4s(input, limit, request.min_match(), store),
+            Operation::Lz4sCompress => lz4::compress_lz4s(input, limit, request.min_match(), depth),
         }
     }
 }

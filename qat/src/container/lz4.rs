@@ -22,6 +22,11 @@ pub(crate) fn is_skippable(magic: u32) -> bool {
     magic & 0xffff_fff0 == 0x184D_2A50
 }
 
+/// Whether these four bytes begin a frame of any kind, and so end a legacy one.
+pub(crate) fn begins_frame(magic: u32) -> bool {
+    magic == MAGIC || magic == LEGACY_MAGIC || is_skippable(magic)
+}
+
 /// A frame's descriptor.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Descriptor {

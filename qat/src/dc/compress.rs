@@ -11,7 +11,7 @@ use super::session::{Checksum, Huffman, Kind, Lz4Block};
 use crate::container::{gzip, lz4 as frame, zlib};
 use crate::device_error::DeviceError;
 use crate::instance::{Call, Window};
-use crate::op::Landed;
+use crate::op::{Direction, Landed};
 use crate::settings::Integrity;
 use crate::software::{self, compress_bound};
 
@@ -66,6 +66,11 @@ pub(crate) async fn compress(
     let &CompressOptions { format, level, end, .. } = options;
     software::check_end(format, end)?;
     let level = hardware_level(format, level)?;
+    super::check_offered(call, format, Direction::Compress)?;
+    if format == Format::Zstd {
+        let (bytes_out, instance) = super::zstd::compress(call, level, input, output).await?;
+        return Ok(outcome(input.len(), bytes_out, instance));
+    }
     let mut writer = Writer { output, written: 0, bound: compress_bound(input.len(), options) };
     let instance = match format {
         Format::Deflate => {
@@ -90,20 +95,16 @@ pub(crate) async fn compress(
         }
         Format::Lz4Frame => lz4_frame(call, level, input, &mut writer).await?,
         Format::Lz4Block => lz4_block(call, level, input, &mut writer).await?,
-        other => return Err(unsupported(other)),
+        other => return Err(super::not_offered(other, Direction::Compress)),
     };
-    // Of nothing there is nothing to compress; the constant that stands for it is written here.
-    let path =
-        instance.map_or(Path::Software(SoftwareReason::TooSmall), |instance| Path::Hardware { instance });
-    Ok(Outcome { bytes_in: input.len(), bytes_out: writer.written, path })
+    Ok(outcome(input.len(), writer.written, instance))
 }
 
-fn unsupported(format: Format) -> Error {
-    Error::Unsupported {
-        accelerator: crate::accelerator::NAME,
-        operation: format!("compress to {format}").into(),
-        remedy: "choose deflate, zlib, gzip or LZ4, or the CPU".into(),
-    }
+/// Of nothing there is nothing for the device to do; the constant that stands for it is written here.
+pub(super) fn outcome(bytes_in: usize, bytes_out: usize, instance: Option<u16>) -> Outcome {
+    let path =
+        instance.map_or(Path::Software(SoftwareReason::TooSmall), |instance| Path::Hardware { instance });
+    Outcome { bytes_in, bytes_out, path }
 }
 
 /// libqat's level for the caller's: named ones as `CompressOptions` says, integers as they are.
@@ -113,10 +114,17 @@ pub(super) fn hardware_level(format: Format, level: Level) -> Result<u8> {
         Level::Balanced => Ok(6),
         Level::Best => Ok(9),
         Level::Exact(level @ 1..=MAX_LEVEL) => Ok(level),
-        Level::Exact(0) if !matches!(format, Format::Lz4Block | Format::Lz4Frame) => {
+        // What the CPU has and the device has not.
+        Level::Exact(other)
+            if match format {
+                Format::Lz4Block | Format::Lz4Frame => false,
+                Format::Zstd => software::zstd::level(level).is_ok(),
+                _ => other == 0,
+            } =>
+        {
             Err(Error::Unsupported {
                 accelerator: crate::accelerator::NAME,
-                operation: format!("{format} at level 0").into(),
+                operation: format!("{format} at level {other}").into(),
                 remedy: format!("choose a level from 1 to {MAX_LEVEL}, or the CPU").into(),
             })
         }
@@ -332,8 +340,7 @@ async fn lz4_block(call: Call<'_>, level: u8, input: &[u8], writer: &mut Writer<
         writer.put(&[0])?;
         return Ok(None);
     }
-    let Some(block) = (16..=22).step_by(2).find_map(|power| Lz4Block::of_len(input.len().max(1 << power)))
-    else {
+    let Some(block) = Lz4Block::for_len(input.len()) else {
         return Err(Error::Unsupported {
             accelerator: crate::accelerator::NAME,
             operation: "an LZ4 block of more than 4 MiB".into(),

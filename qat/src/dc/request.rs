@@ -40,6 +40,9 @@ impl Call<'_> {
         request: Request<'_>,
         patience: Patience,
     ) -> Result<(Flight, u16), Fault> {
+        if request.prefix.len() + request.input.len() + request.room > self.pool.settings.memory {
+            return Err(Fault::TooLarge);
+        }
         let direction = request.kind.direction();
         let load = |instance: &Instance, claim: &mut Claim| {
             let memory = instance.ring.memory();

@@ -45,6 +45,11 @@ impl Lz4Block {
         (0..4).map(Self).find(|block| block.len() == len)
     }
 
+    /// The smallest that holds `len` bytes, if there is.
+    pub(crate) fn for_len(len: usize) -> Option<Self> {
+        (0..4).map(Self).find(|block| block.len() >= len)
+    }
+
     pub(crate) const fn len(self) -> usize {
         1 << (16 + 2 * self.0)
     }
@@ -125,7 +130,8 @@ impl Kind {
             minMatch: sys::CPA_DC_MIN_3_BYTE_MATCH,
             lz4BlockMaxSize: block,
             lz4BlockChecksum: matches!(self, Self::Unlz4 { has_block_checksums: true, .. }).into(),
-            lz4BlockIndependence: matches!(self, Self::Lz4 { .. } | Self::Unlz4 { .. }).into(),
+            // Decompression ignores it.
+            lz4BlockIndependence: matches!(self, Self::Lz4 { .. }).into(),
             checksum,
             accumulateXXHash: sys::CPA_FALSE,
         }

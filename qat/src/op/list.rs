@@ -156,3 +156,96 @@ impl List {
         &mut self.header
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::ffi::{c_int, c_void};
+
+    use super::*;
+    use crate::driver::stub::symbols;
+
+    extern "C" fn alloc(len: usize, _: c_int, align: usize) -> *mut c_void {
+        let layout = std::alloc::Layout::from_size_align(len, align).unwrap();
+        // SAFETY: the length is not 0; nothing frees it, as the slab lives as long as the program.
+        unsafe { std::alloc::alloc_zeroed(layout) }.cast()
+    }
+
+    fn memory(limit: usize) -> &'static Memory {
+        let find = |name: &[u8]| (name == b"qaeMemAllocNUMA").then_some(alloc as *const c_void);
+        let symbols = Box::leak(Box::new(symbols(&[], find)));
+        Box::leak(Box::new(Memory::new(symbols, 0, limit)))
+    }
+
+    fn pattern(len: usize) -> Vec<u8> {
+        let mut bytes = (0..=250).collect::<Vec<u8>>().repeat(len / 251 + 1);
+        bytes.truncate(len);
+        bytes
+    }
+
+    #[test]
+    fn data_of_any_length_is_scattered_and_gathered() {
+        let memory = memory(256 << 20);
+        for len in [0, 1, PIECE - 1, PIECE, PIECE + 1, 3 * PIECE + 5, MAX_BUFFERS * PIECE, 70 << 20] {
+            let mut blocks = Blocks::with_room(memory, len).unwrap();
+            let plain = pattern(len);
+            blocks.write(0, &plain);
+            assert_eq!(blocks.len(), len);
+            assert!(blocks.parts().collect::<Vec<_>>().concat() == plain, "{len}");
+            let count = blocks.parts().filter(|part| !part.is_empty()).count();
+            assert!(count <= MAX_BUFFERS && (count > 1) == (len > PIECE), "{len}: {count} parts");
+            // From any offset, over the borders of parts.
+            for at in [0, 1, PIECE - 3, PIECE, PIECE + 1, len.saturating_sub(7)] {
+                let Some(expected) = plain.get(at..(at + 2 * PIECE + 3).min(len)) else { continue };
+                let mut out = vec![0; expected.len()];
+                blocks.read(at, &mut out);
+                assert!(out == expected, "{len} from {at}");
+            }
+            if len > PIECE + 4 {
+                blocks.write(PIECE - 4, b"borders!");
+                let mut out = [0; 10];
+                blocks.read(PIECE - 5, &mut out);
+                assert_eq!(&out[1..9], b"borders!");
+                assert_eq!((out[0], out[9]), (plain[PIECE - 5], plain[PIECE + 4]));
+            }
+            let mut list = List::new(NonNull::dangling());
+            let header = list.name(&blocks);
+            assert!(!header.is_null());
+            let named = &list.buffers[..list.header.numBuffers as usize];
+            assert_eq!(named.iter().map(|buffer| buffer.dataLenInBytes as usize).sum::<usize>(), len);
+            for (buffer, part) in named.iter().zip(blocks.parts()) {
+                assert_eq!(
+                    (buffer.pData.cast_const(), buffer.dataLenInBytes as usize),
+                    (part.as_ptr(), part.len())
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn a_part_of_a_block_begins_where_it_is_said() {
+        let memory = memory(1 << 20);
+        let mut blocks = Blocks::one(memory.take(100).unwrap(), 100);
+        blocks.write(0, &pattern(100));
+        let blocks = Blocks::part(blocks.into_block().unwrap(), 10..90);
+        let mut out = [0; 80];
+        blocks.read(0, &mut out);
+        assert_eq!(out[..], pattern(90)[10..]);
+        blocks.read(79, &mut out[..1]);
+        assert_eq!(out[0], 89);
+        let mut list = List::new(NonNull::dangling());
+        list.name(&blocks);
+        assert_eq!(list.buffers[0].dataLenInBytes, 80);
+        assert_eq!(list.buffers[0].pData.cast_const(), blocks.parts().next().unwrap().as_ptr());
+    }
+
+    #[test]
+    #[should_panic(expected = "1 bytes too many")]
+    fn too_much_is_not_written() {
+        Blocks::with_room(memory(1 << 20), 10).unwrap().write(5, &[0; 6]);
+    }
+
+    #[test]
+    fn the_memorys_limit_is_kept() {
+        assert_eq!(Blocks::with_room(memory(4 << 20), 5 << 20).err(), Some(NoMemory::Limit));
+    }
+}

@@ -351,7 +351,7 @@ fn decompress_legacy(input: &[u8], output: &mut Output<'_>) -> Result<usize> {
     // A legacy frame has no end mark: it ends with the input or where another frame begins.
     while at < input.len() {
         let word = le32(&input[at..]).ok_or(TRUNCATED)?;
-        if word == frame::MAGIC || word == frame::LEGACY_MAGIC || frame::is_skippable(word) {
+        if frame::begins_frame(word) {
             break;
         }
         let len = legacy_block_size(word)?;

@@ -1,5 +1,5 @@
 //! Decompressing a stream: members, frames and blocks that say how long they are go to all cores, the rest is decoded
-//! piece by piece by the thread that reads.
+//! piece by piece by the thread that reads, or, where the CPU must not be used, collected and decoded at once.
 
 use std::hash::Hasher;
 use std::io::{Read, Write};
@@ -22,6 +22,9 @@ type Result<T, E = StreamError> = std::result::Result<T, E>;
 const PIECE: usize = 1 << 20;
 /// Largest member, frame or block that is decoded whole: beyond it, memory would follow the data.
 const MAX_WHOLE: usize = 16 << 20;
+/// Most packed bytes that are collected for an engine that has no piece-by-piece decoding, and most plain bytes of them.
+const MAX_REST: usize = 64 << 20;
+const MAX_REST_PLAIN: usize = 512 << 20;
 
 /// A block on its way: packed, then plain.
 #[derive(Default)]
@@ -36,6 +39,8 @@ struct Block {
     check: Option<Check>,
     end: Option<End>,
     ran: Option<Path>,
+    /// To be reported once `plain` is written.
+    failure: Option<Error>,
 }
 
 impl Block {
@@ -43,7 +48,7 @@ impl Block {
     fn renew(&mut self) {
         self.packed.clear();
         self.plain_len = 0;
-        (self.decode, self.check, self.end, self.ran) = (None, None, None, None);
+        (self.decode, self.check, self.end, self.ran, self.failure) = (None, None, None, None, None);
     }
 }
 
@@ -56,6 +61,8 @@ enum Decode {
     Lz4 { max: usize, stored: bool, hash: Option<u32> },
     /// One whole Zstandard frame of `plain` bytes.
     Zstd { plain: usize },
+    /// All the rest of a stream, which `before` bytes precede.
+    Rest { format: Format, before: u64 },
 }
 
 /// A checksum that runs over several blocks.
@@ -136,7 +143,7 @@ where
             block.renew();
             decoder.next(block)
         },
-        |block| decode(block, engine),
+        |block| decode(block, engine, settings.limit),
         |block| {
             let plain = &block.plain[..block.plain_len];
             if summary.bytes_out + plain.len() as u64 > settings.limit {
@@ -149,7 +156,7 @@ where
             }
             summary.bytes_out += plain.len() as u64;
             settings.progress.bytes_out.fetch_add(plain.len() as u64, Ordering::Relaxed);
-            Ok(())
+            block.failure.take().map_or(Ok(()), |failure| Err(failure.into()))
         },
     )?;
     output.flush().map_err(StreamError::Write)?;
@@ -157,8 +164,8 @@ where
     Ok(summary)
 }
 
-/// A worker's part.
-fn decode(block: &mut Block, engine: &Engine) -> Result<()> {
+/// A worker's part. `limit` is that of the whole stream's output.
+fn decode(block: &mut Block, engine: &Engine, limit: u64) -> Result<()> {
     let Some(decode) = block.decode else { return Ok(()) };
     let into = |packed: &[u8], plain: &mut Vec<u8>, len: usize, format: Format| {
         let room = pipeline::room(plain, len);
@@ -215,7 +222,30 @@ fn decode(block: &mut Block, engine: &Engine) -> Result<()> {
                 })?;
             (block.plain_len, block.ran) = (done.bytes_out, Some(done.path));
         }
+        Decode::Rest { format, before } => decode_rest(block, engine, format, before, limit)?,
     }
+    Ok(())
+}
+
+/// Decodes the rest of a stream at once; what is good before trailing data is kept.
+fn decode_rest(block: &mut Block, engine: &Engine, format: Format, before: u64, limit: u64) -> Result<()> {
+    let most = usize::try_from(limit).unwrap_or(usize::MAX).min(MAX_REST_PLAIN);
+    let options = DecompressOptions::new(format).limit(most);
+    let mut packed = &block.packed[..];
+    let (plain, done) = loop {
+        match engine.compression.decompress(packed, &options) {
+            Ok(done) => break done,
+            Err(Error::TrailingData { format, consumed }) if block.failure.is_none() => {
+                packed = &packed[..consumed as usize];
+                block.failure = Some(Error::TrailingData { format, consumed: before + consumed });
+            }
+            Err(Error::LimitExceeded { .. }) if limit > MAX_REST_PLAIN as u64 => {
+                return Err(engine.unsupported_rest(format, MAX_REST_PLAIN, "decompressed").into());
+            }
+            Err(error) => return Err(error.into()),
+        }
+    };
+    (block.plain, block.plain_len, block.ran) = (plain, done.bytes_out, Some(done.path));
     Ok(())
 }
 
@@ -352,10 +382,14 @@ impl<'a, R: Read> Decoder<'a, R> {
                 if zlib::check_header(head)?.is_none() {
                     return self.truncated();
                 }
+                if !self.engine.is_serial() {
+                    return self.rest(block);
+                }
                 self.source.consume(zlib::HEADER_LEN);
                 self.begin_inflate();
                 Ok(false)
             }
+            Format::Deflate if !self.engine.is_serial() => self.rest(block),
             Format::Deflate => {
                 self.begin_inflate();
                 Ok(false)
@@ -404,13 +438,16 @@ impl<'a, R: Read> Decoder<'a, R> {
                 return self.truncated();
             }
         };
-        self.source.consume(header.len);
         let whole = header.sizes.filter(|sizes| {
             // QATzip's software path writes zeroes; a size beyond reason is a lie or not worth the memory.
             sizes.deflated > 0
                 && (sizes.deflated as usize) <= MAX_WHOLE
                 && (sizes.plain as usize) <= MAX_WHOLE
         });
+        if whole.is_none() && !self.engine.is_serial() {
+            return self.rest(block);
+        }
+        self.source.consume(header.len);
         let Some(sizes) = whole else {
             self.begin_inflate();
             return Ok(false);
@@ -420,6 +457,17 @@ impl<'a, R: Read> Decoder<'a, R> {
             return self.truncated();
         }
         block.decode = Some(Decode::Member { plain: sizes.plain as usize });
+        Ok(true)
+    }
+
+    /// Fills `block` with all that is left, for an engine that decodes nothing piece by piece.
+    fn rest(&mut self, block: &mut Block) -> Result<bool> {
+        let before = self.source.taken();
+        if !self.source.take_rest(MAX_REST, &mut block.packed)? {
+            return Err(self.engine.unsupported_rest(self.format, MAX_REST, "compressed").into());
+        }
+        block.decode = Some(Decode::Rest { format: self.format, before });
+        self.state = State::Ended;
         Ok(true)
     }
 
@@ -485,6 +533,9 @@ impl<'a, R: Read> Decoder<'a, R> {
                 let Some((descriptor, len)) = lz4_frame::Descriptor::parse(head)? else {
                     return self.truncated();
                 };
+                if !descriptor.independent && !self.engine.is_serial() {
+                    return self.rest(block);
+                }
                 self.any = true;
                 self.source.consume(len);
                 self.state = State::Lz4(descriptor, Window::new());
@@ -550,7 +601,7 @@ impl<'a, R: Read> Decoder<'a, R> {
         let path = self.engine.serial_path(self.format)?;
         let State::Lz4(_, window) = &mut self.state else { unreachable!("the caller matched the state") };
         if stored || window.is_empty() {
-            decode(block, self.engine)?;
+            decode(block, self.engine, u64::MAX)?;
         } else {
             check_lz4_block(&block.packed, hash)?;
             let room = pipeline::room(&mut block.plain, max);
@@ -569,13 +620,10 @@ impl<'a, R: Read> Decoder<'a, R> {
     fn lz4_legacy_block(&mut self, block: &mut Block) -> Result<bool> {
         // No end mark: the frame ends with the input, or where another frame begins.
         let word = le32(self.source.peek(4)?);
-        let begins_frame = |word| {
-            word == lz4_frame::MAGIC || word == lz4_frame::LEGACY_MAGIC || lz4_frame::is_skippable(word)
-        };
         match word {
             None if !self.source.buffered().is_empty() => self.truncated(),
             None => self.end_legacy(block),
-            Some(word) if begins_frame(word) => self.end_legacy(block),
+            Some(word) if lz4_frame::begins_frame(word) => self.end_legacy(block),
             Some(word) => {
                 self.source.consume(4);
                 let max = lz4_frame::LEGACY_BLOCK;

@@ -18,6 +18,12 @@
 //! # Memory
 //! Per thread about three blocks of input and output each, whatever the length of the data: some 20 MiB per thread for
 //! gzip, 50 to 100 MiB for Zstandard. Decompression keeps a Zstandard window of at most 128 MiB besides.
+//!
+//! A device decodes nothing piece by piece. With [`Engine::qat`], data that do not say how long their blocks are (gzip
+//! members of other programs, zlib, raw deflate, LZ4 frames of linked blocks) are collected and decompressed at once: up
+//! to 64 MiB of them and 512 MiB of what they hold, of which one member or frame takes at most three quarters of
+//! [`HardwareSettings::memory`](crate::HardwareSettings::memory), its input included. Longer ones are an error that says
+//! so. [`Engine::auto`] gives them to the CPU, in constant memory.
 
 mod compress;
 mod decompress;
@@ -87,14 +93,31 @@ impl Engine {
         Self { compression: Arc::new(accelerator.clone()), encryption: Arc::new(accelerator.clone()), serial }
     }
 
+    /// Whether it decodes data piece by piece, which only the CPU does.
+    fn is_serial(&self) -> bool {
+        self.serial.is_some()
+    }
+
     /// Where serial work of `format` runs, or the error when it may not.
     fn serial_path(&self, format: Format) -> accel_core::Result<Path> {
-        self.serial.map(Path::Software).ok_or_else(|| accel_core::Error::Unsupported {
+        let operation = || format!("decompressing {format} data of unknown or great length piece by piece");
+        self.serial.map(Path::Software).ok_or_else(|| self.unsupported(operation()))
+    }
+
+    /// The error for data that must be decoded at once and are longer than `most` bytes.
+    fn unsupported_rest(&self, format: Format, most: usize, side: &str) -> accel_core::Error {
+        let most = most >> 20;
+        self.unsupported(format!(
+            "decompressing {format} data that do not say how long their blocks are, beyond {most} MiB {side},"
+        ))
+    }
+
+    fn unsupported(&self, operation: String) -> accel_core::Error {
+        accel_core::Error::Unsupported {
             accelerator: self.compression.name(),
-            operation: format!("decompressing {format} data that does not say how long its blocks are")
-                .into(),
+            operation: operation.into(),
             remedy: "let the engine fall back to the CPU (auto) or choose it (software)".into(),
-        })
+        }
     }
 }
 

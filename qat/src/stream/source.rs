@@ -162,6 +162,18 @@ impl<R: Read> Source<R> {
         Ok(true)
     }
 
+    /// Appends all that is left to `to`; whether that was at most `most` bytes.
+    pub(super) fn take_rest(&mut self, most: usize, to: &mut Vec<u8>) -> Result<bool> {
+        let before = to.len();
+        to.extend_from_slice(self.buffered());
+        // One byte more tells whether something follows.
+        let more = (most + 1).saturating_sub(to.len() - before) as u64;
+        self.reader.by_ref().take(more).read_to_end(to).map_err(StreamError::Read)?;
+        self.start = self.end;
+        self.taken += (to.len() - before) as u64;
+        Ok(to.len() - before <= most)
+    }
+
     /// Bytes taken so far.
     pub(super) fn taken(&self) -> u64 {
         self.taken

@@ -48,7 +48,7 @@ fn foreign_compress(format: Format, plain: &[u8]) -> Vec<u8> {
 pub(crate) fn others_read_what_we_write(subject: &Subject) {
     for size in SIZES {
         for (kind, plain) in contents(size) {
-            for &format in subject.formats {
+            for &format in subject.packs {
                 for level in NAMED_LEVELS.into_iter().chain([Level::Exact(1), Level::Exact(12)]) {
                     if level != Level::Fast && size >= 1 << 20 {
                         continue;

@@ -2,64 +2,83 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 use std::env;
+use std::io::Write;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use accel_core::{Cipher, Digest, Format, Path, SoftwareReason};
 use capability_registry::Registry;
+use qat::QatAccelerator;
 use qat::probe::QatProbe;
 use qat::stream::Engine;
-use qat::{HardwareSettings, QatAccelerator};
 use qat_emu::{Config, Emulator, Services};
 
-use crate::support::Subject;
+use crate::support::{self, Subject};
 
 /// Names the directory of the libqat under test.
 pub(crate) const VARIABLE: &str = "QAT_TEST_LIBQAT_2402";
 
-/// Makes the process load the libqat under test.
+/// The directory that `variable` names. Where it is not set, says so where it is not lost among the output of passing
+/// tests.
 ///
 /// # Panics
-/// When there is none: this is what `cargo xtask ci test` provides, and without it the hardware path is untested.
-pub(crate) fn use_library() {
-    static ONCE: OnceLock<()> = OnceLock::new();
-    ONCE.get_or_init(|| {
-        let directory = env::var_os(VARIABLE).map(PathBuf::from).unwrap_or_else(|| {
-            panic!(
-                "set {VARIABLE} to the directory that `cargo xtask libqat` prints, or run `cargo xtask test`"
-            )
-        });
+/// When it is not set and has to be.
+pub(crate) fn required(variable: &str, what: &str) -> Option<PathBuf> {
+    let directory = env::var_os(variable).map(PathBuf::from);
+    if directory.is_none() {
+        let text = format!(
+            "\nNOT TESTED: {what}. Set {variable} to the directory that `cargo xtask libqat` prints.\n"
+        );
+        assert!(env::var_os("QAT_TEST_REQUIRE_LIBQAT").is_none_or(|value| value != "1"), "{text}");
+        // Not `eprintln!`, whose output the test harness keeps to itself.
+        std::io::stderr().write_all(text.as_bytes()).unwrap();
+    }
+    directory
+}
+
+/// Makes the process load the libqat under test; whether there is one.
+pub(crate) fn use_library() -> bool {
+    static ONCE: OnceLock<bool> = OnceLock::new();
+    *ONCE.get_or_init(|| {
+        let Some(directory) = required(VARIABLE, "the hardware path") else { return false };
         for (name, file) in [("QAT_LIBRARY", "libqat.so.4"), ("USDM_LIBRARY", "libusdm.so.0")] {
             // SAFETY: every test begins here, so no other one reads the environment meanwhile.
             unsafe { env::set_var(name, directory.join(file)) };
         }
         // SAFETY: the same.
         unsafe { env::remove_var("QAT_POLICY") };
-    });
+        true
+    })
 }
 
-/// An accelerator on the process's emulated device.
-pub(crate) fn accelerator() -> &'static QatAccelerator {
+/// The process's emulated device, and an accelerator on it; `None` where no libqat is to be tested.
+pub(crate) fn machine() -> Option<&'static (Emulator, QatAccelerator)> {
     static SHARED: OnceLock<(Emulator, QatAccelerator)> = OnceLock::new();
-    let (_, qat) = SHARED.get_or_init(|| {
-        use_library();
+    if !use_library() {
+        return None;
+    }
+    Some(SHARED.get_or_init(|| {
         let emulator = Emulator::attach(Config::with_vfs(2, Services::SYM_DC)).unwrap();
         let probe = QatProbe::with_root(emulator.tree());
         let qat = QatAccelerator::new(Registry::new(), Arc::new(probe));
         assert_eq!(qat.unavailability(), None);
         (emulator, qat)
-    });
-    qat
+    }))
 }
 
-pub(crate) fn qat() -> Subject {
-    // With counters of its own.
-    let qat = accelerator().clone().with_settings(HardwareSettings::default());
-    Subject {
+/// The engine under test: counts from zero, and shares the start of libqat with all others of the process.
+pub(crate) fn qat() -> Option<Subject> {
+    let (emulator, _) = machine()?;
+    let probe = QatProbe::with_root(emulator.tree());
+    let qat = QatAccelerator::new(Registry::new(), Arc::new(probe));
+    Some(Subject {
         engine: Engine::qat(&qat),
         compression: Arc::new(qat.clone()),
         encryption: Arc::new(qat),
         formats: &FORMATS,
+        packs: &PACKS,
+        // A device's blocks have at most 4 MiB.
+        largest: |format| if format == Format::Lz4Block { 4 << 20 } else { usize::MAX },
         checksums: &[],
         digests: &Digest::ALL,
         ciphers: &Cipher::ALL,
@@ -72,8 +91,10 @@ pub(crate) fn qat() -> Subject {
         levels: |_| 1..=12,
         // Nothing is compressed of nothing.
         may_run_on: |path| path.is_hardware() || path == Path::Software(SoftwareReason::TooSmall),
-    }
+    })
 }
 
 const FORMATS: [Format; 5] =
     [Format::Deflate, Format::Zlib, Format::Gzip, Format::Lz4Block, Format::Lz4Frame];
+/// Zstandard by LZ4s, which goes one way.
+const PACKS: [Format; 6] = support::FORMATS;

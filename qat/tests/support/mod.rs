@@ -7,8 +7,8 @@ use std::ops::RangeInclusive;
 use std::sync::Arc;
 
 use accel_core::{
-    Checksum, Cipher, CipherOptions, CompressionAccelerator, Digest, EncryptionAccelerator, Error, Format,
-    Key, Level, Path, SoftwareReason,
+    Checksum, Cipher, CipherOptions, CompressionAccelerator, DecompressOptions, Digest,
+    EncryptionAccelerator, Error, Format, Key, Level, Path, SoftwareReason,
 };
 use qat::stream::{Engine, Settings};
 use qat::{AutoAccelerator, Policy, QatAccelerator, SoftwareAccelerator};
@@ -18,8 +18,12 @@ pub(crate) struct Subject {
     pub(crate) compression: Arc<dyn CompressionAccelerator>,
     pub(crate) encryption: Arc<dyn EncryptionAccelerator>,
     pub(crate) engine: Engine,
-    /// Formats and ciphers it has; all of what it lists must work.
+    /// Formats that it compresses to and decompresses; all of what it lists must work.
     pub(crate) formats: &'static [Format],
+    /// The same and those that it compresses to only.
+    pub(crate) packs: &'static [Format],
+    /// Most plain bytes of one call.
+    pub(crate) largest: fn(Format) -> usize,
     /// Checksums and digests as operations of their own, and ciphers.
     pub(crate) checksums: &'static [Checksum],
     pub(crate) digests: &'static [Digest],
@@ -33,6 +37,19 @@ pub(crate) struct Subject {
 }
 
 impl Subject {
+    /// Decompresses what it compressed: itself, or by the CPU engine where it only compresses.
+    #[track_caller]
+    pub(crate) fn unpack(&self, packed: &[u8], format: Format) -> Vec<u8> {
+        let options = DecompressOptions::new(format);
+        if !self.formats.contains(&format) {
+            return SoftwareAccelerator::new().decompress(packed, &options).unwrap().0;
+        }
+        let (plain, outcome) = self.compression.decompress(packed, &options).unwrap();
+        assert_eq!((outcome.bytes_in, outcome.bytes_out), (packed.len(), plain.len()));
+        assert!((self.may_run_on)(outcome.path), "ran on {}", outcome.path);
+        plain
+    }
+
     /// Whether it takes such a message. If not, it must say so, both ways.
     #[track_caller]
     pub(crate) fn takes(&self, key: &Key, plain: &[u8], options: &CipherOptions<'_>) -> bool {
@@ -56,6 +73,8 @@ pub(crate) fn software() -> Subject {
         compression: Arc::new(software.clone()),
         encryption: Arc::new(software),
         formats: &FORMATS,
+        packs: &FORMATS,
+        largest: |_| usize::MAX,
         checksums: &CHECKSUMS,
         digests: &Digest::ALL,
         ciphers: &Cipher::ALL,
@@ -73,6 +92,8 @@ pub(crate) fn auto() -> Subject {
         compression: Arc::new(auto.clone()),
         encryption: Arc::new(auto),
         formats: &FORMATS,
+        packs: &FORMATS,
+        largest: |_| usize::MAX,
         checksums: &CHECKSUMS,
         digests: &Digest::ALL,
         ciphers: &Cipher::ALL,
@@ -91,6 +112,11 @@ pub(crate) const CHECKSUMS: [Checksum; 4] =
 /// Formats that have a stream form.
 pub(crate) fn stream_formats(subject: &Subject) -> impl Iterator<Item = Format> {
     subject.formats.iter().copied().filter(|format| *format != Format::Lz4Block)
+}
+
+/// Formats that have a stream form, and those that it only compresses to.
+pub(crate) fn packed_stream_formats(subject: &Subject) -> impl Iterator<Item = Format> {
+    subject.packs.iter().copied().filter(|format| *format != Format::Lz4Block)
 }
 
 /// Integer levels of a format, as the engine's documentation lists them.

@@ -1,12 +1,13 @@
-//! LZ4 block sequences and LZ4s, on lz4_flex.
+//! LZ4 block sequences and LZ4s; decompression on lz4_flex.
 //!
 //! LZ4 travels as blocks, each behind a 32-bit little-endian size word whose top bit marks a raw block; the library
 //! adds frame header and footer. LZ4s is one stream of LZ4-like sequences without size word, made to be turned into
 //! the sequences of a zstd block: its match nibble counts from one below the shortest match, and 0 means no match.
 
-use lz4_flex::block::{DecompressError, compress as compress_block, decompress_into_with_dict};
+use lz4_flex::block::{DecompressError, decompress_into_with_dict};
 
 use super::message::error;
+use super::search::{MIN_MATCH, matches};
 use super::{Output, fill};
 
 /// Marks a raw block in its size word.
@@ -15,12 +16,13 @@ const RAW: u32 = 1 << 31;
 const WINDOW: usize = 65_535;
 
 /// Compresses as much of `input` as `limit` bytes of output take into blocks of at most `block_max` plain bytes.
-pub(crate) fn compress(input: &[u8], limit: usize, block_max: usize, raw: bool) -> Output {
+/// Without a `depth` to search to, they are raw.
+pub(crate) fn compress(input: &[u8], limit: usize, block_max: usize, depth: Option<u32>) -> Output {
     let mut output = Output { stored: !input.is_empty(), ..Output::default() };
     for plain in input.chunks(block_max) {
         let room = limit - output.bytes.len();
         let block = |len: usize| {
-            let (block, stored) = block(&plain[..len], raw);
+            let (block, stored) = block(&plain[..len], depth);
             (block.len() <= room).then_some((block, stored))
         };
         if let Some((bytes, stored)) = block(plain.len()) {
@@ -29,7 +31,7 @@ pub(crate) fn compress(input: &[u8], limit: usize, block_max: usize, raw: bool) 
             output.stored &= stored;
         } else {
             let part = fill(room, plain.len(), |len| block(len).map(|(bytes, _)| bytes));
-            output.stored &= raw;
+            output.stored &= depth.is_none();
             output.bytes.extend(part.bytes);
             output.consumed += part.consumed;
             output.error = part.error;
@@ -40,9 +42,11 @@ pub(crate) fn compress(input: &[u8], limit: usize, block_max: usize, raw: bool) 
 }
 
 /// One block with its size word, and whether it is raw.
-fn block(plain: &[u8], raw: bool) -> (Vec<u8>, bool) {
-    let packed = if raw { Vec::new() } else { compress_block(plain) };
-    let raw = raw || packed.len() >= plain.len();
+fn block(plain: &[u8], depth: Option<u32>) -> (Vec<u8>, bool) {
+    let packed = depth.map(|depth| sequences(plain, depth, MIN_MATCH));
+    let packed = packed.filter(|packed| packed.len() < plain.len());
+    let raw = packed.is_none();
+    let packed = packed.unwrap_or_default();
     let (body, mark) = if raw { (plain, RAW) } else { (&packed[..], 0) };
     let mut bytes = (body.len() as u32 | mark).to_le_bytes().to_vec();
     bytes.extend(body);
@@ -118,53 +122,39 @@ fn unpack(block: &[u8], bytes: &mut Vec<u8>, limit: usize, block_max: usize) -> 
     }
 }
 
-/// Compresses as much of `input` as `limit` bytes of output take into LZ4s sequences.
-pub(crate) fn compress_lz4s(input: &[u8], limit: usize, min_match: usize, literals: bool) -> Output {
+/// Compresses as much of `input` as `limit` bytes of output take into LZ4s sequences; without a `depth`, into literals.
+pub(crate) fn compress_lz4s(input: &[u8], limit: usize, min_match: usize, depth: Option<u32>) -> Output {
     let attempt = |len: usize| {
-        let mut bytes = Vec::new();
-        if literals {
-            push_sequence(&mut bytes, &input[..len], None);
-        } else {
-            transcode(&mut bytes, &compress_block(&input[..len]), min_match);
-        }
+        let bytes = match depth {
+            // Code 0 is no match, so the shortest match has code 1.
+            Some(depth) => sequences(&input[..len], depth, min_match - 1),
+            None => {
+                let mut bytes = Vec::new();
+                push_sequence(&mut bytes, &input[..len], None);
+                bytes
+            }
+        };
         (bytes.len() <= limit).then_some(bytes)
     };
     let mut output = match attempt(input.len()) {
         Some(bytes) => Output { bytes, consumed: input.len(), ..Output::default() },
         None => fill(limit, input.len(), attempt),
     };
-    output.stored = literals;
+    output.stored = depth.is_none();
     output
 }
 
-/// Rewrites the sequences of an LZ4 block, which must be valid, as LZ4s.
-fn transcode(bytes: &mut Vec<u8>, lz4: &[u8], min_match: usize) {
-    bytes.reserve(lz4.len());
-    let mut at = 0;
-    while let Some(&token) = lz4.get(at) {
-        at += 1;
-        let count = length(token >> 4, lz4, &mut at);
-        let literals = &lz4[at..at + count];
-        at += count;
-        let Some(distance) = lz4[at..].first_chunk::<2>() else {
-            return push_sequence(bytes, literals, None);
-        };
-        at += 2;
-        let matched = length(token & 15, lz4, &mut at) + 4;
-        push_sequence(bytes, literals, Some((*distance, matched + 1 - min_match)));
-    }
-}
-
-/// Reads a length: its nibble, then bytes that add up for as long as they are 255.
-fn length(nibble: u8, input: &[u8], at: &mut usize) -> usize {
-    let mut length = usize::from(nibble);
-    let mut more = nibble == 15;
-    while more {
-        length += usize::from(input[*at]);
-        more = input[*at] == 255;
-        *at += 1;
-    }
-    length
+/// The sequences of `plain`, their match lengths coded as what they exceed `base` by.
+fn sequences(plain: &[u8], depth: u32, base: usize) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(plain.len() / 2 + 16);
+    let mut done = 0;
+    matches(plain, depth, |found| {
+        let matched = (found.distance.to_le_bytes(), found.len - base);
+        push_sequence(&mut bytes, &plain[done..found.start], Some(matched));
+        done = found.start + found.len;
+    });
+    push_sequence(&mut bytes, &plain[done..], None);
+    bytes
 }
 
 /// Appends a sequence: literals and, except at the end, a distance and the code of a match length.

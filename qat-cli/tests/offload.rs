@@ -1,0 +1,152 @@
+//! The command on the emulated devices of `qat-emu`, below Intel's own library.
+
+#![cfg(all(target_os = "linux", target_env = "gnu"))]
+
+mod common;
+
+use std::env;
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::Command;
+
+use common::{FORMATS, Room, Run, sample};
+use qat_emu::{Config, Preload, Service, Services};
+
+/// A directory to run `qat` in, and devices that it sees.
+struct Machine {
+    room: Room,
+    devices: Preload,
+    libraries: PathBuf,
+}
+
+impl Machine {
+    /// `None` where no libqat is named, which is said where it is not lost among the output of passing tests.
+    fn new() -> Option<Self> {
+        const VARIABLE: &str = "QAT_TEST_LIBQAT_2402";
+        let Some(libraries) = env::var_os(VARIABLE).map(PathBuf::from) else {
+            let text = format!(
+                "\nNOT TESTED: the command on emulated devices. Set {VARIABLE} to the directory that `cargo xtask libqat` \
+                 prints.\n"
+            );
+            assert!(env::var_os("QAT_TEST_REQUIRE_LIBQAT").is_none_or(|value| value != "1"), "{text}");
+            // Not `eprintln!`, whose output the test harness keeps to itself.
+            std::io::stderr().write_all(text.as_bytes()).unwrap();
+            return None;
+        };
+        let devices = Preload::new(&Config::with_vfs(2, Services::DC)).unwrap();
+        Some(Self { room: Room::new(), devices, libraries })
+    }
+
+    fn command(&self, args: &str) -> Command {
+        let mut command = self.room.qat_command(args);
+        let (variable, tree) = self.devices.environment();
+        command
+            .env("LD_PRELOAD", self.devices.library())
+            .env(variable, tree)
+            .env("QAT_LIBRARY", self.libraries.join("libqat.so.4"))
+            .env("USDM_LIBRARY", self.libraries.join("libusdm.so.0"))
+            .env_remove("QAT_POLICY");
+        command
+    }
+
+    fn qat(&self, args: &str) -> Run {
+        Run::new(args, self.command(args).output().unwrap())
+    }
+
+    /// Requests that the devices saw so far. All processes have left them as they found them.
+    fn requests(&self) -> u64 {
+        let reports = self.devices.reports().unwrap();
+        for (process, counters) in &reports {
+            assert_eq!(counters.audit(), Vec::<String>::new(), "process {process}");
+        }
+        reports.iter().map(|(_, counters)| counters.service(Service::Compression).requests).sum()
+    }
+}
+
+#[track_caller]
+fn says(run: &Run, part: &str) {
+    assert!(run.stderr.contains(part), "{}: no {part:?} in {}", run.args, run.stderr);
+}
+
+#[test]
+fn every_format_on_the_device() {
+    let Some(machine) = Machine::new() else { return };
+    let plain = sample(3_000_000);
+    machine.room.write("a", &plain);
+    for (format, suffix) in FORMATS {
+        let before = machine.requests();
+        let run = machine.qat(&format!("compress --engine qat --format {format} a")).ok();
+        says(&run, ", on QAT");
+        // Blocks of an LZ4 stream have 4 MiB and are a request each; the others are smaller.
+        let requests = machine.requests() - before;
+        assert!(requests >= if format == "lz4" { 1 } else { 3 }, "{format}: {requests} requests");
+        // The device only compresses to Zstandard.
+        let engine = if format == "zstd" { "software" } else { "qat" };
+        let before = machine.requests();
+        let run = machine.qat(&format!("decompress --engine {engine} -o b a.{suffix}")).ok();
+        says(&run, if format == "zstd" { ", on the CPU" } else { ", on QAT" });
+        assert_eq!(machine.requests() > before, format != "zstd", "{format}");
+        assert_eq!(machine.room.read("b"), plain, "{format}");
+        std::fs::remove_file(machine.room.path("b")).unwrap();
+
+        // What the CPU wrote, the device reads: also what does not say how long its parts are.
+        if format != "zstd" {
+            let member = if format == "gzip" { "--single-member " } else { "" };
+            machine.room.qat(&format!("compress -f --engine software {member}--format {format} a")).ok();
+            let run = machine.qat(&format!("decompress --engine qat -o b a.{suffix}")).ok();
+            says(&run, ", on QAT");
+            assert_eq!(machine.room.read("b"), plain, "{format}");
+            std::fs::remove_file(machine.room.path("b")).unwrap();
+        }
+    }
+}
+
+#[test]
+fn auto_says_where_it_worked() {
+    let Some(machine) = Machine::new() else { return };
+    let plain = sample(5_000_000);
+    machine.room.write("a", &plain);
+    for (format, suffix) in FORMATS {
+        let run = machine.qat(&format!("compress --format {format} a")).ok();
+        assert!(run.stderr.contains("on QAT") || run.stderr.contains("on the CPU ("), "{}", run.stderr);
+        assert!(!run.stderr.contains("hardware unavailable"), "{}", run.stderr);
+        let run = machine.qat(&format!("decompress -o b a.{suffix}")).ok();
+        if matches!(format, "zstd" | "zlib" | "deflate") {
+            says(&run, "on the CPU (not supported by the hardware path)");
+        }
+        assert_eq!(machine.room.read("b"), plain, "{format}");
+        std::fs::remove_file(machine.room.path("b")).unwrap();
+    }
+    machine.requests();
+}
+
+#[test]
+fn what_the_device_does_not_do_has_an_exit_code() {
+    let Some(machine) = Machine::new() else { return };
+    machine.room.write("a", sample(200_000));
+    machine.room.qat("compress --format zstd a").ok();
+    for (args, parts) in [
+        ("decompress --engine qat -o b a.zst", ["decompressing Zstandard", "--engine auto"]),
+        ("compress --engine qat -l 0 -o b a", ["deflate at level 0", "1 to 12"]),
+        ("compress --engine qat --format zstd -l 19 -o b a", ["Zstandard at level 19", "--engine auto"]),
+    ] {
+        machine.qat(args).failed(6, &parts);
+    }
+    // The CPU takes over where it may.
+    says(
+        &machine.qat("compress --format zstd -l 19 -o c a").ok(),
+        "on the CPU (not supported by the hardware path)",
+    );
+
+    machine.qat("compress --engine qat a").ok();
+    let mut packed = machine.room.read("a.gz");
+    let middle = packed.len() / 2;
+    packed[middle] ^= 0x55;
+    machine.room.write("bad.gz", &packed);
+    machine.qat("decompress --engine qat bad.gz").failed(4, &["bad.gz", "get a good copy"]);
+    machine.room.write("cut.gz", &packed[..middle]);
+    machine.qat("decompress --engine qat cut.gz").failed(4, &["cut.gz", "get a good copy"]);
+    machine.qat("decompress --engine qat --limit 1000 -o b a.gz").failed(7, &["--limit"]);
+    assert_eq!(machine.room.names(), ["a", "a.gz", "a.zst", "bad.gz", "c", "cut.gz"]);
+    machine.requests();
+}

@@ -1,0 +1,162 @@
+//! The device's own counters beside our statistics, and the whole suite over the newer libqat. In processes of their own:
+//! a process has one libqat, and its counters are those of all its tests.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::Arc;
+use std::thread;
+
+use accel_core::{
+    CompressOptions, CompressionAccelerator, DecompressOptions, Format, HardwareAccelerator, Level,
+};
+use capability_registry::Registry;
+use qat::QatAccelerator;
+use qat::probe::QatProbe;
+use qat_emu::{Config, Emulator, Service, Services};
+
+use crate::emulated;
+use crate::support::text;
+
+const ALONE: &str = "QAT_TEST_ALONE";
+const COUNTS: &str = "proof::the_device_counts_what_we_count";
+
+/// This program again.
+fn this_program() -> Command {
+    Command::new(env::current_exe().unwrap())
+}
+
+/// Runs `command`, which is to print that `passed`.
+#[track_caller]
+fn passes(command: &mut Command, passed: &str) {
+    let output = command.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let printed = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && text.contains(passed), "{text}{printed}");
+}
+
+/// Input of a request to compress, as `qat` cuts larger inputs.
+fn piece(format: Format) -> usize {
+    match format {
+        Format::Lz4Block => 4 << 20,
+        Format::Lz4Frame => 256 << 10,
+        Format::Zstd => 128 << 10,
+        _ => 112 << 10,
+    }
+}
+
+#[test]
+fn the_device_counts_what_we_count() {
+    if !emulated::use_library() {
+        return;
+    }
+    if env::var_os(ALONE).is_none() {
+        return passes(this_program().args(["--exact", COUNTS]).env(ALONE, COUNTS), "1 passed");
+    }
+    let emulator = Emulator::attach(Config::with_vfs(2, Services::SYM_DC)).unwrap();
+    let probe = QatProbe::with_root(emulator.tree());
+    let qat = QatAccelerator::new(Registry::new(), Arc::new(probe));
+    let counted = || emulator.counters().service(Service::Compression).clone();
+    assert_eq!(counted().requests, 0);
+
+    // Every call is on the device, in as many requests as it takes, of as many bytes as there are.
+    let mut calls = 0;
+    for (format, command, back) in [
+        (Format::Deflate, "deflate-dynamic", Some("deflate-decompress")),
+        (Format::Zlib, "deflate-dynamic", Some("deflate-decompress")),
+        (Format::Gzip, "deflate-dynamic", Some("deflate-decompress")),
+        (Format::Lz4Block, "lz4-compress", Some("lz4-decompress")),
+        (Format::Lz4Frame, "lz4-compress", Some("lz4-decompress")),
+        (Format::Zstd, "lz4s-compress", None),
+    ] {
+        // No last block of a few bytes, which an LZ4 frame stores and nobody needs to decompress.
+        for size in [0, 1, 13, 65_535, 65_536, 65_537, 1 << 20, 3 << 20] {
+            let plain = text(size);
+            let pieces = size.div_ceil(piece(format)) as u64;
+            let before = counted();
+            let requests = |commands: &BTreeMap<String, u64>, command: &str| {
+                commands.get(command).copied().unwrap_or_default()
+            };
+            let options = CompressOptions::new(format).level(Level::Fast);
+            let (packed, outcome) = qat.compress(&plain, &options).unwrap();
+            calls += u64::from(outcome.path.is_hardware());
+            assert_eq!(outcome.path.is_hardware(), size > 0, "{format}, {size} bytes");
+            let after = counted();
+            assert_eq!(
+                requests(&after.commands, command) - requests(&before.commands, command),
+                pieces,
+                "{format}, {size}"
+            );
+            assert_eq!(after.requests - before.requests, pieces, "{format}, {size} bytes");
+            assert_eq!(after.bytes_in - before.bytes_in, size as u64, "{format}");
+            let Some(back) = back else { continue };
+            let before = after;
+            let (again, outcome) = qat.decompress(&packed, &DecompressOptions::new(format)).unwrap();
+            assert!(again == plain);
+            calls += u64::from(outcome.path.is_hardware());
+            let after = counted();
+            assert_eq!(
+                after.requests - before.requests,
+                requests(&after.commands, back) - requests(&before.commands, back)
+            );
+            assert_eq!(after.requests > before.requests, outcome.path.is_hardware(), "{format}, {size}");
+            if outcome.path.is_hardware() {
+                assert_eq!(after.bytes_out - before.bytes_out, size as u64, "{format}");
+            }
+        }
+    }
+
+    // The same from many threads at once.
+    let before = (counted(), qat.statistics());
+    let plain = text(10_000);
+    let options = CompressOptions::new(Format::Deflate);
+    thread::scope(|scope| {
+        for _ in 0..4 {
+            scope.spawn(|| {
+                for _ in 0..100 {
+                    qat.compress(&plain, &options).unwrap();
+                }
+            });
+        }
+    });
+    let (device, ours) = (counted(), qat.statistics());
+    assert_eq!(device.requests - before.0.requests, 400);
+    assert_eq!(device.bytes_in - before.0.bytes_in, ours.bytes_in - before.1.bytes_in);
+    assert_eq!(device.bytes_out - before.0.bytes_out, ours.bytes_out - before.1.bytes_out);
+    calls += 400;
+
+    let software: u64 =
+        accel_core::SoftwareReason::ALL.into_iter().map(|reason| ours.software.count(reason)).sum();
+    assert_eq!(ours.operations - software, calls);
+    assert_eq!((ours.errors, ours.in_flight), (0, 0));
+    assert_eq!((device.responses, device.errors, device.unsupported), (device.requests, 0, 0));
+    assert!(emulator.counters().vf_requests.iter().all(|requests| *requests > 0), "a device was idle");
+
+    qat.shutdown();
+    let counters = emulator.counters();
+    assert_eq!(counters.audit(), Vec::<String>::new());
+    assert_eq!((counters.maps, counters.requests()), (counters.unmaps, counters.responses()));
+}
+
+/// Everything else of this program, over libqat 26.08: through the loader and the C library in `QAT_TEST_LOADER_DIR` where
+/// that is set, since it may want newer ones than the system has.
+#[test]
+fn all_with_libqat_26_08() {
+    const NAME: &str = "proof::all_with_libqat_26_08";
+    let Some(directory) = emulated::required("QAT_TEST_LIBQAT_2608", NAME) else { return };
+    let program = || {
+        let mut command = match env::var_os("QAT_TEST_LOADER_DIR").map(PathBuf::from) {
+            None => this_program(),
+            Some(programs) => {
+                let mut command = Command::new(programs.join("ld-linux-x86-64.so.2"));
+                command.arg("--library-path").arg(programs).arg(env::current_exe().unwrap());
+                command
+            }
+        };
+        command.env(emulated::VARIABLE, &directory);
+        command
+    };
+    passes(program().args(["--exact", COUNTS]).env(ALONE, COUNTS), "1 passed");
+    passes(program().args(["--skip", "proof::"]), "test result: ok");
+}
