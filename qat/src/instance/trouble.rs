@@ -119,6 +119,8 @@ impl Instance {
     fn end(&self, trouble: Trouble) {
         tracing::warn!(instance = self.index, %trouble, "the instance's requests are given up");
         self.ring.refuse();
+        // What libqat gave up is not polled again, not even by the stop.
+        self.ring.pause().close();
         self.ring.table().lose_all();
     }
 }
