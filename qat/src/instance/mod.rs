@@ -143,18 +143,9 @@ impl Pool {
         services
     }
 
-    /// Requests in flight that do `work`.
-    pub(crate) fn in_flight(&self, work: Work) -> u32 {
-        self.by_work[work as usize].iter().map(|index| self.load_of(*index)).sum()
-    }
-
     /// How each instance fares.
     pub(crate) fn instance_infos(&self) -> Vec<InstanceInfo> {
         self.instances.iter().map(Instance::info).collect()
-    }
-
-    fn load_of(&self, index: u16) -> u32 {
-        self.instances[usize::from(index)].ring.table().flying()
     }
 
     /// An instance for the next request: this thread's last one while it has little to do, else the least busy one of

@@ -524,11 +524,6 @@ pub(crate) struct Flight {
 }
 
 impl Flight {
-    /// The table whose ring it is on.
-    pub(crate) fn table(&self) -> &'static Table {
-        self.table
-    }
-
     /// What became of the request, or the word of one that is under way.
     fn take(&mut self) -> Result<Result<Landed, Lost>, u64> {
         let slot = self.slot;
