@@ -233,7 +233,7 @@ impl QatAccelerator {
     /// accelerators use the started libqat, this one joins them and sees what they see.
     ///
     /// # Errors
-    /// As [`initialize`](HardwareAccelerator::initialize).
+    /// As [`initialize`](accel_core::HardwareAccelerator::initialize).
     pub fn reinitialize(&self) -> Result<()> {
         let _detection = self.0.driver.lock_detection();
         self.0.release(None);
