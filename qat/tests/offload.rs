@@ -8,6 +8,8 @@ mod support;
 
 #[path = "offload/both.rs"]
 mod both;
+#[path = "offload/device_memory.rs"]
+mod device_memory;
 #[path = "offload/proof.rs"]
 mod proof;
 

@@ -162,6 +162,7 @@ async fn deflate(
     is_checksum_used: bool,
 ) -> Result<Done> {
     let adler = matches!(kind, Kind::Deflate { checksum: Checksum::Adler32, .. });
+    let checksum = if adler { Checksum::Adler32 } else { Checksum::Crc32 };
     let mut done = Done { instance: None, checksum: u32::from(adler) };
     if input.is_empty() {
         // The one fixed block without content (RFC 1951, section 3.2.6), or an empty stored one that stays open.
@@ -190,9 +191,7 @@ async fn deflate(
             let answer = call.answer(&landed, instance, len, request.room, Format::Deflate)?;
             let (packed, left) = request.input.split_at(call.blame(instance, complete(&answer, len))?);
             let sum = answer.checksum;
-            if is_checked
-                && sum != if adler { libdeflater::adler32(packed) } else { libdeflater::crc32(packed) }
-            {
+            if is_checked && sum != checksum.of(packed) {
                 return call.blame(instance, Err(wrong_checksum()));
             }
             let more = packed.len() as u64;

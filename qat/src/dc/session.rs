@@ -24,6 +24,16 @@ pub(crate) enum Checksum {
     Adler32,
 }
 
+impl Checksum {
+    /// The same by the CPU.
+    pub(super) fn of(self, plain: &[u8]) -> u32 {
+        match self {
+            Self::Crc32 => libdeflater::crc32(plain),
+            Self::Adler32 => libdeflater::adler32(plain),
+        }
+    }
+}
+
 /// Which codes deflate uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
 #[non_exhaustive]

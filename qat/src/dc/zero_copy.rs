@@ -147,10 +147,8 @@ pub(crate) async fn compress(
             return Err(compress::ran_full());
         }
         let sum = answer.checksum;
-        let adler = checksum == Checksum::Adler32;
         let is_checked = trailer > 0 && call.pool.settings.integrity != Integrity::Trust;
-        if is_checked && sum != if adler { libdeflater::adler32(&input) } else { libdeflater::crc32(&input) }
-        {
+        if is_checked && sum != checksum.of(&input) {
             return call.blame(instance, Err(wrong_checksum()));
         }
         let end = header + answer.produced;

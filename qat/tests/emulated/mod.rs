@@ -66,11 +66,16 @@ pub(crate) fn machine() -> Option<&'static (Emulator, QatAccelerator)> {
     }))
 }
 
-/// The engine under test: counts from zero, and shares the start of libqat with all others of the process.
-pub(crate) fn qat() -> Option<Subject> {
+/// An accelerator that counts from zero, and shares the start of libqat with all others of the process.
+pub(crate) fn accelerator() -> Option<QatAccelerator> {
     let (emulator, _) = machine()?;
     let probe = QatProbe::with_root(emulator.tree());
-    let qat = QatAccelerator::new(Registry::new(), Arc::new(probe));
+    Some(QatAccelerator::new(Registry::new(), Arc::new(probe)))
+}
+
+/// Such an accelerator as the engine under test.
+pub(crate) fn qat() -> Option<Subject> {
+    let qat = accelerator()?;
     Some(Subject {
         engine: Engine::qat(&qat),
         compression: Arc::new(qat.clone()),
