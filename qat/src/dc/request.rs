@@ -61,7 +61,7 @@ impl Call<'_> {
             is_verified: self.is_verified(request.kind),
         };
         let fly = |instance: &Instance, claim: Claim| {
-            let session = instance.sessions.get(&instance.ring, request.kind)?;
+            let session = instance.sessions.get(&instance.ring, request.kind, how, &claim)?;
             Ok(instance.ring.compress(claim, session, how)?)
         };
         self.pool.launch(Work::Compression, patience, self.recorder, load, fly).await

@@ -49,7 +49,7 @@ async fn run(call: Call<'_>, kind: Kind, how: Stateless, format: Format, buffers
         *lock() = input.zip(std::mem::take(claim.output()).into_block());
     };
     let fly = |instance: &Instance, mut claim: Claim| {
-        let session = match instance.sessions.get(&instance.ring, kind) {
+        let session = match instance.sessions.get(&instance.ring, kind, how, &claim) {
             Ok(session) => session,
             Err(error) => {
                 take_back(&mut claim);

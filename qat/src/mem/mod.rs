@@ -43,8 +43,12 @@ struct Chunk {
     class: usize,
 }
 
+/// Where a block is: to the process, and to the device.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Address(NonNull<u8>);
+struct Address {
+    start: NonNull<u8>,
+    bus: u64,
+}
 
 // SAFETY: an address of memory that belongs to no thread; who holds it holds the memory.
 unsafe impl Send for Address {}
@@ -144,16 +148,23 @@ impl Memory {
             }
         }
         // SAFETY: the symbols are libusdm's by the contract of their loading.
-        let first = unsafe { mem::alloc(self.symbols, len, self.node, ALIGN) }.ok_or(NoMemory::System)?;
+        let start = unsafe { mem::alloc(self.symbols, len, self.node, ALIGN) }.ok_or(NoMemory::System)?;
+        // SAFETY: the same, and the memory is its own.
+        let Some(bus) = (unsafe { mem::bus_address(self.symbols, start) }) else {
+            // SAFETY: just allocated, and nobody else knows it.
+            unsafe { mem::free(self.symbols, start) };
+            return Err(NoMemory::System);
+        };
+        let first = Address { start, bus };
         self.allocated.fetch_add(len, Relaxed);
-        chunks.push(Chunk { address: Address(first), len, class });
+        chunks.push(Chunk { address: first, len, class });
         for at in (block_len..len).step_by(block_len) {
             // SAFETY: `at` is below `len`, so it stays inside the allocation.
-            let block = Address(unsafe { first.add(at) });
+            let block = Address { start: unsafe { start.add(at) }, bus: bus + at as u64 };
             // The queue holds the limit in blocks of this class, so there is always room.
             let _ = queue.push(block);
         }
-        Ok(Address(first))
+        Ok(first)
     }
 
     /// Gives chunks back of which no block is in use.
@@ -172,15 +183,15 @@ impl Memory {
         free.iter_mut().for_each(|addresses| addresses.sort_unstable());
         chunks.retain(|chunk| {
             let addresses = &mut free[chunk.class];
-            let end = chunk.address.0.addr().get() + chunk.len;
+            let end = chunk.address.start.addr().get() + chunk.len;
             let from = addresses.partition_point(|address| *address < chunk.address);
-            let to = addresses.partition_point(|address| address.0.addr().get() < end);
+            let to = addresses.partition_point(|address| address.start.addr().get() < end);
             if (to - from) * Self::block_len(chunk.class) < chunk.len {
                 return true;
             }
             addresses.drain(from..to);
             // SAFETY: allocated by `grow`, once; all its blocks were in the queue, so nobody has one.
-            unsafe { mem::free(self.symbols, chunk.address.0) };
+            unsafe { mem::free(self.symbols, chunk.address.start) };
             self.allocated.fetch_sub(chunk.len, Relaxed);
             false
         });
@@ -206,7 +217,7 @@ impl Block {
     }
 
     pub(crate) fn as_ptr(&self) -> NonNull<u8> {
-        self.address.0
+        self.address.start
     }
 
     /// The address of the byte at `offset`.
@@ -216,7 +227,16 @@ impl Block {
     pub(crate) fn at(&self, offset: usize) -> NonNull<u8> {
         assert!(offset < self.len());
         // SAFETY: inside the block.
-        unsafe { self.address.0.add(offset) }
+        unsafe { self.address.start.add(offset) }
+    }
+
+    /// Where a device sees the byte at `offset`; the block is contiguous to it.
+    ///
+    /// # Panics
+    /// When the block is not that long.
+    pub(crate) fn bus_address(&self, offset: usize) -> u64 {
+        assert!(offset < self.len());
+        self.address.bus + offset as u64
     }
 
     pub(crate) fn memory(&self) -> &'static Memory {
@@ -227,12 +247,12 @@ impl Block {
     pub(crate) fn bytes(&self) -> &[u8] {
         // SAFETY: `qae_mem.h`: mapped, zeroed at first, and this block's alone; a device that writes to it has it in
         // a slot, where this function is not called.
-        unsafe { std::slice::from_raw_parts(self.address.0.as_ptr(), self.len()) }
+        unsafe { std::slice::from_raw_parts(self.address.start.as_ptr(), self.len()) }
     }
 
     pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
         // SAFETY: as for `bytes`, and the borrow is exclusive.
-        unsafe { std::slice::from_raw_parts_mut(self.address.0.as_ptr(), self.len()) }
+        unsafe { std::slice::from_raw_parts_mut(self.address.start.as_ptr(), self.len()) }
     }
 }
 

@@ -12,7 +12,7 @@ mod table;
 
 pub(crate) use list::{Blocks, MAX_BUFFERS};
 pub(crate) use ring::{Direction, Polled, Refused, Ring, SessionError, Stateless, Symmetric, Work};
-pub(crate) use session::Session;
+pub(crate) use session::{Api, Session};
 pub(crate) use setup::{Hash, SymmetricSetup};
 pub(crate) use table::{Claim, Flight, Landed, Lost, NOT_VERIFIED, Table};
 

@@ -24,12 +24,13 @@ use std::task::{Context, Poll, Waker};
 use atomic_waker::AtomicWaker;
 use crossbeam_queue::ArrayQueue;
 use qat_sys::{
-    CPA_STATUS_SUCCESS, CPA_TRUE, CpaBoolean, CpaBufferList, CpaCrcData, CpaCySymOp, CpaCySymOpData,
+    CPA_STATUS_SUCCESS, CpaBoolean, CpaBufferList, CpaCrcData, CpaCySymOp, CpaCySymOpData, CpaDcDpOpData,
     CpaDcOpData, CpaDcRqResults, CpaInstanceEvent, CpaInstanceHandle,
 };
 
-use super::Session;
 use super::list::{Blocks, List};
+use super::ring::Direction;
+use super::{Api, Session};
 use crate::mem::{Block, Memory, NoMemory};
 use crate::poll::Waiting;
 use crate::{CpaStatus, poll};
@@ -102,6 +103,8 @@ struct Slot {
 
 /// What libqat reads and writes until the callback, and the memory that it leads to.
 pub(super) struct Body {
+    pub(super) api: Api,
+    pub(super) direction: Direction,
     pub(super) results: CpaDcRqResults,
     pub(super) verified: CpaBoolean,
     pub(super) compression: CpaDcOpData,
@@ -115,10 +118,38 @@ pub(super) struct Body {
     pub(super) side: Option<Side>,
 }
 
-/// The slot's own device memory: metadata of both lists, then parameters (IV, associated data, digest).
+/// The slot's own device memory: metadata of both lists, then parameters (IV, associated data, digest), then the
+/// operation of a data-plane request.
 pub(super) struct Side {
     pub(super) block: Block,
     pub(super) parameters_at: usize,
+}
+
+impl Side {
+    fn new(memory: &'static Memory, meta_len: usize) -> Result<Self, NoMemory> {
+        let parameters_at = 2 * meta_len.next_multiple_of(64);
+        let mut block =
+            memory.take(parameters_at + Claim::PARAMETERS + std::mem::size_of::<CpaDcDpOpData>())?;
+        block.bytes_mut().fill(0);
+        Ok(Self { block, parameters_at })
+    }
+
+    fn operation_at(&self) -> usize {
+        self.parameters_at + Claim::PARAMETERS
+    }
+
+    /// The operation, and where the device sees it.
+    pub(super) fn operation(&self) -> (NonNull<CpaDcDpOpData>, u64) {
+        let at = self.operation_at();
+        (self.block.at(at).cast(), self.block.bus_address(at))
+    }
+
+    /// What an answer put into the operation.
+    fn results(&self) -> CpaDcRqResults {
+        // SAFETY: inside the block, which is zeroed, aligned to 64 bytes as the offset is, and nobody else's once the
+        // request was answered.
+        unsafe { (*self.operation().0.as_ptr()).results }
+    }
 }
 
 // SAFETY: the body is touched by the one who brought the slot's word into a state that gives it to him, as the module's
@@ -308,11 +339,10 @@ impl Table {
         let mut claim = Claim { table: self, slot, index };
         let body = claim.body();
         if body.side.is_none() {
-            let parameters_at = 2 * meta_len.next_multiple_of(64);
-            let block = memory.take(parameters_at + Claim::PARAMETERS)?;
-            body.source = List::new(block.at(0));
-            body.target = List::new(block.at(parameters_at / 2));
-            body.side = Some(Side { block, parameters_at });
+            let side = Side::new(memory, meta_len)?;
+            body.source = List::new(side.block.at(0));
+            body.target = List::new(side.block.at(side.parameters_at / 2));
+            body.side = Some(side);
         }
         Ok(Some(claim))
     }
@@ -395,6 +425,8 @@ impl Table {
 impl Slot {
     fn new() -> Self {
         let body = Body {
+            api: Api::Traditional,
+            direction: Direction::Compress,
             results: CpaDcRqResults::default(),
             verified: 0,
             // SAFETY: numbers and pointers only, for which zero is a value.
@@ -465,6 +497,12 @@ impl Claim {
     pub(crate) fn parameters(&mut self) -> &mut [u8] {
         let side = self.body().side.as_mut().expect("made when it was claimed");
         &mut side.block.bytes_mut()[side.parameters_at..][..Self::PARAMETERS]
+    }
+
+    /// Whether a data-plane request can hold it: each side is one piece.
+    pub(crate) fn is_flat(&self) -> bool {
+        let body = self.body_ref();
+        body.input.flat().is_some() && body.output.flat().is_some()
     }
 
     /// Puts the request into flight: `submit` gets the body, whose place is fixed, and the tag of the answer.
@@ -613,12 +651,16 @@ impl Landed {
 
     /// Counters and status of a compression.
     pub(crate) fn results(&self) -> CpaDcRqResults {
-        self.claim.body_ref().results
+        let body = self.claim.body_ref();
+        match (body.api, &body.side) {
+            (Api::DataPlane, Some(side)) => side.results(),
+            _ => body.results,
+        }
     }
 
     /// Whether it was a compression, as opposed to a decompression.
     pub(crate) fn is_compression(&self) -> bool {
-        self.claim.body_ref().compression.compressAndVerify == CPA_TRUE
+        self.claim.body_ref().direction == Direction::Compress
     }
 
     /// What the device wrote.
@@ -678,6 +720,14 @@ fn land(tag: *mut c_void, status: i32) {
 /// The callback of compression.
 pub(super) unsafe extern "C" fn compression_done(tag: *mut c_void, status: i32) {
     land(tag, status);
+}
+
+/// The callback of compression by the data plane.
+pub(super) unsafe extern "C" fn data_plane_done(operation: *mut CpaDcDpOpData) {
+    // SAFETY: `cpa_dc_dp.h`: what was submitted, which is the side memory of a slot; a slot keeps it as long as libqat
+    // is started.
+    let operation = unsafe { &*operation };
+    land(operation.pCallbackTag, operation.responseStatus);
 }
 
 /// The callback of symmetric operations.

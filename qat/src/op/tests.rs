@@ -74,6 +74,10 @@ unsafe extern "C" fn free(memory: *mut *mut c_void) {
     unsafe { dealloc(memory.cast(), Layout::from_size_align(len, 64).unwrap()) };
 }
 
+unsafe extern "C" fn bus_address(memory: *mut c_void) -> u64 {
+    memory.addr() as u64
+}
+
 unsafe extern "C" fn meta_len(_: CpaInstanceHandle, _: u32, len: *mut u32) -> CpaStatus {
     // SAFETY: a place for the result.
     unsafe { *len = 100 };
@@ -159,6 +163,10 @@ unsafe extern "C" fn set_notification(
     CPA_STATUS_SUCCESS
 }
 
+unsafe extern "C" fn register(_: CpaInstanceHandle, _: sys::CpaDcDpCallbackFn) -> CpaStatus {
+    CPA_STATUS_SUCCESS
+}
+
 unsafe extern "C" fn stop_instance(_: CpaInstanceHandle) -> CpaStatus {
     CPA_STATUS_SUCCESS
 }
@@ -168,16 +176,18 @@ fn symbols() -> &'static Symbols {
         Some(match name {
             b"qaeMemAllocNUMA" => allocate as *const c_void,
             b"qaeMemFreeNUMA" => free as *const c_void,
+            b"qaeVirtToPhysNUMA" => bus_address as *const c_void,
             b"cpaDcSetAddressTranslation" => set_translation as *const c_void,
             b"cpaDcStartInstance" => start_instance as *const c_void,
             b"cpaDcInstanceSetNotificationCb" => set_notification as *const c_void,
             b"cpaDcStopInstance" => stop_instance as *const c_void,
+            b"cpaDcDpRegCbFunc" => register as *const c_void,
             b"cpaDcBufferListGetMetaSize" => meta_len as *const c_void,
             b"cpaDcGetSessionSize" => session_len as *const c_void,
             b"cpaDcInitSession" => init_session as *const c_void,
             b"cpaDcRemoveSession" => remove_session as *const c_void,
             b"cpaDcCompressData2" => compress as *const c_void,
-            b"icp_sal_DcPollInstance" => poll_instance as *const c_void,
+            b"icp_sal_DcPollDpInstance" => poll_instance as *const c_void,
             _ => return None,
         })
     };
@@ -205,7 +215,8 @@ impl Bench {
         let ring = unsafe { Ring::start(symbols, handle, Work::Compression, table, memory) }.unwrap();
         // SAFETY: numbers only.
         let setup = unsafe { std::mem::zeroed() };
-        let session = Arc::new(ring.compression_session(&setup).unwrap_or_else(|_| unreachable!()));
+        let session =
+            Arc::new(ring.compression_session(Api::Traditional, &setup).unwrap_or_else(|_| unreachable!()));
         Self { device, memory, ring, session }
     }
 
@@ -369,7 +380,8 @@ fn a_session_is_removed_and_wiped_after_its_last_request() {
     let bench = Bench::new();
     // SAFETY: numbers only.
     let setup = unsafe { std::mem::zeroed() };
-    let session = Arc::new(bench.ring.compression_session(&setup).unwrap_or_else(|_| unreachable!()));
+    let session =
+        Arc::new(bench.ring.compression_session(Api::Traditional, &setup).unwrap_or_else(|_| unreachable!()));
     let how = Stateless {
         direction: Direction::Compress,
         flush: sys::CPA_DC_FLUSH_FINAL,
