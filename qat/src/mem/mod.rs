@@ -7,9 +7,8 @@ mod buffer;
 
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crossbeam_queue::ArrayQueue;
 use qat_sys::Symbols;
 
 use crate::raw::mem;
@@ -32,7 +31,8 @@ pub(crate) struct Memory {
     node: i32,
     limit: usize,
     allocated: AtomicUsize,
-    classes: [OnceLock<ArrayQueue<Address>>; CLASSES],
+    /// Free blocks. The last one given back is the next one taken, because the caches still have it.
+    classes: [Mutex<Vec<Address>>; CLASSES],
     chunks: Mutex<Vec<Chunk>>,
 }
 
@@ -74,7 +74,7 @@ impl Memory {
             node,
             limit,
             allocated: AtomicUsize::new(0),
-            classes: [const { OnceLock::new() }; CLASSES],
+            classes: [const { Mutex::new(Vec::new()) }; CLASSES],
             chunks: Mutex::default(),
         }
     }
@@ -93,10 +93,8 @@ impl Memory {
     pub(crate) fn in_use(&self) -> usize {
         let chunks = self.chunks.lock().unwrap_or_else(PoisonError::into_inner);
         let all: usize = chunks.iter().map(|chunk| chunk.len).sum();
-        let free = |(class, queue): (usize, &OnceLock<ArrayQueue<Address>>)| {
-            queue.get().map_or(0, |queue| queue.len() * Self::block_len(class))
-        };
-        all.saturating_sub(self.classes.iter().enumerate().map(free).sum())
+        let free = |class| self.free(class).len() * Self::block_len(class);
+        all.saturating_sub((0..CLASSES).map(free).sum())
     }
 
     /// Most bytes that it grows to.
@@ -116,17 +114,15 @@ impl Memory {
         1 << (SMALLEST as usize + class)
     }
 
-    fn queue(&self, class: usize) -> &ArrayQueue<Address> {
-        self.classes[class].get_or_init(|| {
-            let most = (self.limit / Self::block_len(class)).max(1);
-            ArrayQueue::new(most)
-        })
+    fn free(&self, class: usize) -> MutexGuard<'_, Vec<Address>> {
+        self.classes[class].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A block of at least `len` bytes, of whatever content.
     pub(crate) fn take(&'static self, len: usize) -> Result<Block, NoMemory> {
         let class = Self::class_of(len)?;
-        let address = match self.queue(class).pop() {
+        let free = self.free(class).pop();
+        let address = match free {
             Some(address) => address,
             None => self.grow(class)?,
         };
@@ -135,8 +131,7 @@ impl Memory {
 
     fn grow(&'static self, class: usize) -> Result<Address, NoMemory> {
         let mut chunks = self.chunks.lock().unwrap_or_else(PoisonError::into_inner);
-        let queue = self.queue(class);
-        if let Some(address) = queue.pop() {
+        if let Some(address) = self.free(class).pop() {
             return Ok(address);
         }
         let block_len = Self::block_len(class);
@@ -158,12 +153,17 @@ impl Memory {
         let first = Address { start, bus };
         self.allocated.fetch_add(len, Relaxed);
         chunks.push(Chunk { address: first, len, class });
-        for at in (block_len..len).step_by(block_len) {
+        let mut free = self.free(class);
+        // Room for all that can ever be given back, so that no drop allocates.
+        let blocks: usize =
+            chunks.iter().filter(|chunk| chunk.class == class).map(|chunk| chunk.len / block_len).sum();
+        let more = blocks.saturating_sub(free.len());
+        free.reserve(more);
+        free.extend((block_len..len).step_by(block_len).map(|at| Address {
             // SAFETY: `at` is below `len`, so it stays inside the allocation.
-            let block = Address { start: unsafe { start.add(at) }, bus: bus + at as u64 };
-            // The queue holds the limit in blocks of this class, so there is always room.
-            let _ = queue.push(block);
-        }
+            start: unsafe { start.add(at) },
+            bus: bus + at as u64,
+        }));
         Ok(first)
     }
 
@@ -173,13 +173,8 @@ impl Memory {
     }
 
     fn trim_locked(&self, chunks: &mut Vec<Chunk>) {
-        let mut free: Vec<Vec<Address>> = self
-            .classes
-            .iter()
-            .map(|queue| {
-                queue.get().map(|queue| std::iter::from_fn(|| queue.pop()).collect()).unwrap_or_default()
-            })
-            .collect();
+        let mut free: Vec<Vec<Address>> =
+            (0..CLASSES).map(|class| std::mem::take(&mut *self.free(class))).collect();
         free.iter_mut().for_each(|addresses| addresses.sort_unstable());
         chunks.retain(|chunk| {
             let addresses = &mut free[chunk.class];
@@ -195,10 +190,8 @@ impl Memory {
             self.allocated.fetch_sub(chunk.len, Relaxed);
             false
         });
-        for (queue, addresses) in self.classes.iter().zip(free) {
-            for address in addresses {
-                let _ = queue.get().map(|queue| queue.push(address));
-            }
+        for (class, addresses) in free.into_iter().enumerate() {
+            self.free(class).extend(addresses);
         }
     }
 }
@@ -258,6 +251,6 @@ impl Block {
 
 impl Drop for Block {
     fn drop(&mut self) {
-        let _ = self.memory.queue(self.class).push(self.address);
+        self.memory.free(self.class).push(self.address);
     }
 }

@@ -4,6 +4,7 @@
 //! callback's tag is table, slot and generation, never an address, so that an answer that comes too late finds nothing
 //! rather than the wrong request. A dropped [`Flight`] parks its slot: the memory stays until the device has answered.
 
+mod free;
 mod list;
 mod ring;
 mod session;

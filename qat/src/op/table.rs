@@ -22,12 +22,12 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use atomic_waker::AtomicWaker;
-use crossbeam_queue::ArrayQueue;
 use qat_sys::{
     CPA_STATUS_SUCCESS, CpaBoolean, CpaBufferList, CpaCrcData, CpaCySymOp, CpaCySymOpData, CpaDcDpOpData,
     CpaDcOpData, CpaDcRqResults, CpaInstanceEvent, CpaInstanceHandle,
 };
 
+use super::free::FreeSlots;
 use super::list::{Blocks, List};
 use super::ring::Direction;
 use super::{Api, Session};
@@ -75,7 +75,7 @@ static IDLE: Mutex<(Vec<u16>, u16)> = Mutex::new((Vec::new(), 0));
 pub(crate) struct Table {
     number: u16,
     chunks: [OnceLock<Box<[Slot]>>; DEPTH.div_ceil(CHUNK)],
-    free: ArrayQueue<u16>,
+    free: FreeSlots,
     flying: AtomicU32,
     /// Of those, the ones whose waiter is a future that somebody else has to poll for.
     awaited: AtomicU32,
@@ -190,14 +190,10 @@ impl Table {
     }
 
     fn new(number: u16) -> Self {
-        let free = ArrayQueue::new(DEPTH);
-        for index in 0..DEPTH {
-            let _ = free.push(index as u16);
-        }
         Self {
             number,
             chunks: [const { OnceLock::new() }; DEPTH.div_ceil(CHUNK)],
-            free,
+            free: FreeSlots::all(),
             flying: AtomicU32::new(0),
             awaited: AtomicU32::new(0),
             submitted: AtomicU64::new(0),
@@ -229,7 +225,7 @@ impl Table {
                 // SAFETY: free, and taken from the queue, so this thread has it alone.
                 unsafe { &mut *chunk[usize::from(index) % CHUNK].body.get() }.side = None;
             }
-            let _ = self.free.push(index);
+            self.free.push(index);
         }
         IDLE.lock().unwrap_or_else(PoisonError::into_inner).0.push(self.number);
         self.parked()
@@ -268,7 +264,7 @@ impl Table {
 
     /// Slots that are not free.
     pub(crate) fn slots_in_use(&self) -> usize {
-        DEPTH - self.free.len()
+        self.slots().filter(|slot| state_of(slot.word.load(Acquire)) != FREE).count()
     }
 
     /// Its place among all tables.
@@ -546,7 +542,7 @@ impl Drop for Claim {
         }
         let slot = self.slot;
         slot.word.store(word(generation_of(slot.word.load(Relaxed)), FREE), Release);
-        let _ = self.table.free.push(self.index);
+        self.table.free.push(self.index);
     }
 }
 
