@@ -45,7 +45,7 @@ struct Chunk {
 
 /// Where a block is: to the process, and to the device.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Address {
+pub(crate) struct Address {
     start: NonNull<u8>,
     bus: u64,
 }
@@ -54,6 +54,12 @@ struct Address {
 unsafe impl Send for Address {}
 // SAFETY: the same; shared, it is only compared.
 unsafe impl Sync for Address {}
+
+impl Address {
+    pub(crate) fn as_ptr(self) -> NonNull<u8> {
+        self.start
+    }
+}
 
 /// Why there is no memory.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -211,6 +217,11 @@ impl Block {
 
     pub(crate) fn as_ptr(&self) -> NonNull<u8> {
         self.address.start
+    }
+
+    /// Where it is.
+    pub(crate) fn address(&self) -> Address {
+        self.address
     }
 
     /// The address of the byte at `offset`.

@@ -1,5 +1,6 @@
 //! One instance of libqat: the C calls that submit, poll, and make sessions.
 
+use std::collections::BTreeSet;
 use std::ffi::c_void;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
@@ -14,7 +15,7 @@ use super::table::{self, Body, Claim, Flight, Table};
 use super::{Api, MAX_BUFFERS, Session};
 use crate::CpaStatus;
 use crate::info::LibraryCounts;
-use crate::mem::{Block, Memory, NoMemory};
+use crate::mem::{Address, Block, Memory, NoMemory};
 use crate::raw::{cy, dc, dc_dp};
 
 /// What an instance works on, which decides by which calls.
@@ -43,6 +44,8 @@ pub(crate) struct Ring {
     is_polled: AtomicBool,
     /// libqat refused a poll, or said that the device is restarting or broken.
     is_in_trouble: AtomicBool,
+    /// Sessions that libqat knows.
+    sessions: Mutex<BTreeSet<Address>>,
     retired: Mutex<Vec<Block>>,
     has_retired: AtomicBool,
 }
@@ -140,6 +143,7 @@ impl Ring {
             is_refusing: AtomicBool::new(false),
             is_polled: AtomicBool::new(false),
             is_in_trouble: AtomicBool::new(false),
+            sessions: Mutex::default(),
             retired: Mutex::default(),
             has_retired: AtomicBool::new(false),
         }))
@@ -244,7 +248,7 @@ impl Ring {
                 dc_dp::init_session(self.symbols, self.handle.0, memory.as_ptr(), setup)
             },
         }?;
-        Ok(Session { ring: self.clone(), api, memory: Some(memory) })
+        Ok(self.session(api, memory))
     }
 
     /// A session for symmetric operations.
@@ -264,7 +268,16 @@ impl Ring {
         unsafe {
             cy::init_session(self.symbols, self.handle.0, memory.as_ptr(), setup, Some(table::symmetric_done))
         }?;
-        Ok(Session { ring: self.clone(), api: Api::Traditional, memory: Some(memory) })
+        Ok(self.session(Api::Traditional, memory))
+    }
+
+    fn session(self: &Arc<Self>, api: Api, memory: Block) -> Session {
+        self.known().insert(memory.address());
+        Session { ring: self.clone(), api, memory: Some(memory) }
+    }
+
+    fn known(&self) -> MutexGuard<'_, BTreeSet<Address>> {
+        self.sessions.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Submits a compression or, with a session for it, a decompression.
@@ -452,24 +465,27 @@ impl Ring {
         let Ok(mut retired) = self.retired.try_lock() else { return };
         retired.retain_mut(|memory| {
             if is_open {
-                let removed = match self.work {
-                    // SAFETY: the gate is open; the memory holds a session that nobody names any more.
-                    Work::Compression => unsafe {
-                        dc::remove_session(self.symbols, self.handle.0, memory.as_ptr())
-                    },
-                    // SAFETY: the same.
-                    Work::Symmetric => unsafe {
-                        cy::remove_session(self.symbols, self.handle.0, memory.as_ptr())
-                    },
-                };
-                if removed == Err(CpaStatus::RETRY) {
+                // SAFETY: the gate is open; nobody names the session in this memory any more.
+                if unsafe { self.remove(memory.as_ptr()) } == Err(CpaStatus::RETRY) {
                     return true;
                 }
+                self.known().remove(&memory.address());
             }
             zeroize::Zeroize::zeroize(memory.bytes_mut());
             false
         });
         self.has_retired.store(!retired.is_empty(), Relaxed);
+    }
+
+    /// # Safety
+    /// The gate is open, and locked by this thread; at `session` is one of this ring's, for which no request follows.
+    unsafe fn remove(&self, session: NonNull<u8>) -> Result<(), CpaStatus> {
+        match self.work {
+            // SAFETY: the caller's contract.
+            Work::Compression => unsafe { dc::remove_session(self.symbols, self.handle.0, session) },
+            // SAFETY: the same.
+            Work::Symmetric => unsafe { cy::remove_session(self.symbols, self.handle.0, session) },
+        }
     }
 
     /// Removes them when nothing is polled.
@@ -493,10 +509,16 @@ impl Ring {
 
     /// Closes the gate, for good. When this returns, no thread is inside libqat by this ring and none will be.
     pub(crate) fn close(&self) {
-        if let Some(_pass) = self.pass() {
-            self.sweep(true);
+        let pause = self.pause();
+        if *pause.is_open {
+            // Those of keys and futures that outlive the stop, too: libqat has memory of its own for each.
+            for session in std::mem::take(&mut *self.known()) {
+                // SAFETY: the gate is open and locked, and nothing is submitted behind it any more; the memory stays with
+                // the session, or among the retired.
+                let _ = unsafe { self.remove(session.as_ptr()) };
+            }
         }
-        self.pause().close();
+        pause.close();
         // What libqat did not let go ends with the stop.
         self.sweep(false);
     }
