@@ -4,6 +4,7 @@
 //! callback's tag is table, slot and generation, never an address, so that an answer that comes too late finds nothing
 //! rather than the wrong request. A dropped [`Flight`] parks its slot: the memory stays until the device has answered.
 
+mod completion;
 mod free;
 mod list;
 mod ring;
@@ -16,6 +17,13 @@ pub(crate) use ring::{Direction, Polled, Refused, Ring, SessionError, Stateless,
 pub(crate) use session::{Api, Session};
 pub(crate) use setup::{Hash, SymmetricSetup};
 pub(crate) use table::{Claim, Flight, Landed, Lost, NOT_VERIFIED, Table};
+
+/// What `completion` is made of; its models have loom's instead.
+mod sync {
+    pub(super) use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU16, AtomicU64, fence};
+
+    pub(super) use atomic_waker::AtomicWaker;
+}
 
 #[cfg(test)]
 mod tests;

@@ -1,32 +1,24 @@
 //! The table of requests in flight of one ring.
 //!
-//! A slot's word holds its generation and its state. Whoever makes a transition owns what it leads to:
-//!
-//! ```text
-//! free -> held -> flying -> landed -> held -> free       submitted, answered, taken
-//!                 flying -> parked -> free               the waiter went away; the answer frees the memory
-//!                 flying -> lost -> parked -> free       given up; a late answer frees the memory
-//! ```
-//!
-//! What is parked for an answer that never comes is free when libqat was stopped, which takes the device from this
-//! process and its memory.
+//! A slot's [`Completion`] says who has it. What is parked for an answer that never comes is free when libqat was stopped,
+//! which takes the device from this process and its memory.
 
 use std::cell::{RefCell, UnsafeCell};
 use std::ffi::c_void;
 use std::future::Future;
 use std::pin::Pin;
 use std::ptr::NonNull;
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
-use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU8, AtomicU16, AtomicU32, AtomicU64, fence};
+use std::sync::atomic::Ordering::{Relaxed, Release, SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU32, AtomicU64};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 
-use atomic_waker::AtomicWaker;
 use qat_sys::{
     CPA_STATUS_SUCCESS, CpaBoolean, CpaBufferList, CpaCrcData, CpaCySymOp, CpaCySymOpData, CpaDcDpOpData,
     CpaDcOpData, CpaDcRqResults, CpaInstanceEvent, CpaInstanceHandle,
 };
 
+use super::completion::{Answer, Completion, End};
 use super::free::FreeSlots;
 use super::list::{Blocks, List};
 use super::ring::Direction;
@@ -41,31 +33,8 @@ const CHUNK: usize = 64;
 /// Tables that one process can have; each belongs to an instance of a start.
 const TABLES: usize = 1024;
 
-/// The age of a request for whose answer nobody waits, not even the stop.
-const GIVEN_UP: u16 = u16::MAX;
-
 /// Status of an answer whose digest does not match; libqat's own are negative.
 pub(crate) const NOT_VERIFIED: i32 = 1;
-
-const FREE: u64 = 0;
-const HELD: u64 = 1;
-const FLYING: u64 = 2;
-const LANDED: u64 = 3;
-const LOST: u64 = 4;
-const PARKED: u64 = 5;
-
-/// Generation in the upper half, state in the lower.
-const fn word(generation: u32, state: u64) -> u64 {
-    (generation as u64) << 32 | state
-}
-
-const fn state_of(word: u64) -> u64 {
-    word & 0xffff_ffff
-}
-
-const fn generation_of(word: u64) -> u32 {
-    (word >> 32) as u32
-}
 
 static ALL: [OnceLock<Table>; TABLES] = [const { OnceLock::new() }; TABLES];
 /// Numbers of tables without a ring, which may have slots that somebody still holds, and how many there are in all.
@@ -93,11 +62,7 @@ pub(crate) struct Table {
 
 #[repr(align(64))]
 struct Slot {
-    word: AtomicU64,
-    status: AtomicI32,
-    /// 0 until the watchdog has seen the request, then 1 and the ticks since; [`GIVEN_UP`] at the end.
-    age: AtomicU16,
-    waker: AtomicWaker,
+    completion: Completion,
     body: UnsafeCell<Body>,
 }
 
@@ -152,8 +117,7 @@ impl Side {
     }
 }
 
-// SAFETY: the body is touched by the one who brought the slot's word into a state that gives it to him, as the module's
-// documentation says; all else is atomic.
+// SAFETY: the body is touched by the one whom the completion gave the slot to; all else is atomic.
 unsafe impl Sync for Slot {}
 // SAFETY: the pointers inside lead to the slot itself and to device memory, which no thread owns.
 unsafe impl Send for Slot {}
@@ -212,10 +176,8 @@ impl Table {
         self.lose_all();
         if is_stopped {
             self.is_safe.store(true, Relaxed);
-            // In one order with `unpark`: either this finds a slot parked, or that finds the table safe.
-            fence(SeqCst);
             for (index, slot) in (0..).zip(self.slots()) {
-                self.unpark(index, slot.word.load(Acquire));
+                self.unpark(index, slot);
             }
         }
         // Whoever comes too late, with the ring of an earlier start, may claim a slot even now; so they are taken, too.
@@ -232,13 +194,8 @@ impl Table {
     }
 
     /// Frees a parked slot, if no device reaches its memory any more.
-    fn unpark(&'static self, index: u16, seen: u64) {
-        fence(SeqCst);
-        if state_of(seen) != PARKED || !self.is_safe.load(Relaxed) {
-            return;
-        }
-        let (slot, held) = (self.slot(index), word(generation_of(seen), HELD));
-        if slot.word.compare_exchange(seen, held, AcqRel, Relaxed).is_ok() {
+    fn unpark(&'static self, index: u16, slot: &'static Slot) {
+        if slot.completion.unpark(&self.is_safe) {
             self.flying.fetch_sub(1, Relaxed);
             drop(Claim { table: self, slot, index });
         }
@@ -246,25 +203,17 @@ impl Table {
 
     /// Requests whose answer the stop waits for: those that nobody gave up.
     pub(crate) fn is_expecting(&self) -> bool {
-        let is_expected = |slot: &Slot| {
-            let state = state_of(slot.word.load(Relaxed));
-            (state == FLYING || state == PARKED) && slot.age.load(Relaxed) != GIVEN_UP
-        };
-        self.flying() > 0 && self.slots().any(is_expected)
-    }
-
-    fn in_state(&self, wanted: u64) -> usize {
-        self.slots().filter(|slot| state_of(slot.word.load(Relaxed)) == wanted).count()
+        self.flying() > 0 && self.slots().any(|slot| slot.completion.is_expected())
     }
 
     /// Requests without a waiter whose memory waits for the device.
     pub(crate) fn parked(&self) -> usize {
-        self.in_state(PARKED)
+        self.slots().filter(|slot| slot.completion.is_parked()).count()
     }
 
     /// Slots that are not free.
     pub(crate) fn slots_in_use(&self) -> usize {
-        self.slots().filter(|slot| state_of(slot.word.load(Acquire)) != FREE).count()
+        self.slots().filter(|slot| !slot.completion.is_free()).count()
     }
 
     /// Its place among all tables.
@@ -330,8 +279,7 @@ impl Table {
         let Some(index) = self.free.pop() else { return Ok(None) };
         self.chunks[usize::from(index) / CHUNK].get_or_init(|| (0..CHUNK).map(|_| Slot::new()).collect());
         let slot = self.slot(index);
-        let generation = generation_of(slot.word.load(Acquire)).wrapping_add(1);
-        slot.word.store(word(generation, HELD), Relaxed);
+        slot.completion.hold();
         let mut claim = Claim { table: self, slot, index };
         let body = claim.body();
         if body.side.is_none() {
@@ -353,27 +301,19 @@ impl Table {
         self.place.answered();
         let Some(chunk) = self.chunks.get(usize::from(index) / CHUNK).and_then(OnceLock::get) else { return };
         let slot = &chunk[usize::from(index) % CHUNK];
-        slot.status.store(status, Relaxed);
-        let flying = word(generation, FLYING);
-        match slot.word.compare_exchange(flying, word(generation, LANDED), AcqRel, Acquire) {
-            Ok(_) => {
+        match slot.completion.land(generation, status) {
+            Answer::Landed(waker) => {
                 self.flying.fetch_sub(1, Relaxed);
-                if let Some(waker) = slot.waker.take() {
-                    defer(waker);
-                }
+                waker.into_iter().for_each(defer);
             }
-            Err(seen) if seen == word(generation, PARKED) => {
-                slot.word.store(word(generation, HELD), Relaxed);
+            Answer::Late => {
+                self.flying.fetch_sub(1, Relaxed);
+            }
+            Answer::Unclaimed => {
                 self.flying.fetch_sub(1, Relaxed);
                 drop(Claim { table: self, slot, index });
             }
-            Err(seen) if seen == word(generation, LOST) => {
-                // Its waiter has not looked yet; it learns that the answer came after all.
-                if slot.word.compare_exchange(seen, word(generation, LANDED), AcqRel, Relaxed).is_ok() {
-                    self.flying.fetch_sub(1, Relaxed);
-                }
-            }
-            Err(_) => {
+            Answer::Stale => {
                 self.stale.fetch_add(1, Relaxed);
             }
         }
@@ -383,35 +323,19 @@ impl Table {
     pub(crate) fn lose_all(&self) {
         self.is_gone.store(true, SeqCst);
         for slot in self.slots() {
-            slot.lose(slot.word.load(Relaxed));
+            slot.completion.lose();
         }
     }
 
     /// The watchdog's look after `ticks` of its time: gives up what has been in flight for `limit` ticks at least. How
     /// many that were.
     pub(crate) fn tick(&self, ticks: u16, limit: u16) -> usize {
-        let is_overdue = |slot: &Slot, seen| {
-            // A slot whose request was followed by another meanwhile is young again, and stays so.
-            let age = slot.age.load(Relaxed);
-            let older = if age == 0 { 1 } else { age.saturating_add(ticks).min(GIVEN_UP - 1) };
-            state_of(seen) == FLYING
-                && slot.age.compare_exchange(age, older, Relaxed, Relaxed).is_ok()
-                && older > limit
-        };
-        self.slots()
-            .filter(|slot| {
-                let seen = slot.word.load(Relaxed);
-                is_overdue(slot, seen) && slot.lose(seen)
-            })
-            .count()
+        self.slots().filter(|slot| slot.completion.tick(ticks, limit)).count()
     }
 
     /// Wakes one waiter, so that it looks after the ring from now on.
     pub(crate) fn hand_over(&self) {
-        let waker = self
-            .slots()
-            .filter(|slot| state_of(slot.word.load(Relaxed)) == FLYING)
-            .find_map(|slot| slot.waker.take());
+        let waker = self.slots().find_map(|slot| slot.completion.take_waker());
         if let Some(waker) = waker {
             waker.wake();
         }
@@ -437,24 +361,7 @@ impl Slot {
             session: None,
             side: None,
         };
-        Self {
-            word: AtomicU64::new(word(0, FREE)),
-            status: AtomicI32::new(0),
-            age: AtomicU16::new(0),
-            waker: AtomicWaker::new(),
-            body: UnsafeCell::new(body),
-        }
-    }
-
-    /// Gives up the request whose word is `seen`.
-    fn lose(&self, seen: u64) -> bool {
-        let lost = state_of(seen) == FLYING
-            && self.word.compare_exchange(seen, word(generation_of(seen), LOST), AcqRel, Relaxed).is_ok();
-        if lost {
-            self.age.store(GIVEN_UP, Relaxed);
-            self.waker.wake();
-        }
-        lost
+        Self { completion: Completion::new(), body: UnsafeCell::new(body) }
     }
 }
 
@@ -507,12 +414,9 @@ impl Claim {
         submit: impl FnOnce(*mut Body, *mut c_void) -> Result<(), E>,
     ) -> Result<Flight, (Self, E)> {
         let (table, slot) = (self.table, self.slot);
-        let generation = generation_of(slot.word.load(Relaxed));
-        slot.age.store(0, Relaxed);
         let body: *mut Body = self.body();
         table.flying.fetch_add(1, Relaxed);
-        // The answer may come before the call returns.
-        slot.word.store(word(generation, FLYING), Release);
+        let generation = slot.completion.fly();
         match submit(body, table.tag(self.index, generation)) {
             Ok(()) => {
                 table.submitted.fetch_add(1, Relaxed);
@@ -521,7 +425,7 @@ impl Claim {
                 Ok(Flight { table, slot, index, generation, is_awaited: false, is_over: false })
             }
             Err(error) => {
-                slot.word.store(word(generation, HELD), Relaxed);
+                slot.completion.recall(generation);
                 table.flying.fetch_sub(1, Relaxed);
                 Err((self, error))
             }
@@ -540,8 +444,7 @@ impl Drop for Claim {
             // The last of a ring that is no more.
             body.side = None;
         }
-        let slot = self.slot;
-        slot.word.store(word(generation_of(slot.word.load(Relaxed)), FREE), Release);
+        self.slot.completion.free();
         self.table.free.push(self.index);
     }
 }
@@ -558,34 +461,21 @@ pub(crate) struct Flight {
 }
 
 impl Flight {
-    /// What became of the request, or the word of one that is under way.
-    fn take(&mut self) -> Result<Result<Landed, Lost>, u64> {
-        let slot = self.slot;
-        let seen = slot.word.load(Acquire);
-        let outcome = match state_of(seen) {
-            LANDED => {
-                slot.word.store(word(self.generation, HELD), Relaxed);
-                let status = CpaStatus::from_raw(slot.status.load(Relaxed));
-                Ok(Landed { claim: Claim { table: self.table, slot, index: self.index }, status })
-            }
-            LOST => {
-                let parked = word(self.generation, PARKED);
-                if slot.word.compare_exchange(seen, parked, AcqRel, Acquire).is_err() {
-                    return self.take();
-                }
-                self.table.unpark(self.index, parked);
-                Err(if self.table.is_gone.load(Relaxed) { Lost::DeviceGone } else { Lost::TimedOut })
-            }
-            _ => return Err(seen),
-        };
-        self.end();
-        Ok(outcome)
-    }
-
-    fn end(&mut self) {
+    /// The end that `completion` told of.
+    fn ended(&mut self, end: End) -> Result<Landed, Lost> {
+        let Self { table, slot, index, .. } = *self;
         self.is_over = true;
         if self.is_awaited {
-            self.table.await_less();
+            table.await_less();
+        }
+        match end {
+            End::Landed(status) => {
+                Ok(Landed { claim: Claim { table, slot, index }, status: CpaStatus::from_raw(status) })
+            }
+            End::Lost => {
+                table.unpark(index, slot);
+                Err(if table.is_gone.load(Relaxed) { Lost::DeviceGone } else { Lost::TimedOut })
+            }
         }
     }
 }
@@ -594,18 +484,17 @@ impl Future for Flight {
     type Output = Result<Landed, Lost>;
 
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
-        if let Ok(outcome) = self.take() {
-            return Poll::Ready(outcome);
+        let completion = &self.slot.completion;
+        if let Ok(end) = completion.take(self.generation) {
+            return Poll::Ready(self.ended(end));
         }
         let is_polled_here = self.table.place.is_polled_by_this_thread();
         if is_polled_here == Some(Waiting::Awake) {
             // It looks again after each poll of the ring.
             return Poll::Pending;
         }
-        self.slot.waker.register(context.waker());
-        // The answer may have come before the waker was there.
-        if let Ok(outcome) = self.take() {
-            return Poll::Ready(outcome);
+        if let Ok(end) = completion.take_or_wake(self.generation, context.waker()) {
+            return Poll::Ready(self.ended(end));
         }
         if is_polled_here.is_none() && !self.is_awaited {
             self.is_awaited = true;
@@ -618,17 +507,9 @@ impl Future for Flight {
 
 impl Drop for Flight {
     fn drop(&mut self) {
-        while !self.is_over {
-            match self.take() {
-                Ok(_) => {}
-                Err(seen) => {
-                    let parked = word(self.generation, PARKED);
-                    if self.slot.word.compare_exchange(seen, parked, AcqRel, Acquire).is_ok() {
-                        self.table.unpark(self.index, parked);
-                        self.end();
-                    }
-                }
-            }
+        if !self.is_over {
+            let end = self.slot.completion.leave(self.generation);
+            drop(self.ended(end));
         }
     }
 }

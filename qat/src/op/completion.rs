@@ -1,0 +1,238 @@
+//! How a request comes to its end: the states of a slot, and who brings it from which to which.
+//!
+//! A slot's word holds its generation and its state. Whoever makes a transition owns what it leads to:
+//!
+//! ```text
+//! free -> held -> flying -> landed -> held -> free           submitted, answered, taken
+//!                 flying -> parked -> held -> free           the waiter went away; the answer frees the memory
+//!                 flying -> lost -> forsaken -> held -> free given up; a late answer frees the memory
+//!                           lost -> landed                   the answer came before the waiter looked
+//! ```
+//!
+//! `qat/tests/completion.rs` tries all orders in which threads can meet here.
+
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
+use std::task::Waker;
+
+use super::sync::{AtomicBool, AtomicI32, AtomicU16, AtomicU64, AtomicWaker, fence};
+
+const FREE: u64 = 0;
+const HELD: u64 = 1;
+const FLYING: u64 = 2;
+const LANDED: u64 = 3;
+const LOST: u64 = 4;
+const PARKED: u64 = 5;
+const FORSAKEN: u64 = 6;
+
+/// Generation in the upper half, state in the lower.
+const fn word(generation: u32, state: u64) -> u64 {
+    (generation as u64) << 32 | state
+}
+
+const fn state_of(word: u64) -> u64 {
+    word & 0xffff_ffff
+}
+
+const fn generation_of(word: u64) -> u32 {
+    (word >> 32) as u32
+}
+
+/// Whether nobody waits for the answer.
+const fn is_unclaimed(word: u64) -> bool {
+    matches!(state_of(word), PARKED | FORSAKEN)
+}
+
+/// Where a slot's request stands.
+pub(super) struct Completion {
+    word: AtomicU64,
+    status: AtomicI32,
+    /// 0 until the watchdog has seen the request, then 1 and the ticks since.
+    age: AtomicU16,
+    waker: AtomicWaker,
+}
+
+/// What an answer came to.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// There for the waiter, who is to be woken.
+    Landed(Option<Waker>),
+    /// There for a waiter who was woken before, for the loss.
+    Late,
+    /// Nobody's; the slot is the caller's, to be freed.
+    Unclaimed,
+    /// Of no request in flight.
+    Stale,
+}
+
+/// What became of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum End {
+    /// Answered with this status; the slot is the caller's.
+    Landed(i32),
+    /// Given up, or left. The slot is nobody's until the answer comes, or until [`unpark`](Completion::unpark).
+    Lost,
+}
+
+/// It is under way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct UnderWay;
+
+impl Completion {
+    /// A free slot's.
+    pub(super) fn new() -> Self {
+        Self {
+            word: AtomicU64::new(word(0, FREE)),
+            status: AtomicI32::new(0),
+            age: AtomicU16::new(0),
+            waker: AtomicWaker::new(),
+        }
+    }
+
+    /// Holds the slot, which was free and is nobody else's.
+    pub(super) fn hold(&self) {
+        let generation = generation_of(self.word.load(Acquire)).wrapping_add(1);
+        self.word.store(word(generation, HELD), Relaxed);
+    }
+
+    /// Lets a held slot be free.
+    pub(super) fn free(&self) {
+        self.word.store(word(generation_of(self.word.load(Relaxed)), FREE), Release);
+    }
+
+    /// Puts a held slot's request into flight: its generation. The answer may come at once.
+    pub(super) fn fly(&self) -> u32 {
+        self.age.store(0, Relaxed);
+        let generation = generation_of(self.word.load(Relaxed));
+        self.word.store(word(generation, FLYING), Release);
+        generation
+    }
+
+    /// Takes back a request that was not submitted after all.
+    pub(super) fn recall(&self, generation: u32) {
+        self.word.store(word(generation, HELD), Relaxed);
+    }
+
+    /// Takes an answer.
+    pub(super) fn land(&self, generation: u32, status: i32) -> Answer {
+        let mut seen = self.word.load(Relaxed);
+        loop {
+            let next = match state_of(seen) {
+                _ if generation_of(seen) != generation => return Answer::Stale,
+                FLYING | LOST => LANDED,
+                PARKED | FORSAKEN => HELD,
+                _ => return Answer::Stale,
+            };
+            if next == LANDED {
+                self.status.store(status, Relaxed);
+            }
+            match self.word.compare_exchange(seen, word(generation, next), AcqRel, Relaxed) {
+                Ok(_) => {
+                    return match state_of(seen) {
+                        FLYING => Answer::Landed(self.waker.take()),
+                        LOST => Answer::Late,
+                        _ => Answer::Unclaimed,
+                    };
+                }
+                Err(now) => seen = now,
+            }
+        }
+    }
+
+    /// Gives up the request, if one is in flight.
+    pub(super) fn lose(&self) {
+        let seen = self.word.load(Relaxed);
+        if state_of(seen) == FLYING {
+            self.lose_seen(seen);
+        }
+    }
+
+    fn lose_seen(&self, seen: u64) -> bool {
+        let is_lost = self.change(seen, LOST);
+        if is_lost {
+            self.waker.wake();
+        }
+        is_lost
+    }
+
+    /// Lets the request in flight be older by `ticks`, and gives it up beyond `limit`; whether it did.
+    pub(super) fn tick(&self, ticks: u16, limit: u16) -> bool {
+        let seen = self.word.load(Relaxed);
+        if state_of(seen) != FLYING {
+            return false;
+        }
+        // A slot whose request was followed by another meanwhile is young again, and stays so.
+        let age = self.age.load(Relaxed);
+        let older = if age == 0 { 1 } else { age.saturating_add(ticks) };
+        let is_older = self.age.compare_exchange(age, older, Relaxed, Relaxed).is_ok();
+        is_older && older > limit && self.lose_seen(seen)
+    }
+
+    /// What became of the request; for its one waiter.
+    pub(super) fn take(&self, generation: u32) -> Result<End, UnderWay> {
+        loop {
+            let seen = self.word.load(Acquire);
+            match state_of(seen) {
+                LANDED => {
+                    self.word.store(word(generation, HELD), Relaxed);
+                    return Ok(End::Landed(self.status.load(Relaxed)));
+                }
+                LOST if self.change(seen, FORSAKEN) => return Ok(End::Lost),
+                LOST => {}
+                _ => return Err(UnderWay),
+            }
+        }
+    }
+
+    /// The same, with `waker` called when there is something to take.
+    pub(super) fn take_or_wake(&self, generation: u32, waker: &Waker) -> Result<End, UnderWay> {
+        self.waker.register(waker);
+        // The answer may have come before the waker was there.
+        self.take(generation)
+    }
+
+    /// The waiter goes away.
+    pub(super) fn leave(&self, generation: u32) -> End {
+        loop {
+            if let Ok(end) = self.take(generation) {
+                return end;
+            }
+            if self.change(word(generation, FLYING), PARKED) {
+                return End::Lost;
+            }
+        }
+    }
+
+    /// Brings the word from what was `seen` into another state of the same request; whether it still was that.
+    fn change(&self, seen: u64, state: u64) -> bool {
+        self.word.compare_exchange(seen, word(generation_of(seen), state), AcqRel, Relaxed).is_ok()
+    }
+
+    /// Takes a slot that nobody waits for and whose memory no device reaches any more, as `is_safe` says: whether it is the caller's, to be
+    /// freed. For who left it and for who set `is_safe`.
+    pub(super) fn unpark(&self, is_safe: &AtomicBool) -> bool {
+        // In one order: either who left it finds it safe, or who made it safe finds it left.
+        fence(SeqCst);
+        let seen = self.word.load(Relaxed);
+        is_safe.load(Relaxed) && is_unclaimed(seen) && self.change(seen, HELD)
+    }
+
+    /// The waker of a request in flight, taken from it.
+    pub(super) fn take_waker(&self) -> Option<Waker> {
+        if state_of(self.word.load(Relaxed)) == FLYING { self.waker.take() } else { None }
+    }
+
+    /// Whether the slot is nobody's.
+    pub(super) fn is_free(&self) -> bool {
+        state_of(self.word.load(Acquire)) == FREE
+    }
+
+    /// Whether the device may hold its memory and nobody waits for it.
+    pub(super) fn is_parked(&self) -> bool {
+        is_unclaimed(self.word.load(Relaxed))
+    }
+
+    /// Whether an answer is waited for, be it by the stop.
+    pub(super) fn is_expected(&self) -> bool {
+        matches!(state_of(self.word.load(Relaxed)), FLYING | PARKED)
+    }
+}
