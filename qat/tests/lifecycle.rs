@@ -71,7 +71,7 @@ fn a_stop_with_requests_in_flight() {
                         Err(error) => panic!("{error}"),
                     });
                 }
-                while qat.info().instances.iter().map(|it| it.in_flight).sum::<u32>() < 4 {
+                while qat.info().instances.iter().map(|it| it.requests).sum::<u64>() < 4 {
                     thread::yield_now();
                 }
                 qat.shutdown();

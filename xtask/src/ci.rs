@@ -6,7 +6,7 @@ use std::time::Instant;
 use anyhow::{Context as _, bail, ensure};
 use xshell::{Shell, cmd};
 
-use crate::{flags, libqat, pins, samples, wine};
+use crate::{flags, libqat, memory, pins, samples, wine};
 
 /// A job: its name, whether `cargo xtask test` runs it, what it proves, and how.
 struct Job {
@@ -40,6 +40,8 @@ const JOBS: &[Job] = &[
     job("fuzz-smoke", true, "fuzz targets, some seconds each", fuzz_smoke),
     job("msrv", true, "the oldest supported compiler", msrv),
     job("windows-gnu", true, "the Windows build, and its unit tests under Wine", windows_gnu),
+    job("valgrind", false, "memcheck over libqat, the emulated device and ours", memory::memcheck),
+    job("miri", false, "the bookkeeping of requests under Miri, on a nightly that has it", memory::miri),
     job("native", false, "unit tests on a runner without Debian's packages (Windows, macOS)", native),
     job("deny", false, "licences, advisories and sources of the dependencies", deny),
 ];
@@ -90,6 +92,7 @@ const TOOLS: &[(&str, &str)] = &[
     ("lz4", "lz4"),
     ("zstd", "zstd"),
     ("openssl", "openssl"),
+    ("valgrind", "valgrind"),
     ("python3", "python3"),
     ("pkg-config", "pkg-config"),
     ("x86_64-w64-mingw32-gcc", "gcc-mingw-w64-x86-64"),
@@ -139,7 +142,7 @@ fn tink_python(sh: &Shell) -> anyhow::Result<std::path::PathBuf> {
     Ok(python)
 }
 
-fn release(name: &str) -> anyhow::Result<&'static pins::Release> {
+pub(crate) fn release(name: &str) -> anyhow::Result<&'static pins::Release> {
     pins::RELEASES.iter().find(|release| release.name == name).context("a pinned release")
 }
 

@@ -12,6 +12,7 @@ mod flags;
 mod headers;
 mod layout;
 mod libqat;
+mod memory;
 mod offload;
 mod pins;
 mod samples;
