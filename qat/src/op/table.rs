@@ -328,8 +328,8 @@ impl Table {
             return Ok(None);
         }
         let Some(index) = self.free.pop() else { return Ok(None) };
-        self.chunks[usize::from(index) / CHUNK].get_or_init(|| (0..CHUNK).map(|_| Slot::new()).collect());
-        let slot = self.slot(index);
+        let (chunk, at) = (usize::from(index) / CHUNK, usize::from(index) % CHUNK);
+        let slot = &self.chunks[chunk].get_or_init(|| (0..CHUNK).map(|_| Slot::new()).collect())[at];
         let generation = generation_of(slot.word.load(Acquire)).wrapping_add(1);
         slot.word.store(word(generation, HELD), Relaxed);
         let mut claim = Claim { table: self, slot, index };
