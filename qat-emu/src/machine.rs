@@ -1,8 +1,9 @@
 //! The emulated machine of a process: its virtual functions, counters, faults and device threads.
 
 use std::{
+    hint,
     sync::{
-        Condvar, Mutex, PoisonError,
+        Condvar, Mutex, PoisonError, TryLockError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
@@ -35,6 +36,8 @@ pub(crate) struct Machine {
     /// Counts the calls that may have given the device work.
     calls: Mutex<u64>,
     called: Condvar,
+    /// The engines of whoever calls [`serve_now`](Self::serve_now).
+    callers: Mutex<Engines>,
 }
 
 /// Turns without work that a device thread spins, giving its core away each time.
@@ -58,6 +61,7 @@ impl Machine {
             stopping: AtomicBool::new(false),
             calls: Mutex::new(0),
             called: Condvar::new(),
+            callers: Mutex::default(),
             config,
         })
     }
@@ -135,6 +139,22 @@ impl Machine {
             let sleep = until_due.map_or(sleep, |due| sleep.min(due));
             drop(self.called.wait_timeout(calls, sleep));
         }
+    }
+
+    /// Does all that there is to do, on the calling thread. Answers that are held back stay so until a later call.
+    pub(crate) fn serve_now(&self) {
+        if self.attached.load(Ordering::SeqCst) == 0 {
+            return;
+        }
+        // Waits without a system call, for those who count the program's.
+        let mut engines = loop {
+            match self.callers.try_lock() {
+                Ok(engines) => break engines,
+                Err(TryLockError::Poisoned(engines)) => break engines.into_inner(),
+                Err(TryLockError::WouldBlock) => hint::spin_loop(),
+            }
+        };
+        while self.turn(0, 1, &mut engines).0 {}
     }
 
     /// Answers the messages that wait in the mailboxes.

@@ -263,6 +263,15 @@ pub(super) fn serve_mailboxes() {
     }
 }
 
+/// Does all that the devices of this process have to do, on the calling thread.
+pub(super) fn serve() {
+    if let Some(attached) = attached()
+        && !passes_through()
+    {
+        shielded((), || attached.machine.serve_now());
+    }
+}
+
 /// Whether a socket address is the manager daemon's, and there is an emulator that it has to be hidden from.
 ///
 /// # Safety

@@ -102,6 +102,12 @@ impl Emulator {
         &self.tree
     }
 
+    /// Executes and answers on this thread what was submitted. With [`Config::engine_threads`] 0 nothing else does, so
+    /// that a test decides when the answers come. The shared library exports it as `void qat_emu_serve(void)`.
+    pub fn serve(&self) {
+        attach::serve();
+    }
+
     /// Tells one virtual function, by index over all devices, that its device restarts, failed or is back. After the
     /// first two it answers nothing until the library opens it again.
     pub fn notify(&self, vf: usize, notification: Notification) {
