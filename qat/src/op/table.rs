@@ -214,13 +214,16 @@ impl Table {
             self.is_safe.store(true, Relaxed);
             // In one order with `unpark`: either this finds a slot parked, or that finds the table safe.
             fence(SeqCst);
-            for (index, slot) in (0..).zip(self.slots()) {
-                self.unpark(index, slot.word.load(Acquire));
+            for (chunk, slots) in self.chunks.iter().enumerate() {
+                for (at, slot) in slots.get().into_iter().flatten().enumerate() {
+                    self.unpark((chunk * CHUNK + at) as u16, slot.word.load(Acquire));
+                }
             }
         }
         // Whoever comes too late, with the ring of an earlier start, may claim a slot even now; so they are taken, too.
         let unused: Vec<_> = std::iter::from_fn(|| self.free.pop()).collect();
-        for index in unused {
+        // The lowest ones on top again.
+        for index in unused.into_iter().rev() {
             if let Some(chunk) = self.chunks[usize::from(index) / CHUNK].get() {
                 // SAFETY: free, and taken from the queue, so this thread has it alone.
                 unsafe { &mut *chunk[usize::from(index) % CHUNK].body.get() }.side = None;
