@@ -8,7 +8,7 @@
 use std::fmt::{self, Display};
 use std::io::{self, Write};
 
-use qat::probe::DeviceCounters;
+use qat::probe::{DeviceCounters, Unread};
 use qat::{Info as QatInfo, QatAccelerator, software};
 use serde::Serialize;
 use serde_json::Value;
@@ -128,6 +128,11 @@ impl Display for Report {
 
 /// What the kernel's driver counts of a device, or why that is not known.
 fn write_counters(f: &mut fmt::Formatter<'_>, counters: &DeviceCounters) -> fmt::Result {
+    let errors = (&counters.firmware_error, &counters.telemetry_error);
+    if let (Some(error @ Unread::Denied { .. }), Some(Unread::Denied { .. })) = errors {
+        // The usual case of everybody but root, for each device.
+        return writeln!(f, "    counters: {error}");
+    }
     if let Some(firmware) = &counters.firmware {
         let (requests, answers) = (firmware.requests(), firmware.responses());
         writeln!(f, "    firmware: {requests} requests, {answers} answers since the device is up")?;
