@@ -229,6 +229,12 @@ impl Model {
         }
     }
 
+    /// PCI device id of its physical functions: the one before that of the virtual ones.
+    #[must_use]
+    pub fn pf_device_id(self) -> u16 {
+        self.vf_device_id() - 1
+    }
+
     /// Name that the kernel's driver uses in its debugfs directory.
     #[must_use]
     pub fn driver_name(self) -> &'static str {

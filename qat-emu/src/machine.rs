@@ -13,6 +13,7 @@ use std::{
 use crate::{
     config::{Config, ConfigError},
     counters::Counters,
+    debugfs::Telemetry,
     device::{
         bank::Clock,
         registers::BANKS,
@@ -29,6 +30,10 @@ pub(crate) struct Machine {
     pub(crate) vfs: Vec<Vf>,
     /// By device.
     pub(crate) clocks: Vec<Clock>,
+    /// By device.
+    pub(crate) telemetry: Vec<Mutex<Telemetry>>,
+    /// By device: its firmware does nothing.
+    hung: Vec<AtomicBool>,
     /// Groups that are in a container; device threads sleep for good while there are none.
     attached: AtomicUsize,
     started: AtomicBool,
@@ -55,6 +60,8 @@ impl Machine {
             faults: Faults::new(&config.faults, config.seed),
             vfs,
             clocks: config.devices.iter().map(|_| Clock::default()).collect(),
+            telemetry: config.devices.iter().map(|_| Mutex::default()).collect(),
+            hung: config.devices.iter().map(|_| AtomicBool::new(false)).collect(),
             counters,
             attached: AtomicUsize::new(0),
             started: AtomicBool::new(false),
@@ -68,6 +75,17 @@ impl Machine {
 
     pub(crate) fn vf(&self, index: usize) -> Option<&Vf> {
         self.vfs.get(index)
+    }
+
+    /// Stops the firmware of a device, or has it go on.
+    pub(crate) fn set_hung(&self, device: usize, is_hung: bool) {
+        if let Some(hung) = self.hung.get(device) {
+            hung.store(is_hung, Ordering::SeqCst);
+        }
+    }
+
+    pub(crate) fn is_hung(&self, device: usize) -> bool {
+        self.hung.get(device).is_some_and(|hung| hung.load(Ordering::Relaxed))
     }
 
     /// A group joined a container: starts the device threads the first time. `spawn` prepares a thread for its

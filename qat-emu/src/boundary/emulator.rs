@@ -138,6 +138,22 @@ impl Emulator {
         self.with_vf(vf, crate::device::vf::Vf::restore);
     }
 
+    /// Has the firmware of a device hang: none of its virtual functions answers, and its heartbeat is gone. Its mailbox is
+    /// the kernel's, and works.
+    pub fn hang(&self, device: usize) {
+        if let Some(attached) = attached() {
+            attached.machine.set_hung(device, true);
+        }
+    }
+
+    /// Has a hung device go on where it stopped.
+    pub fn revive(&self, device: usize) {
+        if let Some(Attached { machine, .. }) = attached() {
+            machine.set_hung(device, false);
+            machine.wake();
+        }
+    }
+
     fn with_vf(&self, vf: usize, act: impl FnOnce(&crate::device::vf::Vf)) {
         let Some(Attached { machine, .. }) = attached() else { return };
         if let Some(vf) = machine.vf(vf) {

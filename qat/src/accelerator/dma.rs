@@ -13,7 +13,7 @@ use crate::DmaBuffer;
 use crate::dc::zero_copy::{self, Completed, Job, Plan};
 use crate::device_error::DeviceError;
 use crate::instance::{Launched, Patience, Pool};
-use crate::mem::NoMemory;
+use crate::mem::{NoMemory, NotMapped};
 use crate::op::Flight;
 use crate::poll::Room;
 
@@ -47,6 +47,51 @@ impl QatAccelerator {
             Err(NoMemory::Limit) => Err(super::busy()),
             Err(NoMemory::System) => Err(DeviceError::NoMemory.into()),
         }
+    }
+
+    /// Memory of the caller's own as device memory, without a copy: at most 64 MiB in whole pages of 4 KiB, or of 2 MiB
+    /// where libusdm works with such (`QAT_MAX_2M_HPG_PER_PROCESS`). Needs libusdm of qatlib 26.02. Initialises on the first
+    /// call.
+    ///
+    /// The region is pinned, and counts as locked memory; other than the memory of [`dma_buffer`](Self::dma_buffer) it is not
+    /// in [`info`](Self::info). It belongs to the buffer from now on and is dropped with it, but never while a device may
+    /// write to it: after a request that was not answered, at the stop of libqat. That may be on another thread, which it must
+    /// not keep waiting. A stop takes the mapping back; the next use maps it anew.
+    ///
+    /// # Errors
+    /// The region comes back with [`Unavailable`](Error::Unavailable), [`Unsupported`](Error::Unsupported) where libusdm is
+    /// older, [`InvalidArgument`](Error::InvalidArgument) where it is not whole pages, and [`Device`](Error::Device) where
+    /// libusdm or the system does not map it.
+    #[doc(alias = "qaeMemMapContiguousIova")]
+    pub fn map_memory<R: AsMut<[u8]> + Send + 'static>(
+        &self,
+        region: R,
+    ) -> std::result::Result<DmaBuffer, (R, Error)> {
+        let memory = match self.pool(AcceleratorTypes::empty()) {
+            Ok(pool) => pool.near_memory(),
+            Err(error) => return Err((region, error)),
+        };
+        let Some(memory) = memory else { return Err((region, DeviceError::NoMemory.into())) };
+        let (region, why) = match memory.adopt(region) {
+            Ok(block) => {
+                let len = block.len();
+                return Ok(DmaBuffer::new(block, len));
+            }
+            Err(refused) => refused,
+        };
+        let error = match why {
+            NotMapped::Unsupported => Error::Unsupported {
+                accelerator: super::NAME,
+                operation: "device memory of the caller's own".into(),
+                remedy: "install qatlib 26.02 or newer, or copy to the memory of dma_buffer".into(),
+            },
+            NotMapped::NotPages => Error::InvalidArgument {
+                argument: "region",
+                remedy: "begin at a multiple of 4096, with at most 64 MiB in multiples of 4096 bytes".into(),
+            },
+            NotMapped::Refused => DeviceError::NoMemory.into(),
+        };
+        Err((region, error))
     }
 
     /// Compresses all of `input` to the front of `output` as one request, without a copy. Formats: deflate, zlib, gzip.

@@ -194,8 +194,11 @@ impl HardwareAccelerator for AutoAccelerator {
         })
     }
 
+    /// The utilisation is that of the hardware, as [`QatAccelerator`] has it.
     fn statistics(&self) -> Statistics {
-        self.shared.recorder.statistics()
+        let mut statistics = self.shared.recorder.statistics();
+        statistics.utilisation = self.qat.utilisation();
+        statistics
     }
 }
 

@@ -111,7 +111,12 @@ impl Plan {
             Direction::Decompress => (self.framing.0, 0),
         };
         let load = |_: &Instance, claim: &mut Claim| {
-            let (input, output) = held.take().expect("given back by whoever did not send them");
+            let (mut input, mut output) = held.take().expect("given back by whoever did not send them");
+            let is_ready = input.prepare().and_then(|()| output.prepare());
+            if is_ready.is_err() {
+                held.set(Some((input, output)));
+                return is_ready;
+            }
             *claim.input() = Blocks::part(input.into_block(), input_at..input_at + read);
             *claim.output() = Blocks::part(output.into_block(), output_at..output_at + write);
             Ok(())

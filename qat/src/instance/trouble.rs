@@ -21,7 +21,7 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 pub(crate) enum Trouble {
     /// All instances of a service failed time and again.
     Hopeless,
-    /// The heartbeat of the physical functions is gone.
+    /// The heartbeat of all physical functions is gone. While one has it, the requests' deadlines tell the others.
     Heartbeat,
     /// libqat does not poll or take requests any more.
     Refusing,
