@@ -75,9 +75,13 @@ pub struct EncryptionCapabilities {
     pub aes_ctr: bool,
     /// ChaCha20-Poly1305.
     pub chacha20_poly1305: bool,
-    /// SHA-256, SHA-384 and SHA-512.
+    /// AES-XTS.
+    pub aes_xts: bool,
+    /// AES-CCM.
+    pub aes_ccm: bool,
+    /// SHA-256, SHA-384 and SHA-512, and HMAC by them.
     pub sha2: bool,
-    /// SHA3-256, SHA3-384 and SHA3-512.
+    /// SHA3-256, SHA3-384 and SHA3-512, and HMAC by them.
     pub sha3: bool,
 }
 
@@ -105,11 +109,13 @@ impl EncryptionCapabilities {
             Cipher::AesCbcHmacSha256 => self.aes_cbc_hmac_sha256,
             Cipher::AesCtr => self.aes_ctr,
             Cipher::ChaCha20Poly1305 => self.chacha20_poly1305,
+            Cipher::AesXts => self.aes_xts,
+            Cipher::AesCcm => self.aes_ccm,
             _ => false,
         }
     }
 
-    /// Whether the device offers `digest`.
+    /// Whether the device offers `digest`, and HMAC by it.
     #[must_use]
     pub const fn offers_digest(&self, digest: Digest) -> bool {
         match digest {
@@ -127,6 +133,8 @@ impl EncryptionCapabilities {
             Cipher::AesCbcHmacSha256 => self.aes_cbc_hmac_sha256 = false,
             Cipher::AesCtr => self.aes_ctr = false,
             Cipher::ChaCha20Poly1305 => self.chacha20_poly1305 = false,
+            Cipher::AesXts => self.aes_xts = false,
+            Cipher::AesCcm => self.aes_ccm = false,
             _ => {}
         }
     }
@@ -146,13 +154,15 @@ impl CompressionCapabilities {
 
 impl EncryptionCapabilities {
     /// The registry's names of the ciphers.
-    pub(crate) fn features(&self) -> [(Feature, bool); 5] {
+    pub(crate) fn features(&self) -> [(Feature, bool); 7] {
         [
             (Feature::from_static("qat.encryption.aes-gcm"), self.aes_gcm),
             (Feature::from_static("qat.encryption.aes-cbc"), self.aes_cbc),
             (Feature::from_static("qat.encryption.aes-cbc-hmac-sha-256"), self.aes_cbc_hmac_sha256),
             (Feature::from_static("qat.encryption.aes-ctr"), self.aes_ctr),
             (Feature::from_static("qat.encryption.chacha20-poly1305"), self.chacha20_poly1305),
+            (Feature::from_static("qat.encryption.aes-xts"), self.aes_xts),
+            (Feature::from_static("qat.encryption.aes-ccm"), self.aes_ccm),
         ]
     }
 }
@@ -199,6 +209,8 @@ impl From<&sys::CpaCySymCapabilitiesInfo> for EncryptionCapabilities {
             aes_cbc_hmac_sha256: aes_cbc && hash(sys::CPA_CY_SYM_HASH_SHA256),
             aes_ctr: cipher(sys::CPA_CY_SYM_CIPHER_AES_CTR),
             chacha20_poly1305: cipher(sys::CPA_CY_SYM_CIPHER_CHACHA) && hash(sys::CPA_CY_SYM_HASH_POLY),
+            aes_xts: cipher(sys::CPA_CY_SYM_CIPHER_AES_XTS),
+            aes_ccm: cipher(sys::CPA_CY_SYM_CIPHER_AES_CCM) && hash(sys::CPA_CY_SYM_HASH_AES_CCM),
             sha2: hash(sys::CPA_CY_SYM_HASH_SHA256)
                 && hash(sys::CPA_CY_SYM_HASH_SHA384)
                 && hash(sys::CPA_CY_SYM_HASH_SHA512),

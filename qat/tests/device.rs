@@ -34,7 +34,8 @@ struct Expected {
 
 const NOT_OFFERED: &str = "the device or this release of libqat does not offer it";
 const COMPRESSION: [&str; 4] = ["deflate", "lz4", "lz4s", "zstd"];
-const ENCRYPTION: [&str; 5] = ["aes-gcm", "aes-cbc", "aes-cbc-hmac-sha-256", "aes-ctr", "chacha20-poly1305"];
+const ENCRYPTION: [&str; 7] =
+    ["aes-gcm", "aes-cbc", "aes-cbc-hmac-sha-256", "aes-ctr", "chacha20-poly1305", "aes-xts", "aes-ccm"];
 const PUBLIC_KEY: [&str; 4] = ["rsa", "dh", "ecdh", "ecdsa"];
 /// Zstandard came with qatlib 25.08.
 const NO_ZSTD: &[&str] = &["qat.compression.zstd"];

@@ -116,12 +116,28 @@ pub(crate) fn ivs(subject: &Subject) {
 }
 
 pub(crate) fn futures_equal_blocking_calls(subject: &Subject) {
+    for &digest in subject.digests {
+        let key = Key::new(b"some key");
+        for plain in [Vec::new(), text(70_001)] {
+            let (mac, done) = subject.encryption.hmac(&key, digest, &plain).unwrap();
+            assert_eq!((done.bytes_in, done.bytes_out), (plain.len(), digest.len()));
+            assert!((subject.may_run_on)(done.path), "{digest:?} ran on {}", done.path);
+            let future = subject.encryption.hmac_async(key.clone(), digest, plain.clone());
+            let (future, future_done) = block_on(future).unwrap();
+            same(&future, &mac, digest);
+            assert_eq!((future_done.bytes_in, future_done.bytes_out), (plain.len(), digest.len()));
+        }
+    }
     for plain in [Vec::new(), text(70_001)] {
         for &cipher in subject.ciphers {
             let (encryption, key, options) = (&subject.encryption, key(cipher), options(cipher));
             if !subject.takes(&key, &plain, &options) {
-                let refused = block_on(encryption.encrypt_async(key, plain.clone(), options));
-                assert!(matches!(refused, Err(Error::Unsupported { .. })), "{cipher}");
+                let refused = block_on(encryption.encrypt_async(key, plain.clone(), options)).unwrap_err();
+                let is_said = match cipher.plaintext_lens().contains(&plain.len()) {
+                    true => matches!(refused, Error::Unsupported { .. }),
+                    false => matches!(refused, Error::InvalidArgument { .. }),
+                };
+                assert!(is_said, "{cipher}: {refused}");
                 continue;
             }
             let (sealed, done) = encryption.encrypt(&key, &plain, &options).unwrap();
@@ -148,11 +164,11 @@ pub(crate) fn futures_equal_blocking_calls(subject: &Subject) {
 
             let done = block_on(encryption.encrypt_into_async(
                 key.clone(),
-                b"x".to_vec(),
+                vec![b'x'; 16],
                 Vec::new(),
                 options.clone(),
             ));
-            assert!(matches!(done.result, Err(Error::OutputTooSmall { .. })) && done.input == b"x");
+            assert!(matches!(done.result, Err(Error::OutputTooSmall { .. })) && done.input == [b'x'; 16]);
             let wrong = options.clone().iv(Iv::new(&vec![9; 28 - cipher.iv_len()]).unwrap());
             let done = block_on(encryption.decrypt_into_async(key, sealed.clone(), vec![1; 7], wrong));
             assert!(matches!(done.result, Err(Error::InvalidArgument { .. })));
@@ -163,12 +179,20 @@ pub(crate) fn futures_equal_blocking_calls(subject: &Subject) {
 
 pub(crate) fn wrong_arguments(subject: &Subject) {
     let plain = text(100);
+    for &digest in subject.digests {
+        for key in [Key::new(&[]), Key::with_mac(&[0; 32], &[0; 32])] {
+            let error = subject.encryption.hmac(&key, digest, &plain).unwrap_err();
+            assert!(matches!(error, Error::InvalidArgument { argument: "key", .. }), "{digest:?}: {error}");
+        }
+    }
     for &cipher in subject.ciphers {
         let sealed = subject.encryption.encrypt(&key(cipher), &plain, &options(cipher)).unwrap().0;
         let wrong_mac = match cipher {
             Cipher::AesCbcHmacSha256 => {
                 vec![Key::new(&[0; 32]), Key::with_mac(&[0; 32], &[0; 15]), Key::with_mac(&[0; 20], &[0; 32])]
             }
+            // Two keys that are one.
+            Cipher::AesXts => vec![Key::with_mac(key(cipher).encryption(), &[0; 32]), Key::new(&[7; 64])],
             _ => vec![Key::with_mac(&[0; 32], &[0; 32])],
         };
         let lengths =
@@ -182,7 +206,7 @@ pub(crate) fn wrong_arguments(subject: &Subject) {
         for &len in cipher.key_lens() {
             let key = match cipher {
                 Cipher::AesCbcHmacSha256 => Key::with_mac(&vec![3; len], &[4; 16]),
-                _ => Key::new(&vec![3; len]),
+                _ => Key::new(&noise(len)),
             };
             let sealed = subject.encryption.encrypt(&key, &plain, &options(cipher)).unwrap().0;
             same(
@@ -243,6 +267,15 @@ pub(crate) fn failures_leave_no_plaintext(subject: &Subject) {
             _ => Key::new(&[0; 32]),
         };
         check(&sealed, &other, &good, "other key");
+    }
+    // A unit that is too short for AES-XTS, and one too long for it and AES-CCM.
+    for cipher in [Cipher::AesXts, Cipher::AesCcm] {
+        let (key, options) = (key(cipher), options(cipher));
+        for len in [0, 15, (16 << 20) + 1] {
+            if !cipher.plaintext_lens().contains(&len) {
+                assert!(!subject.takes(&key, &vec![0; len], &options), "{cipher}: {len}");
+            }
+        }
     }
     // Without a tag, what can be seen is the padding.
     if subject.ciphers.contains(&Cipher::AesCbc) {

@@ -22,7 +22,8 @@ macro_rules! suite {
             foreign: we_read_what_others_write others_read_what_we_write;
             operations: process_runs_every_operation process_refuses_what_it_cannot_do statistics_add_up;
             streams: round_trips block_borders any_reader_and_writer errors_of_both_ends pieces_of_a_limit keysets;
-            vectors: aes_gcm chacha20_poly1305 aes_cbc a128cbc_hs256 aes_ctr rfc7518 sha2 sha3 checksums;
+            vectors: aes_gcm chacha20_poly1305 aes_ccm aes_cbc a128cbc_hs256 aes_ctr aes_xts ieee1619 rfc7518 sha2 sha3
+                hmac rfc4231 checksums;
         );
     };
     ($subject:path, $($module:ident: $($test:ident)+;)+) => {
