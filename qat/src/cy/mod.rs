@@ -1,7 +1,8 @@
 //! Symmetric encryption, digests and HMACs on the device.
 //!
 //! A message is copied into device memory, worked on in place and copied out: one copy each way. What is authenticated
-//! goes as one request; AES-CTR, and the decryption of AES-CBC, in pieces side by side.
+//! goes as one request, and a unit of AES-XTS; AES-CTR, and the decryption of AES-CBC, in pieces side by side; the
+//! encryption of AES-CBC in pieces one after the other.
 
 mod digest;
 mod layout;

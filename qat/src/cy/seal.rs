@@ -2,7 +2,7 @@
 
 use accel_core::{Cipher, CipherOptions, Encrypted, Iv, Key, Outcome, Path, Result, SoftwareReason};
 
-use super::layout::{self, BLOCK};
+use super::layout::{self, BLOCK, LINK};
 use super::request::{self, Keyed, Request, UNWRITTEN_TAG, answer, launch};
 use super::session::{Sessions, Use};
 use super::{max_aad, trial, unsupported};
@@ -64,6 +64,7 @@ pub(super) async fn seal(
     let bit_len = layout::bit_len(aad);
     let request = match cipher {
         Cipher::AesCtr => return pieces(call, keyed, iv, plaintext, output).await,
+        Cipher::AesCbc => return chain(call, keyed, iv, [plaintext, padding], output).await,
         Cipher::AesGcm | Cipher::ChaCha20Poly1305 | Cipher::AesCcm => aead(cipher, iv, aad, plaintext),
         Cipher::AesCbcHmacSha256 => authenticated(iv, aad, [plaintext, padding], &bit_len),
         _ => plain(iv, [plaintext, padding]),
@@ -76,6 +77,33 @@ pub(super) async fn seal(
         tag.copy_from_slice(&answer.tag(&request));
     }
     Ok(Some(answer.instance))
+}
+
+/// Encrypts by AES-CBC: what is too long for one request goes on from the last block of the one before.
+async fn chain(
+    call: Call<'_>,
+    keyed: Keyed<'_>,
+    iv: &[u8],
+    [plaintext, padding]: [&[u8]; 2],
+    output: &mut [u8],
+) -> Result<Option<u16>> {
+    let mut iv: [u8; BLOCK] = *iv.first_chunk().expect("checked to be a block");
+    let mut links = plaintext.chunks(LINK).peekable();
+    let mut at = 0;
+    loop {
+        let link = links.next().unwrap_or_default();
+        let is_last = links.peek().is_none();
+        let request = plain(&iv, [link, if is_last { padding } else { &[] }]);
+        let len = request.text_range().len();
+        let answer = request::run(call, &request, |instance| keyed.session(instance)).await?;
+        let made = &mut output[at..at + len];
+        answer.landed.input().read(0, made);
+        if is_last {
+            return Ok(Some(answer.instance));
+        }
+        iv = *made.last_chunk().expect("as long as a link");
+        at += len;
+    }
 }
 
 /// A request without a tag.
