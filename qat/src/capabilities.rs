@@ -79,10 +79,14 @@ pub struct EncryptionCapabilities {
     pub aes_xts: bool,
     /// AES-CCM.
     pub aes_ccm: bool,
-    /// SHA-256, SHA-384 and SHA-512, and HMAC by them.
+    /// SHA-256, SHA-384 and SHA-512.
     pub sha2: bool,
-    /// SHA3-256, SHA3-384 and SHA3-512, and HMAC by them.
+    /// SHA3-256, SHA3-384 and SHA3-512.
     pub sha3: bool,
+    /// HMAC by those of SHA-2.
+    pub hmac_sha2: bool,
+    /// HMAC by those of SHA-3.
+    pub hmac_sha3: bool,
 }
 
 /// Capabilities of public-key arithmetic.
@@ -115,13 +119,33 @@ impl EncryptionCapabilities {
         }
     }
 
-    /// Whether the device offers `digest`, and HMAC by it.
+    /// Whether the device offers `digest`.
     #[must_use]
     pub const fn offers_digest(&self, digest: Digest) -> bool {
         match digest {
             Digest::Sha224 | Digest::Sha256 | Digest::Sha384 | Digest::Sha512 => self.sha2,
             Digest::Sha3_256 | Digest::Sha3_384 | Digest::Sha3_512 => self.sha3,
             _ => false,
+        }
+    }
+
+    /// Whether the device offers HMAC by `digest`.
+    #[must_use]
+    pub const fn offers_hmac(&self, digest: Digest) -> bool {
+        match digest {
+            Digest::Sha224 | Digest::Sha256 | Digest::Sha384 | Digest::Sha512 => self.hmac_sha2,
+            Digest::Sha3_256 | Digest::Sha3_384 | Digest::Sha3_512 => self.hmac_sha3,
+            _ => false,
+        }
+    }
+
+    /// Takes HMAC by the family of `digest` out.
+    pub(crate) const fn withdraw_hmac(&mut self, digest: Digest) {
+        match digest {
+            Digest::Sha256 | Digest::Sha384 | Digest::Sha512 => self.hmac_sha2 = false,
+            Digest::Sha3_256 | Digest::Sha3_384 | Digest::Sha3_512 => self.hmac_sha3 = false,
+            // Nothing promises it.
+            _ => {}
         }
     }
 
@@ -153,8 +177,8 @@ impl CompressionCapabilities {
 }
 
 impl EncryptionCapabilities {
-    /// The registry's names of the ciphers.
-    pub(crate) fn features(&self) -> [(Feature, bool); 7] {
+    /// The registry's names of the ciphers, and of HMAC.
+    pub(crate) fn features(&self) -> [(Feature, bool); 9] {
         [
             (Feature::from_static("qat.encryption.aes-gcm"), self.aes_gcm),
             (Feature::from_static("qat.encryption.aes-cbc"), self.aes_cbc),
@@ -163,6 +187,8 @@ impl EncryptionCapabilities {
             (Feature::from_static("qat.encryption.chacha20-poly1305"), self.chacha20_poly1305),
             (Feature::from_static("qat.encryption.aes-xts"), self.aes_xts),
             (Feature::from_static("qat.encryption.aes-ccm"), self.aes_ccm),
+            (Feature::from_static("qat.encryption.hmac-sha-2"), self.hmac_sha2),
+            (Feature::from_static("qat.encryption.hmac-sha-3"), self.hmac_sha3),
         ]
     }
 }
@@ -203,6 +229,12 @@ impl From<&sys::CpaCySymCapabilitiesInfo> for EncryptionCapabilities {
         let cipher = |id| is_set(&raw.ciphers, id);
         let hash = |id| is_set(&raw.hashes, id);
         let aes_cbc = cipher(sys::CPA_CY_SYM_CIPHER_AES_CBC);
+        let sha2 = hash(sys::CPA_CY_SYM_HASH_SHA256)
+            && hash(sys::CPA_CY_SYM_HASH_SHA384)
+            && hash(sys::CPA_CY_SYM_HASH_SHA512);
+        let sha3 = hash(sys::CPA_CY_SYM_HASH_SHA3_256)
+            && hash(sys::CPA_CY_SYM_HASH_SHA3_384)
+            && hash(sys::CPA_CY_SYM_HASH_SHA3_512);
         Self {
             aes_gcm: cipher(sys::CPA_CY_SYM_CIPHER_AES_GCM) && hash(sys::CPA_CY_SYM_HASH_AES_GCM),
             aes_cbc,
@@ -211,12 +243,11 @@ impl From<&sys::CpaCySymCapabilitiesInfo> for EncryptionCapabilities {
             chacha20_poly1305: cipher(sys::CPA_CY_SYM_CIPHER_CHACHA) && hash(sys::CPA_CY_SYM_HASH_POLY),
             aes_xts: cipher(sys::CPA_CY_SYM_CIPHER_AES_XTS),
             aes_ccm: cipher(sys::CPA_CY_SYM_CIPHER_AES_CCM) && hash(sys::CPA_CY_SYM_HASH_AES_CCM),
-            sha2: hash(sys::CPA_CY_SYM_HASH_SHA256)
-                && hash(sys::CPA_CY_SYM_HASH_SHA384)
-                && hash(sys::CPA_CY_SYM_HASH_SHA512),
-            sha3: hash(sys::CPA_CY_SYM_HASH_SHA3_256)
-                && hash(sys::CPA_CY_SYM_HASH_SHA3_384)
-                && hash(sys::CPA_CY_SYM_HASH_SHA3_512),
+            sha2,
+            sha3,
+            // libqat names the digest, and leaves open in which modes.
+            hmac_sha2: sha2,
+            hmac_sha3: sha3,
         }
     }
 }

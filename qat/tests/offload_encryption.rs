@@ -266,14 +266,22 @@ fn what_the_device_refuses_is_not_offered() {
     let error = qat.process(&Operation::Digest(Digest::Sha256), b"abc").unwrap_err();
     assert!(matches!(error, Error::Unsupported { .. }), "{error}");
     let hmac_key = Key::new(&noise(32));
-    let error = qat.hmac(&hmac_key, Digest::Sha256, b"abc").unwrap_err();
-    assert!(matches!(error, Error::Unsupported { .. }), "{error}");
+    for (digest, feature) in
+        [(Digest::Sha256, "qat.encryption.hmac-sha-2"), (Digest::Sha3_384, "qat.encryption.hmac-sha-3")]
+    {
+        assert!(qat.registry().is_present(feature), "{feature}");
+        let error = qat.hmac(&hmac_key, digest, b"abc").unwrap_err();
+        assert!(matches!(error, Error::Unsupported { .. }), "{error}");
+        assert!(!qat.capabilities().unwrap().encryption.offers_hmac(digest));
+        assert!(!qat.registry().is_present(feature), "{feature}");
+    }
     let (_, done) = auto.hmac(&hmac_key, Digest::Sha256, b"abc").unwrap();
     assert_eq!(done.path, Path::Software(SoftwareReason::Unsupported));
     // A fresh start tries again.
     drop(auto);
     turn.emulator.disarm();
     qat.reinitialize().unwrap();
+    assert!(Digest::ALL.iter().all(|digest| qat.capabilities().unwrap().encryption.offers_hmac(*digest)));
     for cipher in Cipher::ALL {
         assert!(qat.capabilities().unwrap().encryption.offers(cipher));
         same_as_the_cpu(&qat, &key(cipher, 32), &noise(100), &options(cipher, 5));

@@ -82,7 +82,8 @@ impl QatAccelerator {
         input: &[u8],
         patience: Patience,
     ) -> Result<(Vec<u8>, Outcome)> {
-        let work = |pool: &Pool| pool.block_on(cy::hmac(self.call(pool, patience), key, digest, input));
+        let work =
+            |pool: &Pool| self.told(pool.block_on(cy::hmac(self.call(pool, patience), key, digest, input)));
         self.with_pool(AcceleratorTypes::ENCRYPTION, work, |(_, outcome)| outcome)
     }
 
@@ -98,7 +99,7 @@ impl QatAccelerator {
         begun(async move {
             let in_flight = this.0.recorder.start();
             let result = match this.pool_async(AcceleratorTypes::ENCRYPTION).await {
-                Ok(pool) => cy::hmac(this.call(&pool, patience), &key, digest, &input).await,
+                Ok(pool) => this.told(cy::hmac(this.call(&pool, patience), &key, digest, &input).await),
                 Err(error) => Err(error),
             };
             let mut output = Vec::new();

@@ -77,6 +77,8 @@ fn a_device_is_started_once_told_to_the_registry_and_stopped_by_the_thread_that_
         ("qat.encryption.aes-gcm", "present"),
         ("qat.encryption.aes-xts", not_offered),
         ("qat.encryption.chacha20-poly1305", not_offered),
+        ("qat.encryption.hmac-sha-2", not_offered),
+        ("qat.encryption.hmac-sha-3", not_offered),
         ("qat.public-key", "present: 2"),
         ("qat.public-key.dh", not_offered),
         ("qat.public-key.ecdh", not_offered),

@@ -48,6 +48,11 @@ impl Trials {
                 of.withdraw(cipher);
             }
         }
+        for digest in Digest::ALL {
+            if self.hmacs[digest as usize].0.load(Relaxed) == BAD {
+                of.withdraw_hmac(digest);
+            }
+        }
         of
     }
 
@@ -154,7 +159,8 @@ fn is_good<T>(result: Result<T>) -> Result<bool> {
 pub(super) async fn admit_hash(call: Call<'_>, digest: Digest, is_hmac: bool) -> Result<()> {
     let name = || if is_hmac { hmac_name(digest) } else { format!("{digest:?}") };
     let refused = || unsupported(name(), "use the CPU");
-    if !call.pool.services.capabilities.encryption.offers_digest(digest) {
+    let capabilities = &call.pool.services.capabilities.encryption;
+    if !if is_hmac { capabilities.offers_hmac(digest) } else { capabilities.offers_digest(digest) } {
         return Err(refused());
     }
     let trials = &call.pool.trials;
