@@ -77,7 +77,7 @@ struct Inner {
     probe: Arc<dyn HardwareProbe>,
     driver: &'static Driver,
     settings: HardwareSettings,
-    recorder: Recorder,
+    recorder: Arc<Recorder>,
     /// The same as the board's.
     answer: Arc<ArcSwapOption<Answer>>,
     // Dropped in this order: first nobody is told of the hardware any more, then it goes.
@@ -147,7 +147,7 @@ impl QatAccelerator {
         driver: &'static Driver,
         settings: HardwareSettings,
     ) -> Self {
-        let recorder = Recorder::new();
+        let recorder = Arc::new(Recorder::new());
         let answer = Arc::new(ArcSwapOption::empty());
         let board =
             Arc::new(Board { answer: answer.clone(), told: Mutex::default(), failures: AtomicU32::new(0) });
@@ -443,17 +443,17 @@ fn explain(reason: Unavailability, probe: &dyn HardwareProbe) -> Unavailability 
 /// The first service that one of `types` needs and that has no instance.
 fn missing_service(services: &Services, types: AcceleratorTypes) -> Option<Service> {
     let instances = &services.instances;
-    let needed = [
-        (AcceleratorTypes::COMPRESSION, Service::Compression, compression_instances(services)),
-        (
-            AcceleratorTypes::ENCRYPTION | AcceleratorTypes::HASHING,
-            Service::Symmetric,
-            instances.symmetric.into(),
-        ),
-        (AcceleratorTypes::PUBLIC_KEY, Service::Asymmetric, instances.asymmetric.into()),
-    ];
-    let missing = needed.into_iter().find(|(asked, _, count)| types.intersects(*asked) && *count == 0);
-    missing.map(|(_, service, _)| service)
+    let is_missing = |asked, count: u64| count == 0 && types.intersects(asked);
+    if is_missing(AcceleratorTypes::COMPRESSION, compression_instances(services)) {
+        Some(Service::Compression)
+    } else if is_missing(AcceleratorTypes::ENCRYPTION | AcceleratorTypes::HASHING, instances.symmetric.into())
+    {
+        Some(Service::Symmetric)
+    } else if is_missing(AcceleratorTypes::PUBLIC_KEY, instances.asymmetric.into()) {
+        Some(Service::Asymmetric)
+    } else {
+        None
+    }
 }
 
 fn compression_instances(services: &Services) -> u64 {

@@ -1,13 +1,21 @@
 //! Calls on device memory: no copy on the way to the device and back.
 
-use accel_core::{AcceleratorTypes, CompressOptions, Error, Format, Outcome, Result};
+use std::cell::Cell;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll, ready};
+use std::time::Instant;
+
+use accel_core::{AcceleratorTypes, BoxFuture, CompressOptions, Error, Format, InFlight, Outcome, Result};
 
 use super::QatAccelerator;
 use crate::DmaBuffer;
-use crate::dc::zero_copy;
+use crate::dc::zero_copy::{self, Completed, Job, Plan};
 use crate::device_error::DeviceError;
-use crate::instance::Patience;
+use crate::instance::{Launched, Patience, Pool};
 use crate::mem::NoMemory;
+use crate::op::Flight;
+use crate::poll::Room;
 
 /// Both buffers of a call on device memory, with its result.
 #[derive(Debug)]
@@ -44,39 +52,21 @@ impl QatAccelerator {
     /// Compresses all of `input` to the front of `output` as one request, without a copy. Formats: deflate, zlib, gzip.
     ///
     /// [`dma_room`](Self::dma_room) says how long `output` has to be.
-    #[doc(alias = "cpaDcCompressData2")]
+    #[doc(alias = "cpaDcDpEnqueueOp")]
     pub fn compress_dma(
         &self,
         input: DmaBuffer,
         output: DmaBuffer,
         options: &CompressOptions,
     ) -> DmaCompletion {
-        let in_flight = self.0.recorder.start();
-        let (buffers, result) = match self.pool(AcceleratorTypes::COMPRESSION) {
-            Ok(pool) => {
-                let call = self.call(&pool, Patience::Wait);
-                pool.block_on(zero_copy::compress(call, input, output, options))
-            }
-            Err(error) => (Some((input, output)), Err(error)),
-        };
-        in_flight.finish(result.as_ref());
-        DmaCompletion { buffers, result }
+        self.block_on(self.compress_dma_async(input, output, *options))
     }
 
     /// Decompresses the one stream or gzip member that `input` holds to the front of `output` as one request, without a
     /// copy. Formats: deflate, zlib, gzip.
-    #[doc(alias = "cpaDcDecompressData2")]
+    #[doc(alias = "cpaDcDpEnqueueOp")]
     pub fn decompress_dma(&self, input: DmaBuffer, output: DmaBuffer, format: Format) -> DmaCompletion {
-        let in_flight = self.0.recorder.start();
-        let (buffers, result) = match self.pool(AcceleratorTypes::COMPRESSION) {
-            Ok(pool) => {
-                let call = self.call(&pool, Patience::Wait);
-                pool.block_on(zero_copy::decompress(call, input, output, format))
-            }
-            Err(error) => (Some((input, output)), Err(error)),
-        };
-        in_flight.finish(result.as_ref());
-        DmaCompletion { buffers, result }
+        self.block_on(self.decompress_dma_async(input, output, format))
     }
 
     /// Length in bytes that an output buffer needs for [`compress_dma`](Self::compress_dma) of `input_len` bytes.
@@ -93,17 +83,154 @@ impl QatAccelerator {
         output: DmaBuffer,
         options: CompressOptions,
     ) -> impl Future<Output = DmaCompletion> + Send + 'static {
-        let this = self.clone();
-        async move {
-            match this.pool_async(AcceleratorTypes::COMPRESSION).await {
-                Ok(pool) => {
-                    let in_flight = this.0.recorder.start();
-                    let call = this.call(&pool, Patience::Wait);
-                    let (buffers, result) = zero_copy::compress(call, input, output, &options).await;
-                    in_flight.finish(result.as_ref());
-                    DmaCompletion { buffers, result }
+        DmaCall::new(self.clone(), Job::Compress(options), (input, output))
+    }
+
+    /// [`decompress_dma`](Self::decompress_dma) as a future. It submits when it is first polled, and allocates nothing.
+    pub fn decompress_dma_async(
+        &self,
+        input: DmaBuffer,
+        output: DmaBuffer,
+        format: Format,
+    ) -> impl Future<Output = DmaCompletion> + Send + 'static {
+        DmaCall::new(self.clone(), Job::Decompress(format), (input, output))
+    }
+}
+
+/// A call on device memory. Written by hand, because the compiler's futures move the buffers from state to state, which
+/// is felt beside the cost of a request.
+struct DmaCall {
+    accelerator: QatAccelerator,
+    job: Job,
+    /// Not while the device has them.
+    buffers: Cell<Option<(DmaBuffer, DmaBuffer)>>,
+    /// From the first poll on.
+    running: Option<Running>,
+    step: Step,
+}
+
+struct Running {
+    pool: Arc<Pool>,
+    in_flight: InFlight<'static>,
+    plan: Plan,
+}
+
+enum Step {
+    /// Not polled yet, or the hardware is being started.
+    Asked(Option<BoxFuture<()>>),
+    /// There was no room for it at first, which was `since`.
+    Full {
+        room: Room,
+        since: Option<Instant>,
+    },
+    Flying(Flight, u16),
+    Over,
+}
+
+impl DmaCall {
+    const fn new(accelerator: QatAccelerator, job: Job, buffers: (DmaBuffer, DmaBuffer)) -> Self {
+        let buffers = Cell::new(Some(buffers));
+        Self { accelerator, job, buffers, running: None, step: Step::Asked(None) }
+    }
+
+    /// Begins to count, and plans the request.
+    fn begin(&mut self, pool: Result<Arc<Pool>>) -> Result<()> {
+        let in_flight = self.accelerator.0.recorder.clone().start_shared();
+        let plan = pool.and_then(|pool| {
+            let call = self.accelerator.call(&pool, Patience::Wait);
+            let (input, output) = self.buffers.get_mut().as_ref().expect("not submitted yet");
+            let plan = Plan::new(call, &self.job, input, output)?;
+            Ok((pool, plan))
+        });
+        match plan {
+            Ok((pool, plan)) => {
+                self.running = Some(Running { pool, in_flight, plan });
+                Ok(())
+            }
+            Err(error) => {
+                in_flight.finish(Err(&error));
+                Err(error)
+            }
+        }
+    }
+
+    /// Tries to submit; an end at once is an error.
+    fn submit(&mut self, mut since: Option<Instant>) -> Option<DmaCompletion> {
+        let Running { pool, plan, .. } = self.running.as_ref().expect("begun");
+        let call = self.accelerator.call(pool, Patience::Wait);
+        match plan.try_launch(call, &mut since, &self.buffers) {
+            Ok(Launched::Flying(flight, instance)) => {
+                self.step = Step::Flying(flight, instance);
+                None
+            }
+            Ok(Launched::Full(room)) => {
+                self.step = Step::Full { room, since };
+                None
+            }
+            Err(fault) => {
+                let error = pool.error(fault);
+                let buffers = self.buffers.take();
+                Some(self.end((buffers, Err(error))))
+            }
+        }
+    }
+
+    fn end(&mut self, (buffers, result): Completed) -> DmaCompletion {
+        self.step = Step::Over;
+        if let Some(Running { in_flight, .. }) = self.running.take() {
+            in_flight.finish(result.as_ref());
+        }
+        DmaCompletion { buffers, result }
+    }
+}
+
+impl Future for DmaCall {
+    type Output = DmaCompletion;
+
+    fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<DmaCompletion> {
+        let this = self.get_mut();
+        loop {
+            let ended = match &mut this.step {
+                Step::Flying(flight, instance) => {
+                    let (landed, instance) = (ready!(Pin::new(flight).poll(context)), *instance);
+                    let Running { pool, plan, .. } = this.running.as_ref().expect("begun");
+                    let completed = match landed {
+                        Ok(landed) => {
+                            plan.finish(this.accelerator.call(pool, Patience::Wait), landed, instance)
+                        }
+                        Err(lost) => (None, Err(pool.error(pool.lost(lost, instance)))),
+                    };
+                    Some(this.end(completed))
                 }
-                Err(error) => DmaCompletion { buffers: Some((input, output)), result: Err(error) },
+                Step::Full { room, since } => {
+                    ready!(Pin::new(room).poll(context));
+                    let since = *since;
+                    this.submit(since)
+                }
+                Step::Asked(start) => {
+                    if let Some(start) = start {
+                        ready!(start.as_mut().poll(context));
+                    }
+                    let pool = match this.accelerator.pool_if_asked(AcceleratorTypes::COMPRESSION) {
+                        Some(pool) => pool,
+                        None if start.is_some() => this.accelerator.pool(AcceleratorTypes::COMPRESSION),
+                        None => {
+                            *start = Some(this.accelerator.start_elsewhere());
+                            continue;
+                        }
+                    };
+                    match this.begin(pool) {
+                        Ok(()) => this.submit(None),
+                        Err(error) => {
+                            let buffers = this.buffers.take();
+                            Some(this.end((buffers, Err(error))))
+                        }
+                    }
+                }
+                Step::Over => panic!("polled after its end"),
+            };
+            if let Some(completion) = ended {
+                return Poll::Ready(completion);
             }
         }
     }

@@ -24,12 +24,16 @@ pub(super) fn begun<T: Send + 'static>(future: impl Future<Output = T> + Send + 
 }
 
 impl QatAccelerator {
+    /// Starts the hardware on a thread of the pool. Its answer is what the next question finds.
+    pub(super) fn start_elsewhere(&self) -> BoxFuture<()> {
+        let this = self.clone();
+        Box::pin(async { drop(pool::run(move || this.initialize()).await) })
+    }
+
     /// The instances for `types`. The first question, which starts the hardware, is asked on a thread of the pool.
     pub(super) async fn pool_async(&self, types: AcceleratorTypes) -> Result<Arc<Pool>> {
         if self.0.valid_answer().is_none() {
-            let this = self.clone();
-            // Its answer is what the next line finds.
-            let _ = pool::run(move || this.initialize()).await;
+            self.start_elsewhere().await;
         }
         self.pool(types)
     }

@@ -8,29 +8,15 @@ use accel_core::{
 };
 
 use super::futures::unwrapped;
-use super::{NAME, QatAccelerator, missing_service, unavailable};
+use super::{Answer, NAME, QatAccelerator, missing_service, unavailable};
 use crate::Unavailability;
 use crate::dc;
 use crate::instance::{Call, Patience, Pool};
 use crate::software::{self, output::Output, recorded};
 
-impl QatAccelerator {
-    /// The instances for `types`. Initialises on the first call.
-    pub(super) fn pool(&self, types: AcceleratorTypes) -> Result<Arc<Pool>> {
-        self.look(types, |pool| Ok(pool.clone()))
-    }
-
+impl Answer {
     fn look<T>(&self, types: AcceleratorTypes, work: impl FnOnce(&Arc<Pool>) -> Result<T>) -> Result<T> {
-        let seen = self.0.answer.load();
-        let found;
-        let answer = match seen.as_ref().filter(|answer| answer.process.is_this()) {
-            Some(answer) => answer,
-            None => {
-                found = self.0.answer();
-                &found
-            }
-        };
-        match &answer.result {
+        match &self.result {
             Ok(pool) => match missing_service(&pool.services, types) {
                 None => work(pool),
                 Some(service) => {
@@ -38,6 +24,28 @@ impl QatAccelerator {
                 }
             },
             Err(reason) => Err(unavailable(reason.clone())),
+        }
+    }
+}
+
+impl QatAccelerator {
+    /// The instances for `types`. Initialises on the first call.
+    pub(super) fn pool(&self, types: AcceleratorTypes) -> Result<Arc<Pool>> {
+        self.look(types, |pool| Ok(pool.clone()))
+    }
+
+    /// [`pool`](Self::pool), if the hardware was asked for before; looking does not wait.
+    pub(super) fn pool_if_asked(&self, types: AcceleratorTypes) -> Option<Result<Arc<Pool>>> {
+        let seen = self.0.answer.load();
+        let answer = seen.as_ref().filter(|answer| answer.process.is_this())?;
+        Some(answer.look(types, |pool| Ok(pool.clone())))
+    }
+
+    fn look<T>(&self, types: AcceleratorTypes, work: impl FnOnce(&Arc<Pool>) -> Result<T>) -> Result<T> {
+        let seen = self.0.answer.load();
+        match seen.as_ref().filter(|answer| answer.process.is_this()) {
+            Some(answer) => answer.look(types, work),
+            None => self.0.answer().look(types, work),
         }
     }
 

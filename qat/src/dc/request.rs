@@ -43,7 +43,6 @@ impl Call<'_> {
         if request.prefix.len() + request.input.len() + request.room > self.pool.settings.memory {
             return Err(Fault::TooLarge);
         }
-        let direction = request.kind.direction();
         let load = |instance: &Instance, claim: &mut Claim| {
             let memory = instance.ring.memory();
             let mut input = Blocks::with_room(memory, request.prefix.len() + request.input.len())?;
@@ -53,15 +52,9 @@ impl Call<'_> {
             *claim.input() = input;
             Ok(())
         };
-        let flush = flush(direction == Direction::Compress && request.is_open);
-        let how = Stateless {
-            direction,
-            flush,
-            seed: request.kind.seed(),
-            is_verified: self.is_verified(request.kind),
-        };
+        let how = self.stateless(request.kind, request.is_open);
         let fly = |instance: &Instance, claim: Claim| {
-            let session = instance.sessions.get(&instance.ring, request.kind)?;
+            let session = instance.sessions.get(&instance.ring, request.kind, how, &claim)?;
             Ok(instance.ring.compress(claim, session, how)?)
         };
         self.pool.launch(Work::Compression, patience, self.recorder, load, fly).await
@@ -73,9 +66,20 @@ impl Call<'_> {
         Ok((self.pool.land(flight, instance).await?, instance))
     }
 
+    /// What a request of this kind has beside data and session.
+    pub(super) fn stateless(&self, kind: Kind, is_open: bool) -> Stateless {
+        let direction = kind.direction();
+        Stateless {
+            direction,
+            flush: flush(direction == Direction::Compress && is_open),
+            seed: kind.seed(),
+            is_verified: self.is_verified(kind),
+        }
+    }
+
     /// Whether libqat is to compare what the device read and wrote with the memory. LZ4 says the length of its blocks
     /// and hashes their content itself, and the library would do it only without recovery.
-    pub(super) fn is_verified(&self, kind: Kind) -> bool {
+    fn is_verified(&self, kind: Kind) -> bool {
         matches!(kind, Kind::Deflate { .. } | Kind::Inflate { .. })
             && self.pool.settings.integrity == Integrity::EndToEnd
             && self.pool.services.capabilities.compression.integrity_crcs

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use once_cell::sync::OnceCell;
 use qat_sys as sys;
 
-use crate::op::{Direction, Ring, Session, SessionError};
+use crate::op::{Api, Claim, Direction, Ring, Session, SessionError, Stateless};
 
 /// What a session is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -148,23 +148,37 @@ impl Kind {
     }
 }
 
-/// Sessions by kind.
-pub(crate) struct Sessions([OnceCell<Arc<Session>>; KINDS]);
+/// Sessions by calls and kind.
+pub(crate) struct Sessions([[OnceCell<Arc<Session>>; KINDS]; 2]);
 
 impl Default for Sessions {
     fn default() -> Self {
-        Self([const { OnceCell::new() }; KINDS])
+        Self([const { [const { OnceCell::new() }; KINDS] }; 2])
     }
 }
 
 impl Sessions {
-    /// The session of this kind.
-    pub(crate) fn get(&self, ring: &Arc<Ring>, kind: Kind) -> Result<&Arc<Session>, SessionError> {
-        self.0[kind.place()].get_or_try_init(|| ring.compression_session(&kind.setup()).map(Arc::new))
+    /// The session for a request of this kind.
+    #[inline]
+    pub(crate) fn get(
+        &self,
+        ring: &Arc<Ring>,
+        kind: Kind,
+        how: Stateless,
+        claim: &Claim,
+    ) -> Result<&Arc<Session>, SessionError> {
+        let is_deflate = matches!(kind, Kind::Deflate { .. } | Kind::Inflate { .. });
+        let is_whole = how.flush == sys::CPA_DC_FLUSH_FINAL && !how.is_verified;
+        let api = if is_deflate && is_whole && claim.is_flat() { Api::DataPlane } else { Api::Traditional };
+        let session = &self.0[api as usize][kind.place()];
+        match session.get() {
+            Some(session) => Ok(session),
+            None => session.get_or_try_init(|| ring.compression_session(api, &kind.setup()).map(Arc::new)),
+        }
     }
 
     /// Ends them all.
     pub(crate) fn clear(&mut self) {
-        self.0.iter_mut().for_each(|session| drop(session.take()));
+        self.0.as_flattened_mut().iter_mut().for_each(|session| drop(session.take()));
     }
 }

@@ -39,6 +39,7 @@ const STARTING: &[&[u8]] = &[
     b"cpaDcSetAddressTranslation",
     b"cpaDcStartInstance",
     b"cpaDcStopInstance",
+    b"cpaDcDpRegCbFunc",
     b"cpaDcBufferListGetMetaSize",
     b"cpaCyInstanceGetInfo2",
     b"cpaCySetAddressTranslation",

@@ -82,6 +82,14 @@ impl Instance {
     }
 }
 
+/// What a try to submit came to.
+pub(crate) enum Launched {
+    /// In flight, on the instance of this index.
+    Flying(Flight, u16),
+    /// The next try may wait for this.
+    Full(Room),
+}
+
 /// Whether a request waits while the device is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Patience {
@@ -203,34 +211,49 @@ impl Pool {
     ) -> Result<(Flight, u16), Fault> {
         let mut since = None;
         loop {
-            let instance = self.choose(work).ok_or(Fault::Device(DeviceFault::Quarantined))?;
-            match self.attempt(instance, &mut load, &mut fly) {
-                Ok(flight) => return Ok((flight, instance.index)),
-                Err(Fault::Busy) if patience == Patience::Wait => instance.health.was_full(),
-                Err(fault) => {
-                    match fault {
-                        Fault::Device(DeviceFault::Refused(_)) => instance.health.failed(Failure::Request),
-                        Fault::Busy => instance.health.was_full(),
-                        // Not the instance's fault, or it is one no more.
-                        Fault::Device(_) | Fault::TooLarge => {}
-                    }
-                    return Err(fault);
-                }
+            match self.try_launch(work, patience, recorder, &mut since, &mut load, &mut fly)? {
+                Launched::Flying(flight, instance) => return Ok((flight, instance)),
+                Launched::Full(room) => room.await,
             }
-            recorder.retry();
-            let since = *since.get_or_insert_with(Instant::now);
-            if since.elapsed() > self.settings.deadline {
-                return Err(Fault::Busy);
-            }
-            Room::on(instance.ring.table()).await;
         }
+    }
+
+    /// One try of [`launch`](Self::launch). `since` is when a request without room was first tried.
+    pub(crate) fn try_launch(
+        &self,
+        work: Work,
+        patience: Patience,
+        recorder: &Recorder,
+        since: &mut Option<Instant>,
+        load: impl FnMut(&Instance, &mut Claim) -> Result<(), NoMemory>,
+        fly: impl FnMut(&Instance, Claim) -> Result<Flight, Unsent>,
+    ) -> Result<Launched, Fault> {
+        let instance = self.choose(work).ok_or(Fault::Device(DeviceFault::Quarantined))?;
+        match self.attempt(instance, load, fly) {
+            Ok(flight) => return Ok(Launched::Flying(flight, instance.index)),
+            Err(Fault::Busy) if patience == Patience::Wait => instance.health.was_full(),
+            Err(fault) => {
+                match fault {
+                    Fault::Device(DeviceFault::Refused(_)) => instance.health.failed(Failure::Request),
+                    Fault::Busy => instance.health.was_full(),
+                    // Not the instance's fault, or it is one no more.
+                    Fault::Device(_) | Fault::TooLarge => {}
+                }
+                return Err(fault);
+            }
+        }
+        recorder.retry();
+        if since.get_or_insert_with(Instant::now).elapsed() > self.settings.deadline {
+            return Err(Fault::Busy);
+        }
+        Ok(Launched::Full(Room::on(instance.ring.table())))
     }
 
     fn attempt(
         &self,
         instance: &Instance,
-        load: &mut impl FnMut(&Instance, &mut Claim) -> Result<(), NoMemory>,
-        fly: &mut impl FnMut(&Instance, Claim) -> Result<Flight, Unsent>,
+        mut load: impl FnMut(&Instance, &mut Claim) -> Result<(), NoMemory>,
+        mut fly: impl FnMut(&Instance, Claim) -> Result<Flight, Unsent>,
     ) -> Result<Flight, Fault> {
         let gone = Fault::Device(DeviceFault::Lost(Lost::DeviceGone));
         let full = || if instance.ring.is_refusing() { gone } else { Fault::Busy };
@@ -251,14 +274,13 @@ impl Pool {
 
     /// Waits for an answer, and tells the instance's health of it.
     pub(crate) async fn land(&self, flight: Flight, index: u16) -> Result<Landed, Fault> {
-        let health = &self.instances[usize::from(index)].health;
-        match flight.await {
-            Ok(landed) => Ok(landed),
-            Err(lost) => {
-                health.failed(Failure::Trust);
-                Err(Fault::Device(DeviceFault::Lost(lost)))
-            }
-        }
+        flight.await.map_err(|lost| self.lost(lost, index))
+    }
+
+    /// Tells the instance's health of a request that got no answer.
+    pub(crate) fn lost(&self, lost: Lost, index: u16) -> Fault {
+        self.instances[usize::from(index)].health.failed(Failure::Trust);
+        Fault::Device(DeviceFault::Lost(lost))
     }
 
     /// Runs a request on this thread.

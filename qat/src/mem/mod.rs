@@ -7,9 +7,8 @@ mod buffer;
 
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
-use std::sync::{Mutex, OnceLock, PoisonError};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 
-use crossbeam_queue::ArrayQueue;
 use qat_sys::Symbols;
 
 use crate::raw::mem;
@@ -32,7 +31,8 @@ pub(crate) struct Memory {
     node: i32,
     limit: usize,
     allocated: AtomicUsize,
-    classes: [OnceLock<ArrayQueue<Address>>; CLASSES],
+    /// Free blocks. The last one given back is the next one taken, because the caches still have it.
+    classes: [Mutex<Vec<Address>>; CLASSES],
     chunks: Mutex<Vec<Chunk>>,
 }
 
@@ -43,8 +43,12 @@ struct Chunk {
     class: usize,
 }
 
+/// Where a block is: to the process, and to the device.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-struct Address(NonNull<u8>);
+struct Address {
+    start: NonNull<u8>,
+    bus: u64,
+}
 
 // SAFETY: an address of memory that belongs to no thread; who holds it holds the memory.
 unsafe impl Send for Address {}
@@ -70,7 +74,7 @@ impl Memory {
             node,
             limit,
             allocated: AtomicUsize::new(0),
-            classes: [const { OnceLock::new() }; CLASSES],
+            classes: [const { Mutex::new(Vec::new()) }; CLASSES],
             chunks: Mutex::default(),
         }
     }
@@ -89,10 +93,8 @@ impl Memory {
     pub(crate) fn in_use(&self) -> usize {
         let chunks = self.chunks.lock().unwrap_or_else(PoisonError::into_inner);
         let all: usize = chunks.iter().map(|chunk| chunk.len).sum();
-        let free = |(class, queue): (usize, &OnceLock<ArrayQueue<Address>>)| {
-            queue.get().map_or(0, |queue| queue.len() * Self::block_len(class))
-        };
-        all.saturating_sub(self.classes.iter().enumerate().map(free).sum())
+        let free = |class| self.free(class).len() * Self::block_len(class);
+        all.saturating_sub((0..CLASSES).map(free).sum())
     }
 
     /// Most bytes that it grows to.
@@ -112,17 +114,15 @@ impl Memory {
         1 << (SMALLEST as usize + class)
     }
 
-    fn queue(&self, class: usize) -> &ArrayQueue<Address> {
-        self.classes[class].get_or_init(|| {
-            let most = (self.limit / Self::block_len(class)).max(1);
-            ArrayQueue::new(most)
-        })
+    fn free(&self, class: usize) -> MutexGuard<'_, Vec<Address>> {
+        self.classes[class].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A block of at least `len` bytes, of whatever content.
     pub(crate) fn take(&'static self, len: usize) -> Result<Block, NoMemory> {
         let class = Self::class_of(len)?;
-        let address = match self.queue(class).pop() {
+        let free = self.free(class).pop();
+        let address = match free {
             Some(address) => address,
             None => self.grow(class)?,
         };
@@ -131,8 +131,7 @@ impl Memory {
 
     fn grow(&'static self, class: usize) -> Result<Address, NoMemory> {
         let mut chunks = self.chunks.lock().unwrap_or_else(PoisonError::into_inner);
-        let queue = self.queue(class);
-        if let Some(address) = queue.pop() {
+        if let Some(address) = self.free(class).pop() {
             return Ok(address);
         }
         let block_len = Self::block_len(class);
@@ -144,16 +143,28 @@ impl Memory {
             }
         }
         // SAFETY: the symbols are libusdm's by the contract of their loading.
-        let first = unsafe { mem::alloc(self.symbols, len, self.node, ALIGN) }.ok_or(NoMemory::System)?;
+        let start = unsafe { mem::alloc(self.symbols, len, self.node, ALIGN) }.ok_or(NoMemory::System)?;
+        // SAFETY: the same, and the memory is its own.
+        let Some(bus) = (unsafe { mem::bus_address(self.symbols, start) }) else {
+            // SAFETY: just allocated, and nobody else knows it.
+            unsafe { mem::free(self.symbols, start) };
+            return Err(NoMemory::System);
+        };
+        let first = Address { start, bus };
         self.allocated.fetch_add(len, Relaxed);
-        chunks.push(Chunk { address: Address(first), len, class });
-        for at in (block_len..len).step_by(block_len) {
+        chunks.push(Chunk { address: first, len, class });
+        let mut free = self.free(class);
+        // Room for all that can ever be given back, so that no drop allocates.
+        let blocks: usize =
+            chunks.iter().filter(|chunk| chunk.class == class).map(|chunk| chunk.len / block_len).sum();
+        let more = blocks.saturating_sub(free.len());
+        free.reserve(more);
+        free.extend((block_len..len).step_by(block_len).map(|at| Address {
             // SAFETY: `at` is below `len`, so it stays inside the allocation.
-            let block = Address(unsafe { first.add(at) });
-            // The queue holds the limit in blocks of this class, so there is always room.
-            let _ = queue.push(block);
-        }
-        Ok(Address(first))
+            start: unsafe { start.add(at) },
+            bus: bus + at as u64,
+        }));
+        Ok(first)
     }
 
     /// Gives chunks back of which no block is in use.
@@ -162,32 +173,25 @@ impl Memory {
     }
 
     fn trim_locked(&self, chunks: &mut Vec<Chunk>) {
-        let mut free: Vec<Vec<Address>> = self
-            .classes
-            .iter()
-            .map(|queue| {
-                queue.get().map(|queue| std::iter::from_fn(|| queue.pop()).collect()).unwrap_or_default()
-            })
-            .collect();
+        let mut free: Vec<Vec<Address>> =
+            (0..CLASSES).map(|class| std::mem::take(&mut *self.free(class))).collect();
         free.iter_mut().for_each(|addresses| addresses.sort_unstable());
         chunks.retain(|chunk| {
             let addresses = &mut free[chunk.class];
-            let end = chunk.address.0.addr().get() + chunk.len;
+            let end = chunk.address.start.addr().get() + chunk.len;
             let from = addresses.partition_point(|address| *address < chunk.address);
-            let to = addresses.partition_point(|address| address.0.addr().get() < end);
+            let to = addresses.partition_point(|address| address.start.addr().get() < end);
             if (to - from) * Self::block_len(chunk.class) < chunk.len {
                 return true;
             }
             addresses.drain(from..to);
             // SAFETY: allocated by `grow`, once; all its blocks were in the queue, so nobody has one.
-            unsafe { mem::free(self.symbols, chunk.address.0) };
+            unsafe { mem::free(self.symbols, chunk.address.start) };
             self.allocated.fetch_sub(chunk.len, Relaxed);
             false
         });
-        for (queue, addresses) in self.classes.iter().zip(free) {
-            for address in addresses {
-                let _ = queue.get().map(|queue| queue.push(address));
-            }
+        for (class, addresses) in free.into_iter().enumerate() {
+            self.free(class).extend(addresses);
         }
     }
 }
@@ -206,7 +210,7 @@ impl Block {
     }
 
     pub(crate) fn as_ptr(&self) -> NonNull<u8> {
-        self.address.0
+        self.address.start
     }
 
     /// The address of the byte at `offset`.
@@ -216,7 +220,16 @@ impl Block {
     pub(crate) fn at(&self, offset: usize) -> NonNull<u8> {
         assert!(offset < self.len());
         // SAFETY: inside the block.
-        unsafe { self.address.0.add(offset) }
+        unsafe { self.address.start.add(offset) }
+    }
+
+    /// Where a device sees the byte at `offset`; the block is contiguous to it.
+    ///
+    /// # Panics
+    /// When the block is not that long.
+    pub(crate) fn bus_address(&self, offset: usize) -> u64 {
+        assert!(offset < self.len());
+        self.address.bus + offset as u64
     }
 
     pub(crate) fn memory(&self) -> &'static Memory {
@@ -227,17 +240,17 @@ impl Block {
     pub(crate) fn bytes(&self) -> &[u8] {
         // SAFETY: `qae_mem.h`: mapped, zeroed at first, and this block's alone; a device that writes to it has it in
         // a slot, where this function is not called.
-        unsafe { std::slice::from_raw_parts(self.address.0.as_ptr(), self.len()) }
+        unsafe { std::slice::from_raw_parts(self.address.start.as_ptr(), self.len()) }
     }
 
     pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
         // SAFETY: as for `bytes`, and the borrow is exclusive.
-        unsafe { std::slice::from_raw_parts_mut(self.address.0.as_ptr(), self.len()) }
+        unsafe { std::slice::from_raw_parts_mut(self.address.start.as_ptr(), self.len()) }
     }
 }
 
 impl Drop for Block {
     fn drop(&mut self) {
-        let _ = self.memory.queue(self.class).push(self.address);
+        self.memory.free(self.class).push(self.address);
     }
 }

@@ -112,6 +112,13 @@ impl Blocks {
         assert!(out.is_empty(), "{} bytes are not there", out.len());
     }
 
+    /// Where a device sees the data, and their length, if all are in one block.
+    pub(super) fn flat(&self) -> Option<(u64, u32)> {
+        let block = self.first.as_ref().filter(|_| self.rest.is_empty() && self.len > 0)?;
+        // A block has at most 64 MiB.
+        Some((block.bus_address(self.start), self.len as u32))
+    }
+
     /// The one block, where there is one.
     pub(crate) fn into_block(self) -> Option<Block> {
         self.first
@@ -170,8 +177,16 @@ mod tests {
         unsafe { std::alloc::alloc_zeroed(layout) }.cast()
     }
 
+    extern "C" fn bus_address(memory: *mut c_void) -> u64 {
+        memory.addr() as u64
+    }
+
     fn memory(limit: usize) -> &'static Memory {
-        let find = |name: &[u8]| (name == b"qaeMemAllocNUMA").then_some(alloc as *const c_void);
+        let find = |name: &[u8]| match name {
+            b"qaeMemAllocNUMA" => Some(alloc as *const c_void),
+            b"qaeVirtToPhysNUMA" => Some(bus_address as *const c_void),
+            _ => None,
+        };
         let symbols = Box::leak(Box::new(symbols(&[], find)));
         Box::leak(Box::new(Memory::new(symbols, 0, limit)))
     }

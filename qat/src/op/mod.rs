@@ -4,6 +4,7 @@
 //! callback's tag is table, slot and generation, never an address, so that an answer that comes too late finds nothing
 //! rather than the wrong request. A dropped [`Flight`] parks its slot: the memory stays until the device has answered.
 
+mod free;
 mod list;
 mod ring;
 mod session;
@@ -12,7 +13,7 @@ mod table;
 
 pub(crate) use list::{Blocks, MAX_BUFFERS};
 pub(crate) use ring::{Direction, Polled, Refused, Ring, SessionError, Stateless, Symmetric, Work};
-pub(crate) use session::Session;
+pub(crate) use session::{Api, Session};
 pub(crate) use setup::{Hash, SymmetricSetup};
 pub(crate) use table::{Claim, Flight, Landed, Lost, NOT_VERIFIED, Table};
 

@@ -2,20 +2,20 @@
 
 use std::ffi::c_void;
 use std::ptr::NonNull;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, PoisonError, RwLock, RwLockReadGuard, RwLockWriteGuard, TryLockError};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use qat_sys::{
-    CPA_TRUE, CpaCrcData, CpaCySymOpData, CpaCySymSessionSetupData, CpaDcFlush, CpaDcRqResults,
-    CpaDcSessionSetupData, CpaInstanceHandle, Symbols,
+    CPA_TRUE, CpaCrcData, CpaCySymOpData, CpaCySymSessionSetupData, CpaDcCallbackFn, CpaDcDpOpData,
+    CpaDcFlush, CpaDcRqResults, CpaDcSessionSetupData, CpaInstanceHandle, Symbols,
 };
 
 use super::table::{self, Body, Claim, Flight, Table};
-use super::{MAX_BUFFERS, Session};
+use super::{Api, MAX_BUFFERS, Session};
 use crate::CpaStatus;
 use crate::info::LibraryCounts;
 use crate::mem::{Block, Memory, NoMemory};
-use crate::raw::{cy, dc};
+use crate::raw::{cy, dc, dc_dp};
 
 /// What an instance works on, which decides by which calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -24,8 +24,8 @@ pub(crate) enum Work {
     Symmetric,
 }
 
-/// An instance between start and stop. Calls into libqat pass the gate, which the owner of the start closes before the
-/// stop.
+/// An instance between start and stop. One thread at a time is inside libqat by it, behind a gate that the owner of the
+/// start closes before the stop: the data-plane calls demand it, and so nothing is submitted while libqat takes answers.
 pub(crate) struct Ring {
     symbols: &'static Symbols,
     handle: Handle,
@@ -33,7 +33,11 @@ pub(crate) struct Ring {
     table: &'static Table,
     memory: &'static Memory,
     meta_len: usize,
-    is_open: RwLock<bool>,
+    /// Locked by whoever is inside; whether anybody may.
+    gate: Mutex<bool>,
+    /// Threads with requests at the gate, which those who poll give way to.
+    waiting: AtomicU32,
+    is_closed: AtomicBool,
     /// Requests are not taken any more, answers are.
     is_refusing: AtomicBool,
     is_polled: AtomicBool,
@@ -116,6 +120,10 @@ impl Ring {
             // SAFETY: the same.
             Work::Symmetric => unsafe { cy::notify(symbols, handle, Some(table::notified), tag) },
         };
+        if work == Work::Compression {
+            // SAFETY: the caller's contract; the callback is this crate's.
+            unsafe { dc_dp::register(symbols, handle, Some(table::data_plane_done)) }?;
+        }
         if let Err(status) = notified {
             tracing::debug!(?work, %status, "libqat does not tell of this instance's device");
         }
@@ -126,7 +134,9 @@ impl Ring {
             table,
             memory,
             meta_len,
-            is_open: RwLock::new(true),
+            gate: Mutex::new(true),
+            waiting: AtomicU32::new(0),
+            is_closed: AtomicBool::new(false),
             is_refusing: AtomicBool::new(false),
             is_polled: AtomicBool::new(false),
             is_in_trouble: AtomicBool::new(false),
@@ -143,19 +153,29 @@ impl Ring {
         self.memory
     }
 
-    /// Held during each call into libqat; waits during a [`pause`](Self::pause). `None` when the gate is closed.
-    fn pass(&self) -> Option<RwLockReadGuard<'_, bool>> {
-        Some(self.is_open.read().unwrap_or_else(PoisonError::into_inner)).filter(|is_open| **is_open)
+    /// Held during each call into libqat; `None` when the gate is closed.
+    fn pass(&self) -> Option<MutexGuard<'_, bool>> {
+        let is_open = match self.gate.try_lock() {
+            Ok(is_open) => is_open,
+            Err(TryLockError::Poisoned(error)) => error.into_inner(),
+            Err(TryLockError::WouldBlock) => {
+                self.waiting.fetch_add(1, Relaxed);
+                let is_open = self.gate.lock().unwrap_or_else(PoisonError::into_inner);
+                self.waiting.fetch_sub(1, Relaxed);
+                is_open
+            }
+        };
+        Some(is_open).filter(|is_open| **is_open)
     }
 
     /// Keeps all threads out of libqat by this ring, until the pause is dropped: what libqat does on an event of the
     /// device, it does to the rings, and takes no heed of those who use them.
     pub(crate) fn pause(&self) -> Pause<'_> {
-        Pause(self.is_open.write().unwrap_or_else(PoisonError::into_inner))
+        Pause { ring: self, is_open: self.gate.lock().unwrap_or_else(PoisonError::into_inner) }
     }
 
     pub(super) fn is_closed(&self) -> bool {
-        self.is_open.try_read().is_ok_and(|is_open| !*is_open)
+        self.is_closed.load(Relaxed)
     }
 
     /// A slot for a request. `Ok(None)` when the ring has all it can take.
@@ -165,25 +185,28 @@ impl Ring {
 
     /// Takes the answers that are there.
     pub(crate) fn poll(&self) -> Polled {
-        let pass = match self.is_open.try_read() {
-            Ok(is_open) if *is_open => is_open,
-            Err(TryLockError::WouldBlock) => return Polled::ByAnother,
-            _ => return Polled::Closed,
+        let is_open = match self.gate.try_lock() {
+            Ok(is_open) if self.waiting.load(Relaxed) == 0 => is_open,
+            Err(TryLockError::Poisoned(error)) => error.into_inner(),
+            Ok(_) | Err(TryLockError::WouldBlock) => {
+                return if self.is_polled.load(Relaxed) { Polled::ByAnother } else { Polled::Nothing };
+            }
         };
-        if self.is_polled.swap(true, std::sync::atomic::Ordering::Acquire) {
-            return Polled::ByAnother;
+        if !*is_open {
+            return Polled::Closed;
         }
+        self.is_polled.store(true, Relaxed);
         let status = match self.work {
-            // SAFETY: the gate is open, so libqat is started; callbacks do not poll (`table::defer`).
-            Work::Compression => unsafe { dc::poll(self.symbols, self.handle.0) },
+            // SAFETY: the gate is open, so libqat is started, and locked; callbacks do not poll (`table::defer`).
+            Work::Compression => unsafe { dc_dp::poll(self.symbols, self.handle.0) },
             // SAFETY: the same.
             Work::Symmetric => unsafe { cy::poll(self.symbols, self.handle.0) },
         };
-        self.is_polled.store(false, std::sync::atomic::Ordering::Release);
+        self.is_polled.store(false, Relaxed);
         if self.has_retired.load(Relaxed) {
             self.sweep(true);
         }
-        drop(pass);
+        drop(is_open);
         match status {
             CpaStatus::SUCCESS => {
                 table::wake_deferred();
@@ -202,6 +225,7 @@ impl Ring {
     /// A session for stateless compression or decompression.
     pub(crate) fn compression_session(
         self: &Arc<Self>,
+        api: Api,
         setup: &CpaDcSessionSetupData,
     ) -> Result<Session, SessionError> {
         debug_assert_eq!(self.work, Work::Compression);
@@ -209,17 +233,18 @@ impl Ring {
         // SAFETY: the gate is open.
         let len = unsafe { dc::session_len(self.symbols, self.handle.0, setup) }?;
         let memory = self.memory.take(len as usize)?;
-        // SAFETY: the gate is open; the memory is device memory of the length asked for and stays with the session.
-        unsafe {
-            dc::init_session(
-                self.symbols,
-                self.handle.0,
-                memory.as_ptr(),
-                setup,
-                Some(table::compression_done),
-            )
+        match api {
+            // SAFETY: the gate is open; the memory is device memory of the length asked for and stays with the session.
+            Api::Traditional => unsafe {
+                let done: CpaDcCallbackFn = Some(table::compression_done);
+                dc::init_session(self.symbols, self.handle.0, memory.as_ptr(), setup, done)
+            },
+            // SAFETY: the same.
+            Api::DataPlane => unsafe {
+                dc_dp::init_session(self.symbols, self.handle.0, memory.as_ptr(), setup)
+            },
         }?;
-        Ok(Session { ring: self.clone(), memory: Some(memory) })
+        Ok(Session { ring: self.clone(), api, memory: Some(memory) })
     }
 
     /// A session for symmetric operations.
@@ -239,7 +264,7 @@ impl Ring {
         unsafe {
             cy::init_session(self.symbols, self.handle.0, memory.as_ptr(), setup, Some(table::symmetric_done))
         }?;
-        Ok(Session { ring: self.clone(), memory: Some(memory) })
+        Ok(Session { ring: self.clone(), api: Api::Traditional, memory: Some(memory) })
     }
 
     /// Submits a compression or, with a session for it, a decompression.
@@ -256,35 +281,100 @@ impl Ring {
         let submit = |body: *mut Body, tag: *mut c_void| {
             // SAFETY: the claim's body, which nobody else has until the answer.
             let body = unsafe { &mut *body };
-            body.results = CpaDcRqResults { checksum: how.seed, ..Default::default() };
-            body.compression.flushFlag = how.flush;
-            let verify = if how.direction == Direction::Compress { CPA_TRUE } else { 0 };
-            body.compression.compressAndVerify = verify;
-            body.compression.compressAndVerifyAndRecover = verify;
-            body.compression.integrityCrcCheck = how.is_verified.into();
-            body.compression.verifyHwIntegrityCrcs = how.is_verified.into();
-            body.compression.integrityCrcSize = qat_sys::CPA_DC_INTEGRITY_CRC64;
-            body.crcs = CpaCrcData::default();
-            body.compression.pCrcData = &mut body.crcs;
-            let submission = dc::Submission {
-                instance: self.handle.0,
-                session: session_memory(session),
-                source: body.source.name(&body.input),
-                target: body.target.name(&body.output),
-                operation: &mut body.compression,
-                results: &mut body.results,
-                tag,
-            };
+            body.api = session.api;
+            body.direction = how.direction;
             body.session = Some(session.clone());
-            match how.direction {
-                // SAFETY: the gate is open; the lists name the slot's own blocks, which are device memory; slot and
-                // session stay until the answer was taken.
-                Direction::Compress => unsafe { dc::compress(self.symbols, &submission) },
+            match session.api {
+                // SAFETY: the gate is open and locked; the session is of this ring.
+                Api::DataPlane => unsafe { self.enqueue(body, session, how.direction, tag) },
                 // SAFETY: the same.
-                Direction::Decompress => unsafe { dc::decompress(self.symbols, &submission) },
+                Api::Traditional => unsafe { self.submit(body, session, how, tag) },
             }
         };
         claim.fly(submit).map_err(|(claim, status)| self.refused(claim, status))
+    }
+
+    /// # Safety
+    /// The gate is open; the session is one of this ring's for the traditional calls. Slot and session stay until the
+    /// answer was taken.
+    unsafe fn submit(
+        &self,
+        body: &mut Body,
+        session: &Session,
+        how: Stateless,
+        tag: *mut c_void,
+    ) -> Result<(), CpaStatus> {
+        body.results = CpaDcRqResults { checksum: how.seed, ..Default::default() };
+        body.compression.flushFlag = how.flush;
+        let verify = if how.direction == Direction::Compress { CPA_TRUE } else { 0 };
+        body.compression.compressAndVerify = verify;
+        body.compression.compressAndVerifyAndRecover = verify;
+        body.compression.integrityCrcCheck = how.is_verified.into();
+        body.compression.verifyHwIntegrityCrcs = how.is_verified.into();
+        body.compression.integrityCrcSize = qat_sys::CPA_DC_INTEGRITY_CRC64;
+        body.crcs = CpaCrcData::default();
+        body.compression.pCrcData = &mut body.crcs;
+        let submission = dc::Submission {
+            instance: self.handle.0,
+            session: session_memory(session),
+            source: body.source.name(&body.input),
+            target: body.target.name(&body.output),
+            operation: &mut body.compression,
+            results: &mut body.results,
+            tag,
+        };
+        match how.direction {
+            // SAFETY: the caller's contract; the lists name the slot's own blocks, which are device memory.
+            Direction::Compress => unsafe { dc::compress(self.symbols, &submission) },
+            // SAFETY: the same.
+            Direction::Decompress => unsafe { dc::decompress(self.symbols, &submission) },
+        }
+    }
+
+    /// # Safety
+    /// The gate is open, and locked by this thread; the session is one of this ring's for the data-plane calls. Slot and
+    /// session stay until the answer was taken.
+    unsafe fn enqueue(
+        &self,
+        body: &mut Body,
+        session: &Session,
+        direction: Direction,
+        tag: *mut c_void,
+    ) -> Result<(), CpaStatus> {
+        let (Some(source), Some(target)) = (body.input.flat(), body.output.flat()) else {
+            return Err(CpaStatus::INVALID_PARAM);
+        };
+        let (operation, bus_address) = body.side.as_ref().expect("made when it was claimed").operation();
+        let verify = if direction == Direction::Compress { CPA_TRUE } else { 0 };
+        let filled = CpaDcDpOpData {
+            bufferLenToCompress: source.1,
+            bufferLenForData: target.1,
+            results: CpaDcRqResults::default(),
+            dcInstance: self.handle.0,
+            pSessionHandle: session_memory(session).as_ptr().cast(),
+            srcBuffer: source.0,
+            srcBufferLen: source.1,
+            destBuffer: target.0,
+            destBufferLen: target.1,
+            sessDirection: match direction {
+                Direction::Compress => qat_sys::CPA_DC_DIR_COMPRESS,
+                Direction::Decompress => qat_sys::CPA_DC_DIR_DECOMPRESS,
+            },
+            compressAndVerify: verify,
+            compressAndVerifyAndRecover: verify,
+            responseStatus: CpaStatus::FAIL.raw(),
+            thisPhys: bus_address,
+            pCallbackTag: tag,
+            pSetupData: std::ptr::null_mut(),
+            reserved0: 0,
+            reserved1: 0,
+            reserved2: 0,
+            reserved3: 0,
+        };
+        // SAFETY: the slot's own memory, of that length and alignment.
+        unsafe { operation.write(filled) };
+        // SAFETY: the caller's contract; the buffers are the slot's own blocks.
+        unsafe { dc_dp::enqueue(self.symbols, operation) }
     }
 
     /// Submits a symmetric operation; in place where the claim has no output.
@@ -351,7 +441,6 @@ impl Ring {
     pub(super) fn retire_session(&self, memory: Block) {
         self.retired.lock().unwrap_or_else(PoisonError::into_inner).push(memory);
         self.has_retired.store(true, Relaxed);
-        // Not waiting: this may be inside a poll, which holds the gate open.
         if self.is_closed() {
             self.sweep(false);
         }
@@ -458,12 +547,16 @@ impl Ring {
 }
 
 /// While there is one, no thread is inside libqat by its ring.
-pub(crate) struct Pause<'a>(RwLockWriteGuard<'a, bool>);
+pub(crate) struct Pause<'a> {
+    ring: &'a Ring,
+    is_open: MutexGuard<'a, bool>,
+}
 
 impl Pause<'_> {
     /// Has nobody pass any more, for good.
     pub(crate) fn close(mut self) {
-        *self.0 = false;
+        *self.is_open = false;
+        self.ring.is_closed.store(true, Relaxed);
     }
 }
 

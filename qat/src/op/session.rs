@@ -5,9 +5,19 @@ use std::sync::Arc;
 use super::ring::Ring;
 use crate::mem::Block;
 
+/// libqat's two families of calls; a session is for one of them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Api {
+    /// Scattered buffers, and streams that stay open.
+    Traditional,
+    /// One buffer on each side and a whole stream, for a third of the instructions.
+    DataPlane,
+}
+
 /// A session on one ring, with its memory. Requests in flight keep it.
 pub(crate) struct Session {
     pub(super) ring: Arc<Ring>,
+    pub(super) api: Api,
     /// There until dropped.
     pub(super) memory: Option<Block>,
 }

@@ -22,14 +22,15 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use atomic_waker::AtomicWaker;
-use crossbeam_queue::ArrayQueue;
 use qat_sys::{
-    CPA_STATUS_SUCCESS, CPA_TRUE, CpaBoolean, CpaBufferList, CpaCrcData, CpaCySymOp, CpaCySymOpData,
+    CPA_STATUS_SUCCESS, CpaBoolean, CpaBufferList, CpaCrcData, CpaCySymOp, CpaCySymOpData, CpaDcDpOpData,
     CpaDcOpData, CpaDcRqResults, CpaInstanceEvent, CpaInstanceHandle,
 };
 
-use super::Session;
+use super::free::FreeSlots;
 use super::list::{Blocks, List};
+use super::ring::Direction;
+use super::{Api, Session};
 use crate::mem::{Block, Memory, NoMemory};
 use crate::poll::Waiting;
 use crate::{CpaStatus, poll};
@@ -74,7 +75,7 @@ static IDLE: Mutex<(Vec<u16>, u16)> = Mutex::new((Vec::new(), 0));
 pub(crate) struct Table {
     number: u16,
     chunks: [OnceLock<Box<[Slot]>>; DEPTH.div_ceil(CHUNK)],
-    free: ArrayQueue<u16>,
+    free: FreeSlots,
     flying: AtomicU32,
     /// Of those, the ones whose waiter is a future that somebody else has to poll for.
     awaited: AtomicU32,
@@ -102,6 +103,8 @@ struct Slot {
 
 /// What libqat reads and writes until the callback, and the memory that it leads to.
 pub(super) struct Body {
+    pub(super) api: Api,
+    pub(super) direction: Direction,
     pub(super) results: CpaDcRqResults,
     pub(super) verified: CpaBoolean,
     pub(super) compression: CpaDcOpData,
@@ -115,10 +118,38 @@ pub(super) struct Body {
     pub(super) side: Option<Side>,
 }
 
-/// The slot's own device memory: metadata of both lists, then parameters (IV, associated data, digest).
+/// The slot's own device memory: metadata of both lists, then parameters (IV, associated data, digest), then the
+/// operation of a data-plane request.
 pub(super) struct Side {
     pub(super) block: Block,
     pub(super) parameters_at: usize,
+}
+
+impl Side {
+    fn new(memory: &'static Memory, meta_len: usize) -> Result<Self, NoMemory> {
+        let parameters_at = 2 * meta_len.next_multiple_of(64);
+        let mut block =
+            memory.take(parameters_at + Claim::PARAMETERS + std::mem::size_of::<CpaDcDpOpData>())?;
+        block.bytes_mut().fill(0);
+        Ok(Self { block, parameters_at })
+    }
+
+    fn operation_at(&self) -> usize {
+        self.parameters_at + Claim::PARAMETERS
+    }
+
+    /// The operation, and where the device sees it.
+    pub(super) fn operation(&self) -> (NonNull<CpaDcDpOpData>, u64) {
+        let at = self.operation_at();
+        (self.block.at(at).cast(), self.block.bus_address(at))
+    }
+
+    /// What an answer put into the operation.
+    fn results(&self) -> CpaDcRqResults {
+        // SAFETY: inside the block, which is zeroed, aligned to 64 bytes as the offset is, and nobody else's once the
+        // request was answered.
+        unsafe { (*self.operation().0.as_ptr()).results }
+    }
 }
 
 // SAFETY: the body is touched by the one who brought the slot's word into a state that gives it to him, as the module's
@@ -159,14 +190,10 @@ impl Table {
     }
 
     fn new(number: u16) -> Self {
-        let free = ArrayQueue::new(DEPTH);
-        for index in 0..DEPTH {
-            let _ = free.push(index as u16);
-        }
         Self {
             number,
             chunks: [const { OnceLock::new() }; DEPTH.div_ceil(CHUNK)],
-            free,
+            free: FreeSlots::all(),
             flying: AtomicU32::new(0),
             awaited: AtomicU32::new(0),
             submitted: AtomicU64::new(0),
@@ -198,7 +225,7 @@ impl Table {
                 // SAFETY: free, and taken from the queue, so this thread has it alone.
                 unsafe { &mut *chunk[usize::from(index) % CHUNK].body.get() }.side = None;
             }
-            let _ = self.free.push(index);
+            self.free.push(index);
         }
         IDLE.lock().unwrap_or_else(PoisonError::into_inner).0.push(self.number);
         self.parked()
@@ -237,7 +264,7 @@ impl Table {
 
     /// Slots that are not free.
     pub(crate) fn slots_in_use(&self) -> usize {
-        DEPTH - self.free.len()
+        self.slots().filter(|slot| state_of(slot.word.load(Acquire)) != FREE).count()
     }
 
     /// Its place among all tables.
@@ -301,18 +328,17 @@ impl Table {
             return Ok(None);
         }
         let Some(index) = self.free.pop() else { return Ok(None) };
-        self.chunks[usize::from(index) / CHUNK].get_or_init(|| (0..CHUNK).map(|_| Slot::new()).collect());
-        let slot = self.slot(index);
+        let (chunk, at) = (usize::from(index) / CHUNK, usize::from(index) % CHUNK);
+        let slot = &self.chunks[chunk].get_or_init(|| (0..CHUNK).map(|_| Slot::new()).collect())[at];
         let generation = generation_of(slot.word.load(Acquire)).wrapping_add(1);
         slot.word.store(word(generation, HELD), Relaxed);
         let mut claim = Claim { table: self, slot, index };
         let body = claim.body();
         if body.side.is_none() {
-            let parameters_at = 2 * meta_len.next_multiple_of(64);
-            let block = memory.take(parameters_at + Claim::PARAMETERS)?;
-            body.source = List::new(block.at(0));
-            body.target = List::new(block.at(parameters_at / 2));
-            body.side = Some(Side { block, parameters_at });
+            let side = Side::new(memory, meta_len)?;
+            body.source = List::new(side.block.at(0));
+            body.target = List::new(side.block.at(side.parameters_at / 2));
+            body.side = Some(side);
         }
         Ok(Some(claim))
     }
@@ -395,6 +421,8 @@ impl Table {
 impl Slot {
     fn new() -> Self {
         let body = Body {
+            api: Api::Traditional,
+            direction: Direction::Compress,
             results: CpaDcRqResults::default(),
             verified: 0,
             // SAFETY: numbers and pointers only, for which zero is a value.
@@ -467,6 +495,12 @@ impl Claim {
         &mut side.block.bytes_mut()[side.parameters_at..][..Self::PARAMETERS]
     }
 
+    /// Whether a data-plane request can hold it: each side is one piece.
+    pub(crate) fn is_flat(&self) -> bool {
+        let body = self.body_ref();
+        body.input.flat().is_some() && body.output.flat().is_some()
+    }
+
     /// Puts the request into flight: `submit` gets the body, whose place is fixed, and the tag of the answer.
     pub(super) fn fly<E>(
         mut self,
@@ -508,7 +542,7 @@ impl Drop for Claim {
         }
         let slot = self.slot;
         slot.word.store(word(generation_of(slot.word.load(Relaxed)), FREE), Release);
-        let _ = self.table.free.push(self.index);
+        self.table.free.push(self.index);
     }
 }
 
@@ -613,12 +647,16 @@ impl Landed {
 
     /// Counters and status of a compression.
     pub(crate) fn results(&self) -> CpaDcRqResults {
-        self.claim.body_ref().results
+        let body = self.claim.body_ref();
+        match (body.api, &body.side) {
+            (Api::DataPlane, Some(side)) => side.results(),
+            _ => body.results,
+        }
     }
 
     /// Whether it was a compression, as opposed to a decompression.
     pub(crate) fn is_compression(&self) -> bool {
-        self.claim.body_ref().compression.compressAndVerify == CPA_TRUE
+        self.claim.body_ref().direction == Direction::Compress
     }
 
     /// What the device wrote.
@@ -678,6 +716,14 @@ fn land(tag: *mut c_void, status: i32) {
 /// The callback of compression.
 pub(super) unsafe extern "C" fn compression_done(tag: *mut c_void, status: i32) {
     land(tag, status);
+}
+
+/// The callback of compression by the data plane.
+pub(super) unsafe extern "C" fn data_plane_done(operation: *mut CpaDcDpOpData) {
+    // SAFETY: `cpa_dc_dp.h`: what was submitted, which is the side memory of a slot; a slot keeps it as long as libqat
+    // is started.
+    let operation = unsafe { &*operation };
+    land(operation.pCallbackTag, operation.responseStatus);
 }
 
 /// The callback of symmetric operations.

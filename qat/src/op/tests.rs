@@ -10,8 +10,9 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread;
 
 use qat_sys::{
-    self as sys, CPA_STATUS_RETRY, CPA_STATUS_SUCCESS, CpaBufferList, CpaDcCallbackFn, CpaDcOpData,
-    CpaDcRqResults, CpaDcSessionHandle, CpaDcSessionSetupData, CpaInstanceHandle, CpaStatus, Symbols,
+    self as sys, CPA_STATUS_RETRY, CPA_STATUS_SUCCESS, CpaBufferList, CpaDcCallbackFn, CpaDcDpOpData,
+    CpaDcOpData, CpaDcRqResults, CpaDcSessionHandle, CpaDcSessionSetupData, CpaInstanceHandle, CpaStatus,
+    Symbols,
 };
 
 use super::*;
@@ -28,9 +29,9 @@ struct Device {
     sessions_removed: AtomicUsize,
 }
 
-struct Submitted {
-    tag: usize,
-    results: usize,
+enum Submitted {
+    Traditional { tag: usize, results: usize },
+    DataPlane { operation: usize },
 }
 
 impl Device {
@@ -46,12 +47,24 @@ impl Device {
             submitted.drain(..count).collect()
         };
         for it in &taken {
-            let results: *mut CpaDcRqResults = std::ptr::with_exposed_provenance_mut(it.results);
-            // SAFETY: libqat's contract: results stay until the callback.
-            unsafe { (*results).consumed = 77 };
-            let tag = std::ptr::without_provenance_mut(it.tag);
-            // SAFETY: what libqat does.
-            unsafe { table::compression_done(tag, CPA_STATUS_SUCCESS) };
+            match *it {
+                Submitted::Traditional { tag, results } => {
+                    let results: *mut CpaDcRqResults = std::ptr::with_exposed_provenance_mut(results);
+                    // SAFETY: libqat's contract: results stay until the callback.
+                    unsafe { (*results).consumed = 77 };
+                    let tag = std::ptr::without_provenance_mut(tag);
+                    // SAFETY: what libqat does.
+                    unsafe { table::compression_done(tag, CPA_STATUS_SUCCESS) };
+                }
+                Submitted::DataPlane { operation } => {
+                    let operation: *mut CpaDcDpOpData = std::ptr::with_exposed_provenance_mut(operation);
+                    // SAFETY: libqat's contract: the operation stays until the callback.
+                    let it = unsafe { &mut *operation };
+                    (it.results.consumed, it.responseStatus) = (77, CPA_STATUS_SUCCESS);
+                    // SAFETY: what libqat does.
+                    unsafe { table::data_plane_done(operation) };
+                }
+            }
         }
         taken.len()
     }
@@ -72,6 +85,11 @@ unsafe extern "C" fn free(memory: *mut *mut c_void) {
     let len = ALLOCATIONS.lock().unwrap().as_mut().unwrap().remove(&memory.addr()).expect("allocated");
     // SAFETY: allocated above with this layout.
     unsafe { dealloc(memory.cast(), Layout::from_size_align(len, 64).unwrap()) };
+}
+
+/// The stub device sees memory where the process does.
+unsafe extern "C" fn bus_address(memory: *mut c_void) -> u64 {
+    memory.expose_provenance() as u64
 }
 
 unsafe extern "C" fn meta_len(_: CpaInstanceHandle, _: u32, len: *mut u32) -> CpaStatus {
@@ -135,7 +153,36 @@ unsafe extern "C" fn compress(
         .submitted
         .lock()
         .unwrap()
-        .push_back(Submitted { tag: tag.addr(), results: results.expose_provenance() });
+        .push_back(Submitted::Traditional { tag: tag.addr(), results: results.expose_provenance() });
+    CPA_STATUS_SUCCESS
+}
+
+unsafe extern "C" fn init_data_plane_session(
+    _: CpaInstanceHandle,
+    session: CpaDcSessionHandle,
+    _: *mut CpaDcSessionSetupData,
+) -> CpaStatus {
+    // SAFETY: session memory of the length asked for.
+    unsafe { session.cast::<u8>().write_bytes(0xAA, 600) };
+    CPA_STATUS_SUCCESS
+}
+
+unsafe extern "C" fn enqueue(operation: *mut CpaDcDpOpData, _: sys::CpaBoolean) -> CpaStatus {
+    // SAFETY: an operation by libqat's contract.
+    let it = unsafe { &*operation };
+    let device = Device::of(it.dcInstance);
+    let refusal = device.refusal.load(SeqCst);
+    if refusal != CPA_STATUS_SUCCESS {
+        return refusal;
+    }
+    assert_eq!(it.thisPhys, operation.addr() as u64);
+    for (buffer, len) in [(it.srcBuffer, it.srcBufferLen), (it.destBuffer, it.destBufferLen)] {
+        let buffer: *mut u8 = std::ptr::with_exposed_provenance_mut(buffer as usize);
+        // SAFETY: memory of the buffer's length, which the device may read and write.
+        unsafe { buffer.write_bytes(0x5A, len as usize) };
+    }
+    let operation = operation.expose_provenance();
+    device.submitted.lock().unwrap().push_back(Submitted::DataPlane { operation });
     CPA_STATUS_SUCCESS
 }
 
@@ -159,6 +206,10 @@ unsafe extern "C" fn set_notification(
     CPA_STATUS_SUCCESS
 }
 
+unsafe extern "C" fn register(_: CpaInstanceHandle, _: sys::CpaDcDpCallbackFn) -> CpaStatus {
+    CPA_STATUS_SUCCESS
+}
+
 unsafe extern "C" fn stop_instance(_: CpaInstanceHandle) -> CpaStatus {
     CPA_STATUS_SUCCESS
 }
@@ -168,16 +219,20 @@ fn symbols() -> &'static Symbols {
         Some(match name {
             b"qaeMemAllocNUMA" => allocate as *const c_void,
             b"qaeMemFreeNUMA" => free as *const c_void,
+            b"qaeVirtToPhysNUMA" => bus_address as *const c_void,
             b"cpaDcSetAddressTranslation" => set_translation as *const c_void,
             b"cpaDcStartInstance" => start_instance as *const c_void,
             b"cpaDcInstanceSetNotificationCb" => set_notification as *const c_void,
             b"cpaDcStopInstance" => stop_instance as *const c_void,
+            b"cpaDcDpRegCbFunc" => register as *const c_void,
             b"cpaDcBufferListGetMetaSize" => meta_len as *const c_void,
             b"cpaDcGetSessionSize" => session_len as *const c_void,
             b"cpaDcInitSession" => init_session as *const c_void,
             b"cpaDcRemoveSession" => remove_session as *const c_void,
             b"cpaDcCompressData2" => compress as *const c_void,
-            b"icp_sal_DcPollInstance" => poll_instance as *const c_void,
+            b"cpaDcDpInitSession" => init_data_plane_session as *const c_void,
+            b"cpaDcDpEnqueueOp" => enqueue as *const c_void,
+            b"icp_sal_DcPollDpInstance" => poll_instance as *const c_void,
             _ => return None,
         })
     };
@@ -195,7 +250,12 @@ struct Bench {
 const LIMIT: usize = if cfg!(miri) { 2 << 20 } else { 8 << 20 };
 
 impl Bench {
-    fn new() -> Self {
+    /// One for each kind of calls.
+    fn each() -> impl Iterator<Item = Self> {
+        [Api::Traditional, Api::DataPlane].into_iter().map(Self::new)
+    }
+
+    fn new(api: Api) -> Self {
         let symbols = symbols();
         let device: &Device = Box::leak(Box::default());
         let memory: &Memory = Box::leak(Box::new(Memory::new(symbols, 0, LIMIT)));
@@ -205,7 +265,7 @@ impl Bench {
         let ring = unsafe { Ring::start(symbols, handle, Work::Compression, table, memory) }.unwrap();
         // SAFETY: numbers only.
         let setup = unsafe { std::mem::zeroed() };
-        let session = Arc::new(ring.compression_session(&setup).unwrap_or_else(|_| unreachable!()));
+        let session = Arc::new(ring.compression_session(api, &setup).unwrap_or_else(|_| unreachable!()));
         Self { device, memory, ring, session }
     }
 
@@ -269,66 +329,71 @@ fn poll(flight: &mut Flight, waker: &Waker) -> Poll<Result<Landed, Lost>> {
 
 #[test]
 fn an_answer_wakes_and_gives_the_memory_back() {
-    let bench = Bench::new();
-    let mut flight = bench.submit();
-    let count = Arc::new(Count::default());
-    let waker = Waker::from(count.clone());
-    assert!(poll(&mut flight, &waker).is_pending());
-    assert_eq!((bench.ring.table().flying(), bench.ring.table().awaited()), (1, 1));
-    assert_eq!(bench.ring.poll(), Polled::Answers);
-    assert_eq!((count.0.load(SeqCst), bench.ring.table().flying()), (1, 0));
-    let Poll::Ready(Ok(landed)) = poll(&mut flight, &waker) else { panic!("answered") };
-    assert_eq!((landed.status().raw(), landed.results().consumed), (CPA_STATUS_SUCCESS, 77));
-    let mut byte = [0];
-    landed.output().read(4999, &mut byte);
-    assert_eq!((byte, bench.ring.table().awaited()), ([0x5A], 0));
-    assert_eq!(bench.ring.poll(), Polled::Nothing);
-    drop((landed, flight));
-    bench.finish();
+    for bench in Bench::each() {
+        let mut flight = bench.submit();
+        let count = Arc::new(Count::default());
+        let waker = Waker::from(count.clone());
+        assert!(poll(&mut flight, &waker).is_pending());
+        assert_eq!((bench.ring.table().flying(), bench.ring.table().awaited()), (1, 1));
+        assert_eq!(bench.ring.poll(), Polled::Answers);
+        assert_eq!((count.0.load(SeqCst), bench.ring.table().flying()), (1, 0));
+        let Poll::Ready(Ok(landed)) = poll(&mut flight, &waker) else { panic!("answered") };
+        assert_eq!((landed.status().raw(), landed.results().consumed), (CPA_STATUS_SUCCESS, 77));
+        let mut byte = [0];
+        landed.output().read(4999, &mut byte);
+        assert_eq!((byte, bench.ring.table().awaited()), ([0x5A], 0));
+        assert_eq!(bench.ring.poll(), Polled::Nothing);
+        drop((landed, flight));
+        bench.finish();
+    }
 }
 
 #[test]
 fn a_dropped_flight_keeps_its_memory_until_the_answer() {
-    let bench = Bench::new();
-    let (mut polled, fresh, answered) = (bench.submit(), bench.submit(), bench.submit());
-    assert!(poll(&mut polled, Waker::noop()).is_pending());
-    drop((polled, fresh));
-    // The oldest two are the dropped ones.
-    assert_eq!(bench.ring.table().flying(), 3);
-    assert_eq!(bench.ring.poll(), Polled::Answers);
-    assert_eq!((bench.ring.table().flying(), bench.ring.table().awaited()), (0, 0));
-    // Dropped when its answer is there and nobody took it.
-    drop(answered);
-    bench.finish();
+    for bench in Bench::each() {
+        let (mut polled, fresh, answered) = (bench.submit(), bench.submit(), bench.submit());
+        assert!(poll(&mut polled, Waker::noop()).is_pending());
+        drop((polled, fresh));
+        // The oldest two are the dropped ones.
+        assert_eq!(bench.ring.table().flying(), 3);
+        assert_eq!(bench.ring.poll(), Polled::Answers);
+        assert_eq!((bench.ring.table().flying(), bench.ring.table().awaited()), (0, 0));
+        // Dropped when its answer is there and nobody took it.
+        drop(answered);
+        bench.finish();
+    }
 }
 
 #[test]
 fn a_lost_request_ends_and_a_late_answer_is_its_own() {
-    let bench = Bench::new();
-    let (mut first, second, mut third) = (bench.submit(), bench.submit(), bench.submit());
-    assert_eq!(bench.ring.table().tick(1, 2), 0);
-    assert_eq!(bench.ring.table().tick(2, 2), 3);
-    let Poll::Ready(Err(lost)) = poll(&mut first, Waker::noop()) else { panic!("given up") };
-    assert_eq!(lost, Lost::TimedOut);
-    drop(second);
-    // Their slots are not free, whatever comes.
-    let mut later = bench.submit();
-    bench.ring.table().lose_all();
-    let Poll::Ready(Err(lost)) = poll(&mut later, Waker::noop()) else { panic!("given up") };
-    assert_eq!(lost, Lost::DeviceGone);
-    // The answers come after all: the third's waiter has not looked, and gets it.
-    assert_eq!(bench.ring.poll(), Polled::Answers);
-    assert!(matches!(poll(&mut third, Waker::noop()), Poll::Ready(Ok(_))));
-    // A ring whose device is gone takes nothing any more.
-    assert!(bench.ring.claim().unwrap().is_none());
-    bench.stop();
+    for bench in Bench::each() {
+        let (mut first, second, mut third) = (bench.submit(), bench.submit(), bench.submit());
+        assert_eq!(bench.ring.table().tick(1, 2), 0);
+        assert_eq!(bench.ring.table().tick(2, 2), 3);
+        let Poll::Ready(Err(lost)) = poll(&mut first, Waker::noop()) else { panic!("given up") };
+        assert_eq!(lost, Lost::TimedOut);
+        drop(second);
+        // Their slots are not free, whatever comes.
+        let mut later = bench.submit();
+        bench.ring.table().lose_all();
+        let Poll::Ready(Err(lost)) = poll(&mut later, Waker::noop()) else { panic!("given up") };
+        assert_eq!(lost, Lost::DeviceGone);
+        // The answers come after all: the third's waiter has not looked, and gets it.
+        assert_eq!(bench.ring.poll(), Polled::Answers);
+        assert!(matches!(poll(&mut third, Waker::noop()), Poll::Ready(Ok(_))));
+        // A ring whose device is gone takes nothing any more.
+        assert!(bench.ring.claim().unwrap().is_none());
+        bench.stop();
+    }
 }
 
 #[test]
 fn an_answer_of_another_generation_is_ignored() {
-    let bench = Bench::new();
+    let bench = Bench::new(Api::Traditional);
     let flight = bench.submit();
-    let tag = bench.device.submitted.lock().unwrap()[0].tag;
+    let Some(&Submitted::Traditional { tag, .. }) = bench.device.submitted.lock().unwrap().front() else {
+        panic!("submitted")
+    };
     bench.ring.poll();
     drop(flight);
     let mut next = bench.submit();
@@ -346,98 +411,104 @@ fn an_answer_of_another_generation_is_ignored() {
 
 #[test]
 fn a_refused_request_is_the_callers_again() {
-    let bench = Bench::new();
-    bench.device.refusal.store(CPA_STATUS_RETRY, SeqCst);
-    let how = Stateless {
-        direction: Direction::Compress,
-        flush: sys::CPA_DC_FLUSH_FINAL,
-        seed: 0,
-        is_verified: false,
-    };
-    let Err(refused) = bench.ring.compress(bench.claim(), &bench.session, how) else { panic!("refused") };
-    assert_eq!((refused.status.raw(), bench.ring.table().flying()), (CPA_STATUS_RETRY, 0));
-    bench.device.refusal.store(CPA_STATUS_SUCCESS, SeqCst);
-    let Ok(mut flight) = bench.ring.compress(refused.claim, &bench.session, how) else { panic!("taken") };
-    bench.ring.poll();
-    assert!(matches!(poll(&mut flight, Waker::noop()), Poll::Ready(Ok(_))));
-    drop(flight);
-    bench.finish();
+    for bench in Bench::each() {
+        bench.device.refusal.store(CPA_STATUS_RETRY, SeqCst);
+        let how = Stateless {
+            direction: Direction::Compress,
+            flush: sys::CPA_DC_FLUSH_FINAL,
+            seed: 0,
+            is_verified: false,
+        };
+        let Err(refused) = bench.ring.compress(bench.claim(), &bench.session, how) else { panic!("refused") };
+        assert_eq!((refused.status.raw(), bench.ring.table().flying()), (CPA_STATUS_RETRY, 0));
+        bench.device.refusal.store(CPA_STATUS_SUCCESS, SeqCst);
+        let Ok(mut flight) = bench.ring.compress(refused.claim, &bench.session, how) else { panic!("taken") };
+        bench.ring.poll();
+        assert!(matches!(poll(&mut flight, Waker::noop()), Poll::Ready(Ok(_))));
+        drop(flight);
+        bench.finish();
+    }
 }
 
 #[test]
 fn a_session_is_removed_and_wiped_after_its_last_request() {
-    let bench = Bench::new();
-    // SAFETY: numbers only.
-    let setup = unsafe { std::mem::zeroed() };
-    let session = Arc::new(bench.ring.compression_session(&setup).unwrap_or_else(|_| unreachable!()));
-    let how = Stateless {
-        direction: Direction::Compress,
-        flush: sys::CPA_DC_FLUSH_FINAL,
-        seed: 0,
-        is_verified: false,
-    };
-    let Ok(flight) = bench.ring.compress(bench.claim(), &session, how) else { panic!("taken") };
-    drop((session, flight));
-    assert_eq!(bench.device.sessions_removed.load(SeqCst), 0, "a request uses it");
-    bench.ring.poll();
-    bench.ring.poll();
-    assert_eq!(bench.device.sessions_removed.load(SeqCst), 1);
-    // Session memory is of the class that a new block of its length comes from.
-    let blocks: Vec<_> = (0..3).map(|_| bench.memory.take(600).unwrap()).collect();
-    assert!(blocks.iter().all(|block| block.bytes()[..600].iter().all(|byte| *byte != 0xAA)));
-    drop(blocks);
-    bench.finish();
+    for bench in Bench::each() {
+        // SAFETY: numbers only.
+        let setup = unsafe { std::mem::zeroed() };
+        let session = Arc::new(
+            bench.ring.compression_session(bench.session.api, &setup).unwrap_or_else(|_| unreachable!()),
+        );
+        let how = Stateless {
+            direction: Direction::Compress,
+            flush: sys::CPA_DC_FLUSH_FINAL,
+            seed: 0,
+            is_verified: false,
+        };
+        let Ok(flight) = bench.ring.compress(bench.claim(), &session, how) else { panic!("taken") };
+        drop((session, flight));
+        assert_eq!(bench.device.sessions_removed.load(SeqCst), 0, "a request uses it");
+        bench.ring.poll();
+        bench.ring.poll();
+        assert_eq!(bench.device.sessions_removed.load(SeqCst), 1);
+        // Session memory is of the class that a new block of its length comes from.
+        let blocks: Vec<_> = (0..3).map(|_| bench.memory.take(600).unwrap()).collect();
+        assert!(blocks.iter().all(|block| block.bytes()[..600].iter().all(|byte| *byte != 0xAA)));
+        drop(blocks);
+        bench.finish();
+    }
 }
 
 #[test]
 fn a_closed_ring_takes_nothing() {
-    let bench = Bench::new();
-    bench.ring.refuse();
-    let how = Stateless {
-        direction: Direction::Compress,
-        flush: sys::CPA_DC_FLUSH_FINAL,
-        seed: 0,
-        is_verified: false,
-    };
-    let refused = bench.ring.compress(bench.claim(), &bench.session, how);
-    assert!(refused.is_err_and(|refused| refused.status == crate::CpaStatus::RESTARTING));
-    bench.ring.close();
-    assert_eq!(bench.ring.poll(), Polled::Closed);
-    drop(Sessions::default());
-    bench.finish();
+    for bench in Bench::each() {
+        bench.ring.refuse();
+        let how = Stateless {
+            direction: Direction::Compress,
+            flush: sys::CPA_DC_FLUSH_FINAL,
+            seed: 0,
+            is_verified: false,
+        };
+        let refused = bench.ring.compress(bench.claim(), &bench.session, how);
+        assert!(refused.is_err_and(|refused| refused.status == crate::CpaStatus::RESTARTING));
+        bench.ring.close();
+        assert_eq!(bench.ring.poll(), Polled::Closed);
+        drop(Sessions::default());
+        bench.finish();
+    }
 }
 
 /// Threads that submit, wait, and drop, beside threads that poll: every slot and every byte comes back.
 #[test]
 fn threads_of_all_kinds() {
-    let bench = Bench::new();
-    let (threads, rounds) = if cfg!(miri) { (2, 8) } else { (4, 5000) };
-    thread::scope(|scope| {
-        let callers: Vec<_> = (0..threads)
-            .map(|thread| {
-                let bench = &bench;
-                scope.spawn(move || {
-                    for round in 0..rounds {
-                        let mut flight = bench.submit();
-                        if (round + thread) % 3 > 0
-                            && poll(&mut flight, Waker::noop()).is_pending()
-                            && round % 3 == 1
-                        {
-                            while poll(&mut flight, Waker::noop()).is_pending() {
-                                bench.ring.poll();
+    for bench in Bench::each() {
+        let (threads, rounds) = if cfg!(miri) { (2, 8) } else { (4, 5000) };
+        thread::scope(|scope| {
+            let callers: Vec<_> = (0..threads)
+                .map(|thread| {
+                    let bench = &bench;
+                    scope.spawn(move || {
+                        for round in 0..rounds {
+                            let mut flight = bench.submit();
+                            if (round + thread) % 3 > 0
+                                && poll(&mut flight, Waker::noop()).is_pending()
+                                && round % 3 == 1
+                            {
+                                while poll(&mut flight, Waker::noop()).is_pending() {
+                                    bench.ring.poll();
+                                }
                             }
+                            // Dropped in whatever state it is in.
                         }
-                        // Dropped in whatever state it is in.
-                    }
+                    })
                 })
-            })
-            .collect();
-        while !callers.iter().all(|caller| caller.is_finished()) {
-            bench.ring.poll();
-            thread::yield_now();
-        }
-    });
-    bench.ring.poll();
-    assert_eq!((bench.ring.table().flying(), bench.ring.table().awaited()), (0, 0));
-    bench.finish();
+                .collect();
+            while !callers.iter().all(|caller| caller.is_finished()) {
+                bench.ring.poll();
+                thread::yield_now();
+            }
+        });
+        bench.ring.poll();
+        assert_eq!((bench.ring.table().flying(), bench.ring.table().awaited()), (0, 0));
+        bench.finish();
+    }
 }

@@ -224,16 +224,6 @@ pub(crate) unsafe fn decompress(symbols: &Symbols, it: &Submission) -> Result<()
     CpaStatus::from_raw(status).into_result()
 }
 
-/// Takes all answers that are there and runs their callbacks. `RETRY` when there is none.
-///
-/// # Safety
-/// libqat is started and the instance is of this start; no callback of it is running on this thread.
-#[doc(alias = "icp_sal_DcPollInstance")]
-pub(crate) unsafe fn poll(symbols: &Symbols, instance: CpaInstanceHandle) -> CpaStatus {
-    // SAFETY: `icp_sal_poll.h`: quota 0 means all.
-    CpaStatus::from_raw(unsafe { (symbols.icp_sal_DcPollInstance)(instance, 0) })
-}
-
 /// What libqat counted of the instance.
 ///
 /// # Safety

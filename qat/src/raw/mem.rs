@@ -26,6 +26,17 @@ pub(crate) unsafe fn free(symbols: &Symbols, memory: NonNull<u8>) {
     unsafe { (symbols.qaeMemFreeNUMA)(&mut memory) }
 }
 
+/// Where a device sees memory of [`alloc`].
+///
+/// # Safety
+/// As for [`alloc`], which returned `memory` or an address inside what it returned.
+#[doc(alias = "qaeVirtToPhysNUMA")]
+pub(crate) unsafe fn bus_address(symbols: &Symbols, memory: NonNull<u8>) -> Option<u64> {
+    // SAFETY: `qae_mem.h`: looks the address up, and gives 0 for one that is not libusdm's.
+    let address = unsafe { (symbols.qaeVirtToPhysNUMA)(memory.as_ptr().cast()) };
+    (address != 0).then_some(address)
+}
+
 /// The function by which libqat finds out where a device sees an address.
 #[doc(alias = "qaeVirtToPhysNUMA")]
 pub(crate) fn translation(symbols: &Symbols) -> CpaVirtualToPhysical {

@@ -2,6 +2,7 @@
 
 pub(crate) mod cy;
 pub(crate) mod dc;
+pub(crate) mod dc_dp;
 pub(crate) mod instance;
 pub(crate) mod isal;
 pub(crate) mod libdeflate;
