@@ -18,7 +18,7 @@ use accel_core::{
 };
 use capability_registry::Registry;
 use qat::probe::{Access, QatProbe, Service};
-use qat::{AutoAccelerator, Policy, QatAccelerator, SoftwareAccelerator, Unavailability};
+use qat::{AutoAccelerator, HardwareSettings, Policy, QatAccelerator, SoftwareAccelerator, Unavailability};
 use qat_emu::{Config, Notification, Services};
 
 use machine::{Machine, alone};
@@ -247,6 +247,26 @@ fn compression_and_encryption() {
         detects(Services::SYM_DC, &SYM_DC, |qat| {
             assert!(gzip_by_policy(qat).is_hardware() && encrypt_by_policy(qat).is_hardware());
         });
+    });
+}
+
+/// A message of AES-CBC may be longer than the device's memory; what is authenticated is one request, and that has a limit.
+#[test]
+fn more_than_the_device_memory_holds() {
+    alone("more_than_the_device_memory_holds", || {
+        let machine = Machine::new(Config::with_vfs(1, Services::SYM));
+        let qat = machine.accelerator().with_settings(HardwareSettings::default().memory(32 << 20));
+        let (key, plain) = (Key::new(&[7; 32]), vec![0x5a; 40_000_000]);
+        let cbc = CipherOptions::new(Cipher::AesCbc);
+        let (sealed, done) = qat.encrypt(&key, &plain, &cbc).unwrap();
+        assert!(done.outcome.path.is_hardware());
+        let cbc = cbc.iv(done.iv);
+        assert!(SoftwareAccelerator::new().decrypt(&key, &sealed, &cbc).unwrap().0 == plain);
+        assert!(qat.decrypt(&key, &sealed, &cbc).unwrap().0 == plain);
+        let error = qat.encrypt(&key, &plain, &CipherOptions::new(Cipher::AesGcm)).unwrap_err();
+        assert!(matches!(error, Error::Unsupported { .. }), "{error}");
+        drop(qat);
+        machine.assert_clean();
     });
 }
 
