@@ -82,8 +82,8 @@ pub trait HardwareAccelerator: Send + Sync {
     /// Runs one operation that needs no key and returns its output.
     ///
     /// # Errors
-    /// [`Error::Unsupported`](crate::Error::Unsupported) for [`Operation::Encrypt`] and [`Operation::Decrypt`]
-    /// (its text names the call that takes a key), [`Error::InvalidArgument`](crate::Error::InvalidArgument) for
+    /// [`Error::Unsupported`](crate::Error::Unsupported) for [`Operation::Encrypt`], [`Operation::Decrypt`] and
+    /// [`Operation::Hmac`] (its text names the call that takes a key), [`Error::InvalidArgument`](crate::Error::InvalidArgument) for
     /// an operation that this accelerator does not know, and whatever the operation itself may fail with.
     fn process(&self, operation: &Operation, input: &[u8]) -> Result<(Vec<u8>, Outcome)>;
 

@@ -3,12 +3,13 @@
 use std::any::Any;
 use std::borrow::Cow;
 use std::fmt;
+use std::ops::RangeInclusive;
 use std::sync::{Arc, OnceLock};
 
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use crate::{BoxFuture, Completion, Error, HardwareAccelerator, Outcome, Result};
+use crate::{BoxFuture, Completion, Digest, Error, HardwareAccelerator, Outcome, Result};
 
 /// A cipher and its mode. The key's length chooses between AES-128, AES-192 and AES-256.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -29,19 +30,34 @@ pub enum Cipher {
     AesCtr,
     /// ChaCha20-Poly1305 (RFC 8439): 32-byte key, 12-byte IV, 16-byte tag behind the ciphertext.
     ChaCha20Poly1305,
+    /// AES-XTS (IEEE 1619, NIST SP 800-38E), for sectors of storage: the key is two of AES-128 or of AES-256, which
+    /// must differ; the 16-byte IV is the tweak, for sectors their number in little-endian. One call is one data
+    /// unit, of 16 bytes to 16 MiB, by ciphertext stealing where they are no whole blocks. **Not authenticated**, and
+    /// the same plaintext under the same tweak is the same ciphertext.
+    AesXts,
+    /// AES-CCM (NIST SP 800-38C, RFC 3610) in the form of RFC 5116, section 5.3: 12-byte IV, 16-byte tag behind the
+    /// ciphertext, fewer than 16 MiB of text.
+    AesCcm,
 }
 
 impl Cipher {
     /// Every cipher.
-    pub const ALL: [Self; 5] =
-        [Self::AesGcm, Self::AesCbc, Self::AesCbcHmacSha256, Self::AesCtr, Self::ChaCha20Poly1305];
+    pub const ALL: [Self; 7] = [
+        Self::AesGcm,
+        Self::AesCbc,
+        Self::AesCbcHmacSha256,
+        Self::AesCtr,
+        Self::ChaCha20Poly1305,
+        Self::AesXts,
+        Self::AesCcm,
+    ];
 
     /// Length of the IV (also called nonce) in bytes.
     #[must_use]
     pub const fn iv_len(self) -> usize {
         match self {
-            Self::AesGcm | Self::ChaCha20Poly1305 => 12,
-            Self::AesCbc | Self::AesCbcHmacSha256 | Self::AesCtr => 16,
+            Self::AesGcm | Self::ChaCha20Poly1305 | Self::AesCcm => 12,
+            Self::AesCbc | Self::AesCbcHmacSha256 | Self::AesCtr | Self::AesXts => 16,
         }
     }
 
@@ -49,8 +65,8 @@ impl Cipher {
     #[must_use]
     pub const fn tag_len(self) -> usize {
         match self {
-            Self::AesGcm | Self::ChaCha20Poly1305 | Self::AesCbcHmacSha256 => 16,
-            Self::AesCbc | Self::AesCtr => 0,
+            Self::AesGcm | Self::ChaCha20Poly1305 | Self::AesCbcHmacSha256 | Self::AesCcm => 16,
+            Self::AesCbc | Self::AesCtr | Self::AesXts => 0,
         }
     }
 
@@ -65,7 +81,20 @@ impl Cipher {
     pub const fn key_lens(self) -> &'static [usize] {
         match self {
             Self::ChaCha20Poly1305 => &[32],
+            Self::AesXts => &[32, 64],
             _ => &[16, 24, 32],
+        }
+    }
+
+    /// Lengths in bytes that the plaintext of one call may have.
+    #[must_use]
+    pub const fn plaintext_lens(self) -> RangeInclusive<usize> {
+        match self {
+            // SP 800-38E: a block at least, 2^20 of them at most.
+            Self::AesXts => RangeInclusive::new(16, 16 << 20),
+            // RFC 3610: the length is written in the 3 bytes that a 12-byte nonce leaves for it.
+            Self::AesCcm => RangeInclusive::new(0, (1 << 24) - 1),
+            _ => RangeInclusive::new(0, usize::MAX),
         }
     }
 
@@ -85,6 +114,8 @@ impl fmt::Display for Cipher {
             Self::AesCbcHmacSha256 => "AES-CBC-HMAC-SHA-256",
             Self::AesCtr => "AES-CTR",
             Self::ChaCha20Poly1305 => "ChaCha20-Poly1305",
+            Self::AesXts => "AES-XTS",
+            Self::AesCcm => "AES-CCM",
         })
     }
 }
@@ -99,12 +130,13 @@ pub struct Key(Arc<KeyParts>);
 struct KeyParts {
     encryption: Zeroizing<Vec<u8>>,
     mac: Option<Zeroizing<Vec<u8>>>,
-    prepared: [[OnceLock<Prepared>; ENGINES]; Cipher::ALL.len()],
+    ciphers: [Places; Cipher::ALL.len()],
+    hmacs: [Places; Digest::ALL.len()],
 }
 
 type Prepared = Box<dyn Any + Send + Sync>;
-/// How many engines a key keeps something for, for each cipher: one on the CPU and one on a device.
-const ENGINES: usize = 2;
+/// What a key keeps for each cipher and HMAC: something for an engine on the CPU and one on a device.
+type Places = [OnceLock<Prepared>; 2];
 
 impl Key {
     /// A key of these bytes. Its length is checked when it is used with a cipher.
@@ -123,11 +155,12 @@ impl Key {
         Self(Arc::new(KeyParts {
             encryption: Zeroizing::new(encryption.to_vec()),
             mac: mac.map(|bytes| Zeroizing::new(bytes.to_vec())),
-            prepared: Default::default(),
+            ciphers: Default::default(),
+            hmacs: Default::default(),
         }))
     }
 
-    /// The encryption key's bytes.
+    /// The encryption key's bytes; for [`hmac`](EncryptionAccelerator::hmac), its key.
     #[must_use]
     pub fn encryption(&self) -> &[u8] {
         &self.0.encryption
@@ -154,20 +187,43 @@ impl Key {
                 )),
             });
         }
+        if cipher == Cipher::AesXts {
+            let (data, tweak) = self.encryption().split_at(self.encryption().len() / 2);
+            if bool::from(data.ct_eq(tweak)) {
+                return Err(Error::InvalidArgument {
+                    argument: "key",
+                    remedy: Cow::Borrowed("AES-XTS takes two keys that differ, one behind the other"),
+                });
+            }
+        }
         match (cipher, self.mac().map(<[u8]>::len)) {
-            (Cipher::AesCbcHmacSha256, Some(16..)) | (Cipher::AesGcm | Cipher::AesCbc, None) => Ok(()),
-            (Cipher::AesCtr | Cipher::ChaCha20Poly1305, None) => Ok(()),
+            (Cipher::AesCbcHmacSha256, Some(16..)) => Ok(()),
             (Cipher::AesCbcHmacSha256, _) => Err(Error::InvalidArgument {
                 argument: "key",
                 remedy: Cow::Borrowed(
                     "AES-CBC-HMAC-SHA-256 takes a MAC key of 16 bytes or more as well: Key::with_mac",
                 ),
             }),
+            (_, None) => Ok(()),
             (cipher, Some(_)) => Err(Error::InvalidArgument {
                 argument: "key",
                 remedy: Cow::Owned(format!("{cipher} takes no MAC key: Key::new")),
             }),
         }
+    }
+
+    /// Checks that this key fits [`hmac`](EncryptionAccelerator::hmac): any that is not empty (RFC 2104 advises against
+    /// those that are shorter than the digest), made by [`Key::new`].
+    ///
+    /// # Errors
+    /// [`Error::InvalidArgument`] that says what does.
+    pub fn check_hmac(&self) -> Result<()> {
+        let remedy = match (self.encryption(), self.mac()) {
+            ([], _) => "an HMAC with an empty key proves nothing: take one as long as the digest",
+            (_, Some(_)) => "HMAC takes a single key: Key::new",
+            (_, None) => return Ok(()),
+        };
+        Err(Error::InvalidArgument { argument: "key", remedy: Cow::Borrowed(remedy) })
     }
 
     /// What an engine derived from this key for `cipher`, made on the first call and dropped with the key.
@@ -180,9 +236,29 @@ impl Key {
         cipher: Cipher,
         prepare: impl FnOnce(&Self) -> Result<T>,
     ) -> Result<Option<&T>> {
+        self.kept(&self.0.ciphers[cipher as usize], prepare)
+    }
+
+    /// As [`prepared`](Self::prepared), for the HMAC by `digest`.
+    ///
+    /// # Errors
+    /// As [`prepared`](Self::prepared).
+    pub fn prepared_hmac<T: Send + Sync + 'static>(
+        &self,
+        digest: Digest,
+        prepare: impl FnOnce(&Self) -> Result<T>,
+    ) -> Result<Option<&T>> {
+        self.kept(&self.0.hmacs[digest as usize], prepare)
+    }
+
+    fn kept<'a, T: Send + Sync + 'static>(
+        &self,
+        places: &'a Places,
+        prepare: impl FnOnce(&Self) -> Result<T>,
+    ) -> Result<Option<&'a T>> {
         let mut prepare = Some(prepare);
         let mut made: Option<Prepared> = None;
-        for place in &self.0.prepared[cipher as usize] {
+        for place in places {
             if place.get().is_none() {
                 if let Some(prepare) = prepare.take() {
                     made = Some(Box::new(prepare(self)?));
@@ -214,7 +290,7 @@ impl fmt::Debug for Key {
 }
 
 /// An initialisation vector, also called nonce, of 12 or 16 bytes. Not secret; never to be used twice with the
-/// same key.
+/// same key, but for the tweak of [`Cipher::AesXts`], which names a sector whenever it is written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Iv {
     bytes: [u8; 16],
@@ -309,7 +385,7 @@ pub trait EncryptionAccelerator: HardwareAccelerator {
     /// Encrypts `plaintext` into a new vector.
     ///
     /// # Errors
-    /// [`InvalidArgument`](Error::InvalidArgument) for a key, IV or associated data that does not fit the cipher,
+    /// [`InvalidArgument`](Error::InvalidArgument) for a key, IV, plaintext or associated data that does not fit the cipher,
     /// and [`Unsupported`](Error::Unsupported), [`Unavailable`](Error::Unavailable) or [`Device`](Error::Device)
     /// as the accelerator has it.
     fn encrypt(
@@ -357,6 +433,16 @@ pub trait EncryptionAccelerator: HardwareAccelerator {
         options: &CipherOptions<'_>,
     ) -> Result<Outcome>;
 
+    /// HMAC (RFC 2104, FIPS 198-1) of `input` by `digest`, of [`Digest::len`] bytes; the key is one of [`Key::new`].
+    ///
+    /// Compare what was received with it in constant time, never by `==`.
+    ///
+    /// # Errors
+    /// [`InvalidArgument`](Error::InvalidArgument) for a key that [`Key::check_hmac`] refuses, and
+    /// [`Unsupported`](Error::Unsupported), [`Unavailable`](Error::Unavailable) or [`Device`](Error::Device) as the
+    /// accelerator has it.
+    fn hmac(&self, key: &Key, digest: Digest, input: &[u8]) -> Result<(Vec<u8>, Outcome)>;
+
     /// [`encrypt`](Self::encrypt) as a future.
     fn encrypt_async(
         &self,
@@ -390,6 +476,9 @@ pub trait EncryptionAccelerator: HardwareAccelerator {
         output: Vec<u8>,
         options: CipherOptions<'static>,
     ) -> BoxFuture<Completion<Outcome>>;
+
+    /// [`hmac`](Self::hmac) as a future.
+    fn hmac_async(&self, key: Key, digest: Digest, input: Vec<u8>) -> BoxFuture<Result<(Vec<u8>, Outcome)>>;
 }
 
 #[cfg(test)]
@@ -410,11 +499,21 @@ mod tests {
         for cipher in Cipher::ALL {
             assert!(Key::new(&[0; 15]).check(cipher).is_err(), "{cipher}");
             let mac = cipher == Cipher::AesCbcHmacSha256;
-            assert_eq!(Key::new(&[0; 32]).check(cipher).is_ok(), !mac, "{cipher}");
-            assert_eq!(Key::with_mac(&[0; 32], &[0; 32]).check(cipher).is_ok(), mac, "{cipher}");
+            let bytes: [u8; 32] = std::array::from_fn(|i| i as u8);
+            assert_eq!(Key::new(&bytes).check(cipher).is_ok(), !mac, "{cipher}");
+            assert_eq!(Key::with_mac(&bytes, &[0; 32]).check(cipher).is_ok(), mac, "{cipher}");
         }
         assert!(Key::new(&[0; 16]).check(Cipher::ChaCha20Poly1305).is_err());
         assert!(Key::with_mac(&[0; 16], &[]).check(Cipher::AesCbcHmacSha256).is_err());
+        for len in [16, 24, 48, 128] {
+            assert!(Key::new(&(0..len).collect::<Vec<u8>>()).check(Cipher::AesXts).is_err(), "{len}");
+        }
+        // Two keys of one.
+        assert!(Key::new(&[7; 64]).check(Cipher::AesXts).is_err());
+        assert!(Key::new(&[0]).check_hmac().is_ok() && Key::new(&[0; 1000]).check_hmac().is_ok());
+        assert!(
+            Key::new(&[]).check_hmac().is_err() && Key::with_mac(&[0; 16], &[0; 16]).check_hmac().is_err()
+        );
     }
 
     #[test]
@@ -429,6 +528,9 @@ mod tests {
         assert_eq!(key.prepared(Cipher::AesGcm, |_| Ok('3')).unwrap(), None);
         assert_eq!(clone.prepared(Cipher::AesCtr, |_| Ok("other")).unwrap(), Some(&"other"));
         let failed = || Error::Internal { engine: "test", detail: "not now".into() };
+        assert_eq!(key.prepared_hmac(Digest::Sha256, |_| Ok(1_u32)).unwrap(), Some(&1));
+        assert_eq!(clone.prepared_hmac(Digest::Sha256, |_| Ok(2_u32)).unwrap(), Some(&1));
+        assert_eq!(clone.prepared_hmac(Digest::Sha512, |_| Ok(2_u32)).unwrap(), Some(&2));
         assert!(key.prepared(Cipher::AesCbc, |_| Err::<u32, _>(failed())).is_err());
         assert_eq!(key.prepared(Cipher::AesCbc, |_| Ok(9_u32)).unwrap(), Some(&9));
     }
@@ -441,5 +543,7 @@ mod tests {
         assert_eq!(Cipher::AesCbc.ciphertext_len(16), 32);
         assert_eq!(Cipher::AesCbcHmacSha256.ciphertext_len(16), 48);
         assert_eq!(Cipher::AesCtr.ciphertext_len(5), 5);
+        assert_eq!(Cipher::AesXts.ciphertext_len(17), 17);
+        assert_eq!(Cipher::AesCcm.ciphertext_len(17), 33);
     }
 }

@@ -57,6 +57,19 @@ impl Digest {
         }
     }
 
+    /// Length in bytes of the block that the digest works on, for SHA-3 its rate: the longest key of an HMAC that is not
+    /// hashed first (RFC 2104; FIPS 202, table 3).
+    #[must_use]
+    pub const fn block_len(self) -> usize {
+        match self {
+            Self::Sha224 | Self::Sha256 => 64,
+            Self::Sha384 | Self::Sha512 => 128,
+            Self::Sha3_256 => 136,
+            Self::Sha3_384 => 104,
+            Self::Sha3_512 => 72,
+        }
+    }
+
     /// Never true; a digest has bytes.
     #[must_use]
     pub const fn is_empty(self) -> bool {

@@ -22,6 +22,9 @@ pub enum Operation {
     Checksum(Checksum),
     /// A digest of the input; the output is the digest.
     Digest(Digest),
+    /// An HMAC of the input. `process` has no key and refuses it: call
+    /// [`EncryptionAccelerator::hmac`](crate::EncryptionAccelerator::hmac).
+    Hmac(Digest),
     /// An operation by name, for accelerators that know more than this list.
     Named(Cow<'static, str>),
 }
@@ -37,6 +40,7 @@ impl Operation {
             Self::Decrypt => "decrypt",
             Self::Checksum(_) => "checksum",
             Self::Digest(_) => "digest",
+            Self::Hmac(_) => "HMAC",
             Self::Named(name) => name,
         }
     }

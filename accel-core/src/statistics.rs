@@ -193,7 +193,8 @@ impl<'a> InFlight<'a> {
                 if let Path::Software(reason) = outcome.path {
                     recorder.software[reason.index()].fetch_add(1, Relaxed);
                 }
-                let ns = u64::try_from(took.as_nanos()).unwrap_or(u64::MAX);
+                let ns =
+                    took.as_secs().saturating_mul(1_000_000_000).saturating_add(took.subsec_nanos().into());
                 recorder.busy_ns.fetch_add(ns, Relaxed);
                 recorder.latency[bucket(ns)].fetch_add(1, Relaxed);
             }

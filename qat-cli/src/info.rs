@@ -2,12 +2,13 @@
 //!
 //! With `--json` one object, whose names stay: `version`; `qat`, which is [`qat::Info`] as it serialises itself
 //! (`available`, `unavailability` {`kind`, `message`}, `library` {`path`, `release_at_least`, `groups`}, `devices`,
-//! `devices_error`, `services` [{`service`, `instances`, `unavailability`}], `capabilities`); and `cpu` {`threads`,
+//! `devices_error`, `counters` [{`device`, `firmware`, `firmware_error`, `telemetry`, `telemetry_error`}], `services` [{`service`, `instances`, `unavailability`}], `capabilities`); and `cpu` {`threads`,
 //! `isal` {`available`, `reason`}}. What is not known or not there is `null`.
 
 use std::fmt::{self, Display};
 use std::io::{self, Write};
 
+use qat::probe::{DeviceCounters, Unread};
 use qat::{Info as QatInfo, QatAccelerator, software};
 use serde::Serialize;
 use serde_json::Value;
@@ -98,6 +99,9 @@ impl Display for Report {
                 write!(f, ", NUMA node {node}")?;
             }
             writeln!(f, ", {}", device.support)?;
+            for counters in qat.counters.iter().filter(|counters| counters.device == device.id) {
+                write_counters(f, counters)?;
+            }
         }
         for service in &qat.services {
             write!(f, "service {}: {} instances", service.service, service.instances)?;
@@ -122,6 +126,33 @@ impl Display for Report {
     }
 }
 
+/// What the kernel's driver counts of a device, or why that is not known.
+fn write_counters(f: &mut fmt::Formatter<'_>, counters: &DeviceCounters) -> fmt::Result {
+    let errors = (&counters.firmware_error, &counters.telemetry_error);
+    if let (Some(error @ Unread::Denied { .. }), Some(Unread::Denied { .. })) = errors {
+        // The usual case of everybody but root, for each device.
+        return writeln!(f, "    counters: {error}");
+    }
+    if let Some(firmware) = &counters.firmware {
+        let (requests, answers) = (firmware.requests(), firmware.responses());
+        writeln!(f, "    firmware: {requests} requests, {answers} answers since the device is up")?;
+    }
+    if let Some(error) = &counters.firmware_error {
+        writeln!(f, "    firmware: {error}")?;
+    }
+    if let Some(telemetry) = &counters.telemetry {
+        let slices = telemetry.counters.iter();
+        let slices: Vec<_> = slices
+            .filter_map(|(name, value)| Some(format!("{} {value} %", name.strip_prefix("util_")?)))
+            .collect();
+        writeln!(f, "    telemetry: in use in the last {} s: {}", telemetry.window, slices.join(", "))?;
+    }
+    if let Some(error) = &counters.telemetry_error {
+        writeln!(f, "    telemetry: {error}")?;
+    }
+    Ok(())
+}
+
 /// The dotted names of what is true in `value`.
 fn granted(value: &Value, name: &str, names: &mut Vec<String>) {
     match value {
@@ -133,5 +164,50 @@ fn granted(value: &Value, name: &str, names: &mut Vec<String>) {
             }
         }
         _ => {}
+    }
+}
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::fs;
+    use std::os::unix::fs::symlink;
+    use std::sync::Arc;
+
+    use qat::probe::QatProbe;
+
+    use super::*;
+
+    /// A machine with one device, made of files.
+    #[test]
+    fn counters_stand_below_their_device() {
+        let root = tempfile::tempdir().unwrap();
+        let device = root.path().join("sys/bus/pci/devices/0000:6b:00.0");
+        let debug = root.path().join("sys/kernel/debug/qat_4xxx_0000:6b:00.0");
+        fs::create_dir_all(&device).unwrap();
+        fs::create_dir_all(debug.join("telemetry")).unwrap();
+        fs::write(device.join("vendor"), "0x8086\n").unwrap();
+        fs::write(device.join("device"), "0x4940\n").unwrap();
+        symlink("../../../bus/pci/drivers/4xxx", device.join("driver")).unwrap();
+        let said = || {
+            let registry = QatAccelerator::default().registry().clone();
+            let qat = QatAccelerator::new(registry, Arc::new(QatProbe::with_root(root.path()))).info();
+            let isal = Isal { available: true, reason: None };
+            Report { version: "0", qat, cpu: Cpu { threads: 1, isal } }.to_string()
+        };
+        let text = said();
+        assert!(text.contains("    firmware: not readable because there is no "), "{text}");
+        assert!(text.contains("    telemetry: not readable because there is no "), "{text}");
+
+        fs::write(debug.join("fw_counters"), "AE Requests Responses\n0: 7 6\n1: 10 10\n").unwrap();
+        fs::write(debug.join("telemetry/control"), "0\n").unwrap();
+        let text = said();
+        assert!(text.contains("    firmware: 17 requests, 16 answers"), "{text}");
+        assert!(text.contains("    telemetry: telemetry is off; root switches it on"), "{text}");
+
+        fs::write(debug.join("telemetry/control"), "2\n").unwrap();
+        let data = "sample_cnt 9\nbw_in 1 1 1 1\nutil_cpr0 90 10 90 50\nutil_ucs0 0 0 0 0\n";
+        fs::write(debug.join("telemetry/device_data"), data).unwrap();
+        let text = said();
+        assert!(text.contains("    telemetry: in use in the last 2 s: cpr0 50 %, ucs0 0 %\n"), "{text}");
     }
 }

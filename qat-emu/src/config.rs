@@ -41,7 +41,8 @@ pub const MAX_VFS: usize = 128;
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct Config {
-    /// Threads that execute requests; ring banks are dealt out to them in turn. At least 1.
+    /// Threads that execute requests; ring banks are dealt out to them in turn. With 0, requests are executed in
+    /// [`Emulator::serve`](crate::Emulator::serve) alone, on the calling thread.
     pub engine_threads: usize,
     /// Highest version of the capability block that the mailbox offers: 2, 3 (all that libqat 24.02 reads) or 4
     /// (which 26.08 reads: the compression algorithms one by one).
@@ -143,8 +144,8 @@ impl Config {
     /// [`ConfigError::Impossible`] with the field at fault.
     pub fn validate(&self) -> Result<(), ConfigError> {
         let wrong = |what: String| Err(ConfigError::Impossible(what));
-        if self.engine_threads == 0 || self.engine_threads > 64 {
-            return wrong(format!("engine_threads is {}, use 1 to 64", self.engine_threads));
+        if self.engine_threads > 64 {
+            return wrong(format!("engine_threads is {}, use at most 64", self.engine_threads));
         }
         if !(2..=4).contains(&self.capability_version) {
             return wrong(format!("capability_version is {}, use 2, 3 or 4", self.capability_version));
@@ -226,6 +227,12 @@ impl Model {
             Self::Gen402xx => 0x4945,
             Self::Gen420xx => 0x4947,
         }
+    }
+
+    /// PCI device id of its physical functions: the one before that of the virtual ones.
+    #[must_use]
+    pub fn pf_device_id(self) -> u16 {
+        self.vf_device_id() - 1
     }
 
     /// Name that the kernel's driver uses in its debugfs directory.
@@ -465,7 +472,7 @@ mod tests {
     #[test]
     fn unknown_keys_are_refused() {
         assert!(Config::from_toml("engine_thread = 3").is_err());
-        assert!(Config::from_toml("engine_threads = 0").is_err());
+        assert!(Config::from_toml("engine_threads = 65").is_err());
         assert!(Config::from_toml("[[fault]]\nkind = \"lost\"\nafer = 3").is_err());
         assert!(Config::from_toml("[[fault]]\nkind = \"late\"").is_err());
         assert_eq!(Config::from_toml("").unwrap(), Config::default());

@@ -31,6 +31,8 @@ pub(crate) struct Counters {
     vf_requests: [AtomicU64; MAX_VFS],
     vf_responses: [AtomicU64; MAX_VFS],
     vf_verify_errors: [AtomicU64; MAX_VFS],
+    /// By service.
+    vf_work: [[WorkCounters; 3]; MAX_VFS],
     pub(crate) heartbeat_queries: AtomicU64,
     pub(crate) device_opens: AtomicU64,
     pub(crate) device_resets: AtomicU64,
@@ -67,6 +69,34 @@ struct ServiceCounters {
     bytes_out: AtomicU64,
     busy_nanoseconds: AtomicU64,
     depths: [AtomicU64; DEPTHS],
+}
+
+/// What one virtual function did for one service.
+#[derive(Debug, Default)]
+#[repr(C)]
+struct WorkCounters {
+    executed: AtomicU64,
+    bytes: AtomicU64,
+    busy_nanoseconds: AtomicU64,
+}
+
+/// A copy of these, or a sum of copies.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Work {
+    pub(crate) executed: u64,
+    /// In and out.
+    pub(crate) bytes: u64,
+    pub(crate) busy_nanoseconds: u64,
+}
+
+impl std::iter::Sum for Work {
+    fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
+        all.fold(Self::default(), |sum, one| Self {
+            executed: sum.executed + one.executed,
+            bytes: sum.bytes + one.bytes,
+            busy_nanoseconds: sum.busy_nanoseconds + one.busy_nanoseconds,
+        })
+    }
 }
 
 #[derive(Debug)]
@@ -121,6 +151,7 @@ impl Default for Counters {
             vf_requests: zeros(),
             vf_responses: zeros(),
             vf_verify_errors: zeros(),
+            vf_work: std::array::from_fn(|_| Default::default()),
             heartbeat_queries: zero(),
             device_opens: zero(),
             device_resets: zero(),
@@ -167,6 +198,21 @@ impl Counters {
         service.busy_nanoseconds.fetch_add(outcome.busy_nanoseconds, Relaxed);
         if let Some(vf) = self.vf_verify_errors.get(origin.vf) {
             vf.fetch_add(u64::from(outcome.verify_error), Relaxed);
+        }
+        if let Some(work) = self.vf_work.get(origin.vf).map(|vf| &vf[origin.service.index()]) {
+            work.executed.fetch_add(1, Relaxed);
+            work.bytes.fetch_add(outcome.bytes_in + outcome.bytes_out, Relaxed);
+            work.busy_nanoseconds.fetch_add(outcome.busy_nanoseconds, Relaxed);
+        }
+    }
+
+    /// What a virtual function did for a service so far.
+    pub(crate) fn work(&self, vf: usize, service: Service) -> Work {
+        let Some(work) = self.vf_work.get(vf).map(|vf| &vf[service.index()]) else { return Work::default() };
+        Work {
+            executed: work.executed.load(Relaxed),
+            bytes: work.bytes.load(Relaxed),
+            busy_nanoseconds: work.busy_nanoseconds.load(Relaxed),
         }
     }
 

@@ -85,6 +85,7 @@ impl TryFrom<Entry> for Fault {
             "fatal-error" => FaultKind::FatalError,
             "restart" => FaultKind::Restart,
             "removed" => FaultKind::Removed,
+            "hung" => FaultKind::Hung,
             _ => return Err(format!("no fault of kind `{name}`")),
         };
         let Entry { vf, bank, service, after, every, times, probability, .. } = entry;
@@ -142,6 +143,7 @@ impl From<Fault> for Entry {
             FaultKind::FatalError => "fatal-error",
             FaultKind::Restart => "restart",
             FaultKind::Removed => "removed",
+            FaultKind::Hung => "hung",
         }
         .to_owned();
         entry
@@ -245,6 +247,9 @@ pub enum FaultKind {
     Restart,
     /// The virtual function disappears: no answer, and it cannot be opened again.
     Removed,
+    /// The firmware of the device hangs: none of its virtual functions answers, and its heartbeat is gone, until
+    /// [`Emulator::revive`](crate::Emulator::revive).
+    Hung,
 }
 
 /// Faults that a program meets while it finds and opens the devices.
@@ -386,6 +391,7 @@ mod tests {
             FaultKind::FatalError,
             FaultKind::Restart,
             FaultKind::Removed,
+            FaultKind::Hung,
         ];
         for kind in kinds {
             let fault = Fault::new(kind).after(3).every(2).on_vf(1).probability(0.5);

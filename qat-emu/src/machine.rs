@@ -1,8 +1,9 @@
 //! The emulated machine of a process: its virtual functions, counters, faults and device threads.
 
 use std::{
+    hint,
     sync::{
-        Condvar, Mutex, PoisonError,
+        Condvar, Mutex, PoisonError, TryLockError,
         atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     thread,
@@ -12,6 +13,7 @@ use std::{
 use crate::{
     config::{Config, ConfigError},
     counters::Counters,
+    debugfs::Telemetry,
     device::{
         bank::Clock,
         registers::BANKS,
@@ -28,6 +30,10 @@ pub(crate) struct Machine {
     pub(crate) vfs: Vec<Vf>,
     /// By device.
     pub(crate) clocks: Vec<Clock>,
+    /// By device.
+    pub(crate) telemetry: Vec<Mutex<Telemetry>>,
+    /// By device: its firmware does nothing.
+    hung: Vec<AtomicBool>,
     /// Groups that are in a container; device threads sleep for good while there are none.
     attached: AtomicUsize,
     started: AtomicBool,
@@ -35,6 +41,8 @@ pub(crate) struct Machine {
     /// Counts the calls that may have given the device work.
     calls: Mutex<u64>,
     called: Condvar,
+    /// The engines of whoever calls [`serve_now`](Self::serve_now).
+    callers: Mutex<Engines>,
 }
 
 /// Turns without work that a device thread spins, giving its core away each time.
@@ -52,18 +60,32 @@ impl Machine {
             faults: Faults::new(&config.faults, config.seed),
             vfs,
             clocks: config.devices.iter().map(|_| Clock::default()).collect(),
+            telemetry: config.devices.iter().map(|_| Mutex::default()).collect(),
+            hung: config.devices.iter().map(|_| AtomicBool::new(false)).collect(),
             counters,
             attached: AtomicUsize::new(0),
             started: AtomicBool::new(false),
             stopping: AtomicBool::new(false),
             calls: Mutex::new(0),
             called: Condvar::new(),
+            callers: Mutex::default(),
             config,
         })
     }
 
     pub(crate) fn vf(&self, index: usize) -> Option<&Vf> {
         self.vfs.get(index)
+    }
+
+    /// Stops the firmware of a device, or has it go on.
+    pub(crate) fn set_hung(&self, device: usize, is_hung: bool) {
+        if let Some(hung) = self.hung.get(device) {
+            hung.store(is_hung, Ordering::SeqCst);
+        }
+    }
+
+    pub(crate) fn is_hung(&self, device: usize) -> bool {
+        self.hung.get(device).is_some_and(|hung| hung.load(Ordering::Relaxed))
     }
 
     /// A group joined a container: starts the device threads the first time. `spawn` prepares a thread for its
@@ -135,6 +157,22 @@ impl Machine {
             let sleep = until_due.map_or(sleep, |due| sleep.min(due));
             drop(self.called.wait_timeout(calls, sleep));
         }
+    }
+
+    /// Does all that there is to do, on the calling thread. Answers that are held back stay so until a later call.
+    pub(crate) fn serve_now(&self) {
+        if self.attached.load(Ordering::SeqCst) == 0 {
+            return;
+        }
+        // Waits without a system call, for those who count the program's.
+        let mut engines = loop {
+            match self.callers.try_lock() {
+                Ok(engines) => break engines,
+                Err(TryLockError::Poisoned(engines)) => break engines.into_inner(),
+                Err(TryLockError::WouldBlock) => hint::spin_loop(),
+            }
+        };
+        while self.turn(0, 1, &mut engines).0 {}
     }
 
     /// Answers the messages that wait in the mailboxes.

@@ -14,7 +14,7 @@ use std::{
 };
 
 use cbc::cipher::{BlockModeEncrypt, KeyIvInit, block_padding::NoPadding};
-use libqat::{Handle, Libqat, SUCCESS, dc, sample, sym};
+use libqat::{Handle, Libqat, RETRY, SUCCESS, dc, sample, sym};
 use machine::{with_machine, with_started};
 use qat_emu::{Config, Emulator, Fault, FaultKind, Services};
 
@@ -97,6 +97,23 @@ fn nothing_is_lost_on_two_engine_threads_either() {
     let mut config = Config::with_vfs(4, Services::SYM_DC);
     config.engine_threads = 2;
     load(config, scale("QAT_TEST_REQUESTS", 10_000));
+}
+
+#[test]
+fn without_engine_threads_the_caller_says_when() {
+    let mut config = Config::with_vfs(1, Services::SYM_DC);
+    config.engine_threads = 0;
+    with_started(config, |library, emulator| {
+        let session = dc::Session::new(library, library.dc_instances()[0], dc::STATIC);
+        let plain = sample(20_000);
+        let (status, request) = session.submit(true, &plain, 30_000);
+        assert_eq!((status, session.poll(), session.poll()), (SUCCESS, RETRY, RETRY));
+        emulator.serve();
+        assert_eq!((session.poll(), request.completion.status()), (SUCCESS, Some(SUCCESS)));
+        let data = &request.output.bytes()[..request.results.produced as usize];
+        assert_eq!(miniz_oxide::inflate::decompress_to_vec(data).unwrap(), plain);
+        assert_eq!(session.remove(), SUCCESS);
+    });
 }
 
 #[test]

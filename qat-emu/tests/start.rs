@@ -6,7 +6,7 @@ mod libqat;
 #[path = "libqat/machine.rs"]
 mod machine;
 
-use std::env;
+use std::{env, fs};
 
 use libqat::{FAIL, SUCCESS};
 use machine::{with_machine, with_started};
@@ -83,10 +83,38 @@ fn a_host_has_a_heartbeat() {
             assert_eq!((library.dc_instances().len(), library.cy_instances().len()), (2, 2));
             // SAFETY: a package number.
             assert_eq!(unsafe { (library.icp_sal_check_device)(0) }, expected);
-            let directory = emulator.tree().join("sys/kernel/debug/qat_4xxx_0000:10:00.0");
-            assert!(directory.join("fw_counters").exists());
+            emulator.hang(0);
+            // SAFETY: the same.
+            assert_eq!(unsafe { (library.icp_sal_check_device)(0) }, FAIL);
+            emulator.revive(0);
+            // SAFETY: the same.
+            assert_eq!(unsafe { (library.icp_sal_check_device)(0) }, expected);
         });
     }
+}
+
+/// The kernel's files of a device, up to date wherever they are opened. In the kernel, too, nothing is to be read of
+/// telemetry before it is switched on.
+#[test]
+fn debug_files_are_the_kernels() {
+    with_machine(Config::default(), |_, emulator| {
+        let real = std::path::PathBuf::from("/sys/kernel/debug/qat_4xxx_0000:10:00.0");
+        for directory in [emulator.tree().join(real.strip_prefix("/").unwrap()), real] {
+            let read = |name: &str| fs::read_to_string(directory.join(name));
+            let lines = "AE          Requests        Responses\n 0:                0                0\n";
+            assert_eq!(read("fw_counters").unwrap(), lines);
+            fs::write(directory.join("telemetry/control"), "0\n").unwrap();
+            let refused = read("telemetry/device_data").unwrap_err();
+            assert_eq!(refused.raw_os_error(), Some(libc::EPERM));
+            for (control, values) in [("1", 1), ("3", 4)] {
+                fs::write(directory.join("telemetry/control"), control).unwrap();
+                assert_eq!(read("telemetry/control").unwrap(), control);
+                let data = read("telemetry/device_data").unwrap();
+                let line = data.lines().find(|line| line.starts_with("util_cpr0 ")).unwrap();
+                assert_eq!(line.len(), 23 + 20 * values, "{line:?}");
+            }
+        }
+    });
 }
 
 #[test]

@@ -13,18 +13,23 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use accel_core::{
-    BoxFuture, Cipher, CipherOptions, Completion, CompressOptions, CompressionAccelerator,
-    EncryptionAccelerator, Error, Format, Iv, Key, Level,
+    BoxFuture, Cipher, CipherOptions, Completion, CompressOptions, CompressionAccelerator, DecompressOptions,
+    EncryptionAccelerator, Error, Format, Iv, Key, Level, Outcome,
 };
 use qat::{AutoAccelerator, DmaCompletion, Policy, QatAccelerator, SoftwareAccelerator};
 
 const USAGE: &str = "\
-Usage: offload [-e qat|software|auto] [-m deflate|gcm] [-l LEVEL] [-a blocking|futures|dma] [-n REQUESTS] [-s BYTES] [-d DEPTH]
+Usage: offload [-e qat|software|auto] [-m deflate|inflate|gcm|gcm-open] [-l LEVEL]
+               [-a blocking|futures|batch|dma] [-n REQUESTS] [-s BYTES] [-d DEPTH] [-w REQUESTS]
   -e  the engine (default qat)
-  -m  raw deflate (default), at LEVEL (default 1), or AES-256-GCM
-  -a  which part of the API: blocking calls from DEPTH threads (default), futures of one thread, or
-      device memory from one thread (deflate on QAT only)
-  -d  requests in flight";
+  -m  raw deflate (default), at LEVEL (default 1), or its inverse; encryption with AES-256-GCM, or decryption
+  -a  which part of the API: blocking calls from DEPTH threads (default), futures of one thread, batches of DEPTH
+      from one thread, or device memory from one thread (the last two: deflate on QAT only)
+  -s  bytes of plain data in each request
+  -d  requests in flight
+  -w  requests before those that are measured (default 2 x DEPTH)
+
+The exit code is 3 when the engine does not do what is asked on this machine.";
 
 /// Makes all requests; bytes produced, and the time from the first request to the last answer.
 type Api = fn(&Options) -> Result<(u64, Duration), Error>;
@@ -43,6 +48,7 @@ struct Options {
     requests: u64,
     bytes: usize,
     depth: usize,
+    warm_up: u64,
 }
 
 impl Options {
@@ -56,6 +62,7 @@ impl Options {
             requests: 1000,
             bytes: 64 << 10,
             depth: 1,
+            warm_up: 0,
         };
         while let Some(name) = arguments.next() {
             let value = arguments.next()?;
@@ -77,6 +84,7 @@ impl Options {
                 "-a" => options.api = APIS.iter().find(|(name, _)| *name == value)?.1,
                 "-n" => options.requests = value.parse().ok()?,
                 "-s" => options.bytes = value.parse().ok()?,
+                "-w" => options.warm_up = value.parse().ok()?,
                 "-d" => options.depth = value.parse().ok().filter(|depth| *depth > 0)?,
                 _ => return None,
             }
@@ -103,15 +111,20 @@ fn fill(len: usize) -> Vec<u8> {
 /// One kind of request: what is done with each piece, whichever way it is asked for.
 enum Work {
     Deflate(CompressOptions),
+    Inflate(DecompressOptions),
     Gcm(Key, CipherOptions<'static>),
+    GcmOpen(Key, CipherOptions<'static>),
 }
 
 impl Work {
     fn new(mode: &str) -> Option<Self> {
-        let iv = Iv::new(&[3; 12]).expect("12 bytes");
+        let key = Key::new(&[1; 32]);
+        let options = CipherOptions::new(Cipher::AesGcm).iv(Iv::new(&[3; 12]).expect("12 bytes"));
         match mode {
             "deflate" => Some(Self::Deflate(CompressOptions::new(Format::Deflate).level(Level::Exact(1)))),
-            "gcm" => Some(Self::Gcm(Key::new(&[1; 32]), CipherOptions::new(Cipher::AesGcm).iv(iv))),
+            "inflate" => Some(Self::Inflate(DecompressOptions::new(Format::Deflate))),
+            "gcm" => Some(Self::Gcm(key, options)),
+            "gcm-open" => Some(Self::GcmOpen(key, options)),
             _ => None,
         }
     }
@@ -119,7 +132,21 @@ impl Work {
     fn level(self, level: u8) -> Self {
         match self {
             Self::Deflate(options) => Self::Deflate(options.level(Level::Exact(level))),
-            Self::Gcm(..) => self,
+            other => other,
+        }
+    }
+
+    /// What a request with so many bytes of plain data takes in; made by the CPU.
+    fn input(&self, bytes: usize) -> Result<Vec<u8>, Error> {
+        let (plain, software) = (fill(bytes), SoftwareAccelerator::new());
+        match self {
+            Self::Deflate(_) | Self::Gcm(..) => Ok(plain),
+            Self::Inflate(_) => Ok(software.compress(&plain, &CompressOptions::new(Format::Deflate))?.0),
+            Self::GcmOpen(key, options) => {
+                let mut sealed = vec![0; Cipher::AesGcm.ciphertext_len(bytes)];
+                software.encrypt_into(key, &plain, &mut sealed, options)?;
+                Ok(sealed)
+            }
         }
     }
 
@@ -127,6 +154,7 @@ impl Work {
         match self {
             Self::Deflate(options) => engine.compress_bound(bytes, options),
             Self::Gcm(..) => Cipher::AesGcm.ciphertext_len(bytes),
+            Self::Inflate(_) | Self::GcmOpen(..) => bytes,
         }
     }
 
@@ -137,8 +165,12 @@ impl Work {
         input: Vec<u8>,
         output: Vec<u8>,
     ) -> impl Future<Output = (Vec<u8>, Vec<u8>, Result<usize, Error>)> + use<> {
-        let begun: BoxFuture<_> = match self {
+        let begun: BoxFuture<Completion<Outcome>> = match self {
             Self::Deflate(options) => engine.compress_into_async(input, output, *options),
+            Self::Inflate(options) => engine.decompress_into_async(input, output, *options),
+            Self::GcmOpen(key, options) => {
+                engine.decrypt_into_async(key.clone(), input, output, options.clone())
+            }
             Self::Gcm(key, options) => {
                 let done = engine.encrypt_into_async(key.clone(), input, output, options.clone());
                 Box::pin(async {
@@ -157,18 +189,20 @@ impl Work {
     fn call(&self, engine: &dyn Engine, input: &[u8], output: &mut [u8]) -> Result<usize, Error> {
         let outcome = match self {
             Self::Deflate(options) => engine.compress_into(input, output, options)?,
+            Self::Inflate(options) => engine.decompress_into(input, output, options)?,
             Self::Gcm(key, options) => engine.encrypt_into(key, input, output, options)?.outcome,
+            Self::GcmOpen(key, options) => engine.decrypt_into(key, input, output, options)?,
         };
         Ok(outcome.bytes_out)
     }
 }
 
-const APIS: &[(&str, Api)] = &[("blocking", blocking), ("futures", futures), ("dma", dma)];
+const APIS: &[(&str, Api)] = &[("blocking", blocking), ("futures", futures), ("batch", batch), ("dma", dma)];
 
 /// Futures of one thread, DEPTH of them begun before the oldest is waited for.
 fn futures(options: &Options) -> Result<(u64, Duration), Error> {
     let engine = &*options.engine;
-    let input = fill(options.bytes);
+    let input = options.work.input(options.bytes)?;
     let room = options.work.room(engine, options.bytes);
     let mut spare: Vec<_> = (0..options.depth).map(|_| (input.clone(), vec![0; room])).collect();
     let mut under_way = VecDeque::new();
@@ -191,12 +225,37 @@ fn futures(options: &Options) -> Result<(u64, Duration), Error> {
     }
 }
 
-/// Requests on device memory, from one thread, without a copy. Deflate on QAT only.
+/// What batches and device memory are for.
+fn deflate_on_qat(options: &Options) -> Result<(&QatAccelerator, &CompressOptions), Error> {
+    match (&options.qat, &options.work) {
+        (Some(qat), Work::Deflate(work)) => Ok((qat, work)),
+        _ => {
+            let remedy = "-a batch and -a dma go with -e qat and -m deflate".into();
+            Err(Error::InvalidArgument { argument: "-a", remedy })
+        }
+    }
+}
+
+/// Batches of DEPTH slices, each answered with a vector of its own.
+fn batch(options: &Options) -> Result<(u64, Duration), Error> {
+    let (qat, work) = deflate_on_qat(options)?;
+    let input = fill(options.bytes);
+    let inputs = vec![&input[..]; options.depth];
+    let (mut left, mut produced) = (usize::try_from(options.requests).expect("64 bits"), 0);
+    let start = Instant::now();
+    while left > 0 {
+        let now = left.min(options.depth);
+        for result in qat.compress_batch(&inputs[..now], work) {
+            produced += result?.1.bytes_out as u64;
+        }
+        left -= now;
+    }
+    Ok((produced, start.elapsed()))
+}
+
+/// Requests on device memory, from one thread, without a copy.
 fn dma(options: &Options) -> Result<(u64, Duration), Error> {
-    let (Some(qat), Work::Deflate(work)) = (&options.qat, &options.work) else {
-        let remedy = "-a dma goes with -e qat and -m deflate".into();
-        return Err(Error::InvalidArgument { argument: "-a", remedy });
-    };
+    let (qat, work) = deflate_on_qat(options)?;
     let plain = fill(options.bytes);
     let pair = || -> Result<_, Error> {
         let mut input = qat.dma_buffer(options.bytes)?;
@@ -255,7 +314,7 @@ fn dma(options: &Options) -> Result<(u64, Duration), Error> {
 fn blocking(options: &Options) -> Result<(u64, Duration), Error> {
     let engine = &*options.engine;
     let (started, produced) = (AtomicU64::new(0), AtomicU64::new(0));
-    let input = fill(options.bytes);
+    let input = options.work.input(options.bytes)?;
     let ready = Barrier::new(options.depth);
     let caller = || {
         let mut output = vec![0; options.work.room(engine, options.bytes)];
@@ -292,7 +351,8 @@ fn measured(options: &Options) -> Result<(u64, Duration), Error> {
 fn run(options: &mut Options) -> Result<(), Error> {
     options.engine.initialize()?;
     // Sessions and memory are made on first use.
-    let requests = std::mem::replace(&mut options.requests, 2 * options.depth as u64);
+    let warm_up = options.warm_up.max(2 * options.depth as u64);
+    let requests = std::mem::replace(&mut options.requests, warm_up);
     (options.api)(options)?;
     options.requests = requests;
     let (produced, time) = measured(options)?;
@@ -317,7 +377,8 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) if asked => {
             eprintln!("offload: {error}");
-            ExitCode::FAILURE
+            let is_absent = matches!(error, Error::Unavailable { .. } | Error::Unsupported { .. });
+            ExitCode::from(if is_absent { 3 } else { 1 })
         }
         // All benches of a machine without a device, say.
         Err(error) => {

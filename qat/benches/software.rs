@@ -51,7 +51,7 @@ fn encryption(criterion: &mut Criterion) {
     for cipher in Cipher::ALL {
         let key = match cipher {
             Cipher::AesCbcHmacSha256 => Key::with_mac(&[1; 32], &[2; 32]),
-            _ => Key::new(&[1; 32]),
+            _ => Key::new(&(0..*cipher.key_lens().last().expect("one")).map(|i| i as u8).collect::<Vec<_>>()),
         };
         let options =
             CipherOptions::new(cipher).iv(Iv::new(&[3; 16][..cipher.iv_len()]).expect("its length"));

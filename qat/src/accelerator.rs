@@ -9,7 +9,7 @@ mod operations;
 pub use dma::DmaCompletion;
 
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};
 use std::time::Instant;
 
 use accel_core::{AcceleratorTypes, Error, HardwareProbe, Recorder, Result};
@@ -18,7 +18,9 @@ use capability_registry::{Feature, Registration, Registry, State, Value};
 
 use crate::driver::{self, Current, Driver, Lease, ProcessMark, Services, Watcher};
 use crate::info::{Info, LibraryInfo, ServiceInfo};
-use crate::probe::{Access, Function, QatDevice, QatProbe, Service, Support};
+use crate::probe::{
+    self, Access, DeviceCounters, DeviceState, Function, QatDevice, QatProbe, Service, Support, Telemetry,
+};
 use crate::{Capabilities, HardwareSettings, Unavailability};
 
 pub(crate) const NAME: &str = "qat";
@@ -105,6 +107,8 @@ struct Answer {
     /// Of the process that asked.
     process: ProcessMark,
     result: driver::Answer,
+    /// Whose telemetry says how busy the hardware is; looked for on the first question.
+    measured: OnceLock<Vec<QatDevice>>,
 }
 
 impl Default for QatAccelerator {
@@ -198,7 +202,8 @@ impl QatAccelerator {
         self.0.answer().result.as_ref().ok().map(|pool| pool.offered().capabilities)
     }
 
-    /// Everything that is known of QAT here. Initialises on the first call, and looks for devices each time.
+    /// Everything that is known of QAT here. Initialises on the first call, and looks for devices and reads their
+    /// counters each time.
     #[must_use]
     pub fn info(&self) -> Info {
         let answer = self.0.answer();
@@ -217,6 +222,7 @@ impl QatAccelerator {
             available: services.is_some(),
             unavailability: answer.result.as_ref().err().map(|reason| Unavailability::clone(reason)),
             library: self.0.driver.library().map(LibraryInfo::of),
+            counters: devices.iter().filter_map(DeviceCounters::read).collect(),
             devices,
             devices_error,
             services: services
@@ -245,6 +251,19 @@ impl QatAccelerator {
     pub fn shutdown(&self) {
         let _detection = self.0.driver.lock_detection();
         self.0.release(Some(Unavailability::Stopped));
+    }
+
+    /// Share of the capacity in use of all devices that could do this accelerator's work, where all of them tell.
+    pub(crate) fn utilisation(&self) -> Option<f64> {
+        let answer = self.0.valid_answer()?;
+        answer.result.as_ref().ok()?;
+        let measured = answer.measured.get_or_init(|| {
+            let mut devices = qat_devices(&*self.0.probe).unwrap_or_default();
+            devices.retain(|device| !device.is_virtual() && is_at_work(device));
+            devices
+        });
+        let read = |device: &QatDevice| Telemetry::read(device.debug_path.as_deref()?).ok();
+        probe::utilisation(&measured.iter().map(read).collect::<Option<Vec<_>>>()?)
     }
 
     /// Requests running now.
@@ -330,7 +349,7 @@ impl Inner {
 
 impl Answer {
     fn new(result: driver::Answer) -> Arc<Self> {
-        Arc::new(Self { process: ProcessMark::of_this(), result })
+        Arc::new(Self { process: ProcessMark::of_this(), result, measured: OnceLock::new() })
     }
 }
 
@@ -387,6 +406,14 @@ fn unavailable(reason: Arc<Unavailability>) -> Error {
 fn qat_devices(probe: &dyn HardwareProbe) -> Result<Vec<QatDevice>> {
     let devices = probe.discover(AcceleratorTypes::empty())?;
     Ok(devices.iter().filter_map(|device| QatDevice::try_from(device).ok()).collect())
+}
+
+/// Whether libqat may have given us a share of this device.
+fn is_at_work(device: &QatDevice) -> bool {
+    let work = AcceleratorTypes::COMPRESSION | AcceleratorTypes::ENCRYPTION;
+    device.support == Support::Supported
+        && device.state != Some(DeviceState::Down)
+        && device.types().intersects(work)
 }
 
 /// Says more closely what libqat only calls "no device" or "failed".

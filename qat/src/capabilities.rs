@@ -75,10 +75,18 @@ pub struct EncryptionCapabilities {
     pub aes_ctr: bool,
     /// ChaCha20-Poly1305.
     pub chacha20_poly1305: bool,
+    /// AES-XTS.
+    pub aes_xts: bool,
+    /// AES-CCM.
+    pub aes_ccm: bool,
     /// SHA-256, SHA-384 and SHA-512.
     pub sha2: bool,
     /// SHA3-256, SHA3-384 and SHA3-512.
     pub sha3: bool,
+    /// HMAC by those of SHA-2.
+    pub hmac_sha2: bool,
+    /// HMAC by those of SHA-3.
+    pub hmac_sha3: bool,
 }
 
 /// Capabilities of public-key arithmetic.
@@ -105,6 +113,8 @@ impl EncryptionCapabilities {
             Cipher::AesCbcHmacSha256 => self.aes_cbc_hmac_sha256,
             Cipher::AesCtr => self.aes_ctr,
             Cipher::ChaCha20Poly1305 => self.chacha20_poly1305,
+            Cipher::AesXts => self.aes_xts,
+            Cipher::AesCcm => self.aes_ccm,
             _ => false,
         }
     }
@@ -119,6 +129,26 @@ impl EncryptionCapabilities {
         }
     }
 
+    /// Whether the device offers HMAC by `digest`.
+    #[must_use]
+    pub const fn offers_hmac(&self, digest: Digest) -> bool {
+        match digest {
+            Digest::Sha224 | Digest::Sha256 | Digest::Sha384 | Digest::Sha512 => self.hmac_sha2,
+            Digest::Sha3_256 | Digest::Sha3_384 | Digest::Sha3_512 => self.hmac_sha3,
+            _ => false,
+        }
+    }
+
+    /// Takes HMAC by the family of `digest` out.
+    pub(crate) const fn withdraw_hmac(&mut self, digest: Digest) {
+        match digest {
+            Digest::Sha256 | Digest::Sha384 | Digest::Sha512 => self.hmac_sha2 = false,
+            Digest::Sha3_256 | Digest::Sha3_384 | Digest::Sha3_512 => self.hmac_sha3 = false,
+            // Nothing promises it.
+            _ => {}
+        }
+    }
+
     /// Takes `cipher` out.
     pub(crate) const fn withdraw(&mut self, cipher: Cipher) {
         match cipher {
@@ -127,6 +157,8 @@ impl EncryptionCapabilities {
             Cipher::AesCbcHmacSha256 => self.aes_cbc_hmac_sha256 = false,
             Cipher::AesCtr => self.aes_ctr = false,
             Cipher::ChaCha20Poly1305 => self.chacha20_poly1305 = false,
+            Cipher::AesXts => self.aes_xts = false,
+            Cipher::AesCcm => self.aes_ccm = false,
             _ => {}
         }
     }
@@ -145,14 +177,18 @@ impl CompressionCapabilities {
 }
 
 impl EncryptionCapabilities {
-    /// The registry's names of the ciphers.
-    pub(crate) fn features(&self) -> [(Feature, bool); 5] {
+    /// The registry's names of the ciphers, and of HMAC.
+    pub(crate) fn features(&self) -> [(Feature, bool); 9] {
         [
             (Feature::from_static("qat.encryption.aes-gcm"), self.aes_gcm),
             (Feature::from_static("qat.encryption.aes-cbc"), self.aes_cbc),
             (Feature::from_static("qat.encryption.aes-cbc-hmac-sha-256"), self.aes_cbc_hmac_sha256),
             (Feature::from_static("qat.encryption.aes-ctr"), self.aes_ctr),
             (Feature::from_static("qat.encryption.chacha20-poly1305"), self.chacha20_poly1305),
+            (Feature::from_static("qat.encryption.aes-xts"), self.aes_xts),
+            (Feature::from_static("qat.encryption.aes-ccm"), self.aes_ccm),
+            (Feature::from_static("qat.encryption.hmac-sha-2"), self.hmac_sha2),
+            (Feature::from_static("qat.encryption.hmac-sha-3"), self.hmac_sha3),
         ]
     }
 }
@@ -193,18 +229,25 @@ impl From<&sys::CpaCySymCapabilitiesInfo> for EncryptionCapabilities {
         let cipher = |id| is_set(&raw.ciphers, id);
         let hash = |id| is_set(&raw.hashes, id);
         let aes_cbc = cipher(sys::CPA_CY_SYM_CIPHER_AES_CBC);
+        let sha2 = hash(sys::CPA_CY_SYM_HASH_SHA256)
+            && hash(sys::CPA_CY_SYM_HASH_SHA384)
+            && hash(sys::CPA_CY_SYM_HASH_SHA512);
+        let sha3 = hash(sys::CPA_CY_SYM_HASH_SHA3_256)
+            && hash(sys::CPA_CY_SYM_HASH_SHA3_384)
+            && hash(sys::CPA_CY_SYM_HASH_SHA3_512);
         Self {
             aes_gcm: cipher(sys::CPA_CY_SYM_CIPHER_AES_GCM) && hash(sys::CPA_CY_SYM_HASH_AES_GCM),
             aes_cbc,
             aes_cbc_hmac_sha256: aes_cbc && hash(sys::CPA_CY_SYM_HASH_SHA256),
             aes_ctr: cipher(sys::CPA_CY_SYM_CIPHER_AES_CTR),
             chacha20_poly1305: cipher(sys::CPA_CY_SYM_CIPHER_CHACHA) && hash(sys::CPA_CY_SYM_HASH_POLY),
-            sha2: hash(sys::CPA_CY_SYM_HASH_SHA256)
-                && hash(sys::CPA_CY_SYM_HASH_SHA384)
-                && hash(sys::CPA_CY_SYM_HASH_SHA512),
-            sha3: hash(sys::CPA_CY_SYM_HASH_SHA3_256)
-                && hash(sys::CPA_CY_SYM_HASH_SHA3_384)
-                && hash(sys::CPA_CY_SYM_HASH_SHA3_512),
+            aes_xts: cipher(sys::CPA_CY_SYM_CIPHER_AES_XTS),
+            aes_ccm: cipher(sys::CPA_CY_SYM_CIPHER_AES_CCM) && hash(sys::CPA_CY_SYM_HASH_AES_CCM),
+            sha2,
+            sha3,
+            // libqat names the digest, and leaves open in which modes.
+            hmac_sha2: sha2,
+            hmac_sha3: sha3,
         }
     }
 }

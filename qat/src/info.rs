@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use qat_sys::{Library, Symbols};
 use serde::Serialize;
 
-use crate::probe::{QatDevice, Service};
+use crate::probe::{DeviceCounters, QatDevice, Service};
 use crate::{Capabilities, Unavailability};
 
 /// Everything that is known of QAT here, with the reason for whatever is missing.
@@ -23,6 +23,8 @@ pub struct Info {
     pub devices: Vec<QatDevice>,
     /// Why the probe could not look.
     pub devices_error: Option<String>,
+    /// What the kernel's driver counts of the physical functions among them, for all processes together.
+    pub counters: Vec<DeviceCounters>,
     /// Services; empty when the hardware cannot be used.
     pub services: Vec<ServiceInfo>,
     /// Capabilities, as library and device answered.

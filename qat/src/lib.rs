@@ -23,7 +23,7 @@
 //!
 //! # This release
 //! On the device: compression and decompression of deflate, zlib, gzip and LZ4, compression to Zstandard, all at levels 1
-//! to 12; the ciphers; SHA-2 and SHA-3; each where device and library offer it. Shown on an emulated device below Intel's
+//! to 12; the ciphers; SHA-2, SHA-3 and HMAC by them; each where device and library offer it. Shown on an emulated device below Intel's
 //! own libqat, 24.02 and 26.08, never on silicon. The rest fails with [`Unsupported`](accel_core::Error::Unsupported);
 //! `AutoAccelerator` works on the CPU there, and says so.
 //!
@@ -41,7 +41,7 @@
 //! [`Unavailability::Forked`]; [`QatAccelerator::reinitialize`] starts afresh there. The CPU engine works on.
 //!
 //! # What is trusted
-//! aws-lc for cryptography; libdeflate, zlib-rs, lz4, zstd and ISA-L with foreign bytes; libqat with device memory.
+//! aws-lc and RustCrypto's AES for cryptography; libdeflate, zlib-rs, lz4, zstd and ISA-L with foreign bytes; libqat with device memory.
 
 mod accelerator;
 mod auto;

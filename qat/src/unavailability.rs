@@ -172,7 +172,8 @@ pub enum Unavailability {
 
     /// libqat starts, but nothing answers behind it.
     #[error(
-        "libqat starts, but the heartbeat of the physical functions is still dead; look at what the kernel says of them          (dmesg), and reset them"
+        "libqat starts, but the heartbeat of the physical functions is still dead; look at what the kernel says of them \
+         (dmesg), and reset them"
     )]
     NoHeartbeat,
 

@@ -18,7 +18,7 @@ use accel_core::{
 };
 use capability_registry::Registry;
 use qat::probe::{Access, QatProbe, Service};
-use qat::{AutoAccelerator, Policy, QatAccelerator, Unavailability};
+use qat::{AutoAccelerator, HardwareSettings, Policy, QatAccelerator, SoftwareAccelerator, Unavailability};
 use qat_emu::{Config, Notification, Services};
 
 use machine::{Machine, alone};
@@ -34,7 +34,17 @@ struct Expected {
 
 const NOT_OFFERED: &str = "the device or this release of libqat does not offer it";
 const COMPRESSION: [&str; 4] = ["deflate", "lz4", "lz4s", "zstd"];
-const ENCRYPTION: [&str; 5] = ["aes-gcm", "aes-cbc", "aes-cbc-hmac-sha-256", "aes-ctr", "chacha20-poly1305"];
+const ENCRYPTION: [&str; 9] = [
+    "aes-gcm",
+    "aes-cbc",
+    "aes-cbc-hmac-sha-256",
+    "aes-ctr",
+    "chacha20-poly1305",
+    "aes-xts",
+    "aes-ccm",
+    "hmac-sha-2",
+    "hmac-sha-3",
+];
 const PUBLIC_KEY: [&str; 4] = ["rsa", "dh", "ecdh", "ecdsa"];
 /// Zstandard came with qatlib 25.08.
 const NO_ZSTD: &[&str] = &["qat.compression.zstd"];
@@ -208,7 +218,8 @@ fn symmetric_encryption() {
             let (opened, outcome) = qat.decrypt(&key, &sealed, &gcm.iv(done.iv)).unwrap();
             assert_eq!(opened, b"plain");
             let (_, digested) = qat.process(&Operation::Digest(Digest::Sha256), b"plain").unwrap();
-            assert!([done.outcome, outcome, digested].iter().all(|outcome| outcome.path.is_hardware()));
+            let (_, mac) = qat.hmac(&key, Digest::Sha3_512, b"plain").unwrap();
+            assert!([done.outcome, outcome, digested, mac].iter().all(|outcome| outcome.path.is_hardware()));
             assert_unavailable(
                 qat.compress(b"plain", &CompressOptions::new(Format::Gzip)),
                 Service::Compression,
@@ -239,22 +250,58 @@ fn compression_and_encryption() {
     });
 }
 
+/// A message of AES-CBC may be longer than the device's memory; what is authenticated is one request, and that has a limit.
+#[test]
+fn more_than_the_device_memory_holds() {
+    alone("more_than_the_device_memory_holds", || {
+        let machine = Machine::new(Config::with_vfs(1, Services::SYM));
+        let qat = machine.accelerator().with_settings(HardwareSettings::default().memory(32 << 20));
+        let (key, plain) = (Key::new(&[7; 32]), vec![0x5a; 40_000_000]);
+        let cbc = CipherOptions::new(Cipher::AesCbc);
+        let (sealed, done) = qat.encrypt(&key, &plain, &cbc).unwrap();
+        assert!(done.outcome.path.is_hardware());
+        let cbc = cbc.iv(done.iv);
+        assert!(SoftwareAccelerator::new().decrypt(&key, &sealed, &cbc).unwrap().0 == plain);
+        assert!(qat.decrypt(&key, &sealed, &cbc).unwrap().0 == plain);
+        let error = qat.encrypt(&key, &plain, &CipherOptions::new(Cipher::AesGcm)).unwrap_err();
+        assert!(matches!(error, Error::Unsupported { .. }), "{error}");
+        drop(qat);
+        machine.assert_clean();
+    });
+}
+
 /// Two devices whose capability words, in the bits of the kernel's driver, have compression with its checks but neither
-/// LZ4 nor LZ4s, and symmetric encryption without ChaCha20-Poly1305.
+/// LZ4 nor LZ4s, and symmetric encryption without ChaCha20-Poly1305; a third one without the newer AES too, where libqat
+/// has AES-CCM for 16-byte keys only.
 #[test]
 fn what_the_device_lacks_is_absent() {
     alone("what_the_device_lacks_is_absent", || {
         let no_lz4 = &["qat.compression.lz4", "qat.compression.lz4s", "qat.compression.zstd"];
+        const OLDER_AES: u32 = 0x0001_920D;
         let no_chacha = &["qat.encryption.chacha20-poly1305"];
         for (services, word, expected) in [
             (Services::DC, 0x00C0_0020, Expected { not_offered: no_lz4, ..DC }),
             (Services::SYM, 0x0401_920D, Expected { not_offered: no_chacha, ..SYM }),
+            (Services::SYM, OLDER_AES, Expected { not_offered: no_chacha, ..SYM }),
         ] {
             let mut config = Config::with_vfs(1, services);
             config.capabilities = Some(word);
             let machine = Machine::new(config);
             let qat = machine.accelerator();
             expected.check(&qat);
+            if word == OLDER_AES {
+                let ccm = CipherOptions::new(Cipher::AesCcm).aad(&b"head"[..]);
+                let key = Key::new(&[7; 16]);
+                let (sealed, done) = qat.encrypt(&key, b"plain", &ccm).unwrap();
+                assert!(done.outcome.path.is_hardware());
+                let (expected, _) =
+                    SoftwareAccelerator::new().encrypt(&key, b"plain", &ccm.clone().iv(done.iv)).unwrap();
+                assert_eq!(sealed, expected);
+                assert_eq!(qat.decrypt(&key, &sealed, &ccm.clone().iv(done.iv)).unwrap().0, b"plain");
+                let error = qat.encrypt(&Key::new(&[7; 32]), b"plain", &ccm).unwrap_err();
+                assert!(matches!(error, Error::Unsupported { .. }), "{error}");
+                assert!(qat.capabilities().unwrap().encryption.offers(Cipher::AesCcm));
+            }
             drop(qat);
             machine.assert_clean();
         }

@@ -487,3 +487,97 @@ fn a_restart_is_told_and_over_by_itself() {
 fn a_fatal_error_is_told_and_over_by_itself() {
     is_told_and_over_by_itself("a_fatal_error_is_told_and_over_by_itself", Notification::FatalError);
 }
+
+fn on_a_host(devices: usize) -> Config {
+    let mut config = Config::with_vfs(1, Services::DC);
+    config.devices.resize(devices, config.devices[0].clone());
+    config.host = true;
+    config
+}
+
+/// The firmware hangs with requests on the device. No deadline is near: it is the missing heartbeat that tells. Requests end
+/// with the error that fits, or on the CPU; the registry says why; and with the heartbeat everything is back.
+#[test]
+fn a_lost_heartbeat_is_seen_and_told_until_it_is_back() {
+    alone_with_each("a_lost_heartbeat_is_seen_and_told_until_it_is_back", || {
+        let machine = Machine::new(on_a_host(1));
+        let qat = machine.accelerator().with_settings(HardwareSettings::default().deadline(2 * LONGEST));
+        let auto = AutoAccelerator::new(qat.clone(), Policy::Threshold(0));
+        wait_for_device(&qat);
+        let registry = qat.registry().clone();
+        let before = registry.snapshot();
+        let reason = || registry.nearest("qat").unwrap().1.reason().map(str::to_owned);
+        assert_eq!(reason(), None);
+
+        machine.emulator.arm(Fault::new(FaultKind::Hung));
+        let (plain, gzip) = (plain(2), CompressOptions::new(Format::Gzip));
+        let started = Instant::now();
+        thread::scope(|scope| {
+            let caught = scope.spawn(|| qat.compress(&plain, &gzip).unwrap_err());
+            let rescued = scope.spawn(|| auto.compress(&plain, &gzip).unwrap());
+            let Error::Device { reason, .. } = caught.join().unwrap() else { panic!("another error") };
+            assert_eq!(reason.downcast_ref(), Some(&DeviceError::Gone));
+            let (packed, outcome) = rescued.join().unwrap();
+            assert!(foreign_decompress(&packed, Format::Gzip) == plain && !outcome.path.is_hardware());
+        });
+        assert!(started.elapsed() < LONGEST, "{:?}", started.elapsed());
+
+        // It starts anew, and is told that nothing answers behind libqat.
+        let reason_now = loop {
+            let error = qat.compress(&plain, &gzip).unwrap_err();
+            assert!(is_device_error(&error), "{error}");
+            match qat.unavailability().as_deref() {
+                Some(Unavailability::NotRecovered { trouble, cause }) => {
+                    assert_eq!(**cause, Unavailability::NoHeartbeat);
+                    break trouble.clone();
+                }
+                _ => assert!(started.elapsed() < LONGEST, "{error}"),
+            }
+            thread::sleep(Duration::from_millis(10));
+        };
+        assert!(reason_now.contains("heartbeat"), "{reason_now}");
+        let absent = registry.snapshot().get("qat.compression.deflate").unwrap().reason().unwrap().to_owned();
+        assert!(absent.contains("heartbeat") && reason().unwrap().contains("heartbeat"), "{absent}");
+        assert!(!auto.compress(&plain, &gzip).unwrap().1.path.is_hardware());
+        assert_eq!(qat.info().recoveries, 0);
+
+        machine.emulator.disarm();
+        machine.emulator.revive(0);
+        wait_for_device(&qat);
+        assert_eq!(registry.snapshot().entries(), before.entries());
+        assert_eq!((qat.info().recoveries, qat.unavailability()), (1, None));
+        qat.shutdown();
+        assert_nothing_left(&qat, &machine, &[ABANDONED]);
+    });
+}
+
+/// The firmware of one device of two hangs: the other one does the work, and nothing is started anew.
+#[test]
+fn one_of_two_devices_loses_its_heartbeat() {
+    alone_with_each("one_of_two_devices_loses_its_heartbeat", || {
+        let machine = Machine::new(on_a_host(2));
+        let qat = machine.accelerator().with_settings(settings());
+        wait_for_device(&qat);
+        let queries = || -> u64 {
+            let file = "sys/kernel/debug/qat_4xxx_0000:10:00.0/heartbeat/queries_sent";
+            std::fs::read_to_string(machine.emulator.tree().join(file)).unwrap().trim().parse().unwrap()
+        };
+        let before = queries();
+        machine.emulator.hang(0);
+        let started = Instant::now();
+        let mut hardware = 0;
+        // The dead one is asked first, and then the other one: three times.
+        for seed in 80.. {
+            hardware += load(&qat, seed, requests(200), Some(is_device_error)).hardware.into_inner();
+            if queries() >= before + 6 {
+                break;
+            }
+            assert!(started.elapsed() < LONGEST, "{} queries", queries() - before);
+        }
+        let info = qat.info();
+        assert_eq!((qat.unavailability(), info.recoveries), (None, 0));
+        assert!(hardware > 100 && info.instances.iter().any(|it| it.rests > 0), "{:?}", info.instances);
+        qat.shutdown();
+        assert_nothing_left(&qat, &machine, &[ABANDONED]);
+    });
+}

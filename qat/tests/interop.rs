@@ -396,6 +396,13 @@ fn openssl_and_we_read_each_other() {
             let plain = text(size);
             let (ours, _) = subject.compression.process(&Operation::Digest(digest), &plain).unwrap();
             same(&ours, &tool("openssl", "openssl", &["dgst", name, "-binary"], &plain), (name, size));
+            // Keys below, at and above the digest's block.
+            for key in [1, digest.block_len(), digest.block_len() + 1].map(noise) {
+                let (ours, _) = subject.encryption.hmac(&Key::new(&key), digest, &plain).unwrap();
+                let mac_key = format!("hexkey:{}", to_hex(&key));
+                let args = ["dgst", name, "-mac", "HMAC", "-macopt", &mac_key, "-binary"];
+                same(&ours, &tool("openssl", "openssl", &args, &plain), (name, size, key.len()));
+            }
         }
     }
 }

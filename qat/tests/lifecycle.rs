@@ -8,8 +8,8 @@ mod machine;
 use std::future::Future;
 use std::io::Read;
 use std::pin::pin;
-use std::sync::Barrier;
-use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Barrier};
 use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
@@ -18,7 +18,7 @@ use accel_core::{CompressOptions, CompressionAccelerator, Error, Format};
 use qat::{DeviceError, HardwareSettings, QatAccelerator, Unavailability};
 use qat_emu::{Config, Fault, FaultKind, Services, Timing};
 
-use machine::{Machine, alone};
+use machine::{Machine, alone, alone_with_each, is_newer};
 
 const GZIP: CompressOptions = CompressOptions::new(Format::Gzip);
 const LONGEST: Duration = Duration::from_secs(30);
@@ -347,5 +347,107 @@ fn a_killed_process_hinders_nobody() {
             qat.shutdown();
             machine.assert_clean();
         }
+    });
+}
+
+const PAGE: usize = 4096;
+
+/// Whole pages of this program's own, which tell when they are freed.
+struct Own {
+    /// One page more, to begin with a page.
+    bytes: Vec<u8>,
+    is_free: Arc<AtomicBool>,
+}
+
+impl Own {
+    fn new(pages: usize, byte: u8) -> (Self, Arc<AtomicBool>) {
+        let is_free = Arc::<AtomicBool>::default();
+        (Self { bytes: vec![byte; (pages + 1) * PAGE], is_free: is_free.clone() }, is_free)
+    }
+}
+
+impl AsMut<[u8]> for Own {
+    fn as_mut(&mut self) -> &mut [u8] {
+        let at = self.bytes.as_ptr().addr().wrapping_neg() % PAGE;
+        let len = self.bytes.len() - PAGE;
+        &mut self.bytes[at..at + len]
+    }
+}
+
+impl Drop for Own {
+    fn drop(&mut self) {
+        self.is_free.store(true, Relaxed);
+    }
+}
+
+/// Memory of the caller's own as input and output, over stops, and never freed while the device may write to it.
+#[test]
+fn memory_of_the_callers_own() {
+    alone_with_each("memory_of_the_callers_own", || {
+        let machine = Machine::new(Config::with_vfs(1, Services::DC));
+        let deadline = Duration::from_millis(300);
+        let qat = machine.accelerator().with_settings(HardwareSettings::default().deadline(deadline));
+        assert_eq!(qat.unavailability(), None);
+        let map = |pages, byte| {
+            let (own, is_free) = Own::new(pages, byte);
+            (qat.map_memory(own).map_err(|(_, error)| error), is_free)
+        };
+        if !is_newer() {
+            let (mut own, is_free) = Own::new(3, 9);
+            own.as_mut()[5] = 1;
+            let Err((mut own, Error::Unsupported { remedy, .. })) = qat.map_memory(own) else { panic!() };
+            assert!(remedy.contains("26.02") && own.as_mut()[5] == 1 && !is_free.load(Relaxed));
+            return;
+        }
+        let mapped = || (machine.emulator.counters().maps, machine.emulator.counters().unmaps);
+        let before = mapped();
+        let (input, input_is_free) = map(100, b'q');
+        let (output, output_is_free) = map(150, 0);
+        let (mut input, output) = (input.unwrap(), output.unwrap());
+        assert_eq!((input.len(), output.len()), (100 * PAGE, 150 * PAGE));
+        assert_eq!(mapped(), (before.0 + 2, before.1));
+        input[..10].copy_from_slice(b"beginning ");
+        let plain = input.to_vec();
+        let mut buffers = Some((input, output));
+        let mut packs = |qat: &QatAccelerator| {
+            let (input, output) = buffers.take().unwrap();
+            let done = qat.compress_dma(input, output, &GZIP);
+            let outcome = done.result.unwrap();
+            let (input, output) = done.buffers.unwrap();
+            assert!(outcome.path.is_hardware() && gunzip(&output[..outcome.bytes_out]) == plain);
+            buffers = Some((input, output));
+        };
+        packs(&qat);
+
+        // No mapping outlives a stop, and the memory does.
+        qat.shutdown();
+        assert_eq!(machine.emulator.counters().mapped, 0);
+        qat.reinitialize().unwrap();
+        let started = machine.emulator.counters().mapped;
+        packs(&qat);
+        assert_eq!(machine.emulator.counters().mapped, started + 2);
+        drop(buffers);
+        assert_eq!(machine.emulator.counters().mapped, started);
+        assert!(input_is_free.load(Relaxed) && output_is_free.load(Relaxed));
+
+        // Freed between a stop and a start: what gets its place is nobody else's.
+        let (kept, kept_is_free) = map(4, 1);
+        qat.shutdown();
+        drop(kept);
+        assert!(kept_is_free.load(Relaxed));
+        qat.reinitialize().unwrap();
+        assert!(works(&qat));
+
+        // An answer that never comes: the device may still write, until libqat is stopped.
+        machine.emulator.arm(Fault::new(FaultKind::Lost));
+        let (input, input_is_free) = map(4, 1);
+        let (output, output_is_free) = map(8, 1);
+        let done = qat.compress_dma(input.unwrap(), output.unwrap(), &GZIP);
+        assert!(done.result.is_err() && done.buffers.is_none(), "{:?}", done.result);
+        assert!(!input_is_free.load(Relaxed) && !output_is_free.load(Relaxed));
+        qat.shutdown();
+        assert!(input_is_free.load(Relaxed) && output_is_free.load(Relaxed));
+        let counters = machine.emulator.counters();
+        assert_eq!((counters.mapped, counters.dma_faults, counters.maps), (0, 0, counters.unmaps));
     });
 }

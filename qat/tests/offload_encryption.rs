@@ -59,7 +59,6 @@ fn key(cipher: Cipher, len: usize) -> Key {
     let bytes: Vec<u8> = (7..).take(len).collect();
     match cipher {
         Cipher::AesCbcHmacSha256 => Key::with_mac(&bytes, &noise(100)),
-        Cipher::ChaCha20Poly1305 => Key::new(&noise(32)),
         _ => Key::new(&bytes),
     }
 }
@@ -90,23 +89,61 @@ fn the_device_and_the_cpu_make_the_same_bytes() {
     let qat = turn.start();
     let keys: Vec<_> = Cipher::ALL
         .into_iter()
-        .flat_map(|cipher| [16, 24, 32].map(|len| (cipher, key(cipher, len))))
+        .flat_map(|cipher| cipher.key_lens().iter().map(move |len| (cipher, key(cipher, *len))))
         .collect();
     let refused = turn.unsupported();
     let messages = (0..keys.len(), 0_usize..4000, 0_usize..=240);
     proptest!(ProptestConfig::with_cases(400), |((which, text, aad) in messages)| {
         let (cipher, key) = &keys[which];
-        if *cipher != Cipher::ChaCha20Poly1305 || text > 0 {
+        if emulated::takes(*cipher, text, aad) {
             same_as_the_cpu(&qat, key, &noise(text), &options(*cipher, aad));
         }
     });
     // Around the borders of requests and of device memory.
-    for (cipher, key) in keys.iter().step_by(3) {
+    for cipher in Cipher::ALL {
+        let key = &key(cipher, 32);
         for len in [(128 << 10) - 1, 128 << 10, (128 << 10) + 1, 300_000, (1 << 20) + 1, 2 << 20] {
-            same_as_the_cpu(&qat, key, &noise(len), &options(*cipher, 13));
+            same_as_the_cpu(&qat, key, &noise(len), &options(cipher, 13));
         }
     }
     assert_eq!(turn.unsupported(), refused, "requests that the device refused");
+}
+
+#[test]
+fn the_device_and_the_cpu_make_the_same_hmacs() {
+    let turn = Turn::take();
+    let qat = turn.start();
+    let refused = turn.unsupported();
+    // Keys around the block lengths, which are 64, 72, 104, 128 and 136 bytes.
+    let messages = (0..Digest::ALL.len(), 1_usize..200, 0_usize..4000);
+    proptest!(ProptestConfig::with_cases(300), |((which, key, text) in messages)| {
+        let (digest, key, text) = (Digest::ALL[which], Key::new(&noise(key)), noise(text));
+        let (expected, _) = SoftwareAccelerator::new().hmac(&key, digest, &text).unwrap();
+        // The second time with a session that is there.
+        for _ in 0..2 {
+            let (mac, done) = qat.hmac(&key, digest, &text).unwrap();
+            same(&mac, &expected, (digest, text.len()));
+            assert!(done.path.is_hardware(), "{digest:?} ran on {}", done.path);
+        }
+    });
+    for digest in Digest::ALL {
+        let (key, text) = (Key::new(&noise(32)), noise((2 << 20) + 3));
+        let (expected, _) = SoftwareAccelerator::new().hmac(&key, digest, &text).unwrap();
+        same(&qat.hmac(&key, digest, &text).unwrap().0, &expected, digest);
+        qat.reinitialize().unwrap();
+        same(&qat.hmac(&key, digest, &text).unwrap().0, &expected, digest);
+    }
+    assert_eq!(turn.unsupported(), refused, "requests that the device refused");
+}
+
+/// More than one request of AES-CBC, around where the next begins.
+#[test]
+fn a_chain_of_requests_is_one_message() {
+    let turn = Turn::take();
+    let qat = turn.start();
+    for len in [(4 << 20) - 1, 4 << 20, (4 << 20) + 1, 8 << 20] {
+        same_as_the_cpu(&qat, &key(Cipher::AesCbc, 32), &noise(len), &options(Cipher::AesCbc, 0));
+    }
 }
 
 #[test]
@@ -125,9 +162,12 @@ fn what_libqat_does_not_take_is_unsupported_and_goes_to_the_cpu() {
     let turn = Turn::take();
     let qat = turn.start();
     let auto = AutoAccelerator::new(qat.clone(), Policy::Threshold(0));
-    for (cipher, text, aad) in
-        [(Cipher::AesGcm, 100, 241), (Cipher::ChaCha20Poly1305, 100, 1000), (Cipher::ChaCha20Poly1305, 0, 5)]
-    {
+    for (cipher, text, aad) in [
+        (Cipher::AesGcm, 100, 241),
+        (Cipher::AesCcm, 100, 223),
+        (Cipher::ChaCha20Poly1305, 100, 1000),
+        (Cipher::ChaCha20Poly1305, 0, 5),
+    ] {
         let (key, plain, options) = (key(cipher, 32), noise(text), options(cipher, aad));
         let refused = qat.encrypt(&key, &plain, &options).unwrap_err();
         assert!(matches!(refused, Error::Unsupported { .. }), "{cipher}: {refused}");
@@ -137,7 +177,8 @@ fn what_libqat_does_not_take_is_unsupported_and_goes_to_the_cpu() {
         assert!(matches!(refused, Error::Unsupported { .. }), "{cipher}: {refused}");
         same(&auto.decrypt(&key, &sealed, &options).unwrap().0, &plain, cipher);
     }
-    // The limit, and what has none.
+    // The limits, and what has none.
+    same_as_the_cpu(&qat, &key(Cipher::AesCcm, 32), &noise(100), &options(Cipher::AesCcm, 222));
     same_as_the_cpu(&qat, &key(Cipher::AesGcm, 32), &noise(100), &options(Cipher::AesGcm, 240));
     let cipher = Cipher::AesCbcHmacSha256;
     same_as_the_cpu(&qat, &key(cipher, 32), &noise(100), &options(cipher, 10_000));
@@ -201,6 +242,8 @@ fn what_the_device_refuses_is_not_offered() {
         "qat.encryption.aes-cbc-hmac-sha-256",
         "qat.encryption.aes-ctr",
         "qat.encryption.chacha20-poly1305",
+        "qat.encryption.aes-xts",
+        "qat.encryption.aes-ccm",
     ]) {
         assert!(qat.registry().is_present(feature), "{feature}");
         let (key, plain, options) = (key(cipher, 32), noise(100), options(cipher, 5));
@@ -215,10 +258,23 @@ fn what_the_device_refuses_is_not_offered() {
     }
     let error = qat.process(&Operation::Digest(Digest::Sha256), b"abc").unwrap_err();
     assert!(matches!(error, Error::Unsupported { .. }), "{error}");
+    let hmac_key = Key::new(&noise(32));
+    for (digest, feature) in
+        [(Digest::Sha256, "qat.encryption.hmac-sha-2"), (Digest::Sha3_384, "qat.encryption.hmac-sha-3")]
+    {
+        assert!(qat.registry().is_present(feature), "{feature}");
+        let error = qat.hmac(&hmac_key, digest, b"abc").unwrap_err();
+        assert!(matches!(error, Error::Unsupported { .. }), "{error}");
+        assert!(!qat.capabilities().unwrap().encryption.offers_hmac(digest));
+        assert!(!qat.registry().is_present(feature), "{feature}");
+    }
+    let (_, done) = auto.hmac(&hmac_key, Digest::Sha256, b"abc").unwrap();
+    assert_eq!(done.path, Path::Software(SoftwareReason::Unsupported));
     // A fresh start tries again.
     drop(auto);
     turn.emulator.disarm();
     qat.reinitialize().unwrap();
+    assert!(Digest::ALL.iter().all(|digest| qat.capabilities().unwrap().encryption.offers_hmac(*digest)));
     for cipher in Cipher::ALL {
         assert!(qat.capabilities().unwrap().encryption.offers(cipher));
         same_as_the_cpu(&qat, &key(cipher, 32), &noise(100), &options(cipher, 5));
@@ -233,7 +289,7 @@ fn a_request_that_was_refused_is_no_success() {
     for (cipher, len) in
         Cipher::ALL.into_iter().flat_map(|cipher| [0, 1, 7, 8, 15, 16, 100].map(|len| (cipher, len)))
     {
-        if len == 0 && matches!(cipher, Cipher::AesCtr | Cipher::ChaCha20Poly1305) {
+        if !emulated::takes(cipher, len, 5) || len == 0 && cipher == Cipher::AesCtr {
             // Those are never sent.
             continue;
         }
@@ -262,13 +318,19 @@ fn a_request_that_was_refused_is_no_success() {
     turn.refuse();
     let error = qat.process(&digest, b"abc").unwrap_err();
     assert!(matches!(error, Error::Device { .. }), "{error}");
+    turn.emulator.disarm();
+    let key = Key::new(&noise(32));
+    qat.hmac(&key, Digest::Sha256, b"abc").unwrap();
+    turn.refuse();
+    let error = qat.hmac(&key, Digest::Sha256, b"abc").unwrap_err();
+    assert!(matches!(error, Error::Device { .. }), "{error}");
 }
 
 #[test]
 fn a_tag_that_the_device_finds_wrong_is_an_authentication_failure() {
     let turn = Turn::take();
     let qat = turn.start();
-    for cipher in [Cipher::AesGcm, Cipher::ChaCha20Poly1305] {
+    for cipher in [Cipher::AesGcm, Cipher::ChaCha20Poly1305, Cipher::AesCcm] {
         let (key, plain, options) = (key(cipher, 32), vec![b'S'; 100], options(cipher, 5));
         let (sealed, _) = qat.encrypt(&key, &plain, &options).unwrap();
         turn.emulator.arm(Fault::new(FaultKind::DigestMismatch).on_service(Service::Symmetric).every(1));

@@ -31,7 +31,7 @@ impl flags::Bench {
         if !self.only.as_deref().is_some_and(|only| only.starts_with("offload")) {
             processes(sh, rounds, wanted)?;
         }
-        offload::run(sh, rounds, self.hardware, wanted)
+        offload::run(sh, offload::Effort { rounds, quick: self.quick }, self.hardware, wanted)
     }
 }
 

@@ -69,6 +69,8 @@ xflags::xflags! {
             optional --only name: String
             /// Offload to the devices of this machine, not to emulated ones.
             optional --hardware
+            /// Offload: fewer sizes and depths, for a look.
+            optional --quick
         }
 
         /// Write the command's completions and manual pages to target/dist.
@@ -144,6 +146,7 @@ pub struct Bench {
     pub rounds: Option<usize>,
     pub only: Option<String>,
     pub hardware: bool,
+    pub quick: bool,
 }
 
 #[derive(Debug)]

@@ -12,6 +12,9 @@ use crate::{apt, flags};
 /// Where Debian puts libraries, below a root.
 pub(crate) const LIB: &str = "usr/lib/x86_64-linux-gnu";
 
+/// Where systems put them.
+const SYSTEM: [&str; 3] = ["/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/usr/lib"];
+
 impl flags::Libqat {
     pub(crate) fn run(self, sh: &Shell) -> anyhow::Result<()> {
         let release = flags::release(self.release.as_deref(), "24.02")?;
@@ -21,9 +24,15 @@ impl flags::Libqat {
     }
 }
 
+/// The system's own directory with `libqat.so.4` and `libusdm.so.0`, of whatever release.
+pub(crate) fn installed() -> Option<PathBuf> {
+    let has_both = |dir: &Path| ["libqat.so.4", "libusdm.so.0"].iter().all(|name| dir.join(name).exists());
+    SYSTEM.map(Path::new).into_iter().find(|dir| has_both(dir)).map(Path::to_owned)
+}
+
 /// The directory with `libqat.so.4` and `libusdm.so.0`: the system's own if it is this release, else an unpacked one.
 pub(crate) fn libraries(sh: &Shell, release: &Release) -> anyhow::Result<PathBuf> {
-    for dir in ["/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/usr/lib"].map(Path::new) {
+    for dir in SYSTEM.map(Path::new) {
         let is_release = fs::canonicalize(dir.join("libqat.so.4"))
             .is_ok_and(|real| real.file_name().is_some_and(|name| name == release.libqat_file));
         if is_release && dir.join("libusdm.so.0").exists() {

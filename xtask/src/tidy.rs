@@ -40,6 +40,7 @@ impl flags::Tidy {
 const PAPERS: &[&str] = &[
     "README.md",
     "ARCHITECTURE.md",
+    "BENCHMARKS.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
     "SECURITY.md",

@@ -21,7 +21,13 @@ use super::{
     shared, tree,
     vfio::{Argument, Vfio},
 };
-use crate::{config::Config, counters::Counters, debugfs, device::vf::Vf, machine::Machine};
+use crate::{
+    config::Config,
+    counters::Counters,
+    debugfs::{self, Content},
+    device::vf::Vf,
+    machine::Machine,
+};
 
 /// Environment variable with the tree that `qat-emu run` made for the programs below it.
 pub(crate) const TREE_VARIABLE: &str = "QAT_EMU_TREE";
@@ -168,7 +174,11 @@ pub(super) unsafe fn redirect(path: *const c_char) -> Option<Redirected> {
     }
     // SAFETY: the caller's promise.
     let path = unsafe { CStr::from_ptr(path) }.to_bytes();
-    let target = paths::target(path)?;
+    // The driver's files are up to date wherever they are looked at.
+    let (path, target) = match paths::target(path) {
+        Some(target) => (path, target),
+        None => (in_tree(path)?, Target::Debug),
+    };
     if passes_through() {
         return None;
     }
@@ -186,16 +196,28 @@ pub(super) unsafe fn redirect(path: *const c_char) -> Option<Redirected> {
             return None;
         }
         let attached = attached_or_made()?;
-        if target == Target::Debug {
-            let content = std::str::from_utf8(path)
-                .ok()
-                .and_then(|path| Some((path, debugfs::content(attached.machine, path)?)));
-            if let Some((path, content)) = content {
-                tree::write(&attached.setup.tree, path, content.as_bytes()).ok()?;
+        let mut target = target;
+        if let (Target::Debug, Ok(path)) = (target, std::str::from_utf8(path)) {
+            let stored = |path: &str| tree::read(&attached.setup.tree, path);
+            match debugfs::content(attached.machine, path, stored) {
+                Content::Text(text) => tree::write(&attached.setup.tree, path, text.as_bytes()).ok()?,
+                Content::NotNow => target = Target::Refused,
+                Content::Stored => {}
             }
         }
         Redirected::new(attached.setup.tree.as_os_str().as_encoded_bytes(), path, target)
     })
+}
+
+/// The path of a file of the kernel's driver that is named by its place in the private tree.
+fn in_tree(path: &[u8]) -> Option<&[u8]> {
+    if passes_through() {
+        return None;
+    }
+    // SAFETY: null or leaked.
+    let setup = unsafe { SETUP.load(Ordering::Acquire).as_ref() }?;
+    let path = path.strip_prefix(setup.tree.as_os_str().as_bytes())?;
+    (paths::target(path) == Some(Target::Debug)).then_some(path)
 }
 
 /// Opens a redirected path and remembers what the descriptor stands for.
@@ -203,6 +225,7 @@ pub(super) fn opened(redirected: &Redirected, open: impl FnOnce() -> c_int) -> c
     let Some(attached) = attached() else { return next::fail(libc::ENODEV) };
     let file = match redirected.target {
         Target::Plain | Target::Physical | Target::Data | Target::Debug => return open(),
+        Target::Refused => return next::fail(libc::EPERM),
         Target::Container => File::Container,
         Target::Group(number) => match group(attached.machine, number) {
             Ok(vf) => File::Group(vf.identity.index),
@@ -260,6 +283,15 @@ pub(super) fn serve_mailboxes() {
         && !passes_through()
     {
         shielded((), || attached.machine.serve_mailboxes());
+    }
+}
+
+/// Does all that the devices of this process have to do, on the calling thread.
+pub(super) fn serve() {
+    if let Some(attached) = attached()
+        && !passes_through()
+    {
+        shielded((), || attached.machine.serve_now());
     }
 }
 

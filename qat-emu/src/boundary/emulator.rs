@@ -102,6 +102,12 @@ impl Emulator {
         &self.tree
     }
 
+    /// Executes and answers on this thread what was submitted. With [`Config::engine_threads`] 0 nothing else does, so
+    /// that a test decides when the answers come. The shared library exports it as `void qat_emu_serve(void)`.
+    pub fn serve(&self) {
+        attach::serve();
+    }
+
     /// Tells one virtual function, by index over all devices, that its device restarts, failed or is back. After the
     /// first two it answers nothing until the library opens it again.
     pub fn notify(&self, vf: usize, notification: Notification) {
@@ -130,6 +136,22 @@ impl Emulator {
     /// Brings a removed virtual function back; the library has to open it again.
     pub fn restore(&self, vf: usize) {
         self.with_vf(vf, crate::device::vf::Vf::restore);
+    }
+
+    /// Has the firmware of a device hang: none of its virtual functions answers, and its heartbeat is gone. Its mailbox is
+    /// the kernel's, and works.
+    pub fn hang(&self, device: usize) {
+        if let Some(attached) = attached() {
+            attached.machine.set_hung(device, true);
+        }
+    }
+
+    /// Has a hung device go on where it stopped.
+    pub fn revive(&self, device: usize) {
+        if let Some(Attached { machine, .. }) = attached() {
+            machine.set_hung(device, false);
+            machine.wake();
+        }
     }
 
     fn with_vf(&self, vf: usize, act: impl FnOnce(&crate::device::vf::Vf)) {

@@ -1,4 +1,5 @@
-//! The functions that libqat and its memory driver call, in front of the C library's.
+//! The functions that libqat and its memory driver call, in front of the C library's; and one for programs that know
+//! of the emulator.
 //!
 //! `open` and `ioctl` are variadic in C; their optional argument is an integer or a pointer, which the x86-64 and
 //! aarch64 System V conventions pass in the register of a third fixed argument.
@@ -116,4 +117,11 @@ pub unsafe extern "C" fn usleep(microseconds: u32) -> c_int {
     attach::serve_mailboxes();
     // SAFETY: the caller's argument.
     unsafe { next::usleep(microseconds) }
+}
+
+/// [`Emulator::serve`](crate::Emulator::serve) for programs that find it by this name, such as a library in front of
+/// libqat's polls.
+#[unsafe(no_mangle)]
+pub extern "C" fn qat_emu_serve() {
+    attach::serve();
 }

@@ -30,6 +30,8 @@ pub(super) enum Target {
     Data,
     /// A file of the kernel's driver, which changes as the device works.
     Debug,
+    /// One that the driver does not let anybody read now.
+    Refused,
 }
 
 /// The kind of a path, `None` when it is not ours.

@@ -4,13 +4,13 @@ use std::{
     ffi::CString,
     fs, io,
     mem::MaybeUninit,
-    os::unix::ffi::OsStrExt,
+    os::unix::{ffi::OsStrExt, fs::symlink},
     path::{Path, PathBuf},
     sync::atomic::{AtomicU32, Ordering},
 };
 
 use crate::{
-    config::Config,
+    config::{Config, Device},
     debugfs,
     device::vf::{self, Identity},
 };
@@ -80,7 +80,19 @@ pub(super) fn write(root: &Path, path: &str, content: &[u8]) -> Result<(), TreeE
     written.map_err(|source| TreeError::Write { path: full, source })
 }
 
-/// Fills a tree with what the library looks for.
+/// The text of a file of the tree.
+pub(super) fn read(root: &Path, path: &str) -> Option<String> {
+    fs::read_to_string(root.join(path.trim_start_matches('/'))).ok()
+}
+
+/// Makes a symbolic link of the tree, with its directories.
+fn link(root: &Path, path: &str, target: &str) -> Result<(), TreeError> {
+    let full = root.join(path.trim_start_matches('/'));
+    let made = full.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| symlink(target, &full));
+    made.map_err(|source| TreeError::Write { path: full, source })
+}
+
+/// Fills a tree with what the library, and a probe of sysfs, look for.
 pub(super) fn fill(root: &Path, config: &Config) -> Result<(), TreeError> {
     let directory = |path: &str| {
         let full = root.join(path);
@@ -97,24 +109,48 @@ pub(super) fn fill(root: &Path, config: &Config) -> Result<(), TreeError> {
                 device.model.driver_name(),
                 vf::physical_address(number)
             ))?;
+            physical_function(root, number, device)?;
         }
-        for path in debugfs::paths(device.model, number) {
-            write(root, &path, b"")?;
+        for (path, content) in debugfs::files(device.model, number) {
+            write(root, &path, content.as_bytes())?;
         }
     }
     let absent = config.absent_nodes();
     for identity in &Identity::all(config) {
         let Identity { group, address, device, model, numa_node, .. } = identity;
         write(root, &format!("/dev/vfio/{group}"), b"")?;
+        let function = format!("/sys/bus/pci/devices/{address}");
+        link(root, &format!("{function}/driver"), "../../../bus/pci/drivers/vfio-pci")?;
+        link(root, &format!("{function}/iommu_group"), &format!("../../../kernel/iommu_groups/{group}"))?;
         if config.host {
-            let physical = format!("PCI_SLOT_NAME={}\n", vf::physical_address(*device));
-            write(root, &format!("/sys/bus/pci/devices/{address}/physfn/uevent"), physical.as_bytes())?;
+            let physical = vf::physical_address(*device);
+            link(root, &format!("{function}/physfn"), &format!("../{physical}"))?;
         }
-        let directory = format!("/sys/kernel/iommu_groups/{group}/devices/{address}");
-        write(root, &format!("{directory}/vendor"), b"0x8086\n")?;
-        write(root, &format!("{directory}/device"), format!("{:#06x}\n", model.vf_device_id()).as_bytes())?;
         let node = if absent.contains(numa_node) { -1 } else { *numa_node };
-        write(root, &format!("{directory}/numa_node"), format!("{node}\n").as_bytes())?;
+        for directory in [function, format!("/sys/kernel/iommu_groups/{group}/devices/{address}")] {
+            write(root, &format!("{directory}/vendor"), b"0x8086\n")?;
+            let id = format!("{:#06x}\n", model.vf_device_id());
+            write(root, &format!("{directory}/device"), id.as_bytes())?;
+            write(root, &format!("{directory}/numa_node"), format!("{node}\n").as_bytes())?;
+        }
     }
     Ok(())
+}
+
+/// What sysfs says of a physical function, as the kernel's driver presents it.
+fn physical_function(root: &Path, number: usize, device: &Device) -> Result<(), TreeError> {
+    let address = vf::physical_address(number);
+    let function = format!("/sys/bus/pci/devices/{address}");
+    for (name, content) in [
+        ("vendor", "0x8086".to_owned()),
+        ("device", format!("{:#06x}", device.model.pf_device_id())),
+        ("uevent", format!("PCI_SLOT_NAME={address}")),
+        ("sriov_numvfs", device.vfs.to_string()),
+        ("qat/state", "up".to_owned()),
+        ("qat/cfg_services", String::from(device.services)),
+    ] {
+        write(root, &format!("{function}/{name}"), (content + "\n").as_bytes())?;
+    }
+    let driver = format!("../../../bus/pci/drivers/{}", device.model.driver_name());
+    link(root, &format!("{function}/driver"), &driver)
 }

@@ -264,7 +264,11 @@ impl Bank {
             turn.due = self.stalled_until;
             return false;
         }
-        if matches!(fault, Some(FaultKind::FatalError | FaultKind::Restart | FaultKind::Removed)) {
+        let of_device = matches!(
+            fault,
+            Some(FaultKind::FatalError | FaultKind::Restart | FaultKind::Removed | FaultKind::Hung)
+        );
+        if of_device {
             turn.event = fault;
             return false;
         }

@@ -219,7 +219,7 @@ impl Vf {
     /// Serves one ring pair.
     pub(crate) fn serve_bank(&self, bank: usize, machine: &Machine, engines: &mut Engines) -> Turn {
         let Some(windows) = self.windows.get() else { return Turn::default() };
-        if self.is_dead() {
+        if self.is_dead() || machine.is_hung(self.identity.device) {
             return Turn::default();
         }
         let offsets = BankOffsets(bank * BANK_STRIDE);
@@ -248,6 +248,7 @@ impl Vf {
             Some(FaultKind::FatalError) => self.notify(Notification::FatalError),
             Some(FaultKind::Restart) => self.notify(Notification::Restarting),
             Some(FaultKind::Removed) => self.remove(),
+            Some(FaultKind::Hung) => machine.set_hung(self.identity.device, true),
             _ => {}
         }
         turn

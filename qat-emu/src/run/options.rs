@@ -19,7 +19,8 @@ Machine:
   --services LIST       what the virtual functions serve: dc, sym, asym, two of them joined by ';', or dcc
                         (hash and compress in one request) (default sym;dc)
   --model NAME          4xxx, 401xx, 402xx or 420xx (default 4xxx)
-  --engine-threads N    threads that execute requests (default 1)
+  --engine-threads N    threads that execute requests (default 1); with 0 they are executed when the program calls
+                        qat_emu_serve(), on that thread
   --latency-us N        time from request to answer (default: none added)
   --bandwidth N         bytes that each device takes in per second (default: no limit)
   --null                do not compute: stored blocks, no cipher

@@ -10,10 +10,10 @@ use accel_core::{AcceleratorTypes, BoxFuture, CompressOptions, Error, Format, In
 
 use super::QatAccelerator;
 use crate::DmaBuffer;
-use crate::dc::zero_copy::{self, Job, Plan};
+use crate::dc::zero_copy::{self, Completed, Job, Plan};
 use crate::device_error::DeviceError;
-use crate::instance::{Fault, Launched, Patience, Pool};
-use crate::mem::{Block, NoMemory};
+use crate::instance::{Launched, Patience, Pool};
+use crate::mem::{NoMemory, NotMapped};
 use crate::op::Flight;
 use crate::poll::Room;
 
@@ -47,6 +47,51 @@ impl QatAccelerator {
             Err(NoMemory::Limit) => Err(super::busy()),
             Err(NoMemory::System) => Err(DeviceError::NoMemory.into()),
         }
+    }
+
+    /// Memory of the caller's own as device memory, without a copy: at most 64 MiB in whole pages of 4 KiB, or of 2 MiB
+    /// where libusdm works with such (`QAT_MAX_2M_HPG_PER_PROCESS`). Needs libusdm of qatlib 26.02. Initialises on the first
+    /// call.
+    ///
+    /// The region is pinned, and counts as locked memory; other than the memory of [`dma_buffer`](Self::dma_buffer) it is not
+    /// in [`info`](Self::info). It belongs to the buffer from now on and is dropped with it, but never while a device may
+    /// write to it: after a request that was not answered, at the stop of libqat. That may be on another thread, which it must
+    /// not keep waiting. A stop takes the mapping back; the next use maps it anew.
+    ///
+    /// # Errors
+    /// The region comes back with [`Unavailable`](Error::Unavailable), [`Unsupported`](Error::Unsupported) where libusdm is
+    /// older, [`InvalidArgument`](Error::InvalidArgument) where it is not whole pages, and [`Device`](Error::Device) where
+    /// libusdm or the system does not map it.
+    #[doc(alias = "qaeMemMapContiguousIova")]
+    pub fn map_memory<R: AsMut<[u8]> + Send + 'static>(
+        &self,
+        region: R,
+    ) -> std::result::Result<DmaBuffer, (R, Error)> {
+        let memory = match self.pool(AcceleratorTypes::empty()) {
+            Ok(pool) => pool.near_memory(),
+            Err(error) => return Err((region, error)),
+        };
+        let Some(memory) = memory else { return Err((region, DeviceError::NoMemory.into())) };
+        let (region, why) = match memory.adopt(region) {
+            Ok(block) => {
+                let len = block.len();
+                return Ok(DmaBuffer::new(block, len));
+            }
+            Err(refused) => refused,
+        };
+        let error = match why {
+            NotMapped::Unsupported => Error::Unsupported {
+                accelerator: super::NAME,
+                operation: "device memory of the caller's own".into(),
+                remedy: "install qatlib 26.02 or newer, or copy to the memory of dma_buffer".into(),
+            },
+            NotMapped::NotPages => Error::InvalidArgument {
+                argument: "region",
+                remedy: "begin at a multiple of 4096, with at most 64 MiB in multiples of 4096 bytes".into(),
+            },
+            NotMapped::Refused => DeviceError::NoMemory.into(),
+        };
+        Err((region, error))
     }
 
     /// Compresses all of `input` to the front of `output` as one request, without a copy. Formats: deflate, zlib, gzip.
@@ -102,88 +147,85 @@ impl QatAccelerator {
 struct DmaCall {
     accelerator: QatAccelerator,
     job: Job,
-    state: State,
+    /// Not while the device has them.
+    buffers: Cell<Option<(DmaBuffer, DmaBuffer)>>,
+    /// From the first poll on.
+    running: Option<Running>,
+    step: Step,
 }
 
-enum State {
-    /// Not polled yet, or the hardware is not started.
-    Asked {
-        buffers: (DmaBuffer, DmaBuffer),
-        start: Option<BoxFuture<()>>,
-    },
-    /// There was no room for it at first, which was `since`.
-    Full {
-        request: Request,
-        buffers: (Block, Block),
-        room: Room,
-        since: Option<Instant>,
-    },
-    Flying {
-        request: Request,
-        flight: Flight,
-        instance: u16,
-    },
-    Over,
-}
-
-struct Request {
+struct Running {
     pool: Arc<Pool>,
     in_flight: InFlight<'static>,
     plan: Plan,
 }
 
+enum Step {
+    /// Not polled yet, or the hardware is being started.
+    Asked(Option<BoxFuture<()>>),
+    /// There was no room for it at first, which was `since`.
+    Full {
+        room: Room,
+        since: Option<Instant>,
+    },
+    Flying(Flight, u16),
+    Over,
+}
+
 impl DmaCall {
     const fn new(accelerator: QatAccelerator, job: Job, buffers: (DmaBuffer, DmaBuffer)) -> Self {
-        Self { accelerator, job, state: State::Asked { buffers, start: None } }
+        let buffers = Cell::new(Some(buffers));
+        Self { accelerator, job, buffers, running: None, step: Step::Asked(None) }
     }
 
-    /// Submits; an end at once is an error.
-    fn begin(&mut self, pool: Result<Arc<Pool>>, buffers: (DmaBuffer, DmaBuffer)) -> Option<DmaCompletion> {
+    /// Begins to count, and plans the request.
+    fn begin(&mut self, pool: Result<Arc<Pool>>) -> Result<()> {
         let in_flight = self.accelerator.0.recorder.clone().start_shared();
-        let refused = |in_flight: InFlight<'_>, buffers, error| {
-            in_flight.finish(Err(&error));
-            Some(DmaCompletion { buffers: Some(buffers), result: Err(error) })
-        };
-        let pool = match pool {
-            Ok(pool) => pool,
-            Err(error) => return refused(in_flight, buffers, error),
-        };
-        let call = self.accelerator.call(&pool, Patience::Wait);
-        match Plan::new(call, &self.job, &buffers.0, &buffers.1) {
-            Ok(plan) => {
-                let buffers = (buffers.0.into_block(), buffers.1.into_block());
-                self.submit(Request { pool, in_flight, plan }, buffers, None)
+        let plan = pool.and_then(|pool| {
+            let call = self.accelerator.call(&pool, Patience::Wait);
+            let (input, output) = self.buffers.get_mut().as_ref().expect("not submitted yet");
+            let plan = Plan::new(call, &self.job, input, output)?;
+            Ok((pool, plan))
+        });
+        match plan {
+            Ok((pool, plan)) => {
+                self.running = Some(Running { pool, in_flight, plan });
+                Ok(())
             }
-            Err(error) => refused(in_flight, buffers, error),
+            Err(error) => {
+                in_flight.finish(Err(&error));
+                Err(error)
+            }
         }
     }
 
-    fn submit(
-        &mut self,
-        request: Request,
-        buffers: (Block, Block),
-        mut since: Option<Instant>,
-    ) -> Option<DmaCompletion> {
-        let held = Cell::new(Some(buffers));
-        let call = self.accelerator.call(&request.pool, Patience::Wait);
-        let fault = match request.plan.try_launch(call, &mut since, &held) {
+    /// Tries to submit; an end at once is an error.
+    fn submit(&mut self, mut since: Option<Instant>) -> Option<DmaCompletion> {
+        let Running { pool, plan, .. } = self.running.as_ref().expect("begun");
+        let call = self.accelerator.call(pool, Patience::Wait);
+        match plan.try_launch(call, &mut since, &self.buffers) {
             Ok(Launched::Flying(flight, instance)) => {
-                self.state = State::Flying { request, flight, instance };
-                return None;
+                self.step = Step::Flying(flight, instance);
+                None
             }
-            Ok(Launched::Full(room)) => match held.take() {
-                Some(buffers) => {
-                    self.state = State::Full { request, buffers, room, since };
-                    return None;
-                }
-                None => Fault::Busy,
-            },
-            Err(fault) => fault,
-        };
-        let error = request.pool.error(fault);
-        request.in_flight.finish(Err(&error));
-        let buffers = held.take().map(|buffers| request.plan.whole(buffers));
-        Some(DmaCompletion { buffers, result: Err(error) })
+            Ok(Launched::Full(room)) => {
+                self.step = Step::Full { room, since };
+                None
+            }
+            Err(fault) => {
+                let error = pool.error(fault);
+                let buffers = self.buffers.take();
+                Some(self.end((buffers, Err(error))))
+            }
+        }
+    }
+
+    fn end(&mut self, (buffers, result): Completed) -> DmaCompletion {
+        self.step = Step::Over;
+        if let Some(Running { in_flight, .. }) = self.running.take() {
+            in_flight.finish(result.as_ref());
+        }
+        DmaCompletion { buffers, result }
     }
 }
 
@@ -193,45 +235,44 @@ impl Future for DmaCall {
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<DmaCompletion> {
         let this = self.get_mut();
         loop {
-            // Whatever the state waits for.
-            let landed = match &mut this.state {
-                State::Asked { start: Some(start), .. } => {
-                    ready!(start.as_mut().poll(context));
-                    None
-                }
-                State::Full { room, .. } => {
-                    ready!(Pin::new(room).poll(context));
-                    None
-                }
-                State::Flying { flight, .. } => Some(ready!(Pin::new(flight).poll(context))),
-                State::Asked { start: None, .. } | State::Over => None,
-            };
-            let ended = match (std::mem::replace(&mut this.state, State::Over), landed) {
-                (State::Asked { buffers, start }, _) => {
-                    match this.accelerator.pool_if_asked(AcceleratorTypes::COMPRESSION) {
-                        Some(pool) => this.begin(pool, buffers),
-                        None if start.is_some() => {
-                            this.begin(this.accelerator.pool(AcceleratorTypes::COMPRESSION), buffers)
+            let ended = match &mut this.step {
+                Step::Flying(flight, instance) => {
+                    let (landed, instance) = (ready!(Pin::new(flight).poll(context)), *instance);
+                    let Running { pool, plan, .. } = this.running.as_ref().expect("begun");
+                    let completed = match landed {
+                        Ok(landed) => {
+                            plan.finish(this.accelerator.call(pool, Patience::Wait), landed, instance)
                         }
+                        Err(lost) => (None, Err(pool.error(pool.lost(lost, instance)))),
+                    };
+                    Some(this.end(completed))
+                }
+                Step::Full { room, since } => {
+                    ready!(Pin::new(room).poll(context));
+                    let since = *since;
+                    this.submit(since)
+                }
+                Step::Asked(start) => {
+                    if let Some(start) = start {
+                        ready!(start.as_mut().poll(context));
+                    }
+                    let pool = match this.accelerator.pool_if_asked(AcceleratorTypes::COMPRESSION) {
+                        Some(pool) => pool,
+                        None if start.is_some() => this.accelerator.pool(AcceleratorTypes::COMPRESSION),
                         None => {
-                            let start = Some(this.accelerator.start_elsewhere());
-                            this.state = State::Asked { buffers, start };
-                            None
+                            *start = Some(this.accelerator.start_elsewhere());
+                            continue;
+                        }
+                    };
+                    match this.begin(pool) {
+                        Ok(()) => this.submit(None),
+                        Err(error) => {
+                            let buffers = this.buffers.take();
+                            Some(this.end((buffers, Err(error))))
                         }
                     }
                 }
-                (State::Full { request, buffers, since, .. }, _) => this.submit(request, buffers, since),
-                (State::Flying { request, instance, .. }, Some(landed)) => {
-                    let Request { pool, in_flight, plan } = request;
-                    let call = this.accelerator.call(&pool, Patience::Wait);
-                    let (buffers, result) = match landed {
-                        Ok(landed) => plan.finish(call, landed, instance),
-                        Err(lost) => (None, Err(pool.error(pool.lost(lost, instance)))),
-                    };
-                    in_flight.finish(result.as_ref());
-                    Some(DmaCompletion { buffers, result })
-                }
-                (State::Flying { .. } | State::Over, _) => panic!("polled after its end"),
+                Step::Over => panic!("polled after its end"),
             };
             if let Some(completion) = ended {
                 return Poll::Ready(completion);

@@ -9,6 +9,7 @@ use super::QatAccelerator;
 use super::futures::{begun, unwrapped};
 use crate::cy;
 use crate::instance::{Patience, Pool};
+use crate::software::pool::keep;
 
 impl QatAccelerator {
     pub(crate) fn encrypt_into_with(
@@ -72,6 +73,40 @@ impl QatAccelerator {
     ) -> Result<(Vec<u8>, Outcome)> {
         let work = |pool: &Pool| pool.block_on(cy::digest(self.call(pool, patience), digest, input));
         self.with_pool(AcceleratorTypes::HASHING, work, |(_, outcome)| outcome)
+    }
+
+    pub(crate) fn hmac_with(
+        &self,
+        key: &Key,
+        digest: Digest,
+        input: &[u8],
+        patience: Patience,
+    ) -> Result<(Vec<u8>, Outcome)> {
+        let work =
+            |pool: &Pool| self.told(pool.block_on(cy::hmac(self.call(pool, patience), key, digest, input)));
+        self.with_pool(AcceleratorTypes::ENCRYPTION, work, |(_, outcome)| outcome)
+    }
+
+    /// As [`hmac_with`](Self::hmac_with); the output is the HMAC.
+    pub(crate) fn hmac_owned(
+        &self,
+        key: Key,
+        digest: Digest,
+        input: Vec<u8>,
+        patience: Patience,
+    ) -> BoxFuture<Completion<Outcome>> {
+        let this = self.clone();
+        begun(async move {
+            let in_flight = this.0.recorder.start();
+            let result = match this.pool_async(AcceleratorTypes::ENCRYPTION).await {
+                Ok(pool) => this.told(cy::hmac(this.call(&pool, patience), &key, digest, &input).await),
+                Err(error) => Err(error),
+            };
+            let mut output = Vec::new();
+            let result = keep(result, &mut output);
+            in_flight.finish(result.as_ref());
+            Completion { input, output, result }
+        })
     }
 
     /// The result, of which the registry is told if the device turned out not to do this.
@@ -243,5 +278,13 @@ impl EncryptionAccelerator for QatAccelerator {
         options: CipherOptions<'static>,
     ) -> BoxFuture<Completion<Outcome>> {
         self.decrypt_owned(key, ciphertext, output, options, Patience::Wait)
+    }
+
+    fn hmac(&self, key: &Key, digest: Digest, input: &[u8]) -> Result<(Vec<u8>, Outcome)> {
+        self.hmac_with(key, digest, input, Patience::Wait)
+    }
+
+    fn hmac_async(&self, key: Key, digest: Digest, input: Vec<u8>) -> BoxFuture<Result<(Vec<u8>, Outcome)>> {
+        unwrapped(self.hmac_owned(key, digest, input, Patience::Wait))
     }
 }

@@ -10,14 +10,14 @@ use accel_core::{
 };
 
 use super::QatAccelerator;
-use crate::dc;
 use crate::instance::{Patience, Pool};
 use crate::software::{self, output::Output, pool};
+use crate::{dc, poll};
 
 /// A future that has begun: what it can do without waiting is done when this returns.
 pub(super) fn begun<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static) -> BoxFuture<T> {
     let mut future = Box::pin(future);
-    match future.as_mut().poll(&mut Context::from_waker(Waker::noop())) {
+    match poll::unattended(|| future.as_mut().poll(&mut Context::from_waker(Waker::noop()))) {
         Poll::Ready(output) => Box::pin(std::future::ready(output)),
         Poll::Pending => future,
     }

@@ -172,8 +172,13 @@ impl HardwareAccelerator for QatAccelerator {
         }
     }
 
+    /// The utilisation is that of all devices of the machine that do such work, other processes' work included: where the
+    /// kernel's telemetry is switched on for all of them and this process may read it, which only root may. What is
+    /// missing says [`info`](QatAccelerator::info), device by device.
     fn statistics(&self) -> Statistics {
-        self.0.recorder.statistics()
+        let mut statistics = self.0.recorder.statistics();
+        statistics.utilisation = self.utilisation();
+        statistics
     }
 }
 

@@ -3,8 +3,8 @@
 use std::fmt::Debug;
 
 use accel_core::{
-    AcceleratorTypes, BoxFuture, CipherOptions, Completion, CompressOptions, DecompressOptions, Encrypted,
-    HardwareAccelerator, Key, Operation, Outcome, Result,
+    AcceleratorTypes, BoxFuture, CipherOptions, Completion, CompressOptions, DecompressOptions, Digest,
+    Encrypted, HardwareAccelerator, Key, Operation, Outcome, Result,
 };
 
 use crate::QatAccelerator;
@@ -146,6 +146,17 @@ pub(crate) trait Hardware: Debug + Send + Sync {
         ciphertext: Vec<u8>,
         output: Vec<u8>,
         options: CipherOptions<'static>,
+        patience: Patience,
+    ) -> BoxFuture<Completion<Outcome>>;
+
+    fn hmac(&self, key: &Key, digest: Digest, input: &[u8], patience: Patience)
+    -> Result<(Vec<u8>, Outcome)>;
+
+    fn hmac_async(
+        &self,
+        key: Key,
+        digest: Digest,
+        input: Vec<u8>,
         patience: Patience,
     ) -> BoxFuture<Completion<Outcome>>;
 }
@@ -324,5 +335,25 @@ impl Hardware for QatAccelerator {
         patience: Patience,
     ) -> BoxFuture<Completion<Outcome>> {
         self.decrypt_owned(key, ciphertext, output, options, patience)
+    }
+
+    fn hmac(
+        &self,
+        key: &Key,
+        digest: Digest,
+        input: &[u8],
+        patience: Patience,
+    ) -> Result<(Vec<u8>, Outcome)> {
+        self.hmac_with(key, digest, input, patience)
+    }
+
+    fn hmac_async(
+        &self,
+        key: Key,
+        digest: Digest,
+        input: Vec<u8>,
+        patience: Patience,
+    ) -> BoxFuture<Completion<Outcome>> {
+        self.hmac_owned(key, digest, input, patience)
     }
 }

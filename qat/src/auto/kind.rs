@@ -13,6 +13,7 @@ pub(crate) enum Kind {
     Decrypt(Cipher),
     Checksum(Checksum),
     Digest(Digest),
+    Hmac(Digest),
 }
 
 /// Rows per family in the model's table, with room for what the vocabulary may gain; later ones share the last.
@@ -22,7 +23,7 @@ const LEVELS: usize = 26;
 
 impl Kind {
     /// Rows that a table over kinds needs.
-    pub(crate) const COUNT: usize = FAMILY * (LEVELS + 5);
+    pub(crate) const COUNT: usize = FAMILY * (LEVELS + 6);
 
     /// The row of this kind, below [`COUNT`](Self::COUNT).
     pub(crate) const fn index(self) -> usize {
@@ -44,6 +45,7 @@ impl Kind {
             Self::Decrypt(cipher) => (LEVELS + 2, cipher as usize),
             Self::Checksum(checksum) => (LEVELS + 3, checksum as usize),
             Self::Digest(digest) => (LEVELS + 4, digest as usize),
+            Self::Hmac(digest) => (LEVELS + 5, digest as usize),
         };
         family * FAMILY + within(member, FAMILY)
     }
@@ -52,7 +54,7 @@ impl Kind {
     pub(crate) const fn types(self) -> AcceleratorTypes {
         match self {
             Self::Compress(..) | Self::Decompress(_) | Self::Checksum(_) => AcceleratorTypes::COMPRESSION,
-            Self::Encrypt(_) | Self::Decrypt(_) => AcceleratorTypes::ENCRYPTION,
+            Self::Encrypt(_) | Self::Decrypt(_) | Self::Hmac(_) => AcceleratorTypes::ENCRYPTION,
             Self::Digest(_) => AcceleratorTypes::HASHING,
         }
     }
@@ -84,7 +86,7 @@ impl Kind {
             Self::Decompress(_) => 2.0,
             Self::Encrypt(_) | Self::Decrypt(_) => 0.5,
             Self::Checksum(_) => 0.1,
-            Self::Digest(_) => 1.0,
+            Self::Digest(_) | Self::Hmac(_) => 1.0,
         };
         300.0 + len * per_byte
     }
@@ -104,6 +106,7 @@ impl fmt::Display for Kind {
             Self::Decrypt(cipher) => write!(f, "decrypt {cipher}"),
             Self::Checksum(checksum) => write!(f, "checksum {checksum:?}"),
             Self::Digest(digest) => write!(f, "digest {digest:?}"),
+            Self::Hmac(digest) => write!(f, "HMAC {digest:?}"),
         }
     }
 }

@@ -12,8 +12,8 @@ use std::time::Instant;
 
 use accel_core::{
     AcceleratorTypes, BoxFuture, CipherOptions, Completion, CompressOptions, CompressionAccelerator,
-    DecompressOptions, Encrypted, EncryptionAccelerator, HardwareAccelerator, Key, Operation, Outcome, Path,
-    Result, Statistics,
+    DecompressOptions, Digest, Encrypted, EncryptionAccelerator, HardwareAccelerator, Key, Operation,
+    Outcome, Path, Result, Statistics,
 };
 
 use crate::QatAccelerator;
@@ -194,8 +194,11 @@ impl HardwareAccelerator for AutoAccelerator {
         })
     }
 
+    /// The utilisation is that of the hardware, as [`QatAccelerator`] has it.
     fn statistics(&self) -> Statistics {
-        self.shared.recorder.statistics()
+        let mut statistics = self.shared.recorder.statistics();
+        statistics.utilisation = self.qat.utilisation();
+        statistics
     }
 }
 
@@ -434,6 +437,25 @@ impl EncryptionAccelerator for AutoAccelerator {
             move |input: &[u8], output: &mut Vec<u8>, path| {
                 software::decrypt_into(&key, input, output, &options, path)
             },
+        )
+    }
+
+    fn hmac(&self, key: &Key, digest: Digest, input: &[u8]) -> Result<(Vec<u8>, Outcome)> {
+        self.shared.run(Kind::Hmac(digest), input.len(), |on| match on {
+            On::Device(patience) => self.shared.hardware.hmac(key, digest, input, patience),
+            On::Cpu(path) => software::authenticate(key, digest, input, path),
+        })
+    }
+
+    fn hmac_async(&self, key: Key, digest: Digest, input: Vec<u8>) -> BoxFuture<Result<(Vec<u8>, Outcome)>> {
+        let sent_key = key.clone();
+        self.start_anew(
+            Kind::Hmac(digest),
+            input,
+            move |hardware: &dyn Hardware, input, _, patience| {
+                hardware.hmac_async(sent_key, digest, input, patience)
+            },
+            move |input: &[u8], path| software::authenticate(&key, digest, input, path),
         )
     }
 }

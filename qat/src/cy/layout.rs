@@ -5,6 +5,15 @@ pub(super) const BLOCK: usize = 16;
 /// Data of one request of a cipher whose pieces stand for themselves, in whole blocks.
 const PIECE: usize = 128 << 10;
 
+/// Data of one request of a chain, which waits for each before the next: long enough for the way there not to matter.
+pub(super) const LINK: usize = 4 << 20;
+
+/// Where libqat wants the associated data of AES-CCM, behind what it writes there itself (`cpa_cy_sym.h`): the first block
+/// of the MAC, which begins with flags and the nonce, and the data's own length.
+pub(super) const CCM_AAD_AT: usize = 18;
+/// Where the nonce stands in that block, and in the counter's.
+pub(super) const CCM_NONCE_AT: usize = 1;
+
 /// PKCS#7 padding (RFC 5652, section 6.3) for a plaintext of `len` bytes: this many bytes of this value.
 pub(super) fn padding(len: usize) -> ([u8; BLOCK], usize) {
     let count = BLOCK - len % BLOCK;

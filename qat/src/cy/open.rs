@@ -6,8 +6,8 @@ use zeroize::Zeroizing;
 
 use super::layout::{self, BLOCK};
 use super::request::{self, Keyed, Request, TELLING};
-use super::seal::{aead, authenticated, keyed, path, pieces};
-use super::trial;
+use super::seal::{aead, authenticated, keyed, path, pieces, plain};
+use super::{max_aad, trial};
 use crate::instance::{Call, Instance};
 use crate::software::cipher::{check_decrypt, unpadded_len};
 
@@ -37,15 +37,16 @@ pub(super) async fn open(
     (cipher, iv, aad): (Cipher, &Iv, &[u8]),
 ) -> Result<(usize, Option<u16>)> {
     let failed = || Error::Authentication { cipher };
-    let is_aead = matches!(cipher, Cipher::AesGcm | Cipher::ChaCha20Poly1305);
-    if is_aead && body.len() < TELLING {
+    if max_aad(cipher).is_some() && body.len() < TELLING {
         return open_short(call, keyed(key, cipher, false, aad)?, [body, tag], output, (iv, aad)).await;
     }
     let keyed = keyed(key, cipher, cipher != Cipher::AesCtr, aad)?;
     let iv = iv.as_bytes();
     let bit_len = layout::bit_len(aad);
     let request = match cipher {
-        Cipher::AesGcm | Cipher::ChaCha20Poly1305 => Request { tag, ..aead(iv, aad, body) },
+        Cipher::AesGcm | Cipher::ChaCha20Poly1305 => Request { tag, ..aead(cipher, iv, aad, body) },
+        Cipher::AesCcm => Request { tag, tail: tag, ..aead(cipher, iv, aad, body) },
+        Cipher::AesXts => plain(iv, [body, &[]]),
         Cipher::AesCbcHmacSha256 => authenticated(iv, aad, [body, &[]], &bit_len),
         _ => {
             let done = pieces(call, keyed, iv, body, output).await.and_then(|instance| {
@@ -63,8 +64,8 @@ pub(super) async fn open(
     if !answer.is_verified {
         return Err(failed());
     }
-    if request.tag.is_empty() {
-        verify_slices_are_equal(&answer.digest()[..tag.len()], tag).map_err(|_| failed())?;
+    if request.has_digest && request.tag.is_empty() {
+        verify_slices_are_equal(&answer.tag(&request), tag).map_err(|_| failed())?;
     }
     let text_at = request.text_range().start;
     let mut len = body.len();
@@ -77,7 +78,7 @@ pub(super) async fn open(
     Ok((len, Some(answer.instance)))
 }
 
-/// Decrypts a message of which nobody could tell whether the device refused it. Both ciphers add a key stream, so
+/// Decrypts a message of which nobody could tell whether the device refused it. These ciphers add a key stream, so
 /// encryption decrypts as well, and the tag is that of the plaintext encrypted again.
 async fn open_short(
     call: Call<'_>,
@@ -90,11 +91,12 @@ async fn open_short(
     let mut plain = Zeroizing::new([0; TELLING]);
     let plain = &mut plain[..body.len()];
     if !body.is_empty() {
-        let answer = request::run(call, &aead(iv.as_bytes(), aad, body), session).await?;
+        let answer = request::run(call, &aead(keyed.cipher, iv.as_bytes(), aad, body), session).await?;
         answer.landed.input().read(0, plain);
     }
-    let mut answer = request::run(call, &aead(iv.as_bytes(), aad, plain), session).await?;
-    verify_slices_are_equal(&answer.digest()[..tag.len()], tag)
+    let sealing = aead(keyed.cipher, iv.as_bytes(), aad, plain);
+    let mut answer = request::run(call, &sealing, session).await?;
+    verify_slices_are_equal(&answer.tag(&sealing), tag)
         .map_err(|_| Error::Authentication { cipher: keyed.cipher })?;
     output.copy_from_slice(plain);
     Ok((output.len(), Some(answer.instance)))

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use accel_core::{Cipher, Error, Key};
 
+use super::layout::{BLOCK, CCM_AAD_AT, CCM_NONCE_AT};
 use super::session::{Sessions, Use};
 use crate::CpaStatus;
 use crate::device_error::{DeviceError, RequestStatus};
@@ -18,8 +19,12 @@ const DIGEST_AT: usize = 64;
 const AAD_AT: usize = 128;
 /// Longest digest: SHA-512's.
 pub(super) const MAX_DIGEST: usize = 64;
+/// A cipher's tag; all digests are at least this long.
+const TAG: usize = 16;
 /// What stands in a digest's place before there is one.
 const UNWRITTEN: u8 = 0xd1;
+/// The same, where the tag stands behind the text.
+pub(super) const UNWRITTEN_TAG: &[u8] = &[UNWRITTEN; TAG];
 /// libqat wants memory even where there is nothing to work on.
 const LEAST: usize = 16;
 /// From this length on text that comes back as it went is no coincidence.
@@ -37,6 +42,8 @@ pub(super) struct Request<'a> {
     /// The tag that the device compares with; empty where it writes one.
     pub(super) tag: &'a [u8],
     pub(super) has_digest: bool,
+    /// AES-CCM: libqat has its own places for the nonce, and the tag is the data's tail.
+    pub(super) is_ccm: bool,
 }
 
 impl Request<'_> {
@@ -69,8 +76,15 @@ impl Request<'_> {
         }
         *claim.input() = input;
         let parameters = claim.parameters();
-        parameters[IV_AT..][..self.iv.len()].copy_from_slice(self.iv);
-        parameters[AAD_AT..][..self.aad.len()].copy_from_slice(self.aad);
+        let (mut iv_at, mut aad_at) = (IV_AT, AAD_AT);
+        if self.is_ccm {
+            parameters[IV_AT..][..BLOCK].fill(0);
+            parameters[AAD_AT..][..2 * BLOCK].fill(0);
+            parameters[AAD_AT + CCM_NONCE_AT..][..self.iv.len()].copy_from_slice(self.iv);
+            (iv_at, aad_at) = (IV_AT + CCM_NONCE_AT, AAD_AT + CCM_AAD_AT);
+        }
+        parameters[iv_at..][..self.iv.len()].copy_from_slice(self.iv);
+        parameters[aad_at..][..self.aad.len()].copy_from_slice(self.aad);
         parameters[DIGEST_AT..][..MAX_DIGEST].fill(UNWRITTEN);
         parameters[DIGEST_AT..][..self.tag.len()].copy_from_slice(self.tag);
         Ok(())
@@ -82,9 +96,9 @@ impl Request<'_> {
             iv_at: IV_AT,
             iv_len: self.iv.len() as u32,
             cipher: (text.start as u32, text.len() as u32),
-            hash: (0, self.len() as u32),
-            digest_at: self.has_digest.then_some(DIGEST_AT),
-            aad_at: (!self.aad.is_empty()).then_some(AAD_AT),
+            hash: if self.is_ccm { (0, text.len() as u32) } else { (0, self.len() as u32) },
+            digest_at: (self.has_digest && !self.is_ccm).then_some(DIGEST_AT),
+            aad_at: (self.is_ccm || !self.aad.is_empty()).then_some(AAD_AT),
         }
     }
 }
@@ -132,6 +146,22 @@ impl Answer {
     pub(super) fn digest(&mut self) -> &[u8; MAX_DIGEST] {
         self.landed.parameters()[DIGEST_AT..].first_chunk().expect("parameters are longer")
     }
+
+    /// The tag that it wrote for `request`.
+    pub(super) fn tag(&mut self, request: &Request<'_>) -> [u8; TAG] {
+        written(&mut self.landed, request)
+    }
+}
+
+/// The front of the digest, which is the whole of a cipher's tag.
+fn written(landed: &mut Landed, request: &Request<'_>) -> [u8; TAG] {
+    let mut tag = [0; TAG];
+    if request.is_ccm {
+        landed.input().read(request.text_range().end, &mut tag);
+    } else {
+        tag.copy_from_slice(&landed.parameters()[DIGEST_AT..][..TAG]);
+    }
+    tag
 }
 
 /// Launches and waits.
@@ -172,8 +202,7 @@ pub(super) fn answer(
 
 fn is_untouched(landed: &mut Landed, request: &Request<'_>) -> bool {
     if request.has_digest && request.tag.is_empty() {
-        // All digests are at least this long.
-        return landed.parameters()[DIGEST_AT..][..16] == [UNWRITTEN; 16];
+        return written(landed, request) == [UNWRITTEN; TAG];
     }
     let text = request.text_range();
     let mut after = [0; 16];

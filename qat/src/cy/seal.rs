@@ -2,10 +2,10 @@
 
 use accel_core::{Cipher, CipherOptions, Encrypted, Iv, Key, Outcome, Path, Result, SoftwareReason};
 
-use super::layout::{self, BLOCK};
-use super::request::{self, Keyed, Request, answer, launch};
+use super::layout::{self, BLOCK, LINK};
+use super::request::{self, Keyed, Request, UNWRITTEN_TAG, answer, launch};
 use super::session::{Sessions, Use};
-use super::{MAX_AAD, trial, unsupported};
+use super::{max_aad, trial, unsupported};
 use crate::instance::{Call, Window};
 use crate::software::cipher::check_encrypt;
 
@@ -32,14 +32,19 @@ pub(super) fn path(instance: Option<u16>) -> Path {
 
 /// A key with the sessions for one direction and length of associated data.
 pub(super) fn keyed<'a>(key: &'a Key, cipher: Cipher, is_decrypting: bool, aad: &[u8]) -> Result<Keyed<'a>> {
-    let is_aead = matches!(cipher, Cipher::AesGcm | Cipher::ChaCha20Poly1305);
-    if is_aead && aad.len() > MAX_AAD {
-        return Err(unsupported(
-            format!("{cipher} with {} bytes of associated data", aad.len()),
-            "keep it to 240 bytes, or use the CPU",
-        ));
-    }
-    let aad_len = if is_aead { aad.len() as u32 } else { 0 };
+    let aad_len = match max_aad(cipher) {
+        Some(most) if aad.len() > most => {
+            return Err(unsupported(
+                format!(
+                    "{cipher} with {} bytes of associated data, of which the device takes {most}",
+                    aad.len()
+                ),
+                "keep it shorter, or use the CPU",
+            ));
+        }
+        Some(_) => aad.len() as u32,
+        None => 0,
+    };
     let sessions = Sessions::of(key, cipher)?;
     Ok(Keyed { key, cipher, sessions, how: Use { is_decrypting, aad_len } })
 }
@@ -59,7 +64,8 @@ pub(super) async fn seal(
     let bit_len = layout::bit_len(aad);
     let request = match cipher {
         Cipher::AesCtr => return pieces(call, keyed, iv, plaintext, output).await,
-        Cipher::AesGcm | Cipher::ChaCha20Poly1305 => aead(iv, aad, plaintext),
+        Cipher::AesCbc => return chain(call, keyed, iv, [plaintext, padding], output).await,
+        Cipher::AesGcm | Cipher::ChaCha20Poly1305 | Cipher::AesCcm => aead(cipher, iv, aad, plaintext),
         Cipher::AesCbcHmacSha256 => authenticated(iv, aad, [plaintext, padding], &bit_len),
         _ => plain(iv, [plaintext, padding]),
     };
@@ -67,18 +73,49 @@ pub(super) async fn seal(
     let text = request.text_range();
     let (body, tag) = output.split_at_mut(text.len());
     answer.landed.input().read(text.start, body);
-    tag.copy_from_slice(&answer.digest()[..tag.len()]);
+    if !tag.is_empty() {
+        tag.copy_from_slice(&answer.tag(&request));
+    }
     Ok(Some(answer.instance))
 }
 
+/// Encrypts by AES-CBC: what is too long for one request goes on from the last block of the one before.
+async fn chain(
+    call: Call<'_>,
+    keyed: Keyed<'_>,
+    iv: &[u8],
+    [plaintext, padding]: [&[u8]; 2],
+    output: &mut [u8],
+) -> Result<Option<u16>> {
+    let mut iv: [u8; BLOCK] = *iv.first_chunk().expect("checked to be a block");
+    let mut links = plaintext.chunks(LINK).peekable();
+    let mut at = 0;
+    loop {
+        let link = links.next().unwrap_or_default();
+        let is_last = links.peek().is_none();
+        let request = plain(&iv, [link, if is_last { padding } else { &[] }]);
+        let len = request.text_range().len();
+        let answer = request::run(call, &request, |instance| keyed.session(instance)).await?;
+        let made = &mut output[at..at + len];
+        answer.landed.input().read(0, made);
+        if is_last {
+            return Ok(Some(answer.instance));
+        }
+        iv = *made.last_chunk().expect("as long as a link");
+        at += len;
+    }
+}
+
 /// A request without a tag.
-fn plain<'a>(iv: &'a [u8], text: [&'a [u8]; 2]) -> Request<'a> {
+pub(super) fn plain<'a>(iv: &'a [u8], text: [&'a [u8]; 2]) -> Request<'a> {
     Request { text, iv, ..Request::default() }
 }
 
-/// A request for AES-GCM or ChaCha20-Poly1305 that writes a tag.
-pub(super) fn aead<'a>(iv: &'a [u8], aad: &'a [u8], text: &'a [u8]) -> Request<'a> {
-    Request { text: [text, &[]], iv, aad, has_digest: true, ..Request::default() }
+/// A request for AES-GCM, ChaCha20-Poly1305 or AES-CCM that writes a tag.
+pub(super) fn aead<'a>(cipher: Cipher, iv: &'a [u8], aad: &'a [u8], text: &'a [u8]) -> Request<'a> {
+    let is_ccm = cipher == Cipher::AesCcm;
+    let tail = if is_ccm { UNWRITTEN_TAG } else { &[] };
+    Request { text: [text, &[]], tail, iv, aad, has_digest: true, is_ccm, ..Request::default() }
 }
 
 /// A request for AES-CBC with HMAC (RFC 7518, section 5.2.2.1): the HMAC covers associated data, IV, ciphertext and

@@ -8,40 +8,51 @@ use once_cell::sync::OnceCell;
 use qat_sys as sys;
 use zeroize::Zeroizing;
 
-use super::not_offered;
+use super::{hmac_name, not_offered, unsupported};
 use crate::op::{Hash, Ring, Session, SessionError, SymmetricSetup};
 use crate::software;
 
 /// Lengths of associated data for which a key keeps sessions, on each instance and in each direction. The length is part
 /// of a session; programs have one or two.
 const AAD_LENS: usize = 4;
-/// A block of SHA-256: longer HMAC keys are hashed first (RFC 2104, section 2).
-const HMAC_KEY: usize = 64;
 
-/// What a session does beside its key and cipher.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+/// What a key is for.
+#[derive(Clone, Copy)]
+enum Purpose {
+    Cipher(Cipher),
+    Hmac(Digest),
+}
+
+/// What a session does beside its key and purpose.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Use {
     pub(super) is_decrypting: bool,
     pub(super) aad_len: u32,
 }
 
-/// The sessions of one key with one cipher, on all instances. They live in the key and end with it; those of a start that
+/// The sessions of one key for one purpose, on all instances. They live in the key and end with it; those of a start that
 /// is over are replaced.
 pub(super) struct Sessions {
-    cipher: Cipher,
+    purpose: Purpose,
     known: ArcSwap<Vec<(Use, Arc<Session>)>>,
     adding: Mutex<()>,
 }
 
 impl Sessions {
-    fn new(cipher: Cipher) -> Self {
-        Self { cipher, known: ArcSwap::default(), adding: Mutex::default() }
+    fn new(purpose: Purpose) -> Self {
+        Self { purpose, known: ArcSwap::default(), adding: Mutex::default() }
     }
 
     /// Runs with those of `key`.
     pub(super) fn of(key: &Key, cipher: Cipher) -> Result<&Self> {
         // A key has room for both of this crate's engines.
-        key.prepared(cipher, |_| Ok(Self::new(cipher)))?.ok_or_else(|| not_offered(cipher))
+        key.prepared(cipher, |_| Ok(Self::new(Purpose::Cipher(cipher))))?.ok_or_else(|| not_offered(cipher))
+    }
+
+    /// HMACs with `key`.
+    pub(super) fn of_hmac(key: &Key, digest: Digest) -> Result<&Self> {
+        key.prepared_hmac(digest, |_| Ok(Self::new(Purpose::Hmac(digest))))?
+            .ok_or_else(|| unsupported(hmac_name(digest), "use the CPU"))
     }
 
     fn find(&self, ring: &Ring, how: Use) -> Option<Arc<Session>> {
@@ -61,7 +72,7 @@ impl Sessions {
         if let Some(session) = self.find(ring, how) {
             return Ok(session);
         }
-        let session = Arc::new(make(ring, self.cipher, key, how)?);
+        let session = Arc::new(make(ring, self.purpose, key, how)?);
         let mut known: Vec<_> = self.known.load().iter().filter(|(_, it)| !it.is_stale()).cloned().collect();
         let is_alike = |(known, session): &(Use, Arc<Session>)| {
             known.is_decrypting == how.is_decrypting && session.is_of(ring)
@@ -77,11 +88,24 @@ impl Sessions {
     }
 }
 
-fn make(ring: &Arc<Ring>, cipher: Cipher, key: &Key, how: Use) -> Result<Session, SessionError> {
-    let mac = key.mac().map(short_mac_key);
+const UNSUPPORTED: SessionError = SessionError::Refused(crate::CpaStatus::UNSUPPORTED);
+
+fn make(ring: &Arc<Ring>, purpose: Purpose, key: &Key, how: Use) -> Result<Session, SessionError> {
+    match purpose {
+        Purpose::Cipher(cipher) => ciphering(ring, cipher, key, how),
+        Purpose::Hmac(digest) => {
+            let key = short_key(key.encryption(), digest)?;
+            let hash = hash(digest, sys::CPA_CY_SYM_HASH_MODE_AUTH, &key)?;
+            ring.symmetric_session(&SymmetricSetup { hash: Some(hash), ..Default::default() })
+        }
+    }
+}
+
+fn ciphering(ring: &Arc<Ring>, cipher: Cipher, key: &Key, how: Use) -> Result<Session, SessionError> {
+    let mac = key.mac().map(|mac| short_key(mac, Digest::Sha256)).transpose()?;
     let hash = |algorithm, key, aad_len| {
-        let mode = sys::CPA_CY_SYM_HASH_MODE_AUTH;
-        Some(Hash { algorithm, mode, key, aad_len, digest_len: cipher.tag_len() as u32 })
+        let (mode, digest_len) = (sys::CPA_CY_SYM_HASH_MODE_AUTH, cipher.tag_len() as u32);
+        Some(Hash { algorithm, mode, key, aad_len, digest_len, is_appended: cipher == Cipher::AesCcm })
     };
     let (algorithm, hash) = match cipher {
         Cipher::AesGcm => {
@@ -96,7 +120,12 @@ fn make(ring: &Arc<Ring>, cipher: Cipher, key: &Key, how: Use) -> Result<Session
         }
         Cipher::AesCbc => (sys::CPA_CY_SYM_CIPHER_AES_CBC, None),
         Cipher::AesCtr => (sys::CPA_CY_SYM_CIPHER_AES_CTR, None),
-        _ => return Err(SessionError::Refused(crate::CpaStatus::UNSUPPORTED)),
+        Cipher::AesXts => (sys::CPA_CY_SYM_CIPHER_AES_XTS, None),
+        Cipher::AesCcm => {
+            let hash = hash(sys::CPA_CY_SYM_HASH_AES_CCM, key.encryption(), how.aad_len);
+            (sys::CPA_CY_SYM_CIPHER_AES_CCM, hash)
+        }
+        _ => return Err(UNSUPPORTED),
     };
     // The HMAC's tag is compared here: the device would tell a refused request from a good one by nothing.
     let is_verifying = how.is_decrypting && hash.is_some() && cipher != Cipher::AesCbcHmacSha256;
@@ -108,11 +137,15 @@ fn make(ring: &Arc<Ring>, cipher: Cipher, key: &Key, how: Use) -> Result<Session
     })
 }
 
-fn short_mac_key(key: &[u8]) -> Zeroizing<Vec<u8>> {
-    if key.len() <= HMAC_KEY {
-        return Zeroizing::new(key.to_vec());
-    }
-    Zeroizing::new(software::digest(Digest::Sha256, key).expect("the CPU has SHA-256"))
+/// libqat takes no keys of an HMAC that would have to be hashed first.
+fn short_key(key: &[u8], digest: Digest) -> Result<Zeroizing<Vec<u8>>, SessionError> {
+    software::hmac::short_key(key, digest).map_err(|_| UNSUPPORTED)
+}
+
+/// A hash of data alone.
+fn hash(digest: Digest, mode: sys::CpaCySymHashMode, key: &[u8]) -> Result<Hash<'_>, SessionError> {
+    let algorithm = number_of(digest).ok_or(UNSUPPORTED)?;
+    Ok(Hash { algorithm, mode, key, aad_len: 0, digest_len: digest.len() as u32, is_appended: false })
 }
 
 /// The sessions of digests on one instance.
@@ -134,15 +167,8 @@ fn number_of(digest: Digest) -> Option<sys::CpaCySymHashAlgorithm> {
 
 impl Digests {
     pub(super) fn get(&self, ring: &Arc<Ring>, digest: Digest) -> Result<&Arc<Session>, SessionError> {
-        let algorithm = number_of(digest).ok_or(SessionError::Refused(crate::CpaStatus::UNSUPPORTED))?;
         self.0[digest as usize].get_or_try_init(|| {
-            let hash = Hash {
-                algorithm,
-                mode: sys::CPA_CY_SYM_HASH_MODE_PLAIN,
-                key: &[],
-                aad_len: 0,
-                digest_len: digest.len() as u32,
-            };
+            let hash = hash(digest, sys::CPA_CY_SYM_HASH_MODE_PLAIN, &[])?;
             ring.symmetric_session(&SymmetricSetup { hash: Some(hash), ..Default::default() }).map(Arc::new)
         })
     }

@@ -6,7 +6,7 @@ use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
 
 use accel_core::{Cipher, CipherOptions, Digest, Error, Iv, Key, Result};
 
-use super::{digest, not_offered, open, seal, unsupported};
+use super::{digest, hmac_name, not_offered, open, seal, unsupported};
 use crate::CpaStatus;
 use crate::device_error::DeviceError;
 use crate::instance::Call;
@@ -19,6 +19,7 @@ const KEY_LENS: usize = 3;
 pub(crate) struct Trials {
     ciphers: [[Verdict; KEY_LENS]; Cipher::ALL.len()],
     digests: [Verdict; Digest::ALL.len()],
+    hmacs: [Verdict; Digest::ALL.len()],
     failures: AtomicU32,
 }
 
@@ -40,11 +41,16 @@ impl Trials {
     pub(crate) fn offered(&self, mut of: EncryptionCapabilities) -> EncryptionCapabilities {
         for cipher in Cipher::ALL {
             let verdicts = &self.ciphers[cipher as usize];
-            let tried = || cipher.key_lens().iter().map(|len| verdicts[place(*len)].0.load(Relaxed));
+            let tried = || verdicts[..cipher.key_lens().len()].iter().map(|verdict| verdict.0.load(Relaxed));
             if tried().any(|verdict| verdict == BAD)
                 && !tried().any(|verdict| matches!(verdict, GOOD | NOT_EMPTY))
             {
                 of.withdraw(cipher);
+            }
+        }
+        for digest in Digest::ALL {
+            if self.hmacs[digest as usize].0.load(Relaxed) == BAD {
+                of.withdraw_hmac(digest);
             }
         }
         of
@@ -59,8 +65,8 @@ impl Trials {
     }
 }
 
-fn place(key_len: usize) -> usize {
-    (key_len / 8).saturating_sub(2).min(KEY_LENS - 1)
+fn place(cipher: Cipher, key_len: usize) -> usize {
+    cipher.key_lens().iter().position(|len| *len == key_len).unwrap_or_default()
 }
 
 /// Lets a cipher pass that the device offers and has shown to master.
@@ -75,12 +81,12 @@ pub(super) async fn admit(call: Call<'_>, cipher: Cipher, key: &Key, is_empty: b
     }
     let trials = &call.pool.trials;
     let key_len = key.encryption().len();
-    let verdict = &trials.ciphers[cipher as usize][place(key_len)];
+    let verdict = &trials.ciphers[cipher as usize][place(cipher, key_len)];
     let mut found = verdict.0.load(Relaxed);
     if found == 0 {
         found = match attempt(call, cipher, key_len, 40).await? {
             false => BAD,
-            true if cipher == Cipher::AesGcm && !attempt(call, cipher, key_len, 0).await? => NOT_EMPTY,
+            true if takes_nothing(cipher) && !attempt(call, cipher, key_len, 0).await? => NOT_EMPTY,
             true => GOOD,
         };
         trials.settle(verdict, found, &format_args!("{cipher} with a key of {key_len} bytes"));
@@ -90,6 +96,11 @@ pub(super) async fn admit(call: Call<'_>, cipher: Cipher, key: &Key, is_empty: b
         NOT_EMPTY if is_empty => Err(nothing()),
         _ => Ok(()),
     }
+}
+
+/// Ciphers of which a message without text is one.
+const fn takes_nothing(cipher: Cipher) -> bool {
+    matches!(cipher, Cipher::AesGcm | Cipher::AesCcm)
 }
 
 /// One message there and back, and one that was altered. Fails when the device cannot be asked now.
@@ -144,23 +155,29 @@ fn is_good<T>(result: Result<T>) -> Result<bool> {
     if is_refusal { Ok(false) } else { Err(error) }
 }
 
-/// As [`admit`], for a digest.
-pub(super) async fn admit_digest(call: Call<'_>, digest: Digest) -> Result<()> {
-    let refused = || unsupported(format!("{digest:?}"), "use the CPU");
-    if !call.pool.services.capabilities.encryption.offers_digest(digest) {
+/// As [`admit`], for a digest, or the HMAC by it.
+pub(super) async fn admit_hash(call: Call<'_>, digest: Digest, is_hmac: bool) -> Result<()> {
+    let name = || if is_hmac { hmac_name(digest) } else { format!("{digest:?}") };
+    let refused = || unsupported(name(), "use the CPU");
+    let capabilities = &call.pool.services.capabilities.encryption;
+    if !if is_hmac { capabilities.offers_hmac(digest) } else { capabilities.offers_digest(digest) } {
         return Err(refused());
     }
     let trials = &call.pool.trials;
-    let verdict = &trials.digests[digest as usize];
+    let verdict = &if is_hmac { &trials.hmacs } else { &trials.digests }[digest as usize];
     if verdict.0.load(Relaxed) == 0 {
         let mut is_good_so_far = true;
         for input in [&b"abc"[..], b""] {
-            let expected = software::digest(digest, input)?;
+            let key = is_hmac.then(|| Key::new(b"a key for a trial"));
+            let expected = match &key {
+                Some(key) => software::hmac::hmac(key, digest, input)?,
+                None => software::digest(digest, input)?,
+            };
             let mut got = Vec::new();
-            let tried = digest::hash(call, digest, input).await.map(|(output, _)| got = output);
+            let tried = digest::hash(call, digest, key.as_ref(), input).await.map(|(output, _)| got = output);
             is_good_so_far &= is_good(tried)? && got == expected;
         }
-        trials.settle(verdict, if is_good_so_far { GOOD } else { BAD }, &format_args!("{digest:?}"));
+        trials.settle(verdict, if is_good_so_far { GOOD } else { BAD }, &name());
     }
     if verdict.0.load(Relaxed) == BAD { Err(refused()) } else { Ok(()) }
 }

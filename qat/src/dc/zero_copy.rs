@@ -11,7 +11,7 @@ use super::request::Answer;
 use super::session::{Checksum, Kind};
 use crate::container::{gzip, zlib};
 use crate::instance::{Call, Fault, Instance, Launched, Unsent};
-use crate::mem::{Block, DmaBuffer};
+use crate::mem::DmaBuffer;
 use crate::op::{Blocks, Claim, Direction, Landed, Stateless, Work};
 use crate::settings::Integrity;
 use crate::software::{check_end, nothing_after, zlib_effort};
@@ -44,6 +44,7 @@ pub(crate) struct Plan {
 
 impl Plan {
     /// The request for `job`, or why there is none.
+    #[inline]
     pub(crate) fn new(call: Call<'_>, job: &Job, input: &DmaBuffer, output: &DmaBuffer) -> Result<Self> {
         match job {
             Job::Compress(options) => Self::compress(call, options, input, output),
@@ -102,7 +103,7 @@ impl Plan {
         &self,
         call: Call<'_>,
         since: &mut Option<Instant>,
-        held: &Cell<Option<(Block, Block)>>,
+        held: &Cell<Option<(DmaBuffer, DmaBuffer)>>,
     ) -> Result<Launched, Fault> {
         let (read, write) = self.request_lens();
         let (input_at, output_at) = match self.how.direction {
@@ -110,14 +111,19 @@ impl Plan {
             Direction::Decompress => (self.framing.0, 0),
         };
         let load = |_: &Instance, claim: &mut Claim| {
-            let (input, output) = held.take().expect("given back by whoever did not send them");
-            *claim.input() = Blocks::part(input, input_at..input_at + read);
-            *claim.output() = Blocks::part(output, output_at..output_at + write);
+            let (mut input, mut output) = held.take().expect("given back by whoever did not send them");
+            let is_ready = input.prepare().and_then(|()| output.prepare());
+            if is_ready.is_err() {
+                held.set(Some((input, output)));
+                return is_ready;
+            }
+            *claim.input() = Blocks::part(input.into_block(), input_at..input_at + read);
+            *claim.output() = Blocks::part(output.into_block(), output_at..output_at + write);
             Ok(())
         };
         let take_back = |claim: &mut Claim| {
-            let input = std::mem::take(claim.input()).into_block();
-            held.set(input.zip(std::mem::take(claim.output()).into_block()));
+            let blocks = (std::mem::take(claim.input()), std::mem::take(claim.output()));
+            held.set(self.whole(blocks));
         };
         let fly = |instance: &Instance, mut claim: Claim| {
             let session = match instance.sessions.get(&instance.ring, self.kind, self.how, &claim) {
@@ -136,19 +142,18 @@ impl Plan {
     }
 
     /// Whole buffers again.
-    pub(crate) fn whole(&self, (input, output): (Block, Block)) -> (DmaBuffer, DmaBuffer) {
-        (DmaBuffer::new(input, self.lens.0), DmaBuffer::new(output, self.lens.1))
+    fn whole(&self, (input, output): (Blocks, Blocks)) -> Option<(DmaBuffer, DmaBuffer)> {
+        let (input, output) = input.into_block().zip(output.into_block())?;
+        Some((DmaBuffer::new(input, self.lens.0), DmaBuffer::new(output, self.lens.1)))
     }
 
     /// What the answer comes to.
     pub(crate) fn finish(&self, call: Call<'_>, landed: Landed, instance: u16) -> Completed {
         let (read, write) = self.request_lens();
         let answer = call.answer(&landed, instance, read, write, self.format);
-        let (input, output) = landed.into_memory();
-        let Some(blocks) = input.into_block().zip(output.into_block()) else {
+        let Some((input, mut output)) = self.whole(landed.into_memory()) else {
             return (None, answer.and_then(|_| Err(ran_full())));
         };
-        let (input, mut output) = self.whole(blocks);
         let result = answer.and_then(|answer| {
             let bytes_out = match self.how.direction {
                 Direction::Compress => self.compressed(call, &answer, instance, &input, &mut output)?,

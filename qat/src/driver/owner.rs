@@ -101,7 +101,7 @@ impl Owner {
 
     fn is_alive(&self) -> bool {
         // SAFETY: libqat is started, and this thread is the one that stops it.
-        unsafe { sal::check_all_devices(self.symbols) }.is_ok()
+        unsafe { sal::check_devices(self.symbols) }.is_ok()
     }
 
     fn start(&mut self) -> Result<Arc<Pool>, Unavailability> {

@@ -79,6 +79,7 @@ pub(super) unsafe fn pool(
             match unsafe { Ring::start(symbols, handle, work, table, memory) } {
                 Ok(ring) => {
                     if !used.iter().any(|seen| std::ptr::eq(*seen, memory)) {
+                        memory.open();
                         used.push(memory);
                     }
                     instances.push(Instance::new(ring, instances.len() as u16, work, node));
@@ -151,6 +152,9 @@ pub(super) unsafe fn halt(mut pool: Arc<Pool>) -> Arc<Pool> {
         if let Err(status) = unsafe { ring.stop() } {
             tracing::debug!(%status, "an instance does not stop");
         }
+    }
+    for memory in &pool.memory {
+        memory.close();
     }
     pool
 }

@@ -50,6 +50,7 @@ const STARTING: &[&[u8]] = &[
     b"cpaCyInstanceSetNotificationCb",
     b"icp_sal_poll_device_events",
     b"icp_sal_check_all_devices",
+    b"icp_sal_get_num_pfs",
     b"cpaDcGetStats",
     b"cpaCySymQueryStats64",
 ];

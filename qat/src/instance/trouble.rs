@@ -21,7 +21,7 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 pub(crate) enum Trouble {
     /// All instances of a service failed time and again.
     Hopeless,
-    /// The heartbeat of the physical functions is gone.
+    /// The heartbeat of all physical functions is gone. While one has it, the requests' deadlines tell the others.
     Heartbeat,
     /// libqat does not poll or take requests any more.
     Refusing,
@@ -97,6 +97,8 @@ impl Watch {
             instance.ring.tidy();
             let table = instance.ring.table();
             if table.flying() > 0 {
+                // Nobody may have looked for the answers of futures that nobody waits for.
+                instance.ring.poll();
                 let overdue = table.tick(ticks, limit.min(u16::MAX - 2));
                 if overdue > 0 {
                     tracing::warn!(instance = instance.index, overdue, "requests were not answered in time");

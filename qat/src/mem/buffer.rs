@@ -2,13 +2,14 @@
 
 use std::ops::{Deref, DerefMut};
 
-use super::Block;
+use super::{Block, NoMemory};
 
 /// Memory that the device reads and writes without a copy: pinned, of the accelerator's NUMA node, contiguous to the
-/// device. From [`QatAccelerator::dma_buffer`](crate::QatAccelerator::dma_buffer); derefs to its bytes.
+/// device. From [`QatAccelerator::dma_buffer`](crate::QatAccelerator::dma_buffer), or
+/// [`map_memory`](crate::QatAccelerator::map_memory) for memory of the caller's own; derefs to its bytes.
 ///
-/// The content of a new one is unspecified (never another process's). It goes back to the accelerator's slab when
-/// dropped, and outlives the accelerator if need be.
+/// The accelerator's has unspecified content at first (never another process's), and goes back to its slab when dropped.
+/// Both outlive the accelerator if need be.
 pub struct DmaBuffer {
     block: Block,
     len: usize,
@@ -23,6 +24,11 @@ impl DmaBuffer {
 
     pub(crate) fn into_block(self) -> Block {
         self.block
+    }
+
+    /// Makes it ready for a request of this start.
+    pub(crate) fn prepare(&mut self) -> Result<(), NoMemory> {
+        self.block.prepare()
     }
 
     /// Its length in bytes.

@@ -1,9 +1,10 @@
 //! Memory that devices reach: a slab over libusdm, one for each NUMA node.
 //!
-//! Nothing else can get into a request, by type: libqat 24.02 refuses foreign memory, and 26.08 sends the device to bus
-//! address 0 instead.
+//! Nothing else can get into a request, by type, but what a caller gave away to be mapped: libqat 24.02 refuses foreign
+//! memory, and 26.08 sends the device to bus address 0 instead.
 
 mod buffer;
+mod mapped;
 
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -14,6 +15,8 @@ use qat_sys::Symbols;
 use crate::raw::mem;
 
 pub use buffer::DmaBuffer;
+pub(crate) use mapped::NotMapped;
+use mapped::{Mappings, Region};
 
 /// Smallest block, as a power of two.
 const SMALLEST: u32 = 11;
@@ -34,6 +37,7 @@ pub(crate) struct Memory {
     /// Free blocks. The last one given back is the next one taken, because the caches still have it.
     classes: [Mutex<Vec<Address>>; CLASSES],
     chunks: Mutex<Vec<Chunk>>,
+    mapped: Mappings,
 }
 
 /// One allocation of libusdm, cut into blocks of one class.
@@ -82,6 +86,7 @@ impl Memory {
             allocated: AtomicUsize::new(0),
             classes: [const { Mutex::new(Vec::new()) }; CLASSES],
             chunks: Mutex::default(),
+            mapped: Mappings::default(),
         }
     }
 
@@ -101,6 +106,16 @@ impl Memory {
         let all: usize = chunks.iter().map(|chunk| chunk.len).sum();
         let free = |class| self.free(class).len() * Self::block_len(class);
         all.saturating_sub((0..CLASSES).map(free).sum())
+    }
+
+    /// libqat is started: callers' regions can be mapped.
+    pub(crate) fn open(&self) {
+        self.mapped.open();
+    }
+
+    /// libqat is about to stop: no caller's region stays mapped.
+    pub(crate) fn close(&self) {
+        self.mapped.close(self.symbols);
     }
 
     /// Most bytes that it grows to.
@@ -132,7 +147,7 @@ impl Memory {
             Some(address) => address,
             None => self.grow(class)?,
         };
-        Ok(Block { address, class, memory: self })
+        Ok(Block { address, class, memory: self, region: None })
     }
 
     fn grow(&'static self, class: usize) -> Result<Address, NoMemory> {
@@ -207,12 +222,14 @@ pub(crate) struct Block {
     address: Address,
     class: usize,
     memory: &'static Memory,
+    /// Of memory that is a caller's own, which is of no class.
+    region: Option<Box<Region>>,
 }
 
 impl Block {
     /// Its length in bytes.
     pub(crate) fn len(&self) -> usize {
-        Memory::block_len(self.class)
+        self.region.as_ref().map_or(Memory::block_len(self.class), |region| region.len())
     }
 
     pub(crate) fn as_ptr(&self) -> NonNull<u8> {
@@ -247,10 +264,19 @@ impl Block {
         self.memory
     }
 
+    /// Makes it ready for a request of this start; the slab's blocks always are.
+    pub(crate) fn prepare(&mut self) -> Result<(), NoMemory> {
+        if let Some(region) = &self.region {
+            let bus = self.memory.mapped.map(self.memory.symbols, region);
+            self.address.bus = bus.ok_or(NoMemory::System)?;
+        }
+        Ok(())
+    }
+
     /// Its content. Nobody hands a block to a device without giving it away.
     pub(crate) fn bytes(&self) -> &[u8] {
-        // SAFETY: `qae_mem.h`: mapped, zeroed at first, and this block's alone; a device that writes to it has it in
-        // a slot, where this function is not called.
+        // SAFETY: `qae_mem.h`: mapped, zeroed at first, and this block's alone, or a region that it owns; a device that
+        // writes to it has it in a slot, where this function is not called.
         unsafe { std::slice::from_raw_parts(self.address.start.as_ptr(), self.len()) }
     }
 
@@ -262,6 +288,9 @@ impl Block {
 
 impl Drop for Block {
     fn drop(&mut self) {
-        self.memory.free(self.class).push(self.address);
+        match self.region.take() {
+            None => self.memory.free(self.class).push(self.address),
+            Some(region) => self.memory.mapped.release(self.memory.symbols, *region),
+        }
     }
 }

@@ -28,6 +28,8 @@ pub(crate) struct Hash<'a> {
     pub(crate) key: &'a [u8],
     pub(crate) aad_len: u32,
     pub(crate) digest_len: u32,
+    /// The digest stands behind the data instead of among the parameters.
+    pub(crate) is_appended: bool,
 }
 
 impl Ring {
@@ -68,6 +70,7 @@ impl Ring {
             raw.hashSetupData.hashAlgorithm = hash.algorithm;
             raw.hashSetupData.hashMode = hash.mode;
             raw.hashSetupData.digestResultLenInBytes = hash.digest_len;
+            raw.digestIsAppended = hash.is_appended.into();
             raw.hashSetupData.authModeSetupData = sys::CpaCySymHashAuthModeSetupData {
                 authKey: if hash.key.is_empty() { ptr::null_mut() } else { hash.key.as_ptr().cast_mut() },
                 authKeyLenInBytes: hash.key.len() as u32,

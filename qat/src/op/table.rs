@@ -176,13 +176,16 @@ impl Table {
         self.lose_all();
         if is_stopped {
             self.is_safe.store(true, Relaxed);
-            for (index, slot) in (0..).zip(self.slots()) {
-                self.unpark(index, slot);
+            for (chunk, slots) in self.chunks.iter().enumerate() {
+                for (at, slot) in slots.get().into_iter().flatten().enumerate() {
+                    self.unpark((chunk * CHUNK + at) as u16, slot);
+                }
             }
         }
         // Whoever comes too late, with the ring of an earlier start, may claim a slot even now; so they are taken, too.
         let unused: Vec<_> = std::iter::from_fn(|| self.free.pop()).collect();
-        for index in unused {
+        // The lowest ones on top again.
+        for index in unused.into_iter().rev() {
             if let Some(chunk) = self.chunks[usize::from(index) / CHUNK].get() {
                 // SAFETY: free, and taken from the queue, so this thread has it alone.
                 unsafe { &mut *chunk[usize::from(index) % CHUNK].body.get() }.side = None;
@@ -240,11 +243,6 @@ impl Table {
         self.chunks.iter().filter_map(OnceLock::get).flat_map(|chunk| chunk.iter())
     }
 
-    fn slot(&self, index: u16) -> &Slot {
-        let (chunk, at) = (usize::from(index) / CHUNK, usize::from(index) % CHUNK);
-        &self.chunks[chunk].get().expect("made when it was claimed")[at]
-    }
-
     /// Requests submitted and not answered.
     pub(crate) fn flying(&self) -> u32 {
         self.flying.load(Relaxed)
@@ -277,8 +275,8 @@ impl Table {
             return Ok(None);
         }
         let Some(index) = self.free.pop() else { return Ok(None) };
-        self.chunks[usize::from(index) / CHUNK].get_or_init(|| (0..CHUNK).map(|_| Slot::new()).collect());
-        let slot = self.slot(index);
+        let (chunk, at) = (usize::from(index) / CHUNK, usize::from(index) % CHUNK);
+        let slot = &self.chunks[chunk].get_or_init(|| (0..CHUNK).map(|_| Slot::new()).collect())[at];
         slot.completion.hold();
         let mut claim = Claim { table: self, slot, index };
         let body = claim.body();

@@ -168,6 +168,17 @@ impl Drop for Room {
     }
 }
 
+/// Runs `attempt`, the first poll of a future for which nobody waits yet, so that nobody has to poll the rings for it.
+pub(crate) fn unattended<T>(attempt: impl FnOnce() -> T) -> T {
+    INTEREST.with(|interest| {
+        let outer = (interest.waiting.replace(Some(Waiting::Awake)), interest.rings.get());
+        let output = attempt();
+        interest.waiting.set(outer.0);
+        interest.rings.set(outer.1);
+        output
+    })
+}
+
 /// Runs `future` on this thread, which polls those of `rings` that it waits for.
 pub(crate) fn block_on<F: Future>(rings: &[Arc<Ring>], future: F) -> F::Output {
     let mut future = pin!(future);

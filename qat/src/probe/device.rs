@@ -41,6 +41,9 @@ pub mod property {
     pub const SERVICES: &str = "services";
     /// Ring pairs.
     pub const RING_PAIRS: &str = "ring-pairs";
+    /// Of a physical function with a driver: the directory of the driver's debug files, whether or not this process may
+    /// read them.
+    pub const DEBUG_PATH: &str = "debug-path";
     /// `supported`, `legacy` (QAT 1.x), `out-of-tree` or `unknown`.
     pub const SUPPORT: &str = "support";
 }
@@ -73,6 +76,9 @@ pub struct QatDevice {
     pub services: Option<Vec<Service>>,
     /// Ring pairs, where the kernel tells.
     pub ring_pairs: Option<u32>,
+    /// Directory of the driver's debug files, of a physical function with a driver; whether they can be read says
+    /// [`DeviceCounters`](super::DeviceCounters).
+    pub debug_path: Option<PathBuf>,
     /// Whether libqat can drive it here.
     pub support: Support,
 }
@@ -348,6 +354,8 @@ impl From<&QatDevice> for Device {
         set(property::STATE, qat.state.as_ref().map(ToString::to_string));
         set(property::SERVICES, qat.services.as_ref().map(|services| join(services, ";")));
         set(property::RING_PAIRS, number(qat.ring_pairs));
+        let debug_path = qat.debug_path.as_ref().map(|path| path.to_string_lossy().into_owned());
+        set(property::DEBUG_PATH, debug_path);
         set(property::SUPPORT, Some(qat.support.word().to_owned()));
         device
     }
@@ -391,6 +399,7 @@ impl TryFrom<&Device> for QatDevice {
             state: parse(text(property::STATE)),
             services: text(property::SERVICES).map(Service::parse_list),
             ring_pairs: parse(text(property::RING_PAIRS)),
+            debug_path: text(property::DEBUG_PATH).map(PathBuf::from),
             support: text(property::SUPPORT).and_then(Support::from_word).unwrap_or(model.support()),
         })
     }

@@ -3,8 +3,11 @@
 //! [`QatProbe`] finds every physical and virtual function of every QAT family. As an [`accel_core::HardwareProbe`] it
 //! gives [`Device`] records whose properties [`property`] names; [`QatDevice`] is the same as a type.
 //!
+//! [`DeviceCounters`] is what the kernel's driver counts of a device, for those who may read it.
+//!
 //! Machines without QAT, and systems without sysfs, have no devices; that is not an error.
 
+mod counters;
 mod device;
 mod model;
 mod sysfs;
@@ -17,6 +20,8 @@ use std::time::Duration;
 
 use accel_core::{AcceleratorTypes, Device, DeviceChange, DeviceChanges, DeviceId, HardwareProbe, Result};
 
+pub(crate) use counters::utilisation;
+pub use counters::{DeviceCounters, EngineCounters, FirmwareCounters, Telemetry, Unread};
 pub use device::{Access, DeviceState, Function, NotQat, QatDevice, Service, Support, Vfio, property};
 pub use model::{Model, VENDOR_INTEL};
 

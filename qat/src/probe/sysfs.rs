@@ -74,6 +74,10 @@ fn read(root: &Path, address: &str) -> Option<QatDevice> {
         numa_node: number(&path, "numa_node"),
         iommu_group,
         vfio: iommu_group.filter(|_| driver.as_deref() == Some(VFIO_PCI)).map(|group| vfio(root, group)),
+        debug_path: driver
+            .as_ref()
+            .filter(|_| is_physical)
+            .map(|driver| root.join(format!("sys/kernel/debug/qat_{driver}_{address}"))),
         driver,
         state: text(&path, "qat/state")
             .map(|word| word.parse::<DeviceState>().unwrap_or_else(|e| match e {})),

@@ -69,7 +69,7 @@ impl Entry<'_> {
 }
 
 /// Runs `work` without the rights of root, in a thread of its own: the system call changes that thread alone.
-fn as_another_user<T: Send>(work: impl FnOnce() -> T + Send) -> T {
+pub(super) fn as_another_user<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     thread::scope(|scope| {
         let other = scope.spawn(|| {
             if rustix::process::geteuid().is_root() {
@@ -133,6 +133,8 @@ fn a_configured_machine_is_read_in_full() {
     assert_eq!((physical.numa_node, physical.iommu_group), (Some(0), Some(7)));
     assert_eq!((physical.state.clone(), physical.ring_pairs), (Some(DeviceState::Up), Some(64)));
     assert_eq!(physical.vfio, None);
+    assert_eq!(physical.debug_path, Some(tree.0.path().join("sys/kernel/debug/qat_4xxx_0000:6b:00.0")));
+    assert_eq!(share.debug_path, None);
 
     assert_eq!(share.function, Function::Virtual { physical: Some(physical.id.clone()) });
     assert_eq!(share.services, Some(vec![Service::Symmetric, Service::Asymmetric]));

@@ -53,8 +53,26 @@ pub(crate) unsafe fn poll_device_events(symbols: &Symbols) -> Result<(), CpaStat
 ///
 /// # Safety
 /// As for [`poll_device_events`].
+#[doc(alias = "icp_sal_check_device")]
 #[doc(alias = "icp_sal_check_all_devices")]
-pub(crate) unsafe fn check_all_devices(symbols: &Symbols) -> Result<(), CpaStatus> {
-    // SAFETY: `icp_sal_user.h`: no argument.
-    CpaStatus::from_raw(unsafe { (symbols.icp_sal_check_all_devices)() }).into_result()
+#[doc(alias = "icp_sal_get_num_pfs")]
+pub(crate) unsafe fn check_devices(symbols: &Symbols) -> Result<(), CpaStatus> {
+    let Some(group) = &symbols.physical_functions else {
+        // SAFETY: `icp_sal_user.h`: no argument.
+        return CpaStatus::from_raw(unsafe { (symbols.icp_sal_check_all_devices)() }).into_result();
+    };
+    // One by one: the function for all of them fails with the first dead one in 24.02, and with the last in 26.08.
+    let mut count = 0;
+    // SAFETY: `icp_sal_user.h`: writes one number.
+    CpaStatus::from_raw(unsafe { (group.icp_sal_get_num_pfs)(&mut count) }).into_result()?;
+    let mut checked = Err(CpaStatus::UNSUPPORTED);
+    for number in 0..u32::from(count) {
+        // SAFETY: `icp_sal_user.h`: the number of a physical function.
+        let status = CpaStatus::from_raw(unsafe { (symbols.icp_sal_check_device)(number) });
+        checked = status.into_result();
+        if checked.is_ok() {
+            break;
+        }
+    }
+    checked
 }

@@ -1,4 +1,4 @@
-//! Ciphers on the CPU: aws-lc's.
+//! Ciphers on the CPU: aws-lc's, and what it does not offer to Rust.
 
 use accel_core::{Cipher, CipherOptions, Error, Iv, Key, Result};
 use aws_lc_rs::aead::{self, Aad, LessSafeKey, Nonce, UnboundKey};
@@ -7,6 +7,9 @@ use aws_lc_rs::cipher::{
 };
 use aws_lc_rs::iv::FixedLength;
 use aws_lc_rs::{constant_time, hmac};
+
+use super::ccm::Ccm;
+use super::xts::Xts;
 
 const BLOCK: usize = 16;
 
@@ -21,12 +24,15 @@ enum Prepared {
     },
     /// Encryption and decryption are the same operation.
     Ctr(EncryptingKey),
+    Xts(Xts),
+    Ccm(Ccm),
 }
 
 fn prepare(cipher: Cipher, key: &Key) -> Result<Prepared> {
     let bytes = key.encryption();
-    let refused =
-        |_| Error::Internal { engine: "aws-lc", detail: "it refused a key of a valid length".into() };
+    let wrong =
+        || Error::Internal { engine: super::NAME, detail: "it refused a key of a valid length".into() };
+    let refused = |_| wrong();
     let unbound = || {
         let algorithm = match bytes.len() {
             16 => &block::AES_128,
@@ -51,6 +57,8 @@ fn prepare(cipher: Cipher, key: &Key) -> Result<Prepared> {
             mac: key.mac().map(|mac| hmac::Key::new(hmac::HMAC_SHA256, mac)),
         },
         Cipher::AesCtr => Prepared::Ctr(EncryptingKey::ctr(unbound()?).map_err(refused)?),
+        Cipher::AesXts => Prepared::Xts(Xts::new(key).ok_or_else(wrong)?),
+        Cipher::AesCcm => Prepared::Ccm(Ccm::new(key).ok_or_else(wrong)?),
         other => return Err(unsupported(other)),
     })
 }
@@ -59,7 +67,7 @@ fn unsupported(cipher: Cipher) -> Error {
     Error::Unsupported {
         accelerator: super::NAME,
         operation: cipher.to_string().into(),
-        remedy: "choose one of AES-GCM, AES-CBC, AES-CBC-HMAC-SHA-256, AES-CTR, ChaCha20-Poly1305".into(),
+        remedy: "choose one of those that Cipher::ALL lists".into(),
     }
 }
 
@@ -101,12 +109,16 @@ fn nonce(iv: &Iv) -> Result<Nonce> {
     Nonce::try_assume_unique_for_key(iv.as_bytes()).map_err(|_| engine_failed())
 }
 
+fn bytes<const LEN: usize>(iv: &Iv) -> Result<[u8; LEN]> {
+    iv.as_bytes().first_chunk().copied().ok_or_else(engine_failed)
+}
+
 fn block_iv(iv: &Iv) -> Result<FixedLength<BLOCK>> {
-    iv.as_bytes().first_chunk::<BLOCK>().map(FixedLength::from).ok_or_else(engine_failed)
+    bytes::<BLOCK>(iv).map(FixedLength::from)
 }
 
 fn engine_failed() -> Error {
-    Error::Internal { engine: "aws-lc", detail: "an operation with valid arguments failed".into() }
+    Error::Internal { engine: super::NAME, detail: "an operation with valid arguments failed".into() }
 }
 
 /// Checks what an encryption is given, with `available` bytes of room; the IV to use and the ciphertext's length.
@@ -124,6 +136,14 @@ pub(crate) fn check_encrypt(
         None => random_iv(cipher)?,
     };
     iv.check(cipher)?;
+    let lens = cipher.plaintext_lens();
+    if !lens.contains(&plaintext_len) {
+        return Err(Error::InvalidArgument {
+            argument: "plaintext",
+            remedy: format!("{cipher} takes {} to {} bytes, not {plaintext_len}", lens.start(), lens.end())
+                .into(),
+        });
+    }
     let total = cipher.ciphertext_len(plaintext_len);
     if available < total {
         return Err(Error::OutputTooSmall { required: Some(total), available });
@@ -152,7 +172,11 @@ pub(crate) fn check_decrypt<'a>(
         .checked_sub(cipher.tag_len())
         .map(|at| ciphertext.split_at(at))
         .ok_or_else(failed)?;
-    if cipher.is_padded() && (body.is_empty() || body.len() % BLOCK != 0) {
+    let is_possible = match cipher.is_padded() {
+        true => !body.is_empty() && body.len() % BLOCK == 0,
+        false => cipher.plaintext_lens().contains(&body.len()),
+    };
+    if !is_possible {
         return Err(failed());
     }
     if available < body.len() {
@@ -194,6 +218,15 @@ pub(crate) fn encrypt(
                 .map_err(|_| engine_failed())
                 .map(drop)
         }
+        Prepared::Xts(xts) => {
+            xts.encrypt(bytes(&iv)?, plaintext, body);
+            Ok(())
+        }
+        Prepared::Ccm(ccm) => {
+            let made = ccm.seal(bytes(&iv)?, &options.aad, plaintext, body).map_err(|_| engine_failed())?;
+            tag.copy_from_slice(&made);
+            Ok(())
+        }
     })?;
     Ok((iv, total))
 }
@@ -231,6 +264,15 @@ pub(crate) fn decrypt(
             ctr.less_safe_encrypt(output, EncryptionContext::Iv128(block_iv(&iv)?))
                 .map_err(|_| engine_failed())
                 .map(|_| output.len())
+        }
+        Prepared::Xts(xts) => {
+            xts.decrypt(bytes(&iv)?, body, output);
+            Ok(output.len())
+        }
+        Prepared::Ccm(ccm) => {
+            let tag = *tag.first_chunk().ok_or_else(failed)?;
+            ccm.open(bytes(&iv)?, &options.aad, body, tag, output).map_err(|_| failed())?;
+            Ok(output.len())
         }
     });
     if plain_len.is_err() {

@@ -1,12 +1,12 @@
 //! Whole operations on the CPU, for whoever runs them there and says why.
 
 use accel_core::{
-    CipherOptions, CompressOptions, DecompressOptions, Encrypted, End, Error, Format, Key, Operation,
+    CipherOptions, CompressOptions, DecompressOptions, Digest, Encrypted, End, Error, Format, Key, Operation,
     Outcome, Path, Result,
 };
 
 use super::output::Output;
-use super::{cipher, deflate, hash, lz4, zstd};
+use super::{cipher, deflate, hash, hmac, lz4, zstd};
 use crate::container::{gzip, zlib};
 
 /// Runs an operation that needs no key, for the accelerator `name`.
@@ -37,6 +37,7 @@ pub(crate) fn refused(name: &'static str, operation: &Operation) -> Error {
     match operation {
         Operation::Encrypt => keyed("encrypt"),
         Operation::Decrypt => keyed("decrypt"),
+        Operation::Hmac(_) => keyed("hmac"),
         other => Error::InvalidArgument {
             argument: "operation",
             remedy: format!("{name} knows compress, decompress, checksum and digest, not {:?}", other.name())
@@ -298,4 +299,16 @@ pub(crate) fn decrypt_into(
 ) -> Result<Outcome> {
     let bytes_out = cipher::decrypt(key, ciphertext, output, options)?;
     Ok(Outcome { bytes_in: ciphertext.len(), bytes_out, path })
+}
+
+/// HMAC.
+pub(crate) fn authenticate(
+    key: &Key,
+    digest: Digest,
+    input: &[u8],
+    path: Path,
+) -> Result<(Vec<u8>, Outcome)> {
+    let output = hmac::hmac(key, digest, input)?;
+    let outcome = Outcome { bytes_in: input.len(), bytes_out: output.len(), path };
+    Ok((output, outcome))
 }

@@ -28,7 +28,12 @@ pub(crate) fn checksum_bytes(kind: Checksum, input: &[u8]) -> Result<Vec<u8>> {
 /// # Errors
 /// As [`checksum`](checksum()).
 pub fn digest(digest: Digest, input: &[u8]) -> Result<Vec<u8>> {
-    let algorithm = match digest {
+    Ok(digest::digest(algorithm(digest)?, input).as_ref().to_vec())
+}
+
+/// aws-lc's name of a digest.
+pub(super) fn algorithm(digest: Digest) -> Result<&'static digest::Algorithm> {
+    Ok(match digest {
         Digest::Sha224 => &digest::SHA224,
         Digest::Sha256 => &digest::SHA256,
         Digest::Sha384 => &digest::SHA384,
@@ -37,8 +42,7 @@ pub fn digest(digest: Digest, input: &[u8]) -> Result<Vec<u8>> {
         Digest::Sha3_384 => &digest::SHA3_384,
         Digest::Sha3_512 => &digest::SHA3_512,
         _ => return Err(unknown("digest")),
-    };
-    Ok(digest::digest(algorithm, input).as_ref().to_vec())
+    })
 }
 
 fn unknown(operation: &'static str) -> Error {

@@ -6,29 +6,33 @@
 //! | LZ4 frame and block | lz4 | 1, 1, 9 | 1 to 12 (high compression from 3) |
 //! | Zstandard | zstd | 1, 3, 12 | 1 to 22 |
 //!
-//! AES, ChaCha20-Poly1305, HMAC, SHA-2 and SHA-3 are aws-lc's. Contexts are kept per thread, derived keys in the
+//! AES, ChaCha20-Poly1305, HMAC, SHA-2 and SHA-3 are aws-lc's; AES-XTS and AES-CCM are on RustCrypto's AES. Contexts are kept per thread, derived keys in the
 //! [`Key`], so that the `_into` calls allocate nothing in the steady state.
 
+mod ccm;
 pub(crate) mod cipher;
 pub(crate) mod deflate;
 mod engine;
 mod hash;
+pub(crate) mod hmac;
 pub(crate) mod lz4;
 pub(crate) mod output;
 pub(crate) mod pool;
+mod xts;
 pub(crate) mod zstd;
 
 use std::sync::Arc;
 
 use accel_core::{
     AcceleratorTypes, BoxFuture, CipherOptions, Completion, CompressOptions, CompressionAccelerator,
-    DecompressOptions, Encrypted, EncryptionAccelerator, HardwareAccelerator, Key, Operation, Outcome, Path,
-    Recorder, Result, SoftwareReason, Statistics,
+    DecompressOptions, Digest, Encrypted, EncryptionAccelerator, HardwareAccelerator, Key, Operation,
+    Outcome, Path, Recorder, Result, SoftwareReason, Statistics,
 };
 
 pub(crate) use engine::{
-    check_end, compress, compress_bound, compress_into, decompress, decompress_into, decrypt, decrypt_into,
-    encrypt, encrypt_into, is_member_next, nothing_after, process, refused, size_hint, zlib_effort,
+    authenticate, check_end, compress, compress_bound, compress_into, decompress, decompress_into, decrypt,
+    decrypt_into, encrypt, encrypt_into, is_member_next, nothing_after, process, refused, size_hint,
+    zlib_effort,
 };
 pub use hash::{checksum, digest};
 
@@ -184,6 +188,10 @@ impl EncryptionAccelerator for SoftwareAccelerator {
     ) -> Result<Outcome> {
         let work = || decrypt_into(key, ciphertext, output, options, HERE);
         recorded(&self.recorder, work, |outcome| outcome)
+    }
+
+    fn hmac(&self, key: &Key, digest: Digest, input: &[u8]) -> Result<(Vec<u8>, Outcome)> {
+        recorded(&self.recorder, || authenticate(key, digest, input, HERE), |(_, outcome)| outcome)
     }
 
     pool::encryption_futures!();

@@ -150,6 +150,16 @@ macro_rules! encryption_futures {
                 this.decrypt_into(&key, i, o, &options)
             })
         }
+
+        fn hmac_async(
+            &self,
+            key: Key,
+            digest: Digest,
+            input: Vec<u8>,
+        ) -> BoxFuture<Result<(Vec<u8>, Outcome)>> {
+            let this = self.clone();
+            $crate::software::pool::run(move || this.hmac(&key, digest, &input))
+        }
     };
 }
 

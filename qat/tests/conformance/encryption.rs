@@ -116,12 +116,28 @@ pub(crate) fn ivs(subject: &Subject) {
 }
 
 pub(crate) fn futures_equal_blocking_calls(subject: &Subject) {
+    for &digest in subject.digests {
+        let key = Key::new(b"some key");
+        for plain in [Vec::new(), text(70_001)] {
+            let (mac, done) = subject.encryption.hmac(&key, digest, &plain).unwrap();
+            assert_eq!((done.bytes_in, done.bytes_out), (plain.len(), digest.len()));
+            assert!((subject.may_run_on)(done.path), "{digest:?} ran on {}", done.path);
+            let future = subject.encryption.hmac_async(key.clone(), digest, plain.clone());
+            let (future, future_done) = block_on(future).unwrap();
+            same(&future, &mac, digest);
+            assert_eq!((future_done.bytes_in, future_done.bytes_out), (plain.len(), digest.len()));
+        }
+    }
     for plain in [Vec::new(), text(70_001)] {
         for &cipher in subject.ciphers {
             let (encryption, key, options) = (&subject.encryption, key(cipher), options(cipher));
             if !subject.takes(&key, &plain, &options) {
-                let refused = block_on(encryption.encrypt_async(key, plain.clone(), options));
-                assert!(matches!(refused, Err(Error::Unsupported { .. })), "{cipher}");
+                let refused = block_on(encryption.encrypt_async(key, plain.clone(), options)).unwrap_err();
+                let is_said = match cipher.plaintext_lens().contains(&plain.len()) {
+                    true => matches!(refused, Error::Unsupported { .. }),
+                    false => matches!(refused, Error::InvalidArgument { .. }),
+                };
+                assert!(is_said, "{cipher}: {refused}");
                 continue;
             }
             let (sealed, done) = encryption.encrypt(&key, &plain, &options).unwrap();
@@ -148,11 +164,11 @@ pub(crate) fn futures_equal_blocking_calls(subject: &Subject) {
 
             let done = block_on(encryption.encrypt_into_async(
                 key.clone(),
-                b"x".to_vec(),
+                vec![b'x'; 16],
                 Vec::new(),
                 options.clone(),
             ));
-            assert!(matches!(done.result, Err(Error::OutputTooSmall { .. })) && done.input == b"x");
+            assert!(matches!(done.result, Err(Error::OutputTooSmall { .. })) && done.input == [b'x'; 16]);
             let wrong = options.clone().iv(Iv::new(&vec![9; 28 - cipher.iv_len()]).unwrap());
             let done = block_on(encryption.decrypt_into_async(key, sealed.clone(), vec![1; 7], wrong));
             assert!(matches!(done.result, Err(Error::InvalidArgument { .. })));
@@ -163,12 +179,20 @@ pub(crate) fn futures_equal_blocking_calls(subject: &Subject) {
 
 pub(crate) fn wrong_arguments(subject: &Subject) {
     let plain = text(100);
+    for &digest in subject.digests {
+        for key in [Key::new(&[]), Key::with_mac(&[0; 32], &[0; 32])] {
+            let error = subject.encryption.hmac(&key, digest, &plain).unwrap_err();
+            assert!(matches!(error, Error::InvalidArgument { argument: "key", .. }), "{digest:?}: {error}");
+        }
+    }
     for &cipher in subject.ciphers {
         let sealed = subject.encryption.encrypt(&key(cipher), &plain, &options(cipher)).unwrap().0;
         let wrong_mac = match cipher {
             Cipher::AesCbcHmacSha256 => {
                 vec![Key::new(&[0; 32]), Key::with_mac(&[0; 32], &[0; 15]), Key::with_mac(&[0; 20], &[0; 32])]
             }
+            // Two keys that are one.
+            Cipher::AesXts => vec![Key::with_mac(key(cipher).encryption(), &[0; 32]), Key::new(&[7; 64])],
             _ => vec![Key::with_mac(&[0; 32], &[0; 32])],
         };
         let lengths =
@@ -182,7 +206,7 @@ pub(crate) fn wrong_arguments(subject: &Subject) {
         for &len in cipher.key_lens() {
             let key = match cipher {
                 Cipher::AesCbcHmacSha256 => Key::with_mac(&vec![3; len], &[4; 16]),
-                _ => Key::new(&vec![3; len]),
+                _ => Key::new(&noise(len)),
             };
             let sealed = subject.encryption.encrypt(&key, &plain, &options(cipher)).unwrap().0;
             same(
@@ -244,6 +268,15 @@ pub(crate) fn failures_leave_no_plaintext(subject: &Subject) {
         };
         check(&sealed, &other, &good, "other key");
     }
+    // A unit that is too short for AES-XTS, and one too long for it and AES-CCM.
+    for cipher in [Cipher::AesXts, Cipher::AesCcm] {
+        let (key, options) = (key(cipher), options(cipher));
+        for len in [0, 15, (16 << 20) + 1] {
+            if !cipher.plaintext_lens().contains(&len) {
+                assert!(!subject.takes(&key, &vec![0; len], &options), "{cipher}: {len}");
+            }
+        }
+    }
     // Without a tag, what can be seen is the padding.
     if subject.ciphers.contains(&Cipher::AesCbc) {
         let (key, options) = (key(Cipher::AesCbc), options(Cipher::AesCbc));
@@ -252,5 +285,44 @@ pub(crate) fn failures_leave_no_plaintext(subject: &Subject) {
             let error = subject.encryption.decrypt(&key, &sealed[..len], &options).unwrap_err();
             assert!(matches!(error, Error::Authentication { .. }), "{len} bytes: {error}");
         }
+    }
+}
+
+/// AES-CCM put together from AES-CBC and AES-CTR as RFC 3610, section 2 says, for lengths that no vectors have.
+pub(crate) fn ccm_from_its_parts(subject: &Subject) {
+    let run = |cipher, key: &Key, iv: [u8; 16], plain: &[u8]| {
+        let options = CipherOptions::new(cipher).iv(Iv::new(&iv).unwrap());
+        subject.encryption.encrypt(key, plain, &options).unwrap().0
+    };
+    let whole_blocks = |data: &mut Vec<u8>| data.resize(data.len().next_multiple_of(16), 0);
+    for (key_len, len, aad_len) in
+        [(16, 0, 0), (16, 5, 222), (24, 70_001, 1), (32, 1 << 20, 13), (32, 16, 14)]
+    {
+        let (key, nonce, plain, aad) = (Key::new(&noise(key_len)), noise(12), text(len), noise(aad_len));
+        // Flags: a MAC of 16 bytes, a length of 3.
+        let mut mac_of = vec![u8::from(aad_len > 0) << 6 | 7 << 3 | 2];
+        mac_of.extend(&nonce);
+        mac_of.extend(&(len as u32).to_be_bytes()[1..]);
+        if aad_len > 0 {
+            mac_of.extend((aad_len as u16).to_be_bytes());
+            mac_of.extend(&aad);
+            whole_blocks(&mut mac_of);
+        }
+        mac_of.extend(&plain);
+        whole_blocks(&mut mac_of);
+        let chained = run(Cipher::AesCbc, &key, [0; 16], &mac_of);
+        // Behind the last block is one of padding.
+        let mac = &chained[mac_of.len() - 16..][..16];
+        let mut counter = [0; 16];
+        counter[0] = 2;
+        counter[1..13].copy_from_slice(&nonce);
+        let streamed = run(Cipher::AesCtr, &key, counter, &[mac, &plain].concat());
+        let (tag, sealed) = streamed.split_at(16);
+        let expected = [sealed, tag].concat();
+
+        let options = CipherOptions::new(Cipher::AesCcm).iv(Iv::new(&nonce).unwrap()).aad(aad);
+        let what = (key_len, len, aad_len);
+        same(&subject.encryption.encrypt(&key, &plain, &options).unwrap().0, &expected, what);
+        same(&subject.encryption.decrypt(&key, &expected, &options).unwrap().0, &plain, what);
     }
 }

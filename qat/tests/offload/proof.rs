@@ -2,25 +2,28 @@
 //! a process has one libqat, and its counters are those of all its tests.
 
 use std::collections::BTreeMap;
-use std::env;
 use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
-use std::thread;
+use std::time::{Duration, Instant};
+use std::{env, fs, thread};
 
 use accel_core::{
-    CompressOptions, CompressionAccelerator, DecompressOptions, Format, HardwareAccelerator, Level,
+    CompressOptions, CompressionAccelerator, DecompressOptions, Digest, Format, HardwareAccelerator, Level,
+    Operation,
 };
 use capability_registry::Registry;
-use qat::QatAccelerator;
-use qat::probe::QatProbe;
-use qat_emu::{Config, Emulator, Service, Services};
+use qat::probe::{QatProbe, Unread};
+use qat::{AutoAccelerator, Policy, QatAccelerator, SoftwareAccelerator};
+use qat_emu::{Config, Device, Emulator, Service, Services};
 
 use crate::emulated;
 use crate::support::text;
 
 const ALONE: &str = "QAT_TEST_ALONE";
 const COUNTS: &str = "proof::the_device_counts_what_we_count";
+const FIRMWARE: &str = "proof::the_firmware_counts_every_request";
+const TELEMETRY: &str = "proof::telemetry_is_the_utilisation";
 
 /// This program again.
 fn this_program() -> Command {
@@ -34,6 +37,26 @@ fn passes(command: &mut Command, passed: &str) {
     let text = String::from_utf8_lossy(&output.stdout).into_owned();
     let printed = String::from_utf8_lossy(&output.stderr);
     assert!(output.status.success() && text.contains(passed), "{text}{printed}");
+}
+
+/// Whether this process runs `test` alone; runs one that does if not.
+fn is_alone(test: &str) -> bool {
+    let is_alone = env::var_os(ALONE).is_some();
+    if !is_alone {
+        passes(this_program().args(["--exact", test]).env(ALONE, test), "1 passed");
+    }
+    is_alone
+}
+
+/// Two devices, as a host sees them, and an accelerator on both.
+fn host() -> (Emulator, QatAccelerator) {
+    let mut config = Config::with_vfs(1, Services::SYM_DC);
+    config.devices.push(Device::new(1, Services::DC, 0));
+    config.host = true;
+    let emulator = Emulator::attach(config).unwrap();
+    let qat = QatAccelerator::new(Registry::new(), Arc::new(QatProbe::with_root(emulator.tree())));
+    assert_eq!(qat.unavailability(), None);
+    (emulator, qat)
 }
 
 /// Input of a request to compress, as `qat` cuts larger inputs.
@@ -51,8 +74,8 @@ fn the_device_counts_what_we_count() {
     if !emulated::use_library() {
         return;
     }
-    if env::var_os(ALONE).is_none() {
-        return passes(this_program().args(["--exact", COUNTS]).env(ALONE, COUNTS), "1 passed");
+    if !is_alone(COUNTS) {
+        return;
     }
     let emulator = Emulator::attach(Config::with_vfs(2, Services::SYM_DC)).unwrap();
     let probe = QatProbe::with_root(emulator.tree());
@@ -139,6 +162,99 @@ fn the_device_counts_what_we_count() {
     assert_eq!((counters.maps, counters.requests()), (counters.unmaps, counters.responses()));
 }
 
+/// The kernel's counters of the firmware, as the accelerator gives them: the proof that any machine with QAT can have.
+#[test]
+fn the_firmware_counts_every_request() {
+    if !emulated::use_library() || !is_alone(FIRMWARE) {
+        return;
+    }
+    let (emulator, qat) = host();
+    let counted = || {
+        let info = qat.info();
+        assert_eq!(info.devices.iter().filter(|device| !device.is_virtual()).count(), 2);
+        assert_eq!(info.counters.len(), 2);
+        info.counters.iter().fold((0, 0), |(requests, responses), counters| {
+            let firmware = counters.firmware.as_ref().expect("readable");
+            (requests + firmware.requests(), responses + firmware.responses())
+        })
+    };
+    // The first one is preceded by the trial of the digest.
+    let digest = || qat.process(&Operation::Digest(Digest::Sha256), b"plain").unwrap();
+    digest();
+    let mut requests = counted();
+    let mut expected = requests.0;
+    let mut sent = |what: &str, more: u64| {
+        expected += more;
+        let now = counted();
+        assert_eq!((now.0 - requests.0, now.1 - requests.1), (more, more), "{what}");
+        requests = now;
+    };
+    let options = CompressOptions::new(Format::Zlib);
+    let plain = text(1000);
+    let packed: Vec<_> = (0..300).map(|_| qat.compress(&plain, &options).unwrap().0).collect();
+    sent("one each", 300);
+    for packed in &packed[..77] {
+        assert!(qat.decompress(packed, &DecompressOptions::new(Format::Zlib)).unwrap().0 == plain);
+    }
+    sent("one each", 77);
+    digest();
+    sent("a digest", 1);
+    let three = text(2 * piece(Format::Zlib) + 1);
+    qat.compress(&three, &options).unwrap();
+    sent("three pieces", 3);
+    qat.compress(b"", &options).unwrap();
+    SoftwareAccelerator::new().compress(&plain, &options).unwrap();
+    sent("nothing for a device", 0);
+    // The emulator's own count, which the kernel's file is made of.
+    assert_eq!(emulator.counters().requests(), expected);
+    qat.shutdown();
+}
+
+/// The kernel's telemetry becomes the utilisation, when it is switched on for all devices, and nobody but the
+/// administrator switches it.
+#[test]
+fn telemetry_is_the_utilisation() {
+    const LONGEST: Duration = Duration::from_secs(60);
+    if !emulated::use_library() || !is_alone(TELEMETRY) {
+        return;
+    }
+    let (emulator, qat) = host();
+    let control = |device: usize| {
+        let debug = emulator.tree().join("sys/kernel/debug");
+        debug.join(format!("qat_4xxx_0000:{:02x}:00.0/telemetry/control", 0x10 + device))
+    };
+    let why = |device: usize| qat.info().counters[device].telemetry_error.as_ref().map(Unread::kind);
+    let (plain, options) = (text(100_000), CompressOptions::new(Format::Gzip));
+    let started = Instant::now();
+    let work_until = |is_so: &dyn Fn() -> bool| {
+        while !is_so() {
+            qat.compress(&plain, &options).unwrap();
+            assert!(started.elapsed() < LONGEST, "{:?}", qat.info().counters);
+        }
+    };
+
+    assert_eq!((qat.statistics().utilisation, why(0), why(1)), (None, Some("off"), Some("off")));
+    assert_eq!(fs::read_to_string(control(0)).unwrap(), "0\n");
+
+    fs::write(control(0), "2\n").unwrap();
+    assert_eq!((qat.statistics().utilisation, why(0)), (None, Some("no-sample")));
+    work_until(&|| why(0).is_none());
+    // Half of the truth is none.
+    assert_eq!((qat.statistics().utilisation, why(1)), (None, Some("off")));
+
+    fs::write(control(1), "1\n").unwrap();
+    work_until(&|| qat.statistics().utilisation.is_some_and(|share| share > 0.0));
+    let auto = AutoAccelerator::new(qat.clone(), Policy::Always);
+    assert!(auto.statistics().utilisation.is_some_and(|share| (0.0..=1.0).contains(&share)));
+    let windows: Vec<_> =
+        qat.info().counters.iter().map(|counters| counters.telemetry.as_ref().unwrap().window).collect();
+    assert_eq!(windows, [2, 1]);
+
+    // Without hardware in use there is nothing to be in use of.
+    qat.shutdown();
+    assert_eq!(qat.statistics().utilisation, None);
+}
+
 /// Everything else of this program, over libqat 26.08: through the loader and the C library in `QAT_TEST_LOADER_DIR` where
 /// that is set, since it may want newer ones than the system has.
 #[test]
@@ -157,6 +273,8 @@ fn all_with_libqat_26_08() {
         command.env(emulated::VARIABLE, &directory);
         command
     };
-    passes(program().args(["--exact", COUNTS]).env(ALONE, COUNTS), "1 passed");
+    for test in [COUNTS, FIRMWARE, TELEMETRY] {
+        passes(program().args(["--exact", test]).env(ALONE, test), "1 passed");
+    }
     passes(program().args(["--skip", "proof::"]), "test result: ok");
 }

@@ -53,6 +53,10 @@ impl Subject {
     /// Whether it takes such a message. If not, it must say so, both ways.
     #[track_caller]
     pub(crate) fn takes(&self, key: &Key, plain: &[u8], options: &CipherOptions<'_>) -> bool {
+        if !options.cipher.plaintext_lens().contains(&plain.len()) {
+            self.refuses_len(key, plain, options);
+            return false;
+        }
         if (self.takes)(options.cipher, plain.len(), options.aad.len()) {
             return true;
         }
@@ -62,6 +66,18 @@ impl Subject {
         let error = self.encryption.decrypt(key, &sealed, options).unwrap_err();
         assert!(matches!(error, Error::Unsupported { .. }), "{error}");
         false
+    }
+}
+
+impl Subject {
+    /// A length that the cipher does not have is the caller's mistake when encrypting, and not authentic when decrypting.
+    #[track_caller]
+    fn refuses_len(&self, key: &Key, text: &[u8], options: &CipherOptions<'_>) {
+        let error = self.encryption.encrypt(key, text, options).unwrap_err();
+        assert!(matches!(error, Error::InvalidArgument { argument: "plaintext", .. }), "{error}");
+        let sealed = vec![0; options.cipher.ciphertext_len(text.len())];
+        let error = self.encryption.decrypt(key, &sealed, options).unwrap_err();
+        assert!(matches!(error, Error::Authentication { .. }), "{error}");
     }
 }
 
@@ -139,7 +155,7 @@ pub(crate) fn settings(threads: usize) -> Settings {
 
 /// A key of the longest length that `cipher` takes, with a MAC key where it needs one.
 pub(crate) fn key(cipher: Cipher) -> Key {
-    let bytes: Vec<u8> = (0..32).collect();
+    let bytes: Vec<u8> = (0..).take(*cipher.key_lens().last().unwrap()).collect();
     match cipher {
         Cipher::AesCbcHmacSha256 => Key::with_mac(&bytes, &noise(32)),
         _ => Key::new(&bytes),

@@ -6,7 +6,7 @@ use std::fs;
 use anyhow::{Context as _, ensure};
 use xshell::Shell;
 
-use super::{Report, Rig, refusal, report, words};
+use super::{Effort, Failures, Program, Rig, report};
 use crate::bench::median;
 use crate::{flags, libqat};
 
@@ -21,8 +21,34 @@ bytes_per_second = 100_000_000
 null = true
 ";
 
-const DEPTHS: [usize; 8] = [1, 2, 4, 8, 16, 32, 64, 128];
-const SIZES: [usize; 4] = [4 << 10, 16 << 10, 64 << 10, 256 << 10];
+const DEPTHS: [usize; 9] = [1, 2, 4, 8, 16, 32, 64, 128, 256];
+const QUICK_DEPTHS: [usize; 4] = [1, 8, 64, 256];
+const SIZES: [usize; 3] = [4 << 10, 64 << 10, 256 << 10];
+const QUICK_SIZES: [usize; 1] = [64 << 10];
+
+struct Column {
+    name: &'static str,
+    ours: bool,
+    options: &'static str,
+}
+
+const fn c(name: &'static str, options: &'static str) -> Column {
+    Column { name, ours: false, options }
+}
+
+const fn qat(name: &'static str, options: &'static str) -> Column {
+    Column { name, ours: true, options }
+}
+
+const COLUMNS: [Column; 7] = [
+    c("C", "-m session"),
+    c("C, dp", "-m dp"),
+    c("C, copies", "-m session -c"),
+    qat("dma", "-a dma"),
+    qat("blocking", "-a blocking"),
+    qat("futures", "-a futures"),
+    qat("batch", "-a batch"),
+];
 
 /// MB/s of this device: all engines busy, or `depth` requests that each take their engine's time and the latency.
 fn limit(bytes: usize, depth: usize) -> f64 {
@@ -35,54 +61,79 @@ fn requests(bytes: usize, depth: usize) -> usize {
     ((0.2e6 * limit(bytes, depth) / bytes as f64) as usize).max(2 * depth)
 }
 
-pub(super) fn measure(sh: &Shell, rig: &Rig, rounds: usize) -> anyhow::Result<()> {
+pub(super) fn measure(sh: &Shell, rig: &Rig, effort: Effort, failures: &mut Failures) -> anyhow::Result<()> {
     let scenario = rig.scratch.path().join("device.toml");
     fs::write(&scenario, DEVICE)?;
     let device: Vec<OsString> = ["--scenario".into(), scenario.into()].into();
-    println!("\ndepth: deflate level 1, MB/s, medians of {rounds} rounds");
-    println!("device   100 us and 100 MB/s in each of 4 engines (emulated unless --hardware)");
+    println!("\ndepth: deflate level 1, MB/s, medians of {} rounds", effort.rounds);
+    if rig.emulator.is_some() {
+        println!(
+            "device   100 us and 100 MB/s in each of 4 engines; in brackets the share of what it can give"
+        );
+    }
+    println!("C        one thread, one instance; dp: data plane; copies: as slices need them");
+    println!("dma, futures, batch: one thread; blocking: as many threads as depth");
     println!("QATzip   qatzip-test, one thread, up to 16 in flight (its default), software fallback off");
     let intel = QatZip::new(sh, rig)?;
-    for bytes in SIZES {
-        println!(
-            "\n{:<10} {:>10} {:>10} {:>10} {:>10}",
-            format!("{} KiB", bytes >> 10),
-            "device",
-            "C",
-            "qat",
-            "qat to C"
-        );
-        let mut qatzip = Vec::new();
-        for depth in DEPTHS {
-            let (mut c, mut ours, mut ratios) = (Vec::new(), Vec::new(), Vec::new());
-            let mut refused = None;
-            for _ in 0..rounds {
-                let line = format!("-s {bytes} -d {depth} -n {}", requests(bytes, depth));
-                let run = |program| report(rig.command(&device, &words(program, &line))).map(Report::speed);
-                let theirs = run(&rig.baseline)?;
-                c.push(theirs);
-                match run(&rig.offload) {
-                    Ok(speed) => {
-                        ours.push(speed);
-                        ratios.push(speed / theirs);
-                    }
-                    Err(error) => refused = Some(error),
-                }
-                if depth == DEPTHS[DEPTHS.len() - 1] {
-                    qatzip.push(intel.run(rig, &device, bytes)?);
-                }
+    let (sizes, depths) = match effort.quick {
+        true => (&QUICK_SIZES[..], &QUICK_DEPTHS[..]),
+        false => (&SIZES[..], &DEPTHS[..]),
+    };
+    for &bytes in sizes {
+        print!("\n{:<10}", format!("{} KiB", bytes >> 10));
+        COLUMNS.iter().for_each(|column| print!(" {:>14}", column.name));
+        println!();
+        let (mut qatzip, mut has_qatzip) = (Vec::new(), Ok(()));
+        for &depth in depths {
+            let speeds = row(rig, &device, bytes, depth, effort.rounds, failures);
+            // Beside the others, in the same run.
+            while qatzip.len() < effort.rounds && has_qatzip.is_ok() {
+                has_qatzip = intel.run(rig, &device, bytes).map(|speed| qatzip.push(speed));
             }
-            // What real devices can give is not known beforehand.
-            let device = rig.emulator.as_ref().map(|_| format!("{:.1}", limit(bytes, depth)));
-            print!("{depth:<10} {:>10} {:>10.1}", device.unwrap_or_default(), median(c));
-            match refused {
-                None => println!(" {:>10.1} {:>10.3}", median(ours), median(ratios)),
-                Some(error) => println!(" {}", refusal(&error)),
+            print!("{depth:<10}");
+            for speed in speeds {
+                let cell = speed.map(|speed| cell(rig, speed, limit(bytes, depth)));
+                print!(" {:>14}", cell.as_deref().unwrap_or("-"));
             }
+            println!();
         }
-        println!("{:<10} {:>10} {:>10.1}", "QATzip", "", median(qatzip));
+        if failures.or_print("QATzip", has_qatzip).is_some() {
+            println!("{:<10} {:>14}", "QATzip", cell(rig, median(qatzip), limit(bytes, 16)));
+        }
     }
     Ok(())
+}
+
+/// A speed, with its share of the device's where that is known.
+fn cell(rig: &Rig, speed: f64, limit: f64) -> String {
+    match rig.emulator {
+        Some(_) => format!("{speed:.1} ({:.2})", speed / limit),
+        None => format!("{speed:.1}"),
+    }
+}
+
+/// MB/s of each column, in rounds, so that what disturbs a moment disturbs all. No figure where a program failed.
+fn row(
+    rig: &Rig,
+    device: &[OsString],
+    bytes: usize,
+    depth: usize,
+    rounds: usize,
+    failures: &mut Failures,
+) -> [Option<f64>; COLUMNS.len()] {
+    let mut speeds = [const { Some(Vec::new()) }; COLUMNS.len()];
+    for _ in 0..rounds {
+        for (speeds, column) in speeds.iter_mut().zip(&COLUMNS) {
+            let Some(before) = speeds else { continue };
+            let options = format!("{} -s {bytes} -d {depth} -n {}", column.options, requests(bytes, depth));
+            let run = report(rig.command(device, &Program::new(column.ours, options)));
+            match failures.or_print(&format!("{depth}, {}", column.name), run) {
+                Some(report) => before.push(report.speed()),
+                None => *speeds = None,
+            }
+        }
+    }
+    speeds.map(|speeds| speeds.map(median))
 }
 
 /// Intel's test program of QATzip, which has the loop that is timed here.

@@ -5,8 +5,8 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, ThreadId};
 
 use accel_core::{
-    AcceleratorTypes, BoxFuture, CipherOptions, Completion, CompressOptions, DecompressOptions, Encrypted,
-    Error, Key, Operation, Outcome, Path, Result,
+    AcceleratorTypes, BoxFuture, CipherOptions, Completion, CompressOptions, DecompressOptions, Digest,
+    Encrypted, Error, Key, Operation, Outcome, Path, Result,
 };
 use futures_channel::oneshot;
 
@@ -331,6 +331,28 @@ impl Hardware for Double {
     ) -> BoxFuture<Completion<Outcome>> {
         self.serve_later(patience, ciphertext, output, move |input, output, path| {
             software::decrypt_into(&key, input, output, &options, path)
+        })
+    }
+
+    fn hmac(
+        &self,
+        key: &Key,
+        digest: Digest,
+        input: &[u8],
+        patience: Patience,
+    ) -> Result<(Vec<u8>, Outcome)> {
+        self.serve(patience, |path| software::authenticate(key, digest, input, path))
+    }
+
+    fn hmac_async(
+        &self,
+        key: Key,
+        digest: Digest,
+        input: Vec<u8>,
+        patience: Patience,
+    ) -> BoxFuture<Completion<Outcome>> {
+        self.serve_later(patience, input, Vec::new(), move |input, output, path| {
+            pool::keep(software::authenticate(&key, digest, input, path), output)
         })
     }
 }

@@ -343,6 +343,7 @@ fn kinds() -> Vec<Kind> {
         .chain(ciphers)
         .chain(sums.map(Kind::Checksum))
         .chain(digests.map(Kind::Digest))
+        .chain(digests.map(Kind::Hmac))
         .collect()
 }
 

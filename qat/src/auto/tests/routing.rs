@@ -253,8 +253,13 @@ fn every_operation_takes_both_roads() {
             let (bytes, outcome) = auto.process(&operation, &plain).unwrap();
             same(&bytes, &expected, outcome);
         }
-        assert_eq!(auto.statistics().operations, 19);
-        let on_cpu = if path == HERE { 0 } else { 19 };
+        let mac = crate::software::hmac::hmac(&key, Digest::Sha256, &plain).unwrap();
+        let (bytes, outcome) = auto.hmac(&key, Digest::Sha256, &plain).unwrap();
+        same(&bytes, &mac, outcome);
+        let (bytes, outcome) = block_on(auto.hmac_async(key.clone(), Digest::Sha256, plain.clone())).unwrap();
+        same(&bytes, &mac, outcome);
+        assert_eq!(auto.statistics().operations, 21);
+        let on_cpu = if path == HERE { 0 } else { 21 };
         assert_eq!(auto.statistics().software.count(SoftwareReason::DeviceError), on_cpu);
     }
 }
