@@ -2,7 +2,7 @@
 
 use accel_core::{Error, Format, Outcome, Result};
 
-use super::compress::{outcome, wrong_checksum};
+use super::compress::{outcome, ran_full, wrong_checksum};
 use super::lz4;
 use super::request::{Answer, Request};
 use super::session::{Checksum, Kind};
@@ -129,6 +129,9 @@ async fn inflate(
             // A stateless request does not go on, so it starts again with more room.
             more_than(output, room)?;
             let more = (room * 4).min(most(call, output, taken));
+            if room >= taken.saturating_mul(MAX_RATIO).max(LEAST_ROOM) {
+                return call.blame(instance, Err(ran_full()));
+            }
             if room >= more {
                 return Err(Error::Unsupported {
                     accelerator: crate::accelerator::NAME,
