@@ -143,9 +143,7 @@ impl Pool {
             } else {
                 continue;
             };
-            // After a restart the ring is no more, or another one. After a fatal error polls bring answers made up for the
-            // last requests, as many as are missing; when answers came out of order, those are not the missing ones, and
-            // libqat crashes.
+            // After a restart the ring is no more, or another one; after a fatal error no answer comes.
             pause.close();
             ended.push((instance, trouble));
         }
