@@ -97,9 +97,11 @@ impl Watch {
             instance.ring.tidy();
             let table = instance.ring.table();
             if table.flying() > 0 {
-                // Nobody may have looked for the answers of futures that nobody waits for.
-                instance.ring.poll();
-                let overdue = table.tick(ticks, limit.min(u16::MAX - 2));
+                let limit = limit.min(u16::MAX - 2);
+                if table.is_unattended(ticks, limit) {
+                    instance.ring.poll();
+                }
+                let overdue = table.tick(ticks, limit);
                 if overdue > 0 {
                     tracing::warn!(instance = instance.index, overdue, "requests were not answered in time");
                 }

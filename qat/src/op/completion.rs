@@ -154,6 +154,14 @@ impl Completion {
         is_lost
     }
 
+    /// Whether somebody should poll before [`tick`](Self::tick): it would give the request up, or nobody else waits for
+    /// the answer.
+    pub(super) fn is_unattended(&self, ticks: u16, limit: u16) -> bool {
+        let seen = self.word.load(Relaxed);
+        let is_due = || self.age.load(Relaxed).saturating_add(ticks) > limit;
+        is_unclaimed(seen) || state_of(seen) == FLYING && is_due()
+    }
+
     /// Lets the request in flight be older by `ticks`, and gives it up beyond `limit`; whether it did.
     pub(super) fn tick(&self, ticks: u16, limit: u16) -> bool {
         let seen = self.word.load(Relaxed);

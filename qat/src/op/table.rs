@@ -325,6 +325,11 @@ impl Table {
         }
     }
 
+    /// Whether somebody should poll the ring before the watchdog's [`tick`](Self::tick).
+    pub(crate) fn is_unattended(&self, ticks: u16, limit: u16) -> bool {
+        self.slots().any(|slot| slot.completion.is_unattended(ticks, limit))
+    }
+
     /// The watchdog's look after `ticks` of its time: gives up what has been in flight for `limit` ticks at least. How
     /// many that were.
     pub(crate) fn tick(&self, ticks: u16, limit: u16) -> usize {

@@ -222,7 +222,9 @@ pub(crate) fn block_on<F: Future>(rings: &[Arc<Ring>], future: F) -> F::Output {
 }
 
 fn wanted_of(rings: &[Arc<Ring>], wanted: u64) -> impl Iterator<Item = &Arc<Ring>> {
-    rings.iter().enumerate().filter(move |(index, _)| wanted >> (index % 64) & 1 == 1).map(|(_, ring)| ring)
+    let bits = std::iter::successors(Some(wanted), |bits| Some(bits & bits.wrapping_sub(1)));
+    bits.take_while(|bits| *bits != 0)
+        .flat_map(|bits| rings.iter().skip(bits.trailing_zeros() as usize).step_by(64))
 }
 
 /// Polls until something happens; false when nothing did.
