@@ -28,7 +28,7 @@ const SPINS: u32 = 400;
 /// Sleep of the thread that looks after a ring.
 const NAP: Duration = Duration::from_micros(50);
 /// Sleep of a thread whose ring another one looks after, in case that one goes without a word.
-const REST: Duration = Duration::from_millis(2);
+const REST: Duration = Duration::from_millis(10);
 
 /// Where a ring stands among those of its start, and who waits at it.
 #[derive(Default)]
@@ -37,6 +37,8 @@ pub(crate) struct Place {
     answers: AtomicU32,
     reactor: Mutex<Option<Arc<Reactor>>>,
     sleepers: AtomicU32,
+    /// One of the sleepers wakes up now and then.
+    is_kept: AtomicBool,
     for_room: Mutex<Vec<Waker>>,
     is_room_wanted: AtomicBool,
 }
@@ -253,29 +255,27 @@ fn spin(rings: &[Arc<Ring>], wanted: u64, spins: u32) -> bool {
 }
 
 fn sleep(rings: &[Arc<Ring>], wanted: u64, sleeper: &Sleeper) {
-    let mut is_looked_after = false;
     for ring in wanted_of(rings, wanted) {
-        match ring.poll() {
-            Polled::Answers => return,
-            Polled::ByAnother => is_looked_after = true,
-            Polled::Nothing | Polled::Closed | Polled::Refused(_) => {}
+        if ring.poll() == Polled::Answers {
+            return;
         }
     }
-    let count = |by: i32| {
-        for ring in wanted_of(rings, wanted) {
-            let sleepers = &ring.table().place.sleepers;
-            if by > 0 {
-                sleepers.fetch_add(1, Relaxed)
-            } else {
-                sleepers.fetch_sub(1, Relaxed)
-            };
-        }
-    };
-    count(1);
+    // One of all who sleep at a ring wakes up for it now and then; the others sleep until that one finds their answer.
+    let places = || (0..64).zip(wanted_of(rings, wanted).map(|ring| &ring.table().place));
+    let mut kept = 0_u64;
+    for (at, place) in places() {
+        kept |= u64::from(!place.is_kept.swap(true, AcqRel)) << at;
+        place.sleepers.fetch_add(1, Relaxed);
+    }
     if !sleeper.is_woken.load(Acquire) {
-        thread::park_timeout(if is_looked_after { REST } else { NAP });
+        thread::park_timeout(if kept == 0 { REST } else { NAP });
     }
-    count(-1);
+    for (at, place) in places() {
+        place.sleepers.fetch_sub(1, Relaxed);
+        if kept >> at & 1 == 1 {
+            place.is_kept.store(false, Release);
+        }
+    }
 }
 
 fn hand_over(rings: &[Arc<Ring>], wanted: u64) {
