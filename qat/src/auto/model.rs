@@ -4,8 +4,9 @@
 //! takes, and how long the device takes by the number of requests already on it. A request goes where it is expected to
 //! be done first, with three exceptions:
 //!
-//! * An engine that is busy to capacity gains nothing from one more request. The other, if it is not, gets the request
-//!   though it takes up to [`PATIENCE`] times as long, provided that it adds [`WORTHWHILE`] to what is done in all.
+//! * An engine that is busy to capacity gains nothing from one more request. The other gets the request though it takes up
+//!   to [`PATIENCE`] times as long: the CPU if it has room and adds [`WORTHWHILE`] to what is done in all; the device also
+//!   when it is busy itself, because those who poll for its answers need the cores.
 //! * An engine that has not had a turn for a while gets one, so that no choice rests on old figures. The worse it was,
 //!   the longer it waits, so that this costs at most one part in [`EXPLORE`] of the time.
 //! * A device that failed is left alone for a pause, which doubles with every failure in a row; then one request tries
@@ -276,7 +277,8 @@ impl Model {
                 && adds_enough();
             return if spills { Choice::Cpu(SoftwareReason::Busy) } else { Choice::Device };
         }
-        let spills = !cpu_has_room && device <= PATIENCE * cpu_done && !cell.is_device_saturated(depth);
+        // Even if the device is busy to capacity, too: those who poll for its answers need the cores.
+        let spills = !cpu_has_room && device <= PATIENCE * cpu_done;
         if spills { Choice::Device } else { Choice::Cpu(SoftwareReason::Sooner) }
     }
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use accel_core::{
     BoxFuture, Completion, Encrypted, Error, InFlight, Outcome, Path, Recorder, Result, SoftwareReason,
@@ -297,13 +297,19 @@ impl Shared {
     ) -> Result<T> {
         let running = Counted::running(&*self.model);
         let crowd = self.model.crowd();
+        // A thread that shares its core with others sees time pass in which it did nothing.
+        let before_work = if crowd > 1.0 { thread_time() } else { None };
         let result = work();
+        let at_work = before_work.and_then(|before| thread_time()?.checked_sub(before));
         let crowd = (crowd + self.model.crowd()) / 2.0;
         drop(running);
         let alone = clock.map(|clock| clock.elapsed());
         let took = in_flight.finish(result.as_ref().map(Done::outcome));
         let done = result?;
-        self.model.cpu_did(place, alone.unwrap_or(took), crowd);
+        match at_work {
+            Some(at_work) => self.model.cpu_did(place, at_work, 1.0),
+            None => self.model.cpu_did(place, alone.unwrap_or(took), crowd),
+        }
         match before {
             Before::Nothing | Before::Refusal => {}
             Before::Failure => self.model.device_took(place, took),
@@ -315,4 +321,15 @@ impl Shared {
         }
         Ok(done)
     }
+}
+
+/// How long this thread has been at work so far, where the system tells.
+fn thread_time() -> Option<Duration> {
+    #[cfg(target_os = "linux")]
+    {
+        let time = rustix::time::clock_gettime(rustix::time::ClockId::ThreadCPUTime);
+        Duration::try_from(time).ok()
+    }
+    #[cfg(not(target_os = "linux"))]
+    None
 }
