@@ -61,7 +61,8 @@ pub struct GroupInfo {
     pub present: bool,
 }
 
-/// What libqat itself counted of an instance since the start.
+/// What libqat itself counted of an instance since the start. It counts no requests by its data-plane calls, which most
+/// compressions and decompressions are, but their recoveries.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[non_exhaustive]
 pub struct LibraryCounts {

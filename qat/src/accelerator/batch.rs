@@ -78,12 +78,7 @@ impl QatAccelerator {
                 return inputs.iter().map(refuse).collect();
             }
         };
-        let one = async |input: &[u8]| {
-            let in_flight = self.0.recorder.start();
-            let result = work(&pool, input).await;
-            in_flight.finish(result.as_ref().map(outcome));
-            result
-        };
+        let one = |input| self.counted(work(&pool, input), outcome);
         pool.block_on(in_order(inputs.iter().map(|input| one(input))))
     }
 }

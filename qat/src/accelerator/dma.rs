@@ -150,14 +150,9 @@ struct DmaCall {
     /// Not while the device has them.
     buffers: Cell<Option<(DmaBuffer, DmaBuffer)>>,
     /// From the first poll on.
-    running: Option<Running>,
+    in_flight: Option<InFlight<'static>>,
+    planned: Option<(Arc<Pool>, Plan)>,
     step: Step,
-}
-
-struct Running {
-    pool: Arc<Pool>,
-    in_flight: InFlight<'static>,
-    plan: Plan,
 }
 
 enum Step {
@@ -175,33 +170,23 @@ enum Step {
 impl DmaCall {
     const fn new(accelerator: QatAccelerator, job: Job, buffers: (DmaBuffer, DmaBuffer)) -> Self {
         let buffers = Cell::new(Some(buffers));
-        Self { accelerator, job, buffers, running: None, step: Step::Asked(None) }
+        Self { accelerator, job, buffers, in_flight: None, planned: None, step: Step::Asked(None) }
     }
 
     /// Begins to count, and plans the request.
     fn begin(&mut self, pool: Result<Arc<Pool>>) -> Result<()> {
-        let in_flight = self.accelerator.0.recorder.clone().start_shared();
-        let plan = pool.and_then(|pool| {
-            let call = self.accelerator.call(&pool, Patience::Wait);
-            let (input, output) = self.buffers.get_mut().as_ref().expect("not submitted yet");
-            let plan = Plan::new(call, &self.job, input, output)?;
-            Ok((pool, plan))
-        });
-        match plan {
-            Ok((pool, plan)) => {
-                self.running = Some(Running { pool, in_flight, plan });
-                Ok(())
-            }
-            Err(error) => {
-                in_flight.finish(Err(&error));
-                Err(error)
-            }
-        }
+        self.in_flight = Some(self.accelerator.0.recorder.clone().start_shared());
+        let pool = pool?;
+        let call = self.accelerator.call(&pool, Patience::Wait);
+        let (input, output) = self.buffers.get_mut().as_ref().expect("not submitted yet");
+        let plan = Plan::new(call, &self.job, input, output)?;
+        self.planned = Some((pool, plan));
+        Ok(())
     }
 
     /// Tries to submit; an end at once is an error.
     fn submit(&mut self, mut since: Option<Instant>) -> Option<DmaCompletion> {
-        let Running { pool, plan, .. } = self.running.as_ref().expect("begun");
+        let (pool, plan) = self.planned.as_ref().expect("begun");
         let call = self.accelerator.call(pool, Patience::Wait);
         match plan.try_launch(call, &mut since, &self.buffers) {
             Ok(Launched::Flying(flight, instance)) => {
@@ -222,7 +207,8 @@ impl DmaCall {
 
     fn end(&mut self, (buffers, result): Completed) -> DmaCompletion {
         self.step = Step::Over;
-        if let Some(Running { in_flight, .. }) = self.running.take() {
+        self.planned = None;
+        if let Some(in_flight) = self.in_flight.take() {
             in_flight.finish(result.as_ref());
         }
         DmaCompletion { buffers, result }
@@ -238,7 +224,7 @@ impl Future for DmaCall {
             let ended = match &mut this.step {
                 Step::Flying(flight, instance) => {
                     let (landed, instance) = (ready!(Pin::new(flight).poll(context)), *instance);
-                    let Running { pool, plan, .. } = this.running.as_ref().expect("begun");
+                    let (pool, plan) = this.planned.as_ref().expect("begun");
                     let completed = match landed {
                         Ok(landed) => {
                             plan.finish(this.accelerator.call(pool, Patience::Wait), landed, instance)

@@ -97,14 +97,13 @@ impl QatAccelerator {
     ) -> BoxFuture<Completion<Outcome>> {
         let this = self.clone();
         begun(async move {
-            let in_flight = this.0.recorder.start();
-            let result = match this.pool_async(AcceleratorTypes::ENCRYPTION).await {
-                Ok(pool) => this.told(cy::hmac(this.call(&pool, patience), &key, digest, &input).await),
-                Err(error) => Err(error),
-            };
             let mut output = Vec::new();
-            let result = keep(result, &mut output);
-            in_flight.finish(result.as_ref());
+            let work = async {
+                let pool = this.pool_async(AcceleratorTypes::ENCRYPTION).await?;
+                let made = cy::hmac(this.call(&pool, patience), &key, digest, &input).await;
+                keep(this.told(made), &mut output)
+            };
+            let result = this.counted(work, |outcome| outcome).await;
             Completion { input, output, result }
         })
     }
@@ -127,15 +126,12 @@ impl QatAccelerator {
     ) -> BoxFuture<Completion<Encrypted>> {
         let this = self.clone();
         begun(async move {
-            let in_flight = this.0.recorder.start();
-            let result = match this.pool_async(AcceleratorTypes::ENCRYPTION).await {
-                Ok(pool) => {
-                    let call = this.call(&pool, patience);
-                    this.told(cy::encrypt(call, &key, &input, &mut output, &options).await)
-                }
-                Err(error) => Err(error),
+            let work = async {
+                let pool = this.pool_async(AcceleratorTypes::ENCRYPTION).await?;
+                let call = this.call(&pool, patience);
+                this.told(cy::encrypt(call, &key, &input, &mut output, &options).await)
             };
-            in_flight.finish(result.as_ref().map(|done| &done.outcome));
+            let result = this.counted(work, |done| &done.outcome).await;
             Completion { input, output, result }
         })
     }
@@ -167,15 +163,12 @@ impl QatAccelerator {
     ) -> BoxFuture<Completion<Outcome>> {
         let this = self.clone();
         begun(async move {
-            let in_flight = this.0.recorder.start();
-            let result = match this.pool_async(AcceleratorTypes::ENCRYPTION).await {
-                Ok(pool) => {
-                    let call = this.call(&pool, patience);
-                    this.told(cy::decrypt(call, &key, &input, &mut output, &options).await)
-                }
-                Err(error) => Err(error),
+            let work = async {
+                let pool = this.pool_async(AcceleratorTypes::ENCRYPTION).await?;
+                let call = this.call(&pool, patience);
+                this.told(cy::decrypt(call, &key, &input, &mut output, &options).await)
             };
-            in_flight.finish(result.as_ref());
+            let result = this.counted(work, |outcome| outcome).await;
             Completion { input, output, result }
         })
     }

@@ -38,6 +38,18 @@ impl QatAccelerator {
         self.pool(types)
     }
 
+    /// Waits for `work`, and counts what it came to.
+    pub(super) async fn counted<T>(
+        &self,
+        work: impl Future<Output = Result<T>>,
+        outcome: impl FnOnce(&T) -> &Outcome,
+    ) -> Result<T> {
+        let in_flight = self.0.recorder.start();
+        let result = work.await;
+        in_flight.finish(result.as_ref().map(outcome));
+        result
+    }
+
     pub(crate) fn compress_owned(
         &self,
         input: Vec<u8>,
@@ -47,12 +59,11 @@ impl QatAccelerator {
     ) -> BoxFuture<Completion<Outcome>> {
         let this = self.clone();
         begun(async move {
-            let in_flight = this.0.recorder.start();
-            let result = match this.pool_async(AcceleratorTypes::COMPRESSION).await {
-                Ok(pool) => dc::compress(this.call(&pool, patience), &input, &mut output, &options).await,
-                Err(error) => Err(error),
+            let work = async {
+                let pool = this.pool_async(AcceleratorTypes::COMPRESSION).await?;
+                dc::compress(this.call(&pool, patience), &input, &mut output, &options).await
             };
-            in_flight.finish(result.as_ref());
+            let result = this.counted(work, |outcome| outcome).await;
             Completion { input, output, result }
         })
     }
@@ -82,15 +93,12 @@ impl QatAccelerator {
     ) -> BoxFuture<Completion<Outcome>> {
         let this = self.clone();
         begun(async move {
-            let in_flight = this.0.recorder.start();
-            let result = match this.pool_async(AcceleratorTypes::COMPRESSION).await {
-                Ok(pool) => {
-                    let mut room = Output::fixed(&mut output, options.limit);
-                    dc::decompress(this.call(&pool, patience), &input, &mut room, options.format).await
-                }
-                Err(error) => Err(error),
+            let work = async {
+                let pool = this.pool_async(AcceleratorTypes::COMPRESSION).await?;
+                let mut room = Output::fixed(&mut output, options.limit);
+                dc::decompress(this.call(&pool, patience), &input, &mut room, options.format).await
             };
-            in_flight.finish(result.as_ref());
+            let result = this.counted(work, |outcome| outcome).await;
             Completion { input, output, result }
         })
     }
@@ -103,15 +111,12 @@ impl QatAccelerator {
     ) -> BoxFuture<Completion<Outcome>> {
         let this = self.clone();
         begun(async move {
-            let in_flight = this.0.recorder.start();
             let mut output = Output::growing(software::size_hint(&input, options.format), options.limit);
-            let result = match this.pool_async(AcceleratorTypes::COMPRESSION).await {
-                Ok(pool) => {
-                    dc::decompress(this.call(&pool, patience), &input, &mut output, options.format).await
-                }
-                Err(error) => Err(error),
+            let work = async {
+                let pool = this.pool_async(AcceleratorTypes::COMPRESSION).await?;
+                dc::decompress(this.call(&pool, patience), &input, &mut output, options.format).await
             };
-            in_flight.finish(result.as_ref());
+            let result = this.counted(work, |outcome| outcome).await;
             Completion { input, output: output.into_vec(), result }
         })
     }

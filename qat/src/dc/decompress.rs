@@ -51,13 +51,7 @@ pub(crate) async fn decompress(
             let used = used + zlib::HEADER_LEN;
             let trailer = input[used..].first_chunk().ok_or(Error::Truncated { format })?;
             let plain = &output.filled()[start..];
-            let checked = zlib::check_trailer(trailer, adler);
-            // The format does not say the length, so the trailer fits the device's sum even if output is missing.
-            let checked = match checked {
-                Ok(()) if is_checked && libdeflater::adler32(plain) != adler => Err(wrong_checksum()),
-                checked => witness(checked, adler, || libdeflater::adler32(plain)),
-            };
-            blame(checked, last)?;
+            blame(check_zlib(trailer, adler, plain, is_checked), last)?;
             software::nothing_after(input, used + zlib::TRAILER_LEN, format)?;
         }
         Format::Gzip => {
@@ -72,8 +66,7 @@ pub(crate) async fn decompress(
                 at += used;
                 let trailer = input[at..].first_chunk().ok_or(Error::Truncated { format })?;
                 let plain = &output.filled()[start..];
-                let checked = gzip::check_trailer(trailer, crc, plain.len() as u64);
-                blame(witness(checked, crc, || libdeflater::crc32(plain)), last)?;
+                blame(check_gzip(trailer, crc, plain), last)?;
                 at += gzip::TRAILER_LEN;
                 if !software::is_member_next(&input[at..], at)? {
                     break;
@@ -89,11 +82,25 @@ pub(crate) async fn decompress(
     Ok(outcome(input.len(), output.written(), last))
 }
 
+/// Checks a zlib stream's trailer, and with `is_checked` the device's checksum, against each other and `plain`.
+pub(super) fn check_zlib(trailer: &[u8; 4], adler: u32, plain: &[u8], is_checked: bool) -> Result<()> {
+    match zlib::check_trailer(trailer, adler) {
+        // The format does not say the length, so the trailer fits the device's sum even if output is missing.
+        Ok(()) if is_checked && Checksum::Adler32.of(plain) != adler => Err(wrong_checksum()),
+        checked => witness(checked, adler, Checksum::Adler32, plain),
+    }
+}
+
+/// Checks a gzip member's trailer against the device's checksum and `plain`.
+pub(super) fn check_gzip(trailer: &[u8; gzip::TRAILER_LEN], crc: u32, plain: &[u8]) -> Result<()> {
+    witness(gzip::check_trailer(trailer, crc, plain.len() as u64), crc, Checksum::Crc32, plain)
+}
+
 /// When the stream's own checksum does not fit the device's: are the data to blame, or the device?
-pub(super) fn witness(checked: Result<()>, device: u32, of_plain: impl FnOnce() -> u32) -> Result<()> {
+fn witness(checked: Result<()>, device: u32, checksum: Checksum, plain: &[u8]) -> Result<()> {
     match checked {
         Ok(()) => Ok(()),
-        Err(corrupt) if of_plain() == device => Err(corrupt),
+        Err(corrupt) if checksum.of(plain) == device => Err(corrupt),
         Err(_) => Err(wrong_checksum()),
     }
 }

@@ -159,7 +159,6 @@ impl Default for Sessions {
 
 impl Sessions {
     /// The session for a request of this kind.
-    #[inline]
     pub(crate) fn get(
         &self,
         ring: &Arc<Ring>,
@@ -170,11 +169,8 @@ impl Sessions {
         let is_deflate = matches!(kind, Kind::Deflate { .. } | Kind::Inflate { .. });
         let is_whole = how.flush == sys::CPA_DC_FLUSH_FINAL && !how.is_verified;
         let api = if is_deflate && is_whole && claim.is_flat() { Api::DataPlane } else { Api::Traditional };
-        let session = &self.0[api as usize][kind.place()];
-        match session.get() {
-            Some(session) => Ok(session),
-            None => session.get_or_try_init(|| ring.compression_session(api, &kind.setup()).map(Arc::new)),
-        }
+        let session = || ring.compression_session(api, &kind.setup()).map(Arc::new);
+        self.0[api as usize][kind.place()].get_or_try_init(session)
     }
 
     /// Ends them all.

@@ -6,7 +6,7 @@ use std::time::Instant;
 use accel_core::{CompressOptions, End, Error, Format, Outcome, Path, Result};
 
 use super::compress::{self, complete, ran_full, wrong_checksum};
-use super::decompress::witness;
+use super::decompress::{check_gzip, check_zlib};
 use super::request::Answer;
 use super::session::{Checksum, Kind};
 use crate::container::{gzip, zlib};
@@ -221,18 +221,13 @@ impl Plan {
         match format {
             Format::Gzip => {
                 let trailer = rest.first_chunk().ok_or(Error::Truncated { format })?;
-                let checked = gzip::check_trailer(trailer, sum, plain.len() as u64);
-                call.blame(instance, witness(checked, sum, || libdeflater::crc32(plain)))?;
+                call.blame(instance, check_gzip(trailer, sum, plain))?;
             }
             Format::Zlib => {
                 let trailer = rest.first_chunk().ok_or(Error::Truncated { format })?;
-                let checked = match zlib::check_trailer(trailer, sum) {
-                    Ok(()) if is_checked && libdeflater::adler32(plain) != sum => Err(wrong_checksum()),
-                    checked => witness(checked, sum, || libdeflater::adler32(plain)),
-                };
-                call.blame(instance, checked)?;
+                call.blame(instance, check_zlib(trailer, sum, plain, is_checked))?;
             }
-            _ if is_checked && libdeflater::crc32(plain) != sum => {
+            _ if is_checked && self.checksum.of(plain) != sum => {
                 return call.blame(instance, Err(wrong_checksum()));
             }
             _ => {}

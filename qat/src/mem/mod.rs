@@ -178,8 +178,7 @@ impl Memory {
         // Room for all that can ever be given back, so that no drop allocates.
         let blocks: usize =
             chunks.iter().filter(|chunk| chunk.class == class).map(|chunk| chunk.len / block_len).sum();
-        let more = blocks.saturating_sub(free.len());
-        free.reserve(more);
+        free.reserve(blocks);
         free.extend((block_len..len).step_by(block_len).map(|at| Address {
             // SAFETY: `at` is below `len`, so it stays inside the allocation.
             start: unsafe { start.add(at) },

@@ -215,8 +215,8 @@ impl Completion {
         self.word.compare_exchange(seen, word(generation_of(seen), state), AcqRel, Relaxed).is_ok()
     }
 
-    /// Takes a slot that nobody waits for and whose memory no device reaches any more, as `is_safe` says: whether it is the caller's, to be
-    /// freed. For who left it and for who set `is_safe`.
+    /// Takes a slot that nobody waits for and whose memory no device reaches any more, as `is_safe` says: whether it is the
+    /// caller's, to be freed. For who left it and for who set `is_safe`.
     pub(super) fn unpark(&self, is_safe: &AtomicBool) -> bool {
         // In one order: either who left it finds it safe, or who made it safe finds it left.
         fence(SeqCst);

@@ -41,7 +41,6 @@ pub(crate) struct Ring {
     is_closed: AtomicBool,
     /// Requests are not taken any more, answers are.
     is_refusing: AtomicBool,
-    is_polled: AtomicBool,
     /// libqat refused a poll, or said that the device is restarting or broken.
     is_in_trouble: AtomicBool,
     /// Sessions that libqat knows.
@@ -62,10 +61,8 @@ unsafe impl Sync for Handle {}
 pub(crate) enum Polled {
     /// Answers came.
     Answers,
-    /// None was there.
+    /// None was there, or another thread is at the ring.
     Nothing,
-    /// Another thread is at it.
-    ByAnother,
     /// libqat is stopped, or about to be.
     Closed,
     /// libqat refused.
@@ -141,7 +138,6 @@ impl Ring {
             waiting: AtomicU32::new(0),
             is_closed: AtomicBool::new(false),
             is_refusing: AtomicBool::new(false),
-            is_polled: AtomicBool::new(false),
             is_in_trouble: AtomicBool::new(false),
             sessions: Mutex::default(),
             retired: Mutex::default(),
@@ -192,21 +188,17 @@ impl Ring {
         let is_open = match self.gate.try_lock() {
             Ok(is_open) if self.waiting.load(Relaxed) == 0 => is_open,
             Err(TryLockError::Poisoned(error)) => error.into_inner(),
-            Ok(_) | Err(TryLockError::WouldBlock) => {
-                return if self.is_polled.load(Relaxed) { Polled::ByAnother } else { Polled::Nothing };
-            }
+            Ok(_) | Err(TryLockError::WouldBlock) => return Polled::Nothing,
         };
         if !*is_open {
             return Polled::Closed;
         }
-        self.is_polled.store(true, Relaxed);
         let status = match self.work {
             // SAFETY: the gate is open, so libqat is started, and locked; callbacks do not poll (`table::defer`).
             Work::Compression => unsafe { dc_dp::poll(self.symbols, self.handle.0) },
             // SAFETY: the same.
             Work::Symmetric => unsafe { cy::poll(self.symbols, self.handle.0) },
         };
-        self.is_polled.store(false, Relaxed);
         if self.has_retired.load(Relaxed) {
             self.sweep(true);
         }

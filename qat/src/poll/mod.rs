@@ -170,29 +170,27 @@ impl Drop for Room {
     }
 }
 
+/// Runs `attempt`, the poll of a future, as a thread that waits in this way, and says which rings it wants polled.
+fn attempt_while<T>(waiting: Waiting, attempt: impl FnOnce() -> T) -> (T, u64) {
+    INTEREST.with(|interest| {
+        // The future may itself be one that blocks on another.
+        let outer = (interest.waiting.replace(Some(waiting)), interest.rings.replace(0));
+        let polled = attempt();
+        interest.waiting.set(outer.0);
+        (polled, interest.rings.replace(outer.1))
+    })
+}
+
 /// Runs `attempt`, the first poll of a future for which nobody waits yet, so that nobody has to poll the rings for it.
 pub(crate) fn unattended<T>(attempt: impl FnOnce() -> T) -> T {
-    INTEREST.with(|interest| {
-        let outer = (interest.waiting.replace(Some(Waiting::Awake)), interest.rings.get());
-        let output = attempt();
-        interest.waiting.set(outer.0);
-        interest.rings.set(outer.1);
-        output
-    })
+    attempt_while(Waiting::Awake, attempt).0
 }
 
 /// Runs `future` on this thread, which polls those of `rings` that it waits for.
 pub(crate) fn block_on<F: Future>(rings: &[Arc<Ring>], future: F) -> F::Output {
     let mut future = pin!(future);
     let mut attempt = |waker: &Waker, waiting: Waiting| {
-        INTEREST.with(|interest| {
-            // The future may itself be one that blocks on another.
-            let outer = (interest.waiting.replace(Some(waiting)), interest.rings.replace(0));
-            let polled = future.as_mut().poll(&mut Context::from_waker(waker));
-            let wanted = interest.rings.replace(outer.1);
-            interest.waiting.set(outer.0);
-            (polled, wanted)
-        })
+        attempt_while(waiting, || future.as_mut().poll(&mut Context::from_waker(waker)))
     };
     let (mut polled, mut wanted) = attempt(Waker::noop(), Waiting::Awake);
     let mut idle = 0;
@@ -224,9 +222,7 @@ pub(crate) fn block_on<F: Future>(rings: &[Arc<Ring>], future: F) -> F::Output {
 }
 
 fn wanted_of(rings: &[Arc<Ring>], wanted: u64) -> impl Iterator<Item = &Arc<Ring>> {
-    let bits = std::iter::successors(Some(wanted), |bits| Some(bits & bits.wrapping_sub(1)));
-    bits.take_while(|bits| *bits != 0)
-        .flat_map(|bits| rings.iter().skip(bits.trailing_zeros() as usize).step_by(64))
+    rings.iter().enumerate().filter(move |(index, _)| wanted >> (index % 64) & 1 == 1).map(|(_, ring)| ring)
 }
 
 /// Polls until something happens; false when nothing did.
@@ -244,7 +240,6 @@ fn spin(rings: &[Arc<Ring>], wanted: u64, spins: u32) -> bool {
         for ring in wanted_of(rings, wanted) {
             match ring.poll() {
                 Polled::Nothing => {}
-                Polled::ByAnother => hint::spin_loop(),
                 Polled::Answers | Polled::Closed => return true,
                 Polled::Refused(_) => return false,
             }

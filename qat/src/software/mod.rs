@@ -6,8 +6,8 @@
 //! | LZ4 frame and block | lz4 | 1, 1, 9 | 1 to 12 (high compression from 3) |
 //! | Zstandard | zstd | 1, 3, 12 | 1 to 22 |
 //!
-//! AES, ChaCha20-Poly1305, HMAC, SHA-2 and SHA-3 are aws-lc's; AES-XTS and AES-CCM are on RustCrypto's AES. Contexts are kept per thread, derived keys in the
-//! [`Key`], so that the `_into` calls allocate nothing in the steady state.
+//! AES, ChaCha20-Poly1305, HMAC, SHA-2 and SHA-3 are aws-lc's; AES-XTS and AES-CCM are on RustCrypto's AES. Contexts
+//! are kept per thread, derived keys in the [`Key`], so that the `_into` calls allocate nothing in the steady state.
 
 mod ccm;
 pub(crate) mod cipher;
