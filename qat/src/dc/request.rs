@@ -46,7 +46,9 @@ impl Call<'_> {
         let load = |instance: &Instance, claim: &mut Claim| {
             let memory = instance.ring.memory();
             let mut input = Blocks::with_room(memory, request.prefix.len() + request.input.len())?;
-            input.write(0, request.prefix);
+            if !request.prefix.is_empty() {
+                input.write(0, request.prefix);
+            }
             input.write(request.prefix.len(), request.input);
             *claim.output() = Blocks::with_room(memory, request.room)?;
             *claim.input() = input;

@@ -10,7 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use qat_sys::Symbols;
 
-use super::{Address, Block, LARGEST, Memory};
+use super::{Address, Block, Extent, LARGEST, Memory};
 use crate::driver::ProcessMark;
 use crate::raw::mem;
 
@@ -45,7 +45,8 @@ impl Memory {
             return Err((unsafe { region.into_owner() }, NotMapped::Refused));
         };
         let address = Address { start: region.start, bus };
-        Ok(Block { address, class: 0, memory: self, region: Some(Box::new(region)) })
+        let extent = Extent { address, len: region.len, class: 0, memory: self, region: Some(region) };
+        Ok(Block::new(Box::new(extent)))
     }
 }
 
@@ -76,10 +77,6 @@ impl Region {
         }
         // SAFETY: the same box, to which nothing refers any more.
         Err(*unsafe { Box::from_raw(owner.as_ptr()) })
-    }
-
-    pub(super) fn len(&self) -> usize {
-        self.len
     }
 
     /// Gives the owner back.

@@ -6,6 +6,7 @@
 mod buffer;
 mod mapped;
 
+use std::mem::ManuallyDrop;
 use std::ptr::NonNull;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Mutex, MutexGuard, PoisonError};
@@ -35,10 +36,13 @@ pub(crate) struct Memory {
     limit: usize,
     allocated: AtomicUsize,
     /// Free blocks. The last one given back is the next one taken, because the caches still have it.
-    classes: [Mutex<Vec<Address>>; CLASSES],
+    classes: [Mutex<Stack>; CLASSES],
     chunks: Mutex<Vec<Chunk>>,
     mapped: Mappings,
 }
+
+/// Boxes, because a block is moved from hand to hand with each request.
+type Stack = Vec<Box<Extent>>;
 
 /// One allocation of libusdm, cut into blocks of one class.
 struct Chunk {
@@ -135,7 +139,7 @@ impl Memory {
         1 << (SMALLEST as usize + class)
     }
 
-    fn free(&self, class: usize) -> MutexGuard<'_, Vec<Address>> {
+    fn free(&self, class: usize) -> MutexGuard<'_, Stack> {
         self.classes[class].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -143,17 +147,17 @@ impl Memory {
     pub(crate) fn take(&'static self, len: usize) -> Result<Block, NoMemory> {
         let class = Self::class_of(len)?;
         let free = self.free(class).pop();
-        let address = match free {
-            Some(address) => address,
+        let extent = match free {
+            Some(extent) => extent,
             None => self.grow(class)?,
         };
-        Ok(Block { address, class, memory: self, region: None })
+        Ok(Block::new(extent))
     }
 
-    fn grow(&'static self, class: usize) -> Result<Address, NoMemory> {
+    fn grow(&'static self, class: usize) -> Result<Box<Extent>, NoMemory> {
         let mut chunks = self.chunks.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(address) = self.free(class).pop() {
-            return Ok(address);
+        if let Some(extent) = self.free(class).pop() {
+            return Ok(extent);
         }
         let block_len = Self::block_len(class);
         let len = block_len.max(CHUNK);
@@ -179,12 +183,14 @@ impl Memory {
         let blocks: usize =
             chunks.iter().filter(|chunk| chunk.class == class).map(|chunk| chunk.len / block_len).sum();
         free.reserve(blocks);
-        free.extend((block_len..len).step_by(block_len).map(|at| Address {
+        let extent =
+            |address| Box::new(Extent { address, len: block_len, class, memory: self, region: None });
+        free.extend((block_len..len).step_by(block_len).map(|at| {
             // SAFETY: `at` is below `len`, so it stays inside the allocation.
-            start: unsafe { start.add(at) },
-            bus: bus + at as u64,
+            let start = unsafe { start.add(at) };
+            extent(Address { start, bus: bus + at as u64 })
         }));
-        Ok(first)
+        Ok(extent(first))
     }
 
     /// Gives chunks back of which no block is in use.
@@ -193,51 +199,58 @@ impl Memory {
     }
 
     fn trim_locked(&self, chunks: &mut Vec<Chunk>) {
-        let mut free: Vec<Vec<Address>> =
-            (0..CLASSES).map(|class| std::mem::take(&mut *self.free(class))).collect();
-        free.iter_mut().for_each(|addresses| addresses.sort_unstable());
+        let mut free: Vec<Stack> = (0..CLASSES).map(|class| std::mem::take(&mut *self.free(class))).collect();
+        free.iter_mut().for_each(|extents| extents.sort_unstable_by_key(|extent| extent.address));
         chunks.retain(|chunk| {
-            let addresses = &mut free[chunk.class];
+            let extents = &mut free[chunk.class];
             let end = chunk.address.start.addr().get() + chunk.len;
-            let from = addresses.partition_point(|address| *address < chunk.address);
-            let to = addresses.partition_point(|address| address.start.addr().get() < end);
+            let from = extents.partition_point(|extent| extent.address < chunk.address);
+            let to = extents.partition_point(|extent| extent.address.start.addr().get() < end);
             if (to - from) * Self::block_len(chunk.class) < chunk.len {
                 return true;
             }
-            addresses.drain(from..to);
+            extents.drain(from..to);
             // SAFETY: allocated by `grow`, once; all its blocks were in the queue, so nobody has one.
             unsafe { mem::free(self.symbols, chunk.address.start) };
             self.allocated.fetch_sub(chunk.len, Relaxed);
             false
         });
-        for (class, addresses) in free.into_iter().enumerate() {
-            self.free(class).extend(addresses);
+        for (class, extents) in free.into_iter().enumerate() {
+            self.free(class).extend(extents);
         }
     }
 }
 
-/// A block of device memory; goes back to its slab when dropped.
-pub(crate) struct Block {
+/// What a block is of.
+struct Extent {
     address: Address,
+    len: usize,
     class: usize,
     memory: &'static Memory,
     /// Of memory that is a caller's own, which is of no class.
-    region: Option<Box<Region>>,
+    region: Option<Region>,
 }
 
+/// A block of device memory; goes back to its slab when dropped.
+pub(crate) struct Block(ManuallyDrop<Box<Extent>>);
+
 impl Block {
+    fn new(extent: Box<Extent>) -> Self {
+        Self(ManuallyDrop::new(extent))
+    }
+
     /// Its length in bytes.
     pub(crate) fn len(&self) -> usize {
-        self.region.as_ref().map_or(Memory::block_len(self.class), |region| region.len())
+        self.0.len
     }
 
     pub(crate) fn as_ptr(&self) -> NonNull<u8> {
-        self.address.start
+        self.0.address.start
     }
 
     /// Where it is.
     pub(crate) fn address(&self) -> Address {
-        self.address
+        self.0.address
     }
 
     /// The address of the byte at `offset`.
@@ -247,7 +260,7 @@ impl Block {
     pub(crate) fn at(&self, offset: usize) -> NonNull<u8> {
         assert!(offset < self.len());
         // SAFETY: inside the block.
-        unsafe { self.address.start.add(offset) }
+        unsafe { self.0.address.start.add(offset) }
     }
 
     /// Where a device sees the byte at `offset`; the block is contiguous to it.
@@ -256,18 +269,18 @@ impl Block {
     /// When the block is not that long.
     pub(crate) fn bus_address(&self, offset: usize) -> u64 {
         assert!(offset < self.len());
-        self.address.bus + offset as u64
+        self.0.address.bus + offset as u64
     }
 
     pub(crate) fn memory(&self) -> &'static Memory {
-        self.memory
+        self.0.memory
     }
 
     /// Makes it ready for a request of this start; the slab's blocks always are.
     pub(crate) fn prepare(&mut self) -> Result<(), NoMemory> {
-        if let Some(region) = &self.region {
-            let bus = self.memory.mapped.map(self.memory.symbols, region);
-            self.address.bus = bus.ok_or(NoMemory::System)?;
+        if let Some(region) = &self.0.region {
+            let bus = self.0.memory.mapped.map(self.0.memory.symbols, region);
+            self.0.address.bus = bus.ok_or(NoMemory::System)?;
         }
         Ok(())
     }
@@ -276,20 +289,23 @@ impl Block {
     pub(crate) fn bytes(&self) -> &[u8] {
         // SAFETY: `qae_mem.h`: mapped, zeroed at first, and this block's alone, or a region that it owns; a device that
         // writes to it has it in a slot, where this function is not called.
-        unsafe { std::slice::from_raw_parts(self.address.start.as_ptr(), self.len()) }
+        unsafe { std::slice::from_raw_parts(self.0.address.start.as_ptr(), self.len()) }
     }
 
     pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
         // SAFETY: as for `bytes`, and the borrow is exclusive.
-        unsafe { std::slice::from_raw_parts_mut(self.address.start.as_ptr(), self.len()) }
+        unsafe { std::slice::from_raw_parts_mut(self.0.address.start.as_ptr(), self.len()) }
     }
 }
 
 impl Drop for Block {
     fn drop(&mut self) {
-        match self.region.take() {
-            None => self.memory.free(self.class).push(self.address),
-            Some(region) => self.memory.mapped.release(self.memory.symbols, *region),
+        // SAFETY: nothing uses it after this.
+        let mut extent = unsafe { ManuallyDrop::take(&mut self.0) };
+        let memory = extent.memory;
+        match extent.region.take() {
+            None => memory.free(extent.class).push(extent),
+            Some(region) => memory.mapped.release(memory.symbols, region),
         }
     }
 }

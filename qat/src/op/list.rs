@@ -18,7 +18,7 @@ pub(crate) struct Blocks {
     first: Option<Block>,
     /// Where in the first block the data begin.
     start: usize,
-    rest: Vec<Block>,
+    rest: Option<Box<[Block]>>,
     len: usize,
 }
 
@@ -34,7 +34,7 @@ impl Blocks {
     /// When it does not have them.
     pub(crate) fn part(block: Block, range: Range<usize>) -> Self {
         assert!(range.end <= block.len());
-        Self { start: range.start, len: range.len(), first: Some(block), rest: Vec::new() }
+        Self { start: range.start, len: range.len(), first: Some(block), rest: None }
     }
 
     /// Room for `len` bytes.
@@ -43,11 +43,8 @@ impl Blocks {
             return Ok(Self::one(memory.take(len)?, len));
         }
         let piece = PIECE.max(len.div_ceil(MAX_BUFFERS).next_power_of_two());
-        let mut blocks = Self { rest: Vec::with_capacity(len.div_ceil(piece)), len, ..Self::default() };
-        for at in (0..len).step_by(piece) {
-            blocks.rest.push(memory.take(piece.min(len - at))?);
-        }
-        Ok(blocks)
+        let blocks = (0..len).step_by(piece).map(|at| memory.take(piece.min(len - at)));
+        Ok(Self { rest: Some(blocks.collect::<Result<_, _>>()?), len, ..Self::default() })
     }
 
     pub(crate) fn len(&self) -> usize {
@@ -57,7 +54,7 @@ impl Blocks {
     /// The parts in order; together [`len`](Self::len) bytes.
     pub(crate) fn parts(&self) -> impl Iterator<Item = &[u8]> {
         let (mut left, mut start) = (self.len, self.start);
-        self.first.iter().chain(&self.rest).map(move |block| {
+        self.first.iter().chain(self.rest.iter().flatten()).map(move |block| {
             let bytes = &block.bytes()[std::mem::take(&mut start)..];
             let len = bytes.len().min(left);
             left -= len;
@@ -67,7 +64,7 @@ impl Blocks {
 
     fn parts_mut(&mut self) -> impl Iterator<Item = &mut [u8]> {
         let (mut left, mut start) = (self.len, self.start);
-        self.first.iter_mut().chain(&mut self.rest).map(move |block| {
+        self.first.iter_mut().chain(self.rest.iter_mut().flatten()).map(move |block| {
             let bytes = &mut block.bytes_mut()[std::mem::take(&mut start)..];
             let len = bytes.len().min(left);
             left -= len;
@@ -114,7 +111,7 @@ impl Blocks {
 
     /// Where a device sees the data, and their length, if all are in one block.
     pub(super) fn flat(&self) -> Option<(u64, u32)> {
-        let block = self.first.as_ref().filter(|_| self.rest.is_empty() && self.len > 0)?;
+        let block = self.first.as_ref().filter(|_| self.rest.is_none() && self.len > 0)?;
         // A block has at most 64 MiB.
         Some((block.bus_address(self.start), self.len as u32))
     }
@@ -148,7 +145,8 @@ impl List {
     /// Names the memory of `blocks`, and gives the address of the list, which holds as long as it is not moved.
     pub(super) fn name(&mut self, blocks: &Blocks) -> *mut CpaBufferList {
         let (mut left, mut start, mut count) = (blocks.len, blocks.start, 0);
-        for (block, buffer) in blocks.first.iter().chain(&blocks.rest).zip(&mut self.buffers) {
+        for (block, buffer) in blocks.first.iter().chain(blocks.rest.iter().flatten()).zip(&mut self.buffers)
+        {
             let at = std::mem::take(&mut start);
             let len = (block.len() - at).min(left);
             // A block has at most 64 MiB.
