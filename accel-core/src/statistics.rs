@@ -181,6 +181,7 @@ impl<'a> InFlight<'a> {
     }
 
     /// Ends the operation and counts what it came to; how long it ran.
+    #[inline]
     pub fn finish(mut self, result: Result<&Outcome, &Error>) -> Duration {
         self.done = true;
         let took = self.started.elapsed();

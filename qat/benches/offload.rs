@@ -4,7 +4,8 @@
 //! Alone: `cargo bench -p qat --bench offload -- -m deflate -n 1000 -s 65536 -d 1`, on a machine with a device.
 
 use std::collections::VecDeque;
-use std::future::poll_fn;
+use std::future::{Future as _, poll_fn};
+use std::pin::Pin;
 use std::process::ExitCode;
 use std::sync::Barrier;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -267,44 +268,36 @@ fn dma(options: &Options) -> Result<(u64, Duration), Error> {
         produced += done.result?.bytes_out as u64;
         Ok::<_, Error>(done.buffers.expect("answered"))
     };
+    let mut session = qat.dma_compressor(work)?;
     if options.depth == 1 {
         let mut buffers = pair()?;
         let start = Instant::now();
         for _ in 0..options.requests {
-            buffers = finish(qat.compress_dma(buffers.0, buffers.1, work))?;
+            buffers = finish(session.run(buffers.0, buffers.1))?;
         }
         return Ok((produced, start.elapsed()));
     }
-    let begin = |(input, output)| qat.compress_dma_async(input, output, *work);
     let mut left = options.requests;
-    let mut slots = Vec::new();
+    let mut idle = Vec::new();
     for _ in 0..left.min(options.depth as u64) {
-        slots.push(Box::pin(Some(begin(pair()?))));
+        idle.push(pair()?);
         left -= 1;
     }
-    let (mut oldest, mut are_begun) = (0, false);
     let start = Instant::now();
+    let mut requests: Vec<_> =
+        idle.into_iter().map(|(input, output)| Some(session.submit(input, output))).collect();
+    let mut oldest = 0;
     qat.block_on(poll_fn(|context| {
-        if !std::mem::replace(&mut are_begun, true) {
-            for slot in &mut slots[1..] {
-                let begun = slot.as_mut().as_pin_mut().expect("just made").poll(context);
-                assert!(begun.is_pending(), "answered before the device was polled");
-            }
-        }
         loop {
-            let Some(future) = slots[oldest].as_mut().as_pin_mut() else { return Poll::Ready(Ok(())) };
-            let Poll::Ready(done) = future.poll(context) else { return Poll::Pending };
-            let buffers = match finish(done) {
+            let Some(request) = &mut requests[oldest] else { return Poll::Ready(Ok(())) };
+            let Poll::Ready(done) = Pin::new(request).poll(context) else { return Poll::Pending };
+            let (input, output) = match finish(done) {
                 Ok(buffers) => buffers,
                 Err(error) => return Poll::Ready(Err(error)),
             };
-            slots[oldest].set((left > 0).then(|| begin(buffers)));
-            if left > 0 {
-                left -= 1;
-                let begun = slots[oldest].as_mut().as_pin_mut().expect("just made").poll(context);
-                assert!(begun.is_pending(), "answered before the device was polled");
-            }
-            oldest = (oldest + 1) % slots.len();
+            requests[oldest] = (left > 0).then(|| session.submit(input, output));
+            left = left.saturating_sub(1);
+            oldest = (oldest + 1) % requests.len();
         }
     }))?;
     Ok((produced, start.elapsed()))

@@ -6,7 +6,7 @@ mod encryption;
 mod futures;
 mod operations;
 
-pub use dma::DmaCompletion;
+pub use dma::{DmaCompletion, DmaRequest, DmaSession};
 
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, Weak};

@@ -66,7 +66,7 @@ pub mod stream;
 mod unavailability;
 
 pub use accel_core;
-pub use accelerator::{DmaCompletion, QatAccelerator};
+pub use accelerator::{DmaCompletion, DmaRequest, DmaSession, QatAccelerator};
 pub use auto::{AutoAccelerator, DeviceTime, ModelCell, ModelSnapshot, Policy, Preferred};
 pub use capabilities::{
     Capabilities, CompressionCapabilities, Directions, EncryptionCapabilities, PublicKeyCapabilities,

@@ -409,22 +409,23 @@ fn memory_of_the_callers_own() {
         input[..10].copy_from_slice(b"beginning ");
         let plain = input.to_vec();
         let mut buffers = Some((input, output));
-        let mut packs = |qat: &QatAccelerator| {
+        let mut session = qat.dma_compressor(&GZIP).unwrap();
+        let mut packs = || {
             let (input, output) = buffers.take().unwrap();
-            let done = qat.compress_dma(input, output, &GZIP);
+            let done = session.run(input, output);
             let outcome = done.result.unwrap();
             let (input, output) = done.buffers.unwrap();
             assert!(outcome.path.is_hardware() && gunzip(&output[..outcome.bytes_out]) == plain);
             buffers = Some((input, output));
         };
-        packs(&qat);
+        packs();
 
         // No mapping outlives a stop, and the memory does.
         qat.shutdown();
         assert_eq!(machine.emulator.counters().mapped, 0);
         qat.reinitialize().unwrap();
         let started = machine.emulator.counters().mapped;
-        packs(&qat);
+        packs();
         assert_eq!(machine.emulator.counters().mapped, started + 2);
         drop(buffers);
         assert_eq!(machine.emulator.counters().mapped, started);
@@ -442,7 +443,7 @@ fn memory_of_the_callers_own() {
         machine.emulator.arm(Fault::new(FaultKind::Lost));
         let (input, input_is_free) = map(4, 1);
         let (output, output_is_free) = map(8, 1);
-        let done = qat.compress_dma(input.unwrap(), output.unwrap(), &GZIP);
+        let done = qat.dma_compressor(&GZIP).unwrap().run(input.unwrap(), output.unwrap());
         assert!(done.result.is_err() && done.buffers.is_none(), "{:?}", done.result);
         assert!(!input_is_free.load(Relaxed) && !output_is_free.load(Relaxed));
         qat.shutdown();

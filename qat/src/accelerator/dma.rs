@@ -1,30 +1,23 @@
 //! Calls on device memory: no copy on the way to the device and back.
 
-use std::cell::Cell;
+use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
 use std::time::Instant;
 
-use accel_core::{AcceleratorTypes, BoxFuture, CompressOptions, Error, Format, InFlight, Outcome, Result};
+use accel_core::{AcceleratorTypes, CompressOptions, Error, Format, InFlight, Result};
 
 use super::QatAccelerator;
 use crate::DmaBuffer;
-use crate::dc::zero_copy::{self, Completed, Job, Plan};
+pub use crate::dc::zero_copy::DmaCompletion;
+use crate::dc::zero_copy::{self, Job, Plan, Spans};
 use crate::device_error::DeviceError;
-use crate::instance::{Launched, Patience, Pool};
+use crate::driver::ProcessMark;
+use crate::instance::{Call, Launched, Patience, Pool};
 use crate::mem::{NoMemory, NotMapped};
 use crate::op::Flight;
 use crate::poll::Room;
-
-/// Both buffers of a call on device memory, with its result.
-#[derive(Debug)]
-pub struct DmaCompletion {
-    /// Input and output; `None` when the device did not answer in time and may still write to them.
-    pub buffers: Option<(DmaBuffer, DmaBuffer)>,
-    /// What the call came to; the output begins at the front of its buffer.
-    pub result: Result<Outcome>,
-}
 
 impl QatAccelerator {
     /// Device memory of `len` bytes, at most 64 MiB, on the NUMA node of an instance of the hardware. Initialises on the
@@ -94,175 +87,225 @@ impl QatAccelerator {
         Err((region, error))
     }
 
-    /// Compresses all of `input` to the front of `output` as one request, without a copy. Formats: deflate, zlib, gzip.
+    /// Prepares requests that compress all of their input to the front of their output, without a copy. Formats: deflate,
+    /// zlib, gzip. Initialises on the first call.
     ///
-    /// [`dma_room`](Self::dma_room) says how long `output` has to be.
-    #[doc(alias = "cpaDcDpEnqueueOp")]
-    pub fn compress_dma(
-        &self,
-        input: DmaBuffer,
-        output: DmaBuffer,
-        options: &CompressOptions,
-    ) -> DmaCompletion {
-        self.block_on(self.compress_dma_async(input, output, *options))
+    /// [`dma_room`](Self::dma_room) says how long an output has to be.
+    ///
+    /// # Errors
+    /// [`Unavailable`](Error::Unavailable), [`Unsupported`](Error::Unsupported) for another format or level, and
+    /// [`InvalidArgument`](Error::InvalidArgument) for a level that does not exist.
+    #[doc(alias = "cpaDcDpInitSession")]
+    pub fn dma_compressor(&self, options: &CompressOptions) -> Result<DmaSession> {
+        DmaSession::new(self, Job::Compress(*options))
     }
 
-    /// Decompresses the one stream or gzip member that `input` holds to the front of `output` as one request, without a
-    /// copy. Formats: deflate, zlib, gzip.
-    #[doc(alias = "cpaDcDpEnqueueOp")]
-    pub fn decompress_dma(&self, input: DmaBuffer, output: DmaBuffer, format: Format) -> DmaCompletion {
-        self.block_on(self.decompress_dma_async(input, output, format))
+    /// Prepares requests that decompress the one stream or gzip member of their input to the front of their output, without
+    /// a copy. Formats: deflate, zlib, gzip. Initialises on the first call.
+    ///
+    /// # Errors
+    /// [`Unavailable`](Error::Unavailable), and [`Unsupported`](Error::Unsupported) for another format.
+    #[doc(alias = "cpaDcDpInitSession")]
+    pub fn dma_decompressor(&self, format: Format) -> Result<DmaSession> {
+        DmaSession::new(self, Job::Decompress(format))
     }
 
-    /// Length in bytes that an output buffer needs for [`compress_dma`](Self::compress_dma) of `input_len` bytes.
+    /// Length in bytes that an output buffer needs for a [`dma_compressor`](Self::dma_compressor)'s request of `input_len`
+    /// bytes.
     #[must_use]
     pub const fn dma_room(input_len: usize) -> usize {
         // Header and trailer of gzip are the longest.
         zero_copy::deflate_room(input_len) + 18
     }
+}
 
-    /// [`compress_dma`](Self::compress_dma) as a future. It submits when it is first polled, and allocates nothing.
-    pub fn compress_dma_async(
-        &self,
-        input: DmaBuffer,
-        output: DmaBuffer,
-        options: CompressOptions,
-    ) -> impl Future<Output = DmaCompletion> + Send + 'static {
-        DmaCall::new(self.clone(), Job::Compress(options), (input, output))
+/// Requests of one kind on device memory: what they have in common is found once, and nothing is copied on the way to the
+/// device and back.
+///
+/// Threads use a clone each. When the hardware was stopped, or started anew, the next request finds out.
+///
+/// # Examples
+/// ```no_run
+/// use accel_core::{CompressOptions, Format};
+///
+/// let qat = qat::QatAccelerator::default();
+/// let mut gzip = qat.dma_compressor(&CompressOptions::new(Format::Gzip))?;
+/// let mut input = qat.dma_buffer(65_536)?;
+/// input.fill(b'q');
+/// let output = qat.dma_buffer(qat::QatAccelerator::dma_room(input.len()))?;
+/// let done = gzip.run(input, output);
+/// let (_, output) = done.buffers.expect("the device answered");
+/// println!("{} bytes", output[..done.result?.bytes_out].len());
+/// # Ok::<(), accel_core::Error>(())
+/// ```
+#[derive(Debug, Clone)]
+pub struct DmaSession(Arc<Prepared>);
+
+/// What the requests of a session have in common.
+struct Prepared {
+    accelerator: QatAccelerator,
+    job: Job,
+    pool: Arc<Pool>,
+    process: ProcessMark,
+    plan: Plan,
+}
+
+impl Prepared {
+    fn new(accelerator: &QatAccelerator, job: Job) -> Result<Self> {
+        let pool = accelerator.pool(AcceleratorTypes::COMPRESSION)?;
+        let plan = Plan::new(accelerator.call(&pool, Patience::Wait), &job)?;
+        Ok(Self { accelerator: accelerator.clone(), job, pool, process: ProcessMark::of_this(), plan })
     }
 
-    /// [`decompress_dma`](Self::decompress_dma) as a future. It submits when it is first polled, and allocates nothing.
-    pub fn decompress_dma_async(
-        &self,
-        input: DmaBuffer,
-        output: DmaBuffer,
-        format: Format,
-    ) -> impl Future<Output = DmaCompletion> + Send + 'static {
-        DmaCall::new(self.clone(), Job::Decompress(format), (input, output))
+    fn call(&self) -> Call<'_> {
+        self.accelerator.call(&self.pool, Patience::Wait)
+    }
+
+    /// Of a start that goes on, in this process.
+    fn is_current(&self) -> bool {
+        self.process.is_this() && !self.pool.is_over()
     }
 }
 
-/// A call on device memory. Written by hand, because the compiler's futures move the buffers from state to state, which
-/// is felt beside the cost of a request.
-struct DmaCall {
-    accelerator: QatAccelerator,
-    job: Job,
-    /// Not while the device has them.
-    buffers: Cell<Option<(DmaBuffer, DmaBuffer)>>,
-    /// From the first poll on.
+impl fmt::Debug for Prepared {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Prepared").field("job", &self.job).finish_non_exhaustive()
+    }
+}
+
+impl DmaSession {
+    fn new(accelerator: &QatAccelerator, job: Job) -> Result<Self> {
+        Prepared::new(accelerator, job).map(|prepared| Self(Arc::new(prepared)))
+    }
+
+    /// Makes one request and waits for it.
+    #[doc(alias = "cpaDcDpEnqueueOp")]
+    pub fn run(&mut self, input: DmaBuffer, output: DmaBuffer) -> DmaCompletion {
+        let request = self.submit(input, output);
+        self.0.pool.block_on(request)
+    }
+
+    /// Submits one request, unless the device is full; then the future does when there is room. Allocates nothing.
+    ///
+    /// The device answers to whoever waits: awaiting the future, or [`block_on`](QatAccelerator::block_on) on a thread
+    /// without an executor.
+    #[doc(alias = "cpaDcDpEnqueueOp")]
+    pub fn submit(&mut self, input: DmaBuffer, output: DmaBuffer) -> DmaRequest {
+        let renewed = if self.0.is_current() { Ok(()) } else { self.renew() };
+        let mut request = DmaRequest {
+            prepared: self.0.clone(),
+            in_flight: Some(self.0.accelerator.0.recorder.clone().start_shared()),
+            spans: Spans::default(),
+            buffers: Some((input, output)),
+            step: Step::Over,
+        };
+        match renewed.and_then(|()| request.spans()) {
+            Ok(spans) => {
+                request.spans = spans;
+                request.attempt(None);
+            }
+            Err(error) => request.step = Step::Failed(error),
+        }
+        request
+    }
+
+    /// The hardware may have been started anew.
+    #[cold]
+    fn renew(&mut self) -> Result<()> {
+        let Self(prepared) = self;
+        *prepared = Arc::new(Prepared::new(&prepared.accelerator, prepared.job)?);
+        Ok(())
+    }
+}
+
+/// A request on device memory; resolves when it was answered. Dropped before, its buffers stay with the driver until then.
+#[derive(Debug)]
+#[must_use = "the device answers to whoever awaits this"]
+pub struct DmaRequest {
+    prepared: Arc<Prepared>,
+    /// Until it is over.
     in_flight: Option<InFlight<'static>>,
-    planned: Option<(Arc<Pool>, Plan)>,
+    spans: Spans,
+    /// Not while the device has them.
+    buffers: Option<(DmaBuffer, DmaBuffer)>,
     step: Step,
 }
 
 enum Step {
-    /// Not polled yet, or the hardware is being started.
-    Asked(Option<BoxFuture<()>>),
+    /// With its instance.
+    Flying(Flight, u16),
     /// There was no room for it at first, which was `since`.
     Full {
         room: Room,
         since: Option<Instant>,
     },
-    Flying(Flight, u16),
+    Failed(Error),
     Over,
 }
 
-impl DmaCall {
-    const fn new(accelerator: QatAccelerator, job: Job, buffers: (DmaBuffer, DmaBuffer)) -> Self {
-        let buffers = Cell::new(Some(buffers));
-        Self { accelerator, job, buffers, in_flight: None, planned: None, step: Step::Asked(None) }
-    }
-
-    /// Begins to count, and plans the request.
-    fn begin(&mut self, pool: Result<Arc<Pool>>) -> Result<()> {
-        self.in_flight = Some(self.accelerator.0.recorder.clone().start_shared());
-        let pool = pool?;
-        let call = self.accelerator.call(&pool, Patience::Wait);
-        let (input, output) = self.buffers.get_mut().as_ref().expect("not submitted yet");
-        let plan = Plan::new(call, &self.job, input, output)?;
-        self.planned = Some((pool, plan));
-        Ok(())
-    }
-
-    /// Tries to submit; an end at once is an error.
-    fn submit(&mut self, mut since: Option<Instant>) -> Option<DmaCompletion> {
-        let (pool, plan) = self.planned.as_ref().expect("begun");
-        let call = self.accelerator.call(pool, Patience::Wait);
-        match plan.try_launch(call, &mut since, &self.buffers) {
-            Ok(Launched::Flying(flight, instance)) => {
-                self.step = Step::Flying(flight, instance);
-                None
-            }
-            Ok(Launched::Full(room)) => {
-                self.step = Step::Full { room, since };
-                None
-            }
-            Err(fault) => {
-                let error = pool.error(fault);
-                let buffers = self.buffers.take();
-                Some(self.end((buffers, Err(error))))
-            }
-        }
-    }
-
-    fn end(&mut self, (buffers, result): Completed) -> DmaCompletion {
-        self.step = Step::Over;
-        self.planned = None;
-        if let Some(in_flight) = self.in_flight.take() {
-            in_flight.finish(result.as_ref());
-        }
-        DmaCompletion { buffers, result }
+impl fmt::Debug for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Flying(..) => "Flying",
+            Self::Full { .. } => "Full",
+            Self::Failed(_) => "Failed",
+            Self::Over => "Over",
+        })
     }
 }
 
-impl Future for DmaCall {
+impl DmaRequest {
+    fn spans(&self) -> Result<Spans> {
+        let (input, output) = self.buffers.as_ref().expect("not submitted yet");
+        self.prepared.plan.spans(input, output)
+    }
+
+    /// Tries to submit.
+    #[inline]
+    fn attempt(&mut self, mut since: Option<Instant>) {
+        let Prepared { plan, pool, .. } = &*self.prepared;
+        self.step = match plan.try_launch(self.prepared.call(), self.spans, &mut since, &mut self.buffers) {
+            Ok(Launched::Flying(flight, instance)) => Step::Flying(flight, instance),
+            Ok(Launched::Full(room)) => Step::Full { room, since },
+            Err(fault) => Step::Failed(pool.error(fault)),
+        };
+    }
+}
+
+impl Future for DmaRequest {
     type Output = DmaCompletion;
 
     fn poll(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<DmaCompletion> {
         let this = self.get_mut();
-        loop {
-            let ended = match &mut this.step {
+        let completion = loop {
+            match &mut this.step {
                 Step::Flying(flight, instance) => {
-                    let (landed, instance) = (ready!(Pin::new(flight).poll(context)), *instance);
-                    let (pool, plan) = this.planned.as_ref().expect("begun");
-                    let completed = match landed {
-                        Ok(landed) => {
-                            plan.finish(this.accelerator.call(pool, Patience::Wait), landed, instance)
+                    let Prepared { plan, pool, .. } = &*this.prepared;
+                    break match ready!(Pin::new(flight).poll(context)) {
+                        Ok(landed) => plan.finish(this.prepared.call(), this.spans, landed, *instance),
+                        Err(lost) => {
+                            let error = pool.error(pool.lost(lost, *instance));
+                            DmaCompletion { buffers: None, result: Err(error) }
                         }
-                        Err(lost) => (None, Err(pool.error(pool.lost(lost, instance)))),
                     };
-                    Some(this.end(completed))
                 }
                 Step::Full { room, since } => {
                     ready!(Pin::new(room).poll(context));
                     let since = *since;
-                    this.submit(since)
+                    this.attempt(since);
                 }
-                Step::Asked(start) => {
-                    if let Some(start) = start {
-                        ready!(start.as_mut().poll(context));
+                step => match std::mem::replace(step, Step::Over) {
+                    Step::Failed(error) => {
+                        break DmaCompletion { buffers: this.buffers.take(), result: Err(error) };
                     }
-                    let pool = match this.accelerator.pool_if_asked(AcceleratorTypes::COMPRESSION) {
-                        Some(pool) => pool,
-                        None if start.is_some() => this.accelerator.pool(AcceleratorTypes::COMPRESSION),
-                        None => {
-                            *start = Some(this.accelerator.start_elsewhere());
-                            continue;
-                        }
-                    };
-                    match this.begin(pool) {
-                        Ok(()) => this.submit(None),
-                        Err(error) => {
-                            let buffers = this.buffers.take();
-                            Some(this.end((buffers, Err(error))))
-                        }
-                    }
-                }
-                Step::Over => panic!("polled after its end"),
-            };
-            if let Some(completion) = ended {
-                return Poll::Ready(completion);
+                    _ => panic!("polled after its end"),
+                },
             }
+        };
+        this.step = Step::Over;
+        if let Some(in_flight) = this.in_flight.take() {
+            in_flight.finish(completion.result.as_ref());
         }
+        Poll::Ready(completion)
     }
 }

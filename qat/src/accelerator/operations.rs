@@ -34,13 +34,6 @@ impl QatAccelerator {
         self.look(types, |pool| Ok(pool.clone()))
     }
 
-    /// [`pool`](Self::pool), if the hardware was asked for before; looking does not wait.
-    pub(super) fn pool_if_asked(&self, types: AcceleratorTypes) -> Option<Result<Arc<Pool>>> {
-        let seen = self.0.answer.load();
-        let answer = seen.as_ref().filter(|answer| answer.process.is_this())?;
-        Some(answer.look(types, |pool| Ok(pool.clone())))
-    }
-
     fn look<T>(&self, types: AcceleratorTypes, work: impl FnOnce(&Arc<Pool>) -> Result<T>) -> Result<T> {
         let seen = self.0.answer.load();
         match seen.as_ref().filter(|answer| answer.process.is_this()) {

@@ -74,7 +74,7 @@ impl Request<'_> {
             input.write(at, part);
             at += part.len();
         }
-        *claim.input() = input;
+        claim.load(input, Blocks::default());
         let parameters = claim.parameters();
         let (mut iv_at, mut aad_at) = (IV_AT, AAD_AT);
         if self.is_ccm {

@@ -221,6 +221,7 @@ async fn deflate(
 }
 
 /// How much of a request's input the answer stands for: all of it, or some after an overflow.
+#[inline(always)]
 pub(super) fn complete(answer: &Answer, len: usize) -> Result<usize> {
     let is_plausible = if answer.overflow { answer.consumed > 0 } else { answer.consumed == len };
     if is_plausible && answer.produced > 0 {

@@ -3,7 +3,7 @@
 use accel_core::{Error, Format};
 
 use super::compress::flush;
-use super::session::Kind;
+use super::session::{Key, Kind};
 use crate::CpaStatus;
 use crate::device_error::{DeviceError, RequestStatus};
 use crate::instance::{Call, Failure, Fault, Instance, Patience};
@@ -50,13 +50,13 @@ impl Call<'_> {
                 input.write(0, request.prefix);
             }
             input.write(request.prefix.len(), request.input);
-            *claim.output() = Blocks::with_room(memory, request.room)?;
-            *claim.input() = input;
+            claim.load(input, Blocks::with_room(memory, request.room)?);
             Ok(())
         };
         let how = self.stateless(request.kind, request.is_open);
         let fly = |instance: &Instance, claim: Claim| {
-            let session = instance.sessions.get(&instance.ring, request.kind, how, &claim)?;
+            let key = Key::new(request.kind, how, claim.is_flat());
+            let session = instance.sessions.get(&instance.ring, key)?;
             Ok(instance.ring.compress(claim, session, how)?)
         };
         self.pool.launch(Work::Compression, patience, self.recorder, load, fly).await
@@ -96,6 +96,7 @@ impl Call<'_> {
     }
 
     /// Reads an answer, and tells the instance's health of it. `format` is what corrupt input is corrupt as.
+    #[inline(always)]
     pub(super) fn answer(
         &self,
         landed: &Landed,

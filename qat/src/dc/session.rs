@@ -5,7 +5,7 @@ use std::sync::Arc;
 use once_cell::sync::OnceCell;
 use qat_sys as sys;
 
-use crate::op::{Api, Claim, Direction, Ring, Session, SessionError, Stateless};
+use crate::op::{Api, Direction, Ring, Session, SessionError, Stateless};
 
 /// What a session is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -148,6 +148,24 @@ impl Kind {
     }
 }
 
+/// Which session a request needs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Key {
+    kind: Kind,
+    api: Api,
+    place: usize,
+}
+
+impl Key {
+    /// For a request of this kind, each side of which is one piece if it `is_flat`.
+    pub(super) fn new(kind: Kind, how: Stateless, is_flat: bool) -> Self {
+        let is_deflate = matches!(kind, Kind::Deflate { .. } | Kind::Inflate { .. });
+        let is_whole = how.flush == sys::CPA_DC_FLUSH_FINAL && !how.is_verified;
+        let api = if is_deflate && is_whole && is_flat { Api::DataPlane } else { Api::Traditional };
+        Self { kind, api, place: kind.place() }
+    }
+}
+
 /// Sessions by calls and kind.
 pub(crate) struct Sessions([[OnceCell<Arc<Session>>; KINDS]; 2]);
 
@@ -158,19 +176,16 @@ impl Default for Sessions {
 }
 
 impl Sessions {
-    /// The session for a request of this kind.
-    pub(crate) fn get(
-        &self,
-        ring: &Arc<Ring>,
-        kind: Kind,
-        how: Stateless,
-        claim: &Claim,
-    ) -> Result<&Arc<Session>, SessionError> {
-        let is_deflate = matches!(kind, Kind::Deflate { .. } | Kind::Inflate { .. });
-        let is_whole = how.flush == sys::CPA_DC_FLUSH_FINAL && !how.is_verified;
-        let api = if is_deflate && is_whole && claim.is_flat() { Api::DataPlane } else { Api::Traditional };
-        let session = || ring.compression_session(api, &kind.setup()).map(Arc::new);
-        self.0[api as usize][kind.place()].get_or_try_init(session)
+    /// The session for requests of this kind.
+    #[inline]
+    pub(crate) fn get(&self, ring: &Arc<Ring>, key: Key) -> Result<&Arc<Session>, SessionError> {
+        let cell = &self.0[key.api as usize][key.place];
+        match cell.get() {
+            Some(session) => Ok(session),
+            None => {
+                cell.get_or_try_init(|| ring.compression_session(key.api, &key.kind.setup()).map(Arc::new))
+            }
+        }
     }
 
     /// Ends them all.

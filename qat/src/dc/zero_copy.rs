@@ -1,6 +1,7 @@
 //! Requests on the caller's own device memory: one request, no copy.
 
 use std::cell::Cell;
+use std::ops::Range;
 use std::time::Instant;
 
 use accel_core::{CompressOptions, End, Error, Format, Outcome, Path, Result};
@@ -8,7 +9,7 @@ use accel_core::{CompressOptions, End, Error, Format, Outcome, Path, Result};
 use super::compress::{self, complete, ran_full, wrong_checksum};
 use super::decompress::{check_gzip, check_zlib};
 use super::request::Answer;
-use super::session::{Checksum, Kind};
+use super::session::{Checksum, Key, Kind};
 use crate::container::{gzip, zlib};
 use crate::instance::{Call, Fault, Instance, Launched, Unsent};
 use crate::mem::DmaBuffer;
@@ -18,8 +19,14 @@ use crate::software::{check_end, nothing_after, zlib_effort};
 
 pub(crate) use compress::deflate_room;
 
-/// What a call on device memory came to: its buffers, unless the device may still write to them, and the result.
-pub(crate) type Completed = (Option<(DmaBuffer, DmaBuffer)>, Result<Outcome>);
+/// Both buffers of a request on device memory, with its result.
+#[derive(Debug)]
+pub struct DmaCompletion {
+    /// Input and output; `None` when the device did not answer in time and may still write to them.
+    pub buffers: Option<(DmaBuffer, DmaBuffer)>,
+    /// What the request came to; the output begins at the front of its buffer.
+    pub result: Result<Outcome>,
+}
 
 /// What a call wants.
 #[derive(Debug, Clone, Copy)]
@@ -28,73 +35,83 @@ pub(crate) enum Job {
     Decompress(Format),
 }
 
-/// The one request of a call, and what stands around its data.
+/// What the requests of a session have in common.
 #[derive(Clone, Copy)]
 pub(crate) struct Plan {
     format: Format,
     level: u8,
     checksum: Checksum,
-    kind: Kind,
     how: Stateless,
+    session: Key,
     /// Bytes in front of the deflate data, and behind them.
     framing: (usize, usize),
-    /// Lengths of both buffers.
-    lens: (usize, usize),
+}
+
+/// Lengths in bytes of one request.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Spans {
+    input: usize,
+    output: usize,
+    /// In front of the deflate data.
+    header: usize,
 }
 
 impl Plan {
-    /// The request for `job`, or why there is none.
-    #[inline]
-    pub(crate) fn new(call: Call<'_>, job: &Job, input: &DmaBuffer, output: &DmaBuffer) -> Result<Self> {
-        match job {
-            Job::Compress(options) => Self::compress(call, options, input, output),
-            Job::Decompress(format) => Self::decompress(call, *format, input, output),
-        }
-    }
-
-    fn compress(
-        call: Call<'_>,
-        options: &CompressOptions,
-        input: &DmaBuffer,
-        output: &DmaBuffer,
-    ) -> Result<Self> {
-        let &CompressOptions { format, level, end, .. } = options;
-        check_end(format, end)?;
+    /// The requests for `job`, or why there are none.
+    pub(crate) fn new(call: Call<'_>, job: &Job) -> Result<Self> {
+        let (format, level, kind, is_open) = match *job {
+            Job::Compress(CompressOptions { format, level, end, .. }) => {
+                check_end(format, end)?;
+                let (_, checksum) = framing(format)?;
+                let level = compress::hardware_level(format, level)?;
+                (format, level, compress::deflate_kind(call, level, checksum), end == End::Open)
+            }
+            Job::Decompress(format) => (format, 0, Kind::Inflate { checksum: framing(format)?.1 }, false),
+        };
         let (framing, checksum) = framing(format)?;
-        let level = compress::hardware_level(format, level)?;
-        if input.is_empty() {
-            return unsupported("compressing nothing");
-        }
-        let required = framing.0 + deflate_room(input.len()) + framing.1;
-        if output.len() < required {
-            return Err(Error::OutputTooSmall { required: Some(required), available: output.len() });
-        }
-        let kind = compress::deflate_kind(call, level, checksum);
-        let how = call.stateless(kind, end == End::Open);
-        Ok(Self { format, level, checksum, kind, how, framing, lens: (input.len(), output.len()) })
+        let how = call.stateless(kind, is_open);
+        Ok(Self { format, level, checksum, how, session: Key::new(kind, how, true), framing })
     }
 
-    fn decompress(call: Call<'_>, format: Format, input: &DmaBuffer, output: &DmaBuffer) -> Result<Self> {
-        let (mut framing, checksum) = framing(format)?;
-        let header = match format {
+    /// The lengths of a request with these buffers, or why there is none.
+    pub(crate) fn spans(&self, input: &DmaBuffer, output: &DmaBuffer) -> Result<Spans> {
+        let header = match self.how.direction {
+            Direction::Compress => {
+                let required = self.framing.0 + deflate_room(input.len()) + self.framing.1;
+                if input.is_empty() {
+                    return unsupported("compressing nothing");
+                }
+                if output.len() < required {
+                    return Err(Error::OutputTooSmall { required: Some(required), available: output.len() });
+                }
+                self.framing.0
+            }
+            Direction::Decompress => {
+                let header = self.header_of(input)?.filter(|len| *len < input.len());
+                let header = header.ok_or(Error::Truncated { format: self.format })?;
+                if output.is_empty() {
+                    return Err(Error::OutputTooSmall { required: None, available: 0 });
+                }
+                header
+            }
+        };
+        Ok(Spans { input: input.len(), output: output.len(), header })
+    }
+
+    /// Length of what stands in front of the deflate data, if it is whole.
+    fn header_of(&self, input: &[u8]) -> Result<Option<usize>> {
+        Ok(match self.format {
             Format::Gzip => gzip::parse_header(input)?.map(|header| header.len),
             Format::Zlib => zlib::check_header(input)?.map(|()| zlib::HEADER_LEN),
             _ => Some(0),
-        };
-        framing.0 = header.filter(|len| *len < input.len()).ok_or(Error::Truncated { format })?;
-        if output.is_empty() {
-            return Err(Error::OutputTooSmall { required: None, available: 0 });
-        }
-        let kind = Kind::Inflate { checksum };
-        let how = call.stateless(kind, false);
-        Ok(Self { format, level: 0, checksum, kind, how, framing, lens: (input.len(), output.len()) })
+        })
     }
 
-    /// Bytes that the device reads, and bytes that it may write.
-    fn request_lens(&self) -> (usize, usize) {
+    /// What the device reads, and where it may write.
+    fn ranges(&self, spans: Spans) -> (Range<usize>, Range<usize>) {
         match self.how.direction {
-            Direction::Compress => (self.lens.0, self.lens.1 - self.framing.0 - self.framing.1),
-            Direction::Decompress => (self.lens.0 - self.framing.0, self.lens.1),
+            Direction::Compress => (0..spans.input, spans.header..spans.output - self.framing.1),
+            Direction::Decompress => (spans.header..spans.input, 0..spans.output),
         }
     }
 
@@ -102,14 +119,11 @@ impl Plan {
     pub(crate) fn try_launch(
         &self,
         call: Call<'_>,
+        spans: Spans,
         since: &mut Option<Instant>,
-        held: &Cell<Option<(DmaBuffer, DmaBuffer)>>,
+        held: &mut Option<(DmaBuffer, DmaBuffer)>,
     ) -> Result<Launched, Fault> {
-        let (read, write) = self.request_lens();
-        let (input_at, output_at) = match self.how.direction {
-            Direction::Compress => (0, self.framing.0),
-            Direction::Decompress => (self.framing.0, 0),
-        };
+        let held = Cell::from_mut(held);
         let load = |_: &Instance, claim: &mut Claim| {
             let (mut input, mut output) = held.take().expect("given back by whoever did not send them");
             let is_ready = input.prepare().and_then(|()| output.prepare());
@@ -117,16 +131,15 @@ impl Plan {
                 held.set(Some((input, output)));
                 return is_ready;
             }
-            *claim.input() = Blocks::part(input.into_block(), input_at..input_at + read);
-            *claim.output() = Blocks::part(output.into_block(), output_at..output_at + write);
+            let (read, write) = self.ranges(spans);
+            claim.load(Blocks::part(input.into_block(), read), Blocks::part(output.into_block(), write));
             Ok(())
         };
         let take_back = |claim: &mut Claim| {
-            let blocks = (std::mem::take(claim.input()), std::mem::take(claim.output()));
-            held.set(self.whole(blocks));
+            held.set(whole(claim.unload(), spans));
         };
         let fly = |instance: &Instance, mut claim: Claim| {
-            let session = match instance.sessions.get(&instance.ring, self.kind, self.how, &claim) {
+            let session = match instance.sessions.get(&instance.ring, self.session) {
                 Ok(session) => session,
                 Err(error) => {
                     take_back(&mut claim);
@@ -141,27 +154,29 @@ impl Plan {
         call.pool.try_launch(Work::Compression, call.patience, call.recorder, since, load, fly)
     }
 
-    /// Whole buffers again.
-    fn whole(&self, (input, output): (Blocks, Blocks)) -> Option<(DmaBuffer, DmaBuffer)> {
-        let (input, output) = input.into_block().zip(output.into_block())?;
-        Some((DmaBuffer::new(input, self.lens.0), DmaBuffer::new(output, self.lens.1)))
-    }
-
     /// What the answer comes to.
-    pub(crate) fn finish(&self, call: Call<'_>, landed: Landed, instance: u16) -> Completed {
-        let (read, write) = self.request_lens();
-        let answer = call.answer(&landed, instance, read, write, self.format);
-        let Some((input, mut output)) = self.whole(landed.into_memory()) else {
-            return (None, answer.and_then(|_| Err(ran_full())));
+    pub(crate) fn finish(
+        &self,
+        call: Call<'_>,
+        spans: Spans,
+        landed: Landed,
+        instance: u16,
+    ) -> DmaCompletion {
+        let (read, write) = self.ranges(spans);
+        let answer = call.answer(&landed, instance, read.len(), write.len(), self.format);
+        let Some((input, mut output)) = whole(landed.into_memory(), spans) else {
+            return DmaCompletion { buffers: None, result: answer.and_then(|_| Err(ran_full())) };
         };
         let result = answer.and_then(|answer| {
             let bytes_out = match self.how.direction {
                 Direction::Compress => self.compressed(call, &answer, instance, &input, &mut output)?,
-                Direction::Decompress => self.decompressed(call, &answer, instance, &input, &output)?,
+                Direction::Decompress => {
+                    self.decompressed(call, &answer, instance, (&input, spans.header), &output)?
+                }
             };
-            Ok(Outcome { bytes_in: self.lens.0, bytes_out, path: Path::Hardware { instance } })
+            Ok(Outcome { bytes_in: spans.input, bytes_out, path: Path::Hardware { instance } })
         });
-        (Some((input, output)), result)
+        DmaCompletion { buffers: Some((input, output)), result }
     }
 
     /// Checks what was compressed, and writes what stands around it; the length of both.
@@ -197,13 +212,13 @@ impl Plan {
         Ok(end + trailer)
     }
 
-    /// Checks what was decompressed against what stands around it; its length.
+    /// Checks what was decompressed against what stands behind it in the input, which has a header; its length.
     fn decompressed(
         &self,
         call: Call<'_>,
         answer: &Answer,
         instance: u16,
-        input: &[u8],
+        (input, header): (&[u8], usize),
         output: &[u8],
     ) -> Result<usize> {
         let format = self.format;
@@ -214,7 +229,7 @@ impl Plan {
             return Err(Error::Truncated { format });
         }
         let plain = &output[..answer.produced];
-        let used = self.framing.0 + answer.consumed;
+        let used = header + answer.consumed;
         let rest = &input[used..];
         let sum = answer.checksum;
         let is_checked = call.pool.settings.integrity != Integrity::Trust;
@@ -235,6 +250,13 @@ impl Plan {
         nothing_after(input, used + self.framing.1, format)?;
         Ok(answer.produced)
     }
+}
+
+/// Whole buffers again.
+#[inline(always)]
+fn whole((input, output): (Blocks, Blocks), spans: Spans) -> Option<(DmaBuffer, DmaBuffer)> {
+    let (input, output) = input.into_block().zip(output.into_block())?;
+    Some((DmaBuffer::new(input, spans.input), DmaBuffer::new(output, spans.output)))
 }
 
 fn unsupported<T>(what: impl Into<std::borrow::Cow<'static, str>>) -> Result<T> {

@@ -151,6 +151,11 @@ impl Pool {
         services
     }
 
+    /// Whether its start is.
+    pub(crate) fn is_over(&self) -> bool {
+        self.rings.first().is_none_or(|ring| ring.is_closed())
+    }
+
     /// How each instance fares.
     pub(crate) fn instance_infos(&self) -> Vec<InstanceInfo> {
         self.instances.iter().map(Instance::info).collect()
@@ -158,6 +163,7 @@ impl Pool {
 
     /// An instance for the next request: this thread's last one while it has little to do, else the least busy one of
     /// those in health, near ones first.
+    #[inline(always)]
     fn choose(&self, work: Work) -> Option<&Instance> {
         loop {
             let instance = self.candidate(work)?;

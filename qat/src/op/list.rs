@@ -51,6 +51,14 @@ impl Blocks {
         self.len
     }
 
+    /// Puts `blocks` in the place of these, which are mostly none: then nothing is dropped.
+    pub(super) fn put(&mut self, blocks: Self) {
+        let old = std::mem::replace(self, blocks);
+        if old.first.is_none() && old.rest.is_none() {
+            std::mem::forget(old);
+        }
+    }
+
     /// The parts in order; together [`len`](Self::len) bytes.
     pub(crate) fn parts(&self) -> impl Iterator<Item = &[u8]> {
         let (mut left, mut start) = (self.len, self.start);

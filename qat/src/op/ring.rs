@@ -154,6 +154,7 @@ impl Ring {
     }
 
     /// Held during each call into libqat; `None` when the gate is closed.
+    #[inline(always)]
     fn pass(&self) -> Option<MutexGuard<'_, bool>> {
         let is_open = match self.gate.try_lock() {
             Ok(is_open) => is_open,
@@ -174,11 +175,13 @@ impl Ring {
         Pause { ring: self, is_open: self.gate.lock().unwrap_or_else(PoisonError::into_inner) }
     }
 
-    pub(super) fn is_closed(&self) -> bool {
+    /// Closed for good.
+    pub(crate) fn is_closed(&self) -> bool {
         self.is_closed.load(Relaxed)
     }
 
     /// A slot for a request. `Ok(None)` when the ring has all it can take.
+    #[inline(always)]
     pub(crate) fn claim(&self) -> Result<Option<Claim>, NoMemory> {
         self.table.claim(self.memory, self.meta_len)
     }
@@ -273,6 +276,7 @@ impl Ring {
     }
 
     /// Submits a compression or, with a session for it, a decompression.
+    #[inline(always)]
     pub(crate) fn compress(
         &self,
         claim: Claim,

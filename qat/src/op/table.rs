@@ -266,6 +266,7 @@ impl Table {
 
     /// Takes a free slot, with metadata of `meta_len` bytes for each of its lists. `Ok(None)` when all are in use, or
     /// none is given any more.
+    #[inline(always)]
     pub(crate) fn claim(
         &'static self,
         memory: &'static Memory,
@@ -389,14 +390,17 @@ impl Claim {
         unsafe { &*self.slot.body.get() }
     }
 
-    /// The memory that the device reads.
-    pub(crate) fn input(&mut self) -> &mut Blocks {
-        &mut self.body().input
+    /// Gives it the memory that the device reads, and that it writes; none for what works in place.
+    pub(crate) fn load(&mut self, input: Blocks, output: Blocks) {
+        let body = self.body();
+        body.input.put(input);
+        body.output.put(output);
     }
 
-    /// The memory that the device writes. Empty means in place.
-    pub(crate) fn output(&mut self) -> &mut Blocks {
-        &mut self.body().output
+    /// Empties both.
+    pub(crate) fn unload(&mut self) -> (Blocks, Blocks) {
+        let body = self.body();
+        (std::mem::take(&mut body.input), std::mem::take(&mut body.output))
     }
 
     /// Device memory for what is neither: IV, associated data, digest.
@@ -437,11 +441,12 @@ impl Claim {
 }
 
 impl Drop for Claim {
+    #[inline(always)]
     fn drop(&mut self) {
         let is_over = self.table.is_safe.load(Relaxed);
         let body = self.body();
-        body.input = Blocks::default();
-        body.output = Blocks::default();
+        body.input.put(Blocks::default());
+        body.output.put(Blocks::default());
         body.session = None;
         if is_over {
             // The last of a ring that is no more.
@@ -486,6 +491,7 @@ impl Flight {
 impl Future for Flight {
     type Output = Result<Landed, Lost>;
 
+    #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
         let completion = &self.slot.completion;
         if let Ok(end) = completion.take(self.generation) {
@@ -560,8 +566,7 @@ impl Landed {
 
     /// Takes the memory of both sides out.
     pub(crate) fn into_memory(mut self) -> (Blocks, Blocks) {
-        let body = self.claim.body();
-        (std::mem::take(&mut body.input), std::mem::take(&mut body.output))
+        self.claim.unload()
     }
 }
 

@@ -276,8 +276,8 @@ impl Bench {
                 None => drop(self.ring.poll()),
             }
         };
-        *claim.input() = Blocks::with_room(self.memory, 3000).unwrap();
-        *claim.output() = Blocks::with_room(self.memory, 5000).unwrap();
+        let blocks = |len| Blocks::with_room(self.memory, len).unwrap();
+        claim.load(blocks(3000), blocks(5000));
         claim
     }
 

@@ -221,8 +221,22 @@ pub(crate) fn block_on<F: Future>(rings: &[Arc<Ring>], future: F) -> F::Output {
     output
 }
 
-fn wanted_of(rings: &[Arc<Ring>], wanted: u64) -> impl Iterator<Item = &Arc<Ring>> {
-    rings.iter().enumerate().filter(move |(index, _)| wanted >> (index % 64) & 1 == 1).map(|(_, ring)| ring)
+/// Few of many.
+fn wanted_of(rings: &[Arc<Ring>], mut wanted: u64) -> impl Iterator<Item = &Arc<Ring>> {
+    let mut next = usize::MAX;
+    std::iter::from_fn(move || {
+        loop {
+            if let Some(ring) = rings.get(next) {
+                next += 64;
+                return Some(ring);
+            }
+            if wanted == 0 {
+                return None;
+            }
+            next = wanted.trailing_zeros() as usize;
+            wanted &= wanted - 1;
+        }
+    })
 }
 
 /// Polls until something happens; false when nothing did.
@@ -232,9 +246,9 @@ fn spin(rings: &[Arc<Ring>], wanted: u64, spins: u32) -> bool {
         wanted_of(rings, wanted).map(of).fold(0, u32::wrapping_add)
     };
     let before = answers();
-    for _ in 0..spins {
+    for spin in 0..spins {
         // Another thread may have found this one's.
-        if answers() != before {
+        if spin > 0 && answers() != before {
             return true;
         }
         for ring in wanted_of(rings, wanted) {

@@ -1,6 +1,9 @@
 //! Calls on device memory, and batches.
 
-use accel_core::{CompressOptions, CompressionAccelerator, DecompressOptions, Error, Format, Level};
+use accel_core::{
+    CompressOptions, CompressionAccelerator, DecompressOptions, Error, Format, HardwareAccelerator as _,
+    Level,
+};
 use qat::{QatAccelerator, SoftwareAccelerator};
 
 use crate::emulated;
@@ -17,7 +20,8 @@ fn device_memory_there_and_back() {
             let mut input = qat.dma_buffer(plain.len()).unwrap();
             input.copy_from_slice(&plain);
             let output = qat.dma_buffer(QatAccelerator::dma_room(plain.len())).unwrap();
-            let done = qat.compress_dma(input, output, &CompressOptions::new(format).level(Level::Fast));
+            let options = CompressOptions::new(format).level(Level::Fast);
+            let done = qat.dma_compressor(&options).unwrap().run(input, output);
             let outcome = done.result.unwrap();
             let (input, mut packed) = done.buffers.unwrap();
             same(&input, &plain, what);
@@ -26,20 +30,67 @@ fn device_memory_there_and_back() {
             let cpu = SoftwareAccelerator::new().decompress(&packed, &DecompressOptions::new(format));
             same(&cpu.unwrap().0, &plain, what);
 
-            let done = qat.decompress_dma(packed, input, format);
+            let mut unpack = qat.dma_decompressor(format).unwrap();
+            let done = unpack.run(packed, input);
             assert_eq!(done.result.unwrap().bytes_out, plain.len(), "{what:?}");
             let (packed, again) = done.buffers.unwrap();
             same(&again, &plain, what);
 
             // Too little room is said, and both buffers come back.
             let small = qat.dma_buffer(plain.len() / 2).unwrap();
-            let done = qat.decompress_dma(packed, small, format);
+            let done = unpack.run(packed, small);
             assert!(matches!(done.result, Err(Error::OutputTooSmall { .. })), "{what:?}: {:?}", done.result);
             assert!(done.buffers.is_some());
         }
     }
     let error = qat.dma_buffer((64 << 20) + 1).unwrap_err();
     assert!(matches!(error, Error::InvalidArgument { argument: "len", .. }), "{error}");
+}
+
+#[test]
+fn requests_on_device_memory_wait_for_room() {
+    let Some(qat) = emulated::accelerator() else { return };
+    let options = CompressOptions::new(Format::Zlib);
+    let mut session = qat.dma_compressor(&options).unwrap();
+    let plain: Vec<Vec<u8>> = (0..2500).map(|i| text(900 + i % 100)).collect();
+    let mut submit = |plain: &Vec<u8>| {
+        let mut input = qat.dma_buffer(plain.len()).unwrap();
+        input.copy_from_slice(plain);
+        session.submit(input, qat.dma_buffer(QatAccelerator::dma_room(plain.len())).unwrap())
+    };
+    // More than the rings hold; of those that were submitted some are left alone.
+    let requests: Vec<_> = plain.iter().map(&mut submit).collect();
+    let retries = qat.statistics().retries;
+    assert!(retries > 0, "all rings took all requests");
+    for (at, (request, plain)) in requests.into_iter().zip(&plain).enumerate() {
+        if at % 7 == 3 {
+            continue;
+        }
+        let done = qat.block_on(request);
+        let (_, packed) = done.buffers.unwrap();
+        let packed = &packed[..done.result.unwrap().bytes_out];
+        let again = SoftwareAccelerator::new().decompress(packed, &DecompressOptions::new(Format::Zlib));
+        same(&again.unwrap().0, plain, at);
+    }
+    // What does not fit is said at once, and comes back.
+    let (input, output) = (qat.dma_buffer(5000).unwrap(), qat.dma_buffer(5000).unwrap());
+    let done = qat.block_on(session.submit(input, output));
+    let room = QatAccelerator::dma_room(5000);
+    assert!(done.buffers.is_some());
+    match done.result {
+        Err(Error::OutputTooSmall { required: Some(required), available: 5000 }) => assert!(required <= room),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn sessions_on_device_memory_say_what_they_do_not_do() {
+    let Some(qat) = emulated::accelerator() else { return };
+    let format = qat.dma_compressor(&CompressOptions::new(Format::Lz4Frame)).unwrap_err();
+    assert!(matches!(format, Error::Unsupported { .. }), "{format}");
+    let level = CompressOptions::new(Format::Gzip).level(Level::Exact(13));
+    let level = qat.dma_compressor(&level).unwrap_err();
+    assert!(matches!(level, Error::InvalidArgument { argument: "level", .. }), "{level}");
 }
 
 #[test]
