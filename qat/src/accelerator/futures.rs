@@ -32,10 +32,13 @@ impl QatAccelerator {
 
     /// The instances for `types`. The first question, which starts the hardware, is asked on a thread of the pool.
     pub(super) async fn pool_async(&self, types: AcceleratorTypes) -> Result<Arc<Pool>> {
-        if self.0.valid_answer().is_none() {
-            self.start_elsewhere().await;
+        match self.0.valid_answer() {
+            Some(answer) => answer.pool(types).cloned(),
+            None => {
+                self.start_elsewhere().await;
+                self.pool(types)
+            }
         }
-        self.pool(types)
     }
 
     /// Waits for `work`, and counts what it came to.

@@ -15,10 +15,12 @@ use crate::instance::{Call, Patience, Pool};
 use crate::software::{self, output::Output, recorded};
 
 impl Answer {
-    fn look<T>(&self, types: AcceleratorTypes, work: impl FnOnce(&Arc<Pool>) -> Result<T>) -> Result<T> {
+    /// The instances for `types`, or why there are none.
+    #[inline]
+    pub(super) fn pool(&self, types: AcceleratorTypes) -> Result<&Arc<Pool>> {
         match &self.result {
             Ok(pool) => match missing_service(&pool.services, types) {
-                None => work(pool),
+                None => Ok(pool),
                 Some(service) => {
                     Err(unavailable(Unavailability::NoInstances { service: Some(service) }.into()))
                 }
@@ -37,8 +39,8 @@ impl QatAccelerator {
     fn look<T>(&self, types: AcceleratorTypes, work: impl FnOnce(&Arc<Pool>) -> Result<T>) -> Result<T> {
         let seen = self.0.answer.load();
         match seen.as_ref().filter(|answer| answer.process.is_this()) {
-            Some(answer) => answer.look(types, work),
-            None => self.0.answer().look(types, work),
+            Some(answer) => work(answer.pool(types)?),
+            None => work(self.0.answer().pool(types)?),
         }
     }
 

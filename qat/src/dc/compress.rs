@@ -162,61 +162,95 @@ async fn deflate(
     is_checksum_used: bool,
 ) -> Result<Done> {
     let adler = matches!(kind, Kind::Deflate { checksum: Checksum::Adler32, .. });
-    let checksum = if adler { Checksum::Adler32 } else { Checksum::Crc32 };
-    let mut done = Done { instance: None, checksum: u32::from(adler) };
+    let done = Done { instance: None, checksum: u32::from(adler) };
     if input.is_empty() {
         // The one fixed block without content (RFC 1951, section 3.2.6), or an empty stored one that stays open.
         writer.put(if end == End::Final { &[3, 0] } else { &[0, 0, 0, 0xff, 0xff] })?;
         return Ok(done);
     }
-    let is_checked = is_checksum_used && call.pool.settings.integrity != Integrity::Trust;
+    let mut joint = Joint {
+        call,
+        writer,
+        checksum: is_checksum_used.then_some(if adler { Checksum::Adler32 } else { Checksum::Crc32 }),
+        done,
+    };
+    if input.len() <= PIECE {
+        let request = piece_of(kind, input, end == End::Open);
+        let (landed, instance) = call.run(request).await.map_err(|fault| call.error(fault))?;
+        joint.put(landed, instance, request).await?;
+        return Ok(joint.done);
+    }
     let mut window = Window::new();
     let mut rest = input;
     loop {
         while !rest.is_empty() && !window.is_full() {
             let (piece, later) = rest.split_at(rest.len().min(PIECE));
-            let is_open = !later.is_empty() || end == End::Open;
-            let request =
-                Request { kind, prefix: &[], input: piece, room: deflate_room(piece.len()), is_open };
+            let request = piece_of(kind, piece, !later.is_empty() || end == End::Open);
             let launched = call.launch(request, window.patience(call.patience)).await;
             if !window.push(launched, request).map_err(|fault| call.error(fault))? {
                 break;
             }
             rest = later;
         }
-        let Some(next) = window.next(call.pool).await else { return Ok(done) };
-        let (mut landed, mut instance, mut request) = next.map_err(|fault| call.error(fault))?;
+        let Some(next) = window.next(call.pool).await else { return Ok(joint.done) };
+        let (landed, instance, request) = next.map_err(|fault| call.error(fault))?;
+        joint.put(landed, instance, request).await?;
+    }
+}
+
+fn piece_of(kind: Kind, input: &[u8], is_open: bool) -> Request<'_> {
+    Request { kind, prefix: &[], input, room: deflate_room(input.len()), is_open }
+}
+
+/// Where the requests' outputs become one stream.
+struct Joint<'a, 'b> {
+    call: Call<'a>,
+    writer: &'a mut Writer<'b>,
+    /// The one that is wanted, if one is.
+    checksum: Option<Checksum>,
+    done: Done,
+}
+
+impl Joint<'_, '_> {
+    /// Appends what a request came to.
+    async fn put(&mut self, mut landed: Landed, mut instance: u16, mut request: Request<'_>) -> Result<()> {
         loop {
-            let len = request.input.len();
-            let answer = call.answer(&landed, instance, len, request.room, Format::Deflate)?;
-            let (packed, left) = request.input.split_at(call.blame(instance, complete(&answer, len))?);
-            let sum = answer.checksum;
-            if is_checked && sum != checksum.of(packed) {
-                return call.blame(instance, Err(wrong_checksum()));
-            }
-            let more = packed.len() as u64;
-            done.checksum = if done.instance.is_none() || !is_checksum_used {
-                sum
-            } else if adler {
-                adler32_combine(done.checksum, sum, more)
-            } else {
-                crc32_combine(done.checksum, sum, more)
-            };
-            done.instance = Some(instance);
-            if answer.produced >= stored_len(packed.len()) {
-                store(packed, writer, !request.is_open && left.is_empty())?;
-            } else {
-                landed.output().read(0, writer.room(answer.produced)?);
-            }
+            let left = self.append(landed, instance, request)?;
             if left.is_empty() {
-                break;
+                return Ok(());
             }
             // The output ran full, which the room rules out, so the device is not what it should be; but what it did
             // counts, and the rest goes on from there.
-            drop(landed);
             request.input = left;
-            (landed, instance) = call.run(request).await.map_err(|fault| call.error(fault))?;
+            (landed, instance) = self.call.run(request).await.map_err(|fault| self.call.error(fault))?;
         }
+    }
+
+    /// Appends an answer; what of the request's input it does not stand for.
+    fn append<'i>(&mut self, landed: Landed, instance: u16, request: Request<'i>) -> Result<&'i [u8]> {
+        let Self { call, writer, .. } = self;
+        let len = request.input.len();
+        let answer = call.answer(&landed, instance, len, request.room, Format::Deflate)?;
+        let (packed, left) = request.input.split_at(call.blame(instance, complete(&answer, len))?);
+        if let Some(checksum) = self.checksum {
+            let sum = answer.checksum;
+            if call.pool.settings.integrity != Integrity::Trust && sum != checksum.of(packed) {
+                return call.blame(instance, Err(wrong_checksum()));
+            }
+            let (before, more) = (self.done.checksum, packed.len() as u64);
+            self.done.checksum = match (self.done.instance, checksum) {
+                (None, _) => sum,
+                (_, Checksum::Adler32) => adler32_combine(before, sum, more),
+                (_, Checksum::Crc32) => crc32_combine(before, sum, more),
+            };
+        }
+        self.done.instance = Some(instance);
+        if answer.produced >= stored_len(packed.len()) {
+            store(packed, writer, !request.is_open && left.is_empty())?;
+        } else {
+            landed.output().read(0, writer.room(answer.produced)?);
+        }
+        Ok(left)
     }
 }
 
