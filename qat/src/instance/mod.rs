@@ -173,6 +173,7 @@ impl Pool {
         }
     }
 
+    #[inline(always)]
     fn candidate(&self, work: Work) -> Option<&Instance> {
         let candidates = &self.by_work[work as usize];
         let last = LAST.with(|last| last[work as usize].get());

@@ -343,6 +343,7 @@ impl Ring {
     /// # Safety
     /// The gate is open, and locked by this thread; the session is one of this ring's for the data-plane calls. Slot and
     /// session stay until the answer was taken.
+    #[inline(always)]
     unsafe fn enqueue(
         &self,
         body: &mut Body,

@@ -416,6 +416,7 @@ impl Claim {
     }
 
     /// Puts the request into flight: `submit` gets the body, whose place is fixed, and the tag of the answer.
+    #[inline(always)]
     pub(super) fn fly<E>(
         mut self,
         submit: impl FnOnce(*mut Body, *mut c_void) -> Result<(), E>,
