@@ -64,6 +64,31 @@ impl Recorder {
         InFlight::new(Holder::Shared(self))
     }
 
+    /// Counts one operation as running, for those who take the time themselves. [`end`](Self::end) has to follow.
+    #[inline]
+    pub fn begin(&self) {
+        self.in_flight.fetch_add(1, Relaxed);
+    }
+
+    /// Ends what [`begin`](Self::begin) counted, after the time that it took, with `None` if it failed.
+    #[inline]
+    pub fn end(&self, took: Duration, outcome: Option<&Outcome>) {
+        self.in_flight.fetch_sub(1, Relaxed);
+        let Some(outcome) = outcome else {
+            self.errors.fetch_add(1, Relaxed);
+            return;
+        };
+        self.operations.fetch_add(1, Relaxed);
+        self.bytes_in.fetch_add(outcome.bytes_in as u64, Relaxed);
+        self.bytes_out.fetch_add(outcome.bytes_out as u64, Relaxed);
+        if let Path::Software(reason) = outcome.path {
+            self.software[reason.index()].fetch_add(1, Relaxed);
+        }
+        let ns = took.as_secs().saturating_mul(1_000_000_000).saturating_add(took.subsec_nanos().into());
+        self.busy_ns.fetch_add(ns, Relaxed);
+        self.latency[bucket(ns)].fetch_add(1, Relaxed);
+    }
+
     /// Operations running now: [`Statistics::in_flight`] alone, at the price of one load.
     #[must_use]
     pub fn in_flight(&self) -> u64 {
@@ -170,7 +195,7 @@ impl Deref for Holder<'_> {
 
 impl<'a> InFlight<'a> {
     fn new(recorder: Holder<'a>) -> Self {
-        recorder.in_flight.fetch_add(1, Relaxed);
+        recorder.begin();
         Self { recorder, started: Instant::now(), done: false }
     }
 
@@ -181,37 +206,18 @@ impl<'a> InFlight<'a> {
     }
 
     /// Ends the operation and counts what it came to; how long it ran.
-    #[inline]
     pub fn finish(mut self, result: Result<&Outcome, &Error>) -> Duration {
         self.done = true;
         let took = self.started.elapsed();
-        let recorder = &*self.recorder;
-        match result {
-            Ok(outcome) => {
-                recorder.operations.fetch_add(1, Relaxed);
-                recorder.bytes_in.fetch_add(outcome.bytes_in as u64, Relaxed);
-                recorder.bytes_out.fetch_add(outcome.bytes_out as u64, Relaxed);
-                if let Path::Software(reason) = outcome.path {
-                    recorder.software[reason.index()].fetch_add(1, Relaxed);
-                }
-                let ns =
-                    took.as_secs().saturating_mul(1_000_000_000).saturating_add(took.subsec_nanos().into());
-                recorder.busy_ns.fetch_add(ns, Relaxed);
-                recorder.latency[bucket(ns)].fetch_add(1, Relaxed);
-            }
-            Err(_) => {
-                recorder.errors.fetch_add(1, Relaxed);
-            }
-        }
+        self.recorder.end(took, result.ok());
         took
     }
 }
 
 impl Drop for InFlight<'_> {
     fn drop(&mut self) {
-        self.recorder.in_flight.fetch_sub(1, Relaxed);
         if !self.done {
-            self.recorder.errors.fetch_add(1, Relaxed);
+            self.recorder.end(Duration::ZERO, None);
         }
     }
 }
@@ -346,9 +352,14 @@ mod tests {
         drop(recorder.start());
         recorder.retry();
         let open = recorder.start();
+        recorder.begin();
+        recorder.begin();
+        recorder.end(Duration::from_millis(2), Some(&outcome(Path::Hardware { instance: 0 })));
+        recorder.end(Duration::ZERO, None);
         let seen = recorder.statistics();
-        assert_eq!((seen.operations, seen.errors, seen.retries, seen.in_flight), (2, 2, 1, 1));
-        assert_eq!((seen.bytes_in, seen.bytes_out), (200, 80));
+        assert_eq!((seen.operations, seen.errors, seen.retries, seen.in_flight), (3, 3, 1, 1));
+        assert_eq!((seen.bytes_in, seen.bytes_out), (300, 120));
+        assert!(seen.busy >= Duration::from_millis(2));
         assert_eq!(seen.software.count(SoftwareReason::Busy), 1);
         assert_eq!(seen.software.total(), 1);
         assert!(seen.latency.is_some() && seen.utilisation.is_none() && seen.throughput() > 0.0);

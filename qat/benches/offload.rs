@@ -285,19 +285,26 @@ fn dma(options: &Options) -> Result<(u64, Duration), Error> {
     }
     let start = Instant::now();
     let mut requests: Vec<_> =
-        idle.into_iter().map(|(input, output)| Some(session.submit(input, output))).collect();
-    let mut oldest = 0;
+        idle.into_iter().map(|(input, output)| session.submit(input, output)).collect();
+    let (mut oldest, mut flying) = (0, requests.len());
     qat.block_on(poll_fn(|context| {
         loop {
-            let Some(request) = &mut requests[oldest] else { return Poll::Ready(Ok(())) };
-            let Poll::Ready(done) = Pin::new(request).poll(context) else { return Poll::Pending };
+            let request = &mut requests[oldest];
+            let Poll::Ready(done) = Pin::new(&mut *request).poll(context) else { return Poll::Pending };
             let (input, output) = match finish(done) {
                 Ok(buffers) => buffers,
                 Err(error) => return Poll::Ready(Err(error)),
             };
-            requests[oldest] = (left > 0).then(|| session.submit(input, output));
-            left = left.saturating_sub(1);
-            oldest = (oldest + 1) % requests.len();
+            if left > 0 {
+                left -= 1;
+                *request = session.submit(input, output);
+            } else {
+                flying -= 1;
+                if flying == 0 {
+                    return Poll::Ready(Ok(()));
+                }
+            }
+            oldest = if oldest + 1 == requests.len() { 0 } else { oldest + 1 };
         }
     }))?;
     Ok((produced, start.elapsed()))

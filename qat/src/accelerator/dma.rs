@@ -4,9 +4,9 @@ use std::fmt;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, ready};
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use accel_core::{AcceleratorTypes, CompressOptions, Error, Format, InFlight, Result};
+use accel_core::{AcceleratorTypes, CompressOptions, Error, Format, Recorder, Result};
 
 use super::QatAccelerator;
 use crate::DmaBuffer;
@@ -18,6 +18,7 @@ use crate::instance::{Call, Launched, Patience, Pool};
 use crate::mem::{NoMemory, NotMapped};
 use crate::op::Flight;
 use crate::poll::Room;
+use crate::raw::clock;
 
 impl QatAccelerator {
     /// Device memory of `len` bytes, at most 64 MiB, on the NUMA node of an instance of the hardware. Initialises on the
@@ -161,6 +162,26 @@ impl Prepared {
         self.accelerator.call(&self.pool, Patience::Wait)
     }
 
+    fn spans(&self, buffers: &Option<(DmaBuffer, DmaBuffer)>) -> Result<Spans> {
+        let (input, output) = buffers.as_ref().expect("not submitted yet");
+        self.plan.spans(input, output)
+    }
+
+    /// Tries to submit. Takes the buffers if it did.
+    #[inline(always)]
+    fn attempt(
+        &self,
+        spans: Spans,
+        buffers: &mut Option<(DmaBuffer, DmaBuffer)>,
+        mut since: Option<Instant>,
+    ) -> Step {
+        match self.plan.try_launch(self.call(), spans, &mut since, buffers) {
+            Ok(Launched::Flying(flight, instance)) => Step::Flying(flight, instance),
+            Ok(Launched::Full(room)) => Step::Full { room, since },
+            Err(fault) => Step::Failed(self.pool.error(fault)),
+        }
+    }
+
     /// Of a start that goes on, in this process.
     fn is_current(&self) -> bool {
         self.process.is_this() && !self.pool.is_over()
@@ -192,21 +213,15 @@ impl DmaSession {
     #[doc(alias = "cpaDcDpEnqueueOp")]
     pub fn submit(&mut self, input: DmaBuffer, output: DmaBuffer) -> DmaRequest {
         let renewed = if self.0.is_current() { Ok(()) } else { self.renew() };
-        let mut request = DmaRequest {
-            prepared: self.0.clone(),
-            in_flight: Some(self.0.accelerator.0.recorder.clone().start_shared()),
-            spans: Spans::default(),
-            buffers: Some((input, output)),
-            step: Step::Over,
+        let prepared = &*self.0;
+        let started = clock::now();
+        prepared.accelerator.0.recorder.begin();
+        let mut buffers = Some((input, output));
+        let (spans, step) = match renewed.and_then(|()| prepared.spans(&buffers)) {
+            Ok(spans) => (spans, prepared.attempt(spans, &mut buffers, None)),
+            Err(error) => (Spans::default(), Step::Failed(error)),
         };
-        match renewed.and_then(|()| request.spans()) {
-            Ok(spans) => {
-                request.spans = spans;
-                request.attempt(None);
-            }
-            Err(error) => request.step = Step::Failed(error),
-        }
-        request
+        DmaRequest { prepared: self.0.clone(), started, spans, buffers, step }
     }
 
     /// The hardware may have been started anew.
@@ -223,8 +238,7 @@ impl DmaSession {
 #[must_use = "the device answers to whoever awaits this"]
 pub struct DmaRequest {
     prepared: Arc<Prepared>,
-    /// Until it is over.
-    in_flight: Option<InFlight<'static>>,
+    started: u64,
     spans: Spans,
     /// Not while the device has them.
     buffers: Option<(DmaBuffer, DmaBuffer)>,
@@ -255,20 +269,8 @@ impl fmt::Debug for Step {
 }
 
 impl DmaRequest {
-    fn spans(&self) -> Result<Spans> {
-        let (input, output) = self.buffers.as_ref().expect("not submitted yet");
-        self.prepared.plan.spans(input, output)
-    }
-
-    /// Tries to submit.
-    #[inline]
-    fn attempt(&mut self, mut since: Option<Instant>) {
-        let Prepared { plan, pool, .. } = &*self.prepared;
-        self.step = match plan.try_launch(self.prepared.call(), self.spans, &mut since, &mut self.buffers) {
-            Ok(Launched::Flying(flight, instance)) => Step::Flying(flight, instance),
-            Ok(Launched::Full(room)) => Step::Full { room, since },
-            Err(fault) => Step::Failed(pool.error(fault)),
-        };
+    fn recorder(&self) -> &Recorder {
+        &self.prepared.accelerator.0.recorder
     }
 }
 
@@ -291,8 +293,7 @@ impl Future for DmaRequest {
                 }
                 Step::Full { room, since } => {
                     ready!(Pin::new(room).poll(context));
-                    let since = *since;
-                    this.attempt(since);
+                    this.step = this.prepared.attempt(this.spans, &mut this.buffers, *since);
                 }
                 step => match std::mem::replace(step, Step::Over) {
                     Step::Failed(error) => {
@@ -303,9 +304,16 @@ impl Future for DmaRequest {
             }
         };
         this.step = Step::Over;
-        if let Some(in_flight) = this.in_flight.take() {
-            in_flight.finish(completion.result.as_ref());
-        }
+        let took = Duration::from_nanos(clock::now().saturating_sub(this.started));
+        this.recorder().end(took, completion.result.as_ref().ok());
         Poll::Ready(completion)
+    }
+}
+
+impl Drop for DmaRequest {
+    fn drop(&mut self) {
+        if !matches!(self.step, Step::Over) {
+            self.recorder().end(Duration::ZERO, None);
+        }
     }
 }

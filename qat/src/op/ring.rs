@@ -279,7 +279,7 @@ impl Ring {
     #[inline(always)]
     pub(crate) fn compress(
         &self,
-        claim: Claim,
+        mut claim: Claim,
         session: &Arc<Session>,
         how: Stateless,
     ) -> Result<Flight, Refused> {
@@ -287,25 +287,26 @@ impl Ring {
         let Some(_pass) = self.pass().filter(|_| !self.is_refusing.load(Relaxed)) else {
             return Err(Refused { claim, status: CpaStatus::RESTARTING });
         };
-        let submit = |body: *mut Body, tag: *mut c_void| {
-            // SAFETY: the claim's body, which nobody else has until the answer.
-            let body = unsafe { &mut *body };
-            body.api = session.api;
-            body.direction = how.direction;
-            body.session = Some(session.clone());
-            match session.api {
-                // SAFETY: the gate is open and locked; the session is of this ring.
-                Api::DataPlane => unsafe { self.enqueue(body, session, how.direction, tag) },
-                // SAFETY: the same.
-                Api::Traditional => unsafe { self.submit(body, session, how, tag) },
-            }
+        let (generation, tag) = claim.take_off();
+        let body: *mut Body = claim.body();
+        // SAFETY: the claim's body, which nobody else has until the answer.
+        let body = unsafe { &mut *body };
+        body.api = session.api;
+        body.direction = how.direction;
+        body.session = Some(session.clone());
+        let submitted = match session.api {
+            // SAFETY: the gate is open and locked; the session is of this ring.
+            Api::DataPlane => unsafe { self.enqueue(body, session, how.direction, tag) },
+            // SAFETY: the same.
+            Api::Traditional => unsafe { self.submit(body, session, how, tag) },
         };
-        claim.fly(submit).map_err(|(claim, status)| self.refused(claim, status))
+        claim.flown(generation, submitted).map_err(|(claim, status)| self.refused(claim, status))
     }
 
     /// # Safety
     /// The gate is open; the session is one of this ring's for the traditional calls. Slot and session stay until the
     /// answer was taken.
+    #[inline(never)]
     unsafe fn submit(
         &self,
         body: &mut Body,
@@ -354,7 +355,7 @@ impl Ring {
         let (Some(source), Some(target)) = (body.input.flat(), body.output.flat()) else {
             return Err(CpaStatus::INVALID_PARAM);
         };
-        let (operation, bus_address) = body.side.as_ref().expect("made when it was claimed").operation();
+        let (operation, bus_address) = body.side.as_ref().expect("made when it was claimed").operation;
         let verify = if direction == Direction::Compress { CPA_TRUE } else { 0 };
         let filled = CpaDcDpOpData {
             bufferLenToCompress: source.1,

@@ -88,32 +88,25 @@ pub(super) struct Body {
 pub(super) struct Side {
     pub(super) block: Block,
     pub(super) parameters_at: usize,
+    /// The operation, and where the device sees it.
+    pub(super) operation: (NonNull<CpaDcDpOpData>, u64),
 }
 
 impl Side {
     fn new(memory: &'static Memory, meta_len: usize) -> Result<Self, NoMemory> {
         let parameters_at = 2 * meta_len.next_multiple_of(64);
-        let mut block =
-            memory.take(parameters_at + Claim::PARAMETERS + std::mem::size_of::<CpaDcDpOpData>())?;
+        let operation_at = parameters_at + Claim::PARAMETERS;
+        let mut block = memory.take(operation_at + std::mem::size_of::<CpaDcDpOpData>())?;
         block.bytes_mut().fill(0);
-        Ok(Self { block, parameters_at })
-    }
-
-    fn operation_at(&self) -> usize {
-        self.parameters_at + Claim::PARAMETERS
-    }
-
-    /// The operation, and where the device sees it.
-    pub(super) fn operation(&self) -> (NonNull<CpaDcDpOpData>, u64) {
-        let at = self.operation_at();
-        (self.block.at(at).cast(), self.block.bus_address(at))
+        let operation = (block.at(operation_at).cast(), block.bus_address(operation_at));
+        Ok(Self { block, parameters_at, operation })
     }
 
     /// What an answer put into the operation.
     fn results(&self) -> CpaDcRqResults {
         // SAFETY: inside the block, which is zeroed, aligned to 64 bytes as the offset is, and nobody else's once the
         // request was answered.
-        unsafe { (*self.operation().0.as_ptr()).results }
+        unsafe { (*self.operation.0.as_ptr()).results }
     }
 }
 
@@ -416,19 +409,32 @@ impl Claim {
     }
 
     /// Puts the request into flight: `submit` gets the body, whose place is fixed, and the tag of the answer.
-    #[inline(always)]
     pub(super) fn fly<E>(
         mut self,
         submit: impl FnOnce(*mut Body, *mut c_void) -> Result<(), E>,
     ) -> Result<Flight, (Self, E)> {
-        let (table, slot) = (self.table, self.slot);
+        let (generation, tag) = self.take_off();
         let body: *mut Body = self.body();
-        table.flying.fetch_add(1, Relaxed);
-        let generation = slot.completion.fly();
-        match submit(body, table.tag(self.index, generation)) {
+        let submitted = submit(body, tag);
+        self.flown(generation, submitted)
+    }
+
+    /// Is about to be submitted, with this generation and tag. The answer may come before [`flown`](Self::flown).
+    #[inline(always)]
+    pub(super) fn take_off(&mut self) -> (u32, *mut c_void) {
+        self.table.flying.fetch_add(1, Relaxed);
+        let generation = self.slot.completion.fly();
+        (generation, self.table.tag(self.index, generation))
+    }
+
+    /// Was submitted, or refused.
+    #[inline(always)]
+    pub(super) fn flown<E>(self, generation: u32, submitted: Result<(), E>) -> Result<Flight, (Self, E)> {
+        let Self { table, slot, index } = &self;
+        let (table, slot, index) = (*table, *slot, *index);
+        match submitted {
             Ok(()) => {
                 table.submitted.fetch_add(1, Relaxed);
-                let index = self.index;
                 std::mem::forget(self);
                 Ok(Flight { table, slot, index, generation, is_awaited: false, is_over: false })
             }

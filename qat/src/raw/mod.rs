@@ -1,5 +1,6 @@
 //! The only code that calls a C symbol.
 
+pub(crate) mod clock;
 pub(crate) mod cy;
 pub(crate) mod dc;
 pub(crate) mod dc_dp;
