@@ -1,6 +1,5 @@
-//! Whether the device does what it says it does: each kind of operation is tried once for each start, against the CPU.
-//!
-//! libqat reports a request that the device refused as a success, with the data as they were.
+//! Whether the device does what it says it does, and does it right: each kind of operation is tried once for each start,
+//! against the CPU.
 
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
 
@@ -143,10 +142,9 @@ fn is_good<T>(result: Result<T>) -> Result<bool> {
     };
     let is_refusal = match &error {
         Error::Device { reason, .. } => match reason.downcast_ref::<DeviceError>() {
-            Some(DeviceError::Refused { status }) => {
+            Some(DeviceError::Refused { status } | DeviceError::Failed { status, .. }) => {
                 matches!(*status, CpaStatus::UNSUPPORTED | CpaStatus::INVALID_PARAM)
             }
-            Some(DeviceError::Wrong { .. }) => true,
             _ => false,
         },
         Error::Authentication { .. } => true,

@@ -14,8 +14,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use qat_sys::{
-    CPA_STATUS_SUCCESS, CpaBoolean, CpaBufferList, CpaCrcData, CpaCySymOp, CpaCySymOpData, CpaDcDpOpData,
-    CpaDcOpData, CpaDcRqResults, CpaInstanceEvent, CpaInstanceHandle,
+    CPA_STATUS_SUCCESS, CpaBoolean, CpaBufferList, CpaCrcData, CpaCySymDpOpData, CpaCySymOp, CpaCySymOpData,
+    CpaDcDpOpData, CpaDcOpData, CpaDcRqResults, CpaInstanceEvent, CpaInstanceHandle,
 };
 
 use super::completion::{Answer, Completion, End};
@@ -83,8 +83,8 @@ pub(super) struct Body {
     pub(super) side: Option<Side>,
 }
 
-/// The slot's own device memory: metadata of both lists, then parameters (IV, associated data, digest), then the
-/// operation of a data-plane request.
+/// The slot's own device memory: metadata of both lists, or a [`PhysicalList`](super::list::PhysicalList), then parameters
+/// (IV, associated data, digest), then the operation of a data-plane request.
 pub(super) struct Side {
     pub(super) block: Block,
     pub(super) parameters_at: usize,
@@ -93,8 +93,8 @@ pub(super) struct Side {
 impl Side {
     fn new(memory: &'static Memory, meta_len: usize) -> Result<Self, NoMemory> {
         let parameters_at = 2 * meta_len.next_multiple_of(64);
-        let mut block =
-            memory.take(parameters_at + Claim::PARAMETERS + std::mem::size_of::<CpaDcDpOpData>())?;
+        let operation_len = size_of::<CpaDcDpOpData>().max(size_of::<CpaCySymDpOpData>());
+        let mut block = memory.take(parameters_at + Claim::PARAMETERS + operation_len)?;
         block.bytes_mut().fill(0);
         Ok(Self { block, parameters_at })
     }
@@ -104,7 +104,7 @@ impl Side {
     }
 
     /// The operation, and where the device sees it.
-    pub(super) fn operation(&self) -> (NonNull<CpaDcDpOpData>, u64) {
+    pub(super) fn operation<T>(&self) -> (NonNull<T>, u64) {
         let at = self.operation_at();
         (self.block.at(at).cast(), self.block.bus_address(at))
     }
@@ -113,7 +113,7 @@ impl Side {
     fn results(&self) -> CpaDcRqResults {
         // SAFETY: inside the block, which is zeroed, aligned to 64 bytes as the offset is, and nobody else's once the
         // request was answered.
-        unsafe { (*self.operation().0.as_ptr()).results }
+        unsafe { (*self.operation::<CpaDcDpOpData>().0.as_ptr()).results }
     }
 }
 
@@ -538,6 +538,11 @@ impl Landed {
         }
     }
 
+    /// By which calls it went.
+    pub(crate) fn api(&self) -> Api {
+        self.claim.body_ref().api
+    }
+
     /// Whether it was a compression, as opposed to a decompression.
     pub(crate) fn is_compression(&self) -> bool {
         self.claim.body_ref().direction == Direction::Compress
@@ -619,6 +624,21 @@ pub(super) unsafe extern "C" fn symmetric_done(
     _: *mut CpaBufferList,
     verified: CpaBoolean,
 ) {
+    land_verified(tag, status, verified);
+}
+
+/// The callback of symmetric operations by the data plane.
+pub(super) unsafe extern "C" fn symmetric_data_plane_done(
+    operation: *mut CpaCySymDpOpData,
+    status: i32,
+    verified: CpaBoolean,
+) {
+    // SAFETY: `cpa_cy_sym_dp.h`: what was submitted, as for `data_plane_done`.
+    let tag = unsafe { (*operation).pCallbackTag };
+    land_verified(tag, status, verified);
+}
+
+fn land_verified(tag: *mut c_void, status: i32, verified: CpaBoolean) {
     // A digest that does not match is a success with this flag clear.
     land(tag, if status == CPA_STATUS_SUCCESS && verified == 0 { NOT_VERIFIED } else { status });
 }

@@ -1,6 +1,7 @@
 //! The only code that calls a C symbol.
 
 pub(crate) mod cy;
+pub(crate) mod cy_dp;
 pub(crate) mod dc;
 pub(crate) mod dc_dp;
 pub(crate) mod instance;
