@@ -1,6 +1,7 @@
 //! The hardware's calls as futures. A call submits at once, so that many of them are in flight when the first is waited
 //! for; whoever waits then polls the rings, or the helper thread does.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
@@ -32,13 +33,14 @@ impl QatAccelerator {
 
     /// The instances for `types`. The first question, which starts the hardware, is asked on a thread of the pool.
     pub(super) async fn pool_async(&self, types: AcceleratorTypes) -> Result<Arc<Pool>> {
-        if self.0.valid_answer().is_none() {
-            self.start_elsewhere().await;
+        if let Some(pool) = self.pool_if_asked(types) {
+            return pool;
         }
+        self.start_elsewhere().await;
         self.pool(types)
     }
 
-    /// Waits for `work`, and counts what it came to.
+    /// Waits for `work`, and counts what it came to. Pinned by the caller, work is in the caller's future only once.
     pub(super) async fn counted<T>(
         &self,
         work: impl Future<Output = Result<T>>,
@@ -63,7 +65,7 @@ impl QatAccelerator {
                 let pool = this.pool_async(AcceleratorTypes::COMPRESSION).await?;
                 dc::compress(this.call(&pool, patience), &input, &mut output, &options).await
             };
-            let result = this.counted(work, |outcome| outcome).await;
+            let result = this.counted(pin!(work), |outcome| outcome).await;
             Completion { input, output, result }
         })
     }
@@ -98,7 +100,7 @@ impl QatAccelerator {
                 let mut room = Output::fixed(&mut output, options.limit);
                 dc::decompress(this.call(&pool, patience), &input, &mut room, options.format).await
             };
-            let result = this.counted(work, |outcome| outcome).await;
+            let result = this.counted(pin!(work), |outcome| outcome).await;
             Completion { input, output, result }
         })
     }
@@ -116,7 +118,7 @@ impl QatAccelerator {
                 let pool = this.pool_async(AcceleratorTypes::COMPRESSION).await?;
                 dc::decompress(this.call(&pool, patience), &input, &mut output, options.format).await
             };
-            let result = this.counted(work, |outcome| outcome).await;
+            let result = this.counted(pin!(work), |outcome| outcome).await;
             Completion { input, output: output.into_vec(), result }
         })
     }

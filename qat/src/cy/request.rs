@@ -41,12 +41,13 @@ pub(super) struct Request<'a> {
 }
 
 impl Request<'_> {
-    fn parts(&self) -> impl Iterator<Item = &[u8]> {
-        self.head.iter().chain(&self.text).chain([&self.tail]).copied()
+    fn parts(&self) -> [&[u8]; 5] {
+        let ([first, second], [text, padding]) = (self.head, self.text);
+        [first, second, text, padding, self.tail]
     }
 
     fn len(&self) -> usize {
-        self.parts().map(<[u8]>::len).sum()
+        self.parts().map(<[u8]>::len).iter().sum()
     }
 
     /// Where the text is.
@@ -65,8 +66,10 @@ impl Request<'_> {
         let mut input = Blocks::with_room(memory, len.max(LEAST))?;
         let mut at = 0;
         for part in self.parts() {
-            input.write(at, part);
-            at += part.len();
+            if !part.is_empty() {
+                input.write(at, part);
+                at += part.len();
+            }
         }
         *claim.input() = input;
         let parameters = claim.parameters();
@@ -112,18 +115,18 @@ impl Keyed<'_> {
 }
 
 /// Puts a request into flight.
-pub(super) async fn launch(
+pub(super) fn launch(
     call: Call<'_>,
     patience: Patience,
     request: &Request<'_>,
     session: impl Fn(&Instance) -> Result<Arc<Session>, SessionError>,
-) -> Result<(Flight, u16), Fault> {
+) -> impl Future<Output = Result<(Flight, u16), Fault>> {
     let load = |instance: &Instance, claim: &mut Claim| request.load(instance.ring.memory(), claim);
-    let fly = |instance: &Instance, claim: Claim| {
+    let fly = move |instance: &Instance, claim: Claim| {
         let session = session(instance)?;
         Ok(instance.ring.perform(claim, &session, &request.operation())?)
     };
-    call.pool.launch(Work::Symmetric, patience, call.recorder, load, fly).await
+    call.pool.launch(Work::Symmetric, patience, call.recorder, load, fly)
 }
 
 /// An answer that counts.
@@ -160,7 +163,7 @@ pub(super) async fn run(
 ) -> Result<Answer, Error> {
     let error = |fault| call.error(fault);
     let (flight, instance) = launch(call, call.patience, request, session).await.map_err(error)?;
-    let landed = call.pool.land(flight, instance).await.map_err(error)?;
+    let landed = flight.await.map_err(|lost| error(call.pool.lost(lost, instance)))?;
     answer(call, landed, instance, request)
 }
 

@@ -83,9 +83,11 @@ pub(super) async fn admit(call: Call<'_>, cipher: Cipher, key: &Key, is_empty: b
     let verdict = &trials.ciphers[cipher as usize][place(cipher, key_len)];
     let mut found = verdict.0.load(Relaxed);
     if found == 0 {
-        found = match attempt(call, cipher, key_len, 40).await? {
+        // Boxed, or each call's future would have room for it.
+        let attempt = |len| Box::pin(attempt(call, cipher, key_len, len));
+        found = match attempt(40).await? {
             false => BAD,
-            true if takes_nothing(cipher) && !attempt(call, cipher, key_len, 0).await? => NOT_EMPTY,
+            true if takes_nothing(cipher) && !attempt(0).await? => NOT_EMPTY,
             true => GOOD,
         };
         trials.settle(verdict, found, &format_args!("{cipher} with a key of {key_len} bytes"));

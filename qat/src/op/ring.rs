@@ -434,8 +434,10 @@ impl Ring {
         tag: *mut c_void,
     ) -> Result<(), CpaStatus> {
         let side = body.side.as_ref().expect("made when it was claimed");
-        let pointer = |offset: usize| side.block.at(side.parameters_at + offset).as_ptr();
-        let bus_address = |offset: usize| side.block.bus_address(side.parameters_at + offset);
+        let parameters = side.block.at(side.parameters_at).as_ptr();
+        let parameters_bus = side.block.bus_address(side.parameters_at);
+        let pointer = |offset: usize| parameters.wrapping_add(offset);
+        let bus_address = |offset: usize| parameters_bus + offset as u64;
         let (buffer, len) = body.input.flat().unwrap_or_else(|| {
             // SAFETY: the front of the slot's own memory, which has room for it (`start`).
             unsafe { side.block.at(0).cast().write(PhysicalList::new(&body.input)) };
