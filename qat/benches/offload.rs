@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use accel_core::{
     BoxFuture, Cipher, CipherOptions, Completion, CompressOptions, CompressionAccelerator, DecompressOptions,
-    EncryptionAccelerator, Error, Format, Iv, Key, Level, Outcome,
+    Encrypted, EncryptionAccelerator, Error, Format, Iv, Key, Level, Outcome,
 };
 use qat::{AutoAccelerator, DmaCompletion, Policy, QatAccelerator, SoftwareAccelerator};
 
@@ -166,23 +166,31 @@ impl Work {
         input: Vec<u8>,
         output: Vec<u8>,
     ) -> impl Future<Output = (Vec<u8>, Vec<u8>, Result<usize, Error>)> + use<> {
-        let begun: BoxFuture<Completion<Outcome>> = match self {
-            Self::Deflate(options) => engine.compress_into_async(input, output, *options),
-            Self::Inflate(options) => engine.decompress_into_async(input, output, *options),
+        enum Begun {
+            Outcome(BoxFuture<Completion<Outcome>>),
+            Encrypted(BoxFuture<Completion<Encrypted>>),
+        }
+        let begun = match self {
+            Self::Deflate(options) => Begun::Outcome(engine.compress_into_async(input, output, *options)),
+            Self::Inflate(options) => Begun::Outcome(engine.decompress_into_async(input, output, *options)),
             Self::GcmOpen(key, options) => {
-                engine.decrypt_into_async(key.clone(), input, output, options.clone())
+                Begun::Outcome(engine.decrypt_into_async(key.clone(), input, output, options.clone()))
             }
             Self::Gcm(key, options) => {
-                let done = engine.encrypt_into_async(key.clone(), input, output, options.clone());
-                Box::pin(async {
-                    let Completion { input, output, result } = done.await;
-                    Completion { input, output, result: result.map(|done| done.outcome) }
-                })
+                Begun::Encrypted(engine.encrypt_into_async(key.clone(), input, output, options.clone()))
             }
         };
         async {
-            let Completion { input, output, result } = begun.await;
-            (input, output, result.map(|outcome| outcome.bytes_out))
+            match begun {
+                Begun::Outcome(done) => {
+                    let Completion { input, output, result } = done.await;
+                    (input, output, result.map(|outcome| outcome.bytes_out))
+                }
+                Begun::Encrypted(done) => {
+                    let Completion { input, output, result } = done.await;
+                    (input, output, result.map(|done| done.outcome.bytes_out))
+                }
+            }
         }
     }
 

@@ -62,7 +62,7 @@ pub struct GroupInfo {
 }
 
 /// What libqat itself counted of an instance since the start. It counts no requests by its data-plane calls, which most
-/// compressions and decompressions are, but their recoveries.
+/// are, but the recoveries of compressions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[non_exhaustive]
 pub struct LibraryCounts {

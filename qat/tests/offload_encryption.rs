@@ -15,7 +15,7 @@ use accel_core::{
 use capability_registry::Registry;
 use proptest::prelude::*;
 use qat::probe::QatProbe;
-use qat::{AutoAccelerator, DeviceError, Policy, QatAccelerator, SoftwareAccelerator};
+use qat::{AutoAccelerator, CpaStatus, DeviceError, Policy, QatAccelerator, SoftwareAccelerator};
 use qat_emu::{Config, Emulator, Fault, FaultKind, Service, Services};
 use support::{noise, same};
 
@@ -229,7 +229,7 @@ fn threads_share_a_key() {
     });
 }
 
-/// libqat calls a refused request a success. Nothing is believed to be encrypted or authentic for that.
+/// Nothing is believed to be encrypted or authentic that the device refused.
 #[test]
 fn what_the_device_refuses_is_not_offered() {
     let turn = Turn::take();
@@ -306,8 +306,8 @@ fn a_request_that_was_refused_is_no_success() {
             qat.decrypt_into(&key, &forged, &mut output, &options).unwrap_err(),
         ] {
             let Error::Device { reason, .. } = &error else { panic!("{cipher}, {len} bytes: {error}") };
-            let is_wrong = matches!(reason.downcast_ref(), Some(DeviceError::Wrong { .. }));
-            assert!(is_wrong, "{cipher}, {len} bytes: {error}");
+            let Some(DeviceError::Failed { status, .. }) = reason.downcast_ref() else { panic!("{error}") };
+            assert_eq!(*status, CpaStatus::UNSUPPORTED, "{cipher}, {len} bytes");
         }
         assert!(output.iter().all(|byte| *byte == 0), "{cipher}: something was handed out");
         turn.emulator.disarm();
@@ -383,4 +383,12 @@ fn dropped_futures_keep_what_the_device_still_uses() {
     drop(qat);
     let counters = turn.emulator.counters();
     assert_eq!((counters.dma_faults, counters.in_work, counters.engine_panics), (0, 0, 0));
+}
+
+/// All of that over libqat 26.08.
+#[test]
+fn all_with_libqat_26_08() {
+    const NAME: &str = "all_with_libqat_26_08";
+    let Some(mut program) = emulated::with_libqat_26_08(NAME) else { return };
+    emulated::passes(program.args(["--skip", NAME]), "test result: ok");
 }

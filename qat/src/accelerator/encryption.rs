@@ -1,5 +1,7 @@
 //! What the hardware does: encryption and digests.
 
+use std::pin::pin;
+
 use accel_core::{
     AcceleratorTypes, BoxFuture, CipherOptions, Completion, Digest, Encrypted, EncryptionAccelerator, Error,
     Key, Outcome, Result,
@@ -103,7 +105,7 @@ impl QatAccelerator {
                 let made = cy::hmac(this.call(&pool, patience), &key, digest, &input).await;
                 keep(this.told(made), &mut output)
             };
-            let result = this.counted(work, |outcome| outcome).await;
+            let result = this.counted(pin!(work), |outcome| outcome).await;
             Completion { input, output, result }
         })
     }
@@ -131,7 +133,7 @@ impl QatAccelerator {
                 let call = this.call(&pool, patience);
                 this.told(cy::encrypt(call, &key, &input, &mut output, &options).await)
             };
-            let result = this.counted(work, |done| &done.outcome).await;
+            let result = this.counted(pin!(work), |done| &done.outcome).await;
             Completion { input, output, result }
         })
     }
@@ -168,7 +170,7 @@ impl QatAccelerator {
                 let call = this.call(&pool, patience);
                 this.told(cy::decrypt(call, &key, &input, &mut output, &options).await)
             };
-            let result = this.counted(work, |outcome| outcome).await;
+            let result = this.counted(pin!(work), |outcome| outcome).await;
             Completion { input, output, result }
         })
     }

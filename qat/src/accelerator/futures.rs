@@ -1,6 +1,7 @@
 //! The hardware's calls as futures. A call submits at once, so that many of them are in flight when the first is waited
 //! for; whoever waits then polls the rings, or the helper thread does.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
@@ -41,7 +42,7 @@ impl QatAccelerator {
         }
     }
 
-    /// Waits for `work`, and counts what it came to.
+    /// Waits for `work`, and counts what it came to. Pinned by the caller, work is in the caller's future only once.
     pub(super) async fn counted<T>(
         &self,
         work: impl Future<Output = Result<T>>,
@@ -66,7 +67,7 @@ impl QatAccelerator {
                 let pool = this.pool_async(AcceleratorTypes::COMPRESSION).await?;
                 dc::compress(this.call(&pool, patience), &input, &mut output, &options).await
             };
-            let result = this.counted(work, |outcome| outcome).await;
+            let result = this.counted(pin!(work), |outcome| outcome).await;
             Completion { input, output, result }
         })
     }
@@ -101,7 +102,7 @@ impl QatAccelerator {
                 let mut room = Output::fixed(&mut output, options.limit);
                 dc::decompress(this.call(&pool, patience), &input, &mut room, options.format).await
             };
-            let result = this.counted(work, |outcome| outcome).await;
+            let result = this.counted(pin!(work), |outcome| outcome).await;
             Completion { input, output, result }
         })
     }
@@ -119,7 +120,7 @@ impl QatAccelerator {
                 let pool = this.pool_async(AcceleratorTypes::COMPRESSION).await?;
                 dc::decompress(this.call(&pool, patience), &input, &mut output, options.format).await
             };
-            let result = this.counted(work, |outcome| outcome).await;
+            let result = this.counted(pin!(work), |outcome| outcome).await;
             Completion { input, output: output.into_vec(), result }
         })
     }

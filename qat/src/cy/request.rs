@@ -11,7 +11,7 @@ use crate::CpaStatus;
 use crate::device_error::{DeviceError, RequestStatus};
 use crate::instance::{Call, Failure, Fault, Instance, Patience};
 use crate::mem::{Memory, NoMemory};
-use crate::op::{Blocks, Claim, Flight, Landed, NOT_VERIFIED, Session, SessionError, Symmetric, Work};
+use crate::op::{Api, Blocks, Claim, Flight, Landed, NOT_VERIFIED, Session, SessionError, Symmetric, Work};
 
 /// Where parameters stand in [`Claim::parameters`].
 const IV_AT: usize = 0;
@@ -20,15 +20,9 @@ const AAD_AT: usize = 128;
 /// Longest digest: SHA-512's.
 pub(super) const MAX_DIGEST: usize = 64;
 /// A cipher's tag; all digests are at least this long.
-const TAG: usize = 16;
-/// What stands in a digest's place before there is one.
-const UNWRITTEN: u8 = 0xd1;
-/// The same, where the tag stands behind the text.
-pub(super) const UNWRITTEN_TAG: &[u8] = &[UNWRITTEN; TAG];
+pub(super) const TAG: usize = 16;
 /// libqat wants memory even where there is nothing to work on.
 const LEAST: usize = 16;
-/// From this length on text that comes back as it went is no coincidence.
-pub(super) const TELLING: usize = 8;
 
 /// A request to be.
 #[derive(Clone, Default)]
@@ -47,12 +41,13 @@ pub(super) struct Request<'a> {
 }
 
 impl Request<'_> {
-    fn parts(&self) -> impl Iterator<Item = &[u8]> {
-        self.head.iter().chain(&self.text).chain([&self.tail]).copied()
+    fn parts(&self) -> [&[u8]; 5] {
+        let ([first, second], [text, padding]) = (self.head, self.text);
+        [first, second, text, padding, self.tail]
     }
 
     fn len(&self) -> usize {
-        self.parts().map(<[u8]>::len).sum()
+        self.parts().map(<[u8]>::len).iter().sum()
     }
 
     /// Where the text is.
@@ -71,8 +66,10 @@ impl Request<'_> {
         let mut input = Blocks::with_room(memory, len.max(LEAST))?;
         let mut at = 0;
         for part in self.parts() {
-            input.write(at, part);
-            at += part.len();
+            if !part.is_empty() {
+                input.write(at, part);
+                at += part.len();
+            }
         }
         claim.load(input, Blocks::default());
         let parameters = claim.parameters();
@@ -85,7 +82,6 @@ impl Request<'_> {
         }
         parameters[iv_at..][..self.iv.len()].copy_from_slice(self.iv);
         parameters[aad_at..][..self.aad.len()].copy_from_slice(self.aad);
-        parameters[DIGEST_AT..][..MAX_DIGEST].fill(UNWRITTEN);
         parameters[DIGEST_AT..][..self.tag.len()].copy_from_slice(self.tag);
         Ok(())
     }
@@ -119,18 +115,18 @@ impl Keyed<'_> {
 }
 
 /// Puts a request into flight.
-pub(super) async fn launch(
+pub(super) fn launch(
     call: Call<'_>,
     patience: Patience,
     request: &Request<'_>,
     session: impl Fn(&Instance) -> Result<Arc<Session>, SessionError>,
-) -> Result<(Flight, u16), Fault> {
+) -> impl Future<Output = Result<(Flight, u16), Fault>> {
     let load = |instance: &Instance, claim: &mut Claim| request.load(instance.ring.memory(), claim);
-    let fly = |instance: &Instance, claim: Claim| {
+    let fly = move |instance: &Instance, claim: Claim| {
         let session = session(instance)?;
         Ok(instance.ring.perform(claim, &session, &request.operation())?)
     };
-    call.pool.launch(Work::Symmetric, patience, call.recorder, load, fly).await
+    call.pool.launch(Work::Symmetric, patience, call.recorder, load, fly)
 }
 
 /// An answer that counts.
@@ -147,21 +143,16 @@ impl Answer {
         self.landed.parameters()[DIGEST_AT..].first_chunk().expect("parameters are longer")
     }
 
-    /// The tag that it wrote for `request`.
+    /// The tag that it wrote for `request`: the front of the digest.
     pub(super) fn tag(&mut self, request: &Request<'_>) -> [u8; TAG] {
-        written(&mut self.landed, request)
+        let mut tag = [0; TAG];
+        if request.is_ccm {
+            self.landed.input().read(request.text_range().end, &mut tag);
+        } else {
+            tag.copy_from_slice(&self.landed.parameters()[DIGEST_AT..][..TAG]);
+        }
+        tag
     }
-}
-
-/// The front of the digest, which is the whole of a cipher's tag.
-fn written(landed: &mut Landed, request: &Request<'_>) -> [u8; TAG] {
-    let mut tag = [0; TAG];
-    if request.is_ccm {
-        landed.input().read(request.text_range().end, &mut tag);
-    } else {
-        tag.copy_from_slice(&landed.parameters()[DIGEST_AT..][..TAG]);
-    }
-    tag
 }
 
 /// Launches and waits.
@@ -172,42 +163,39 @@ pub(super) async fn run(
 ) -> Result<Answer, Error> {
     let error = |fault| call.error(fault);
     let (flight, instance) = launch(call, call.patience, request, session).await.map_err(error)?;
-    let landed = call.pool.land(flight, instance).await.map_err(error)?;
+    let landed = flight.await.map_err(|lost| error(call.pool.lost(lost, instance)))?;
     answer(call, landed, instance, request)
 }
 
 /// Reads an answer, and tells the instance's health of it.
 pub(super) fn answer(
     call: Call<'_>,
-    mut landed: Landed,
+    landed: Landed,
     instance: u16,
     request: &Request<'_>,
 ) -> Result<Answer, Error> {
     let health = &call.pool.instances[usize::from(instance)].health;
-    let status = landed.status();
+    let mut status = landed.status();
+    if status == CpaStatus::SUCCESS && landed.api() == Api::Traditional && is_untouched(&landed, request) {
+        status = CpaStatus::UNSUPPORTED;
+    }
     let is_verified = status == CpaStatus::SUCCESS;
     if !is_verified && status.raw() != NOT_VERIFIED {
-        health.failed(Failure::Request);
+        // What the device refused says nothing of how the instance fares.
+        if status != CpaStatus::UNSUPPORTED {
+            health.failed(Failure::Request);
+        }
         return Err(DeviceError::Failed { status, request: RequestStatus::OK }.into());
-    }
-    // libqat calls a request that the device refused a success, with everything as it was.
-    if is_verified && is_untouched(&mut landed, request) {
-        // Not held against the instance: who chooses an AES-CBC message and its IV can have the plaintext look like this.
-        let detail = "the data came back as they went, so the device refused what libqat reports as done";
-        return Err(DeviceError::Wrong { detail: detail.into() }.into());
     }
     health.succeeded();
     Ok(Answer { landed, instance, is_verified })
 }
 
-fn is_untouched(landed: &mut Landed, request: &Request<'_>) -> bool {
-    if request.has_digest && request.tag.is_empty() {
-        return written(landed, request) == [UNWRITTEN; TAG];
-    }
-    let text = request.text_range();
-    let mut after = [0; 16];
-    let len = text.len().min(after.len());
-    debug_assert!(len >= TELLING);
-    landed.input().read(text.start, &mut after[..len]);
-    request.text.iter().copied().flatten().zip(&after[..len]).all(|(before, after)| before == after)
+/// The traditional call reports a request that the device refused as a success, with the text as it was. Only AES-XTS goes
+/// by it, whose text is a block at least.
+fn is_untouched(landed: &Landed, request: &Request<'_>) -> bool {
+    let [text, _] = request.text;
+    let mut after = [0; BLOCK];
+    landed.input().read(0, &mut after);
+    text.first_chunk() == Some(&after)
 }

@@ -3,10 +3,11 @@
 use accel_core::{Cipher, CipherOptions, Encrypted, Iv, Key, Outcome, Path, Result, SoftwareReason};
 
 use super::layout::{self, BLOCK, LINK};
-use super::request::{self, Keyed, Request, UNWRITTEN_TAG, answer, launch};
+use super::request::{self, Keyed, Request, TAG, answer, launch};
 use super::session::{Sessions, Use};
 use super::{max_aad, trial, unsupported};
 use crate::instance::{Call, Window};
+use crate::op::Api;
 use crate::software::cipher::check_encrypt;
 
 /// Encrypts to the front of `output`.
@@ -30,8 +31,14 @@ pub(super) fn path(instance: Option<u16>) -> Path {
     instance.map_or(Path::Software(SoftwareReason::TooSmall), |instance| Path::Hardware { instance })
 }
 
-/// A key with the sessions for one direction and length of associated data.
-pub(super) fn keyed<'a>(key: &'a Key, cipher: Cipher, is_decrypting: bool, aad: &[u8]) -> Result<Keyed<'a>> {
+/// A key with the sessions for one direction, length of associated data, and text of `len` bytes.
+pub(super) fn keyed<'a>(
+    key: &'a Key,
+    cipher: Cipher,
+    is_decrypting: bool,
+    aad: &[u8],
+    len: usize,
+) -> Result<Keyed<'a>> {
     let aad_len = match max_aad(cipher) {
         Some(most) if aad.len() > most => {
             return Err(unsupported(
@@ -45,8 +52,10 @@ pub(super) fn keyed<'a>(key: &'a Key, cipher: Cipher, is_decrypting: bool, aad: 
         Some(_) => aad.len() as u32,
         None => 0,
     };
+    let is_in_part = cipher == Cipher::AesXts && !len.is_multiple_of(BLOCK);
+    let api = if is_in_part { Api::Traditional } else { Api::DataPlane };
     let sessions = Sessions::of(key, cipher)?;
-    Ok(Keyed { key, cipher, sessions, how: Use { is_decrypting, aad_len } })
+    Ok(Keyed { key, cipher, sessions, how: Use { is_decrypting, aad_len, api } })
 }
 
 /// Encrypts to all of `output`, whose length is right; the instance that did it.
@@ -57,7 +66,7 @@ pub(super) async fn seal(
     output: &mut [u8],
     (cipher, iv, aad): (Cipher, &Iv, &[u8]),
 ) -> Result<Option<u16>> {
-    let keyed = keyed(key, cipher, false, aad)?;
+    let keyed = keyed(key, cipher, false, aad, plaintext.len())?;
     let (padding, padding_len) = layout::padding(plaintext.len());
     let padding = if cipher.is_padded() { &padding[..padding_len] } else { &[] };
     let iv = iv.as_bytes();
@@ -114,7 +123,7 @@ pub(super) fn plain<'a>(iv: &'a [u8], text: [&'a [u8]; 2]) -> Request<'a> {
 /// A request for AES-GCM, ChaCha20-Poly1305 or AES-CCM that writes a tag.
 pub(super) fn aead<'a>(cipher: Cipher, iv: &'a [u8], aad: &'a [u8], text: &'a [u8]) -> Request<'a> {
     let is_ccm = cipher == Cipher::AesCcm;
-    let tail = if is_ccm { UNWRITTEN_TAG } else { &[] };
+    let tail = if is_ccm { &[0; TAG][..] } else { &[] };
     Request { text: [text, &[]], tail, iv, aad, has_digest: true, is_ccm, ..Request::default() }
 }
 
@@ -149,7 +158,7 @@ pub(super) async fn pieces(
                 Cipher::AesCtr => layout::counter(&first, sent / BLOCK),
                 _ => input[..sent].last_chunk().copied().unwrap_or(first),
             };
-            let piece = plain(&iv, filled(&input[sent..end]));
+            let piece = plain(&iv, [&input[sent..end], &[]]);
             let launched =
                 launch(call, window.patience(call.patience), &piece, |instance| keyed.session(instance))
                     .await;
@@ -160,13 +169,8 @@ pub(super) async fn pieces(
         }
         let Some(next) = window.next(call.pool).await else { return Ok(last) };
         let (landed, instance, range) = next.map_err(|fault| call.error(fault))?;
-        let answer = answer(call, landed, instance, &plain(&[], filled(&input[range.clone()])))?;
+        let answer = answer(call, landed, instance, &Request::default())?;
         answer.landed.input().read(0, &mut output[range]);
         last = Some(instance);
     }
-}
-
-/// The text, and what fills its only block: of a few bytes nobody could tell whether they were enciphered.
-fn filled(text: &[u8]) -> [&[u8]; 2] {
-    [text, &[0; BLOCK][..BLOCK.saturating_sub(text.len())]]
 }

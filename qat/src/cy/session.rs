@@ -9,7 +9,7 @@ use qat_sys as sys;
 use zeroize::Zeroizing;
 
 use super::{hmac_name, not_offered, unsupported};
-use crate::op::{Hash, Ring, Session, SessionError, SymmetricSetup};
+use crate::op::{Api, Hash, Ring, Session, SessionError, SymmetricSetup};
 use crate::software;
 
 /// Lengths of associated data for which a key keeps sessions, on each instance and in each direction. The length is part
@@ -28,6 +28,7 @@ enum Purpose {
 pub(super) struct Use {
     pub(super) is_decrypting: bool,
     pub(super) aad_len: u32,
+    pub(super) api: Api,
 }
 
 /// The sessions of one key for one purpose, on all instances. They live in the key and end with it; those of a start that
@@ -96,7 +97,7 @@ fn make(ring: &Arc<Ring>, purpose: Purpose, key: &Key, how: Use) -> Result<Sessi
         Purpose::Hmac(digest) => {
             let key = short_key(key.encryption(), digest)?;
             let hash = hash(digest, sys::CPA_CY_SYM_HASH_MODE_AUTH, &key)?;
-            ring.symmetric_session(&SymmetricSetup { hash: Some(hash), ..Default::default() })
+            ring.symmetric_session(how.api, &SymmetricSetup { hash: Some(hash), ..Default::default() })
         }
     }
 }
@@ -127,14 +128,10 @@ fn ciphering(ring: &Arc<Ring>, cipher: Cipher, key: &Key, how: Use) -> Result<Se
         }
         _ => return Err(UNSUPPORTED),
     };
-    // The HMAC's tag is compared here: the device would tell a refused request from a good one by nothing.
-    let is_verifying = how.is_decrypting && hash.is_some() && cipher != Cipher::AesCbcHmacSha256;
-    ring.symmetric_session(&SymmetricSetup {
-        cipher: Some((algorithm, key.encryption())),
-        hash,
-        is_decrypting: how.is_decrypting,
-        is_verifying,
-    })
+    let is_verifying = how.is_decrypting && hash.is_some();
+    let cipher = Some((algorithm, key.encryption()));
+    let setup = SymmetricSetup { cipher, hash, is_decrypting: how.is_decrypting, is_verifying };
+    ring.symmetric_session(how.api, &setup)
 }
 
 /// libqat takes no keys of an HMAC that would have to be hashed first.
@@ -169,7 +166,8 @@ impl Digests {
     pub(super) fn get(&self, ring: &Arc<Ring>, digest: Digest) -> Result<&Arc<Session>, SessionError> {
         self.0[digest as usize].get_or_try_init(|| {
             let hash = hash(digest, sys::CPA_CY_SYM_HASH_MODE_PLAIN, &[])?;
-            ring.symmetric_session(&SymmetricSetup { hash: Some(hash), ..Default::default() }).map(Arc::new)
+            let setup = SymmetricSetup { hash: Some(hash), ..Default::default() };
+            ring.symmetric_session(Api::DataPlane, &setup).map(Arc::new)
         })
     }
 

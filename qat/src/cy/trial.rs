@@ -1,6 +1,5 @@
-//! Whether the device does what it says it does: each kind of operation is tried once for each start, against the CPU.
-//!
-//! libqat reports a request that the device refused as a success, with the data as they were.
+//! Whether the device does what it says it does, and does it right: each kind of operation is tried once for each start,
+//! against the CPU.
 
 use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
 
@@ -84,9 +83,11 @@ pub(super) async fn admit(call: Call<'_>, cipher: Cipher, key: &Key, is_empty: b
     let verdict = &trials.ciphers[cipher as usize][place(cipher, key_len)];
     let mut found = verdict.0.load(Relaxed);
     if found == 0 {
-        found = match attempt(call, cipher, key_len, 40).await? {
+        // Boxed, or each call's future would have room for it.
+        let attempt = |len| Box::pin(attempt(call, cipher, key_len, len));
+        found = match attempt(40).await? {
             false => BAD,
-            true if takes_nothing(cipher) && !attempt(call, cipher, key_len, 0).await? => NOT_EMPTY,
+            true if takes_nothing(cipher) && !attempt(0).await? => NOT_EMPTY,
             true => GOOD,
         };
         trials.settle(verdict, found, &format_args!("{cipher} with a key of {key_len} bytes"));
@@ -143,10 +144,9 @@ fn is_good<T>(result: Result<T>) -> Result<bool> {
     };
     let is_refusal = match &error {
         Error::Device { reason, .. } => match reason.downcast_ref::<DeviceError>() {
-            Some(DeviceError::Refused { status }) => {
+            Some(DeviceError::Refused { status } | DeviceError::Failed { status, .. }) => {
                 matches!(*status, CpaStatus::UNSUPPORTED | CpaStatus::INVALID_PARAM)
             }
-            Some(DeviceError::Wrong { .. }) => true,
             _ => false,
         },
         Error::Authentication { .. } => true,

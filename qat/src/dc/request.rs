@@ -65,7 +65,8 @@ impl Call<'_> {
     /// Launches and waits.
     pub(super) async fn run(&self, request: Request<'_>) -> Result<(Landed, u16), Fault> {
         let (flight, instance) = self.launch(request, self.patience).await?;
-        Ok((self.pool.land(flight, instance).await?, instance))
+        let landed = flight.await.map_err(|lost| self.pool.lost(lost, instance))?;
+        Ok((landed, instance))
     }
 
     /// What a request of this kind has beside data and session.

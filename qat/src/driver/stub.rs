@@ -45,6 +45,7 @@ const STARTING: &[&[u8]] = &[
     b"cpaCySetAddressTranslation",
     b"cpaCyStartInstance",
     b"cpaCyStopInstance",
+    b"cpaCySymDpRegCbFunc",
     b"cpaCyBufferListGetMetaSize",
     b"cpaDcInstanceSetNotificationCb",
     b"cpaCyInstanceSetNotificationCb",

@@ -17,7 +17,7 @@ use crate::device_error::DeviceError;
 use crate::driver::Services;
 use crate::info::InstanceInfo;
 use crate::mem::{Memory, NoMemory};
-use crate::op::{Claim, Flight, Landed, Lost, Refused, Ring, SessionError, Work};
+use crate::op::{Claim, Flight, Lost, Refused, Ring, SessionError, Work};
 use crate::poll::{self, Reactor, Room};
 use crate::probe::Service;
 use crate::{CpaStatus, HardwareSettings};
@@ -277,11 +277,6 @@ impl Pool {
             }
             Err(Unsent::NoSession(SessionError::Memory(error))) => Err(error.into()),
         }
-    }
-
-    /// Waits for an answer, and tells the instance's health of it.
-    pub(crate) async fn land(&self, flight: Flight, index: u16) -> Result<Landed, Fault> {
-        flight.await.map_err(|lost| self.lost(lost, index))
     }
 
     /// Tells the instance's health of a request that got no answer.

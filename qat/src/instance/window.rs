@@ -59,6 +59,7 @@ impl<T> Window<T> {
     /// The oldest request's answer, its instance, and what was put with it; `None` when none is in flight.
     pub(crate) async fn next(&mut self, pool: &Pool) -> Option<Result<(Landed, u16, T), Fault>> {
         let Entry { flight, instance, with } = std::mem::replace(&mut self.first, self.later.pop_front())?;
-        Some(pool.land(flight, instance).await.map(|landed| (landed, instance, with)))
+        let landed = flight.await.map_err(|lost| pool.lost(lost, instance));
+        Some(landed.map(|landed| (landed, instance, with)))
     }
 }

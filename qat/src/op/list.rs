@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::ptr::{self, NonNull};
 
-use qat_sys::{CpaBufferList, CpaFlatBuffer};
+use qat_sys::{CpaBufferList, CpaFlatBuffer, CpaPhysBufferList, CpaPhysFlatBuffer};
 
 use crate::mem::{Block, Memory, NoMemory};
 
@@ -47,19 +47,21 @@ impl Blocks {
         Ok(Self { rest: Some(blocks.collect::<Result<_, _>>()?), len, ..Self::default() })
     }
 
-    pub(crate) fn len(&self) -> usize {
-        self.len
-    }
-
-    /// Puts `blocks` in the place of these, which are mostly none: then nothing is dropped.
-    pub(super) fn put(&mut self, blocks: Self) {
-        let old = std::mem::replace(self, blocks);
-        if old.first.is_none() && old.rest.is_none() {
-            std::mem::forget(old);
+    /// Gives them back, if there are any.
+    pub(super) fn clear(&mut self) {
+        if self.first.is_some() || self.rest.is_some() {
+            *self = Self::default();
         }
     }
 
-    /// The parts in order; together [`len`](Self::len) bytes.
+    /// Puts `blocks` in the place of these, which are mostly none.
+    pub(super) fn put(&mut self, blocks: Self) {
+        self.clear();
+        // Nothing is left to drop, and asking costs more than the move.
+        std::mem::forget(std::mem::replace(self, blocks));
+    }
+
+    /// The parts in order; together `len` bytes.
     pub(crate) fn parts(&self) -> impl Iterator<Item = &[u8]> {
         let (mut left, mut start) = (self.len, self.start);
         self.first.iter().chain(self.rest.iter().flatten()).map(move |block| {
@@ -124,6 +126,18 @@ impl Blocks {
         Some((block.bus_address(self.start), self.len as u32))
     }
 
+    /// Each block that has data, where they begin in it, and how many bytes they are.
+    fn pieces(&self) -> impl Iterator<Item = (&Block, usize, u32)> {
+        let (mut left, mut start) = (self.len, self.start);
+        self.first.iter().chain(self.rest.iter().flatten()).map(move |block| {
+            let at = std::mem::take(&mut start);
+            let len = (block.len() - at).min(left);
+            left -= len;
+            // A block has at most 64 MiB.
+            (block, at, len as u32)
+        })
+    }
+
     /// The one block, where there is one.
     pub(crate) fn into_block(self) -> Option<Block> {
         self.first
@@ -152,21 +166,34 @@ impl List {
 
     /// Names the memory of `blocks`, and gives the address of the list, which holds as long as it is not moved.
     pub(super) fn name(&mut self, blocks: &Blocks) -> *mut CpaBufferList {
-        let (mut left, mut start, mut count) = (blocks.len, blocks.start, 0);
-        for (block, buffer) in blocks.first.iter().chain(blocks.rest.iter().flatten()).zip(&mut self.buffers)
-        {
-            let at = std::mem::take(&mut start);
-            let len = (block.len() - at).min(left);
-            // A block has at most 64 MiB.
-            buffer.dataLenInBytes = len as u32;
-            buffer.pData = block.at(at).as_ptr();
-            left -= len;
+        let mut count = 0;
+        for ((block, at, len), buffer) in blocks.pieces().zip(&mut self.buffers) {
+            *buffer = CpaFlatBuffer { dataLenInBytes: len, pData: block.at(at).as_ptr() };
             count += 1;
         }
-        debug_assert_eq!(left, 0);
         self.header.numBuffers = count;
         self.header.pBuffers = self.buffers.as_mut_ptr();
         &mut self.header
+    }
+}
+
+/// A `CpaPhysBufferList` with its flat buffers behind it, as a device reads it.
+#[repr(C)]
+pub(super) struct PhysicalList {
+    header: CpaPhysBufferList,
+    buffers: [CpaPhysFlatBuffer; MAX_BUFFERS],
+}
+
+impl PhysicalList {
+    /// Names the memory of `blocks`.
+    pub(super) fn new(blocks: &Blocks) -> Self {
+        let none = CpaPhysFlatBuffer { dataLenInBytes: 0, reserved: 0, bufferPhysAddr: 0 };
+        let mut list = Self { header: CpaPhysBufferList::default(), buffers: [none; MAX_BUFFERS] };
+        for ((block, at, len), buffer) in blocks.pieces().zip(&mut list.buffers) {
+            (buffer.dataLenInBytes, buffer.bufferPhysAddr) = (len, block.bus_address(at));
+            list.header.numBuffers += 1;
+        }
+        list
     }
 }
 
@@ -210,7 +237,7 @@ mod tests {
             let mut blocks = Blocks::with_room(memory, len).unwrap();
             let plain = pattern(len);
             blocks.write(0, &plain);
-            assert_eq!(blocks.len(), len);
+            assert_eq!(blocks.len, len);
             assert!(blocks.parts().collect::<Vec<_>>().concat() == plain, "{len}");
             let count = blocks.parts().filter(|part| !part.is_empty()).count();
             assert!(count <= MAX_BUFFERS && (count > 1) == (len > PIECE), "{len}: {count} parts");
@@ -239,6 +266,13 @@ mod tests {
                     (part.as_ptr(), part.len())
                 );
             }
+            let physical = PhysicalList::new(&blocks);
+            assert_eq!(physical.header.numBuffers as usize, named.len());
+            for (physical, buffer) in physical.buffers.iter().zip(named) {
+                // As `bus_address` has it.
+                assert_eq!(physical.bufferPhysAddr, buffer.pData.addr() as u64);
+                assert_eq!(physical.dataLenInBytes, buffer.dataLenInBytes);
+            }
         }
     }
 
@@ -257,6 +291,11 @@ mod tests {
         list.name(&blocks);
         assert_eq!(list.buffers[0].dataLenInBytes, 80);
         assert_eq!(list.buffers[0].pData.cast_const(), blocks.parts().next().unwrap().as_ptr());
+        let physical = PhysicalList::new(&blocks).buffers[0];
+        assert_eq!(
+            (physical.bufferPhysAddr, physical.dataLenInBytes),
+            (list.buffers[0].pData.addr() as u64, 80)
+        );
     }
 
     #[test]

@@ -7,16 +7,18 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError};
 
 use qat_sys::{
-    CPA_TRUE, CpaCrcData, CpaCySymOpData, CpaCySymSessionSetupData, CpaDcCallbackFn, CpaDcDpOpData,
-    CpaDcFlush, CpaDcRqResults, CpaDcSessionSetupData, CpaInstanceHandle, Symbols,
+    CPA_DP_BUFLIST, CPA_TRUE, CpaCrcData, CpaCySymCbFunc, CpaCySymDpOpData, CpaCySymOpData,
+    CpaCySymSessionSetupData, CpaDcCallbackFn, CpaDcDpOpData, CpaDcFlush, CpaDcRqResults,
+    CpaDcSessionSetupData, CpaInstanceHandle, Symbols,
 };
 
+use super::list::PhysicalList;
 use super::table::{self, Body, Claim, Flight, Table};
 use super::{Api, MAX_BUFFERS, Session};
 use crate::CpaStatus;
 use crate::info::LibraryCounts;
 use crate::mem::{Address, Block, Memory, NoMemory};
-use crate::raw::{cy, dc, dc_dp};
+use crate::raw::{cy, cy_dp, dc, dc_dp};
 
 /// What an instance works on, which decides by which calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -111,7 +113,8 @@ impl Ring {
             // SAFETY: the same.
             Work::Symmetric => unsafe { cy::start(symbols, handle) }
                 // SAFETY: the same.
-                .and_then(|()| unsafe { cy::list_meta_len(symbols, handle, MAX_BUFFERS as u32) }),
+                .and_then(|()| unsafe { cy::list_meta_len(symbols, handle, MAX_BUFFERS as u32) })
+                .map(|len| len.max(size_of::<PhysicalList>() as u32)),
         }? as usize;
         let tag = std::ptr::without_provenance_mut(table.number());
         let notified = match work {
@@ -120,10 +123,14 @@ impl Ring {
             // SAFETY: the same.
             Work::Symmetric => unsafe { cy::notify(symbols, handle, Some(table::notified), tag) },
         };
-        if work == Work::Compression {
+        match work {
             // SAFETY: the caller's contract; the callback is this crate's.
-            unsafe { dc_dp::register(symbols, handle, Some(table::data_plane_done)) }?;
-        }
+            Work::Compression => unsafe { dc_dp::register(symbols, handle, Some(table::data_plane_done)) },
+            // SAFETY: the same.
+            Work::Symmetric => unsafe {
+                cy_dp::register(symbols, handle, Some(table::symmetric_data_plane_done))
+            },
+        }?;
         if let Err(status) = notified {
             tracing::debug!(?work, %status, "libqat does not tell of this instance's device");
         }
@@ -200,7 +207,7 @@ impl Ring {
             // SAFETY: the gate is open, so libqat is started, and locked; callbacks do not poll (`table::defer`).
             Work::Compression => unsafe { dc_dp::poll(self.symbols, self.handle.0) },
             // SAFETY: the same.
-            Work::Symmetric => unsafe { cy::poll(self.symbols, self.handle.0) },
+            Work::Symmetric => unsafe { cy_dp::poll(self.symbols, self.handle.0) },
         };
         if self.has_retired.load(Relaxed) {
             self.sweep(true);
@@ -252,6 +259,7 @@ impl Ring {
     /// The pointers in `setup` lead to keys of the lengths it says, for the time of the call.
     pub(super) unsafe fn symmetric_session_raw(
         self: &Arc<Self>,
+        api: Api,
         setup: &CpaCySymSessionSetupData,
     ) -> Result<Session, SessionError> {
         debug_assert_eq!(self.work, Work::Symmetric);
@@ -259,11 +267,18 @@ impl Ring {
         // SAFETY: the gate is open; the caller's contract.
         let len = unsafe { cy::session_len(self.symbols, self.handle.0, setup) }?;
         let memory = self.memory.take(len as usize)?;
-        // SAFETY: as above; the memory is device memory of the length asked for and stays with the session.
-        unsafe {
-            cy::init_session(self.symbols, self.handle.0, memory.as_ptr(), setup, Some(table::symmetric_done))
+        match api {
+            // SAFETY: as above; the memory is device memory of the length asked for and stays with the session.
+            Api::Traditional => unsafe {
+                let done: CpaCySymCbFunc = Some(table::symmetric_done);
+                cy::init_session(self.symbols, self.handle.0, memory.as_ptr(), setup, done)
+            },
+            // SAFETY: the same.
+            Api::DataPlane => unsafe {
+                cy_dp::init_session(self.symbols, self.handle.0, memory.as_ptr(), setup)
+            },
         }?;
-        Ok(self.session(Api::Traditional, memory))
+        Ok(self.session(api, memory))
     }
 
     fn session(self: &Arc<Self>, api: Api, memory: Block) -> Session {
@@ -288,9 +303,7 @@ impl Ring {
             return Err(Refused { claim, status: CpaStatus::RESTARTING });
         };
         let (generation, tag) = claim.take_off();
-        let body: *mut Body = claim.body();
-        // SAFETY: the claim's body, which nobody else has until the answer.
-        let body = unsafe { &mut *body };
+        let body = claim.body();
         body.api = session.api;
         body.direction = how.direction;
         body.session = Some(session.clone());
@@ -355,7 +368,8 @@ impl Ring {
         let (Some(source), Some(target)) = (body.input.flat(), body.output.flat()) else {
             return Err(CpaStatus::INVALID_PARAM);
         };
-        let (operation, bus_address) = body.side.as_ref().expect("made when it was claimed").operation;
+        let side = body.side.as_ref().expect("made when it was claimed");
+        let (operation, bus_address) = side.operation::<CpaDcDpOpData>();
         let verify = if direction == Direction::Compress { CPA_TRUE } else { 0 };
         let filled = CpaDcDpOpData {
             bufferLenToCompress: source.1,
@@ -388,10 +402,10 @@ impl Ring {
         unsafe { dc_dp::enqueue(self.symbols, operation) }
     }
 
-    /// Submits a symmetric operation; in place where the claim has no output.
+    /// Submits a symmetric operation on the claim's input, in place.
     pub(crate) fn perform(
         &self,
-        claim: Claim,
+        mut claim: Claim,
         session: &Arc<Session>,
         operation: &Symmetric,
     ) -> Result<Flight, Refused> {
@@ -399,40 +413,102 @@ impl Ring {
         let Some(_pass) = self.pass().filter(|_| !self.is_refusing.load(Relaxed)) else {
             return Err(Refused { claim, status: CpaStatus::RESTARTING });
         };
-        let submit = |body: *mut Body, tag: *mut c_void| {
-            // SAFETY: the claim's body, which nobody else has until the answer.
-            let body = unsafe { &mut *body };
-            let side = body.side.as_ref().expect("made when it was claimed");
-            let at = |offset: usize| side.block.at(side.parameters_at + offset).as_ptr();
-            body.symmetric = CpaCySymOpData {
-                sessionCtx: session_memory(session).as_ptr().cast(),
-                packetType: qat_sys::CPA_CY_SYM_PACKET_TYPE_FULL,
-                pIv: at(operation.iv_at),
-                ivLenInBytes: operation.iv_len,
-                cryptoStartSrcOffsetInBytes: operation.cipher.0,
-                messageLenToCipherInBytes: operation.cipher.1,
-                hashStartSrcOffsetInBytes: operation.hash.0,
-                messageLenToHashInBytes: operation.hash.1,
-                pDigestResult: operation.digest_at.map_or(std::ptr::null_mut(), at),
-                pAdditionalAuthData: operation.aad_at.map_or(std::ptr::null_mut(), at),
-            };
-            body.verified = 0;
-            let source = body.source.name(&body.input);
-            let target = if body.output.len() == 0 { source } else { body.target.name(&body.output) };
-            let submission = cy::Submission {
-                instance: self.handle.0,
-                operation: &body.symmetric,
-                source,
-                target,
-                verified: &mut body.verified,
-                tag,
-            };
-            body.session = Some(session.clone());
-            // SAFETY: the gate is open; lists and parameters are the slot's own blocks, which are device memory; slot
-            // and session stay until the answer was taken.
-            unsafe { cy::perform(self.symbols, &submission) }
+        let (generation, tag) = claim.take_off();
+        let body = claim.body();
+        body.api = session.api;
+        body.session = Some(session.clone());
+        let submitted = match session.api {
+            // SAFETY: the gate is open and locked; the session is of this ring.
+            Api::DataPlane => unsafe { self.enqueue_symmetric(body, session, operation, tag) },
+            // SAFETY: the same.
+            Api::Traditional => unsafe { self.submit_symmetric(body, session, operation, tag) },
         };
-        claim.fly(submit).map_err(|(claim, status)| self.refused(claim, status))
+        claim.flown(generation, submitted).map_err(|(claim, status)| self.refused(claim, status))
+    }
+
+    /// # Safety
+    /// As for [`enqueue`](Self::enqueue).
+    unsafe fn enqueue_symmetric(
+        &self,
+        body: &mut Body,
+        session: &Session,
+        operation: &Symmetric,
+        tag: *mut c_void,
+    ) -> Result<(), CpaStatus> {
+        let side = body.side.as_ref().expect("made when it was claimed");
+        let parameters = side.block.at(side.parameters_at).as_ptr();
+        let parameters_bus = side.block.bus_address(side.parameters_at);
+        let pointer = |offset: usize| parameters.wrapping_add(offset);
+        let bus_address = |offset: usize| parameters_bus + offset as u64;
+        let (buffer, len) = body.input.flat().unwrap_or_else(|| {
+            // SAFETY: the front of the slot's own memory, which has room for it (`start`).
+            unsafe { side.block.at(0).cast().write(PhysicalList::new(&body.input)) };
+            (side.block.bus_address(0), CPA_DP_BUFLIST)
+        });
+        let (place, this) = side.operation();
+        let filled = CpaCySymDpOpData {
+            reserved0: 0,
+            cryptoStartSrcOffsetInBytes: operation.cipher.0,
+            messageLenToCipherInBytes: operation.cipher.1,
+            iv: bus_address(operation.iv_at),
+            reserved1: 0,
+            hashStartSrcOffsetInBytes: operation.hash.0,
+            messageLenToHashInBytes: operation.hash.1,
+            additionalAuthData: operation.aad_at.map_or(0, bus_address),
+            digestResult: operation.digest_at.map_or(0, bus_address),
+            instanceHandle: self.handle.0,
+            sessionCtx: session_memory(session).as_ptr().cast(),
+            ivLenInBytes: operation.iv_len,
+            srcBuffer: buffer,
+            srcBufferLen: len,
+            dstBuffer: buffer,
+            dstBufferLen: len,
+            thisPhys: this,
+            pIv: pointer(operation.iv_at),
+            pAdditionalAuthData: operation.aad_at.map_or(std::ptr::null_mut(), pointer),
+            pCallbackTag: tag,
+        };
+        // SAFETY: the slot's own memory, of that length and alignment.
+        unsafe { place.write(filled) };
+        // SAFETY: the caller's contract; buffers and parameters are the slot's own blocks, which are device memory.
+        unsafe { cy_dp::enqueue(self.symbols, place) }
+    }
+
+    /// # Safety
+    /// As for [`submit`](Self::submit).
+    unsafe fn submit_symmetric(
+        &self,
+        body: &mut Body,
+        session: &Session,
+        operation: &Symmetric,
+        tag: *mut c_void,
+    ) -> Result<(), CpaStatus> {
+        let side = body.side.as_ref().expect("made when it was claimed");
+        let at = |offset: usize| side.block.at(side.parameters_at + offset).as_ptr();
+        body.symmetric = CpaCySymOpData {
+            sessionCtx: session_memory(session).as_ptr().cast(),
+            packetType: qat_sys::CPA_CY_SYM_PACKET_TYPE_FULL,
+            pIv: at(operation.iv_at),
+            ivLenInBytes: operation.iv_len,
+            cryptoStartSrcOffsetInBytes: operation.cipher.0,
+            messageLenToCipherInBytes: operation.cipher.1,
+            hashStartSrcOffsetInBytes: operation.hash.0,
+            messageLenToHashInBytes: operation.hash.1,
+            pDigestResult: operation.digest_at.map_or(std::ptr::null_mut(), at),
+            pAdditionalAuthData: operation.aad_at.map_or(std::ptr::null_mut(), at),
+        };
+        body.verified = 0;
+        let buffers = body.source.name(&body.input);
+        let submission = cy::Submission {
+            instance: self.handle.0,
+            operation: &body.symmetric,
+            source: buffers,
+            target: buffers,
+            verified: &mut body.verified,
+            tag,
+        };
+        // SAFETY: the caller's contract; lists and parameters are the slot's own blocks, which are device memory.
+        unsafe { cy::perform(self.symbols, &submission) }
     }
 
     fn refused(&self, claim: Claim, status: CpaStatus) -> Refused {

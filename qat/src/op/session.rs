@@ -6,11 +6,12 @@ use super::ring::Ring;
 use crate::mem::Block;
 
 /// libqat's two families of calls; a session is for one of them.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Api {
-    /// Scattered buffers, and streams that stay open.
+    /// Scattered compression, streams that stay open, and AES-XTS of parts of blocks.
     Traditional,
-    /// One buffer on each side and a whole stream, for a third of the instructions.
+    /// All else, for a third of the instructions.
+    #[default]
     DataPlane,
 }
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use qat_sys as sys;
 
 use super::ring::{Ring, SessionError};
-use super::session::Session;
+use super::session::{Api, Session};
 
 /// The setup of a symmetric session.
 #[derive(Default)]
@@ -36,6 +36,7 @@ impl Ring {
     /// A session for symmetric operations. libqat copies the keys.
     pub(crate) fn symmetric_session(
         self: &Arc<Self>,
+        api: Api,
         setup: &SymmetricSetup<'_>,
     ) -> Result<Session, SessionError> {
         let mut raw = sys::CpaCySymSessionSetupData {
@@ -78,6 +79,6 @@ impl Ring {
             };
         }
         // SAFETY: `symmetric_session_raw`: both keys are slices that outlive the call, with their own lengths.
-        unsafe { self.symmetric_session_raw(&raw) }
+        unsafe { self.symmetric_session_raw(api, &raw) }
     }
 }

@@ -14,8 +14,8 @@ use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::task::{Context, Poll, Waker};
 
 use qat_sys::{
-    CPA_STATUS_SUCCESS, CpaBoolean, CpaBufferList, CpaCrcData, CpaCySymOp, CpaCySymOpData, CpaDcDpOpData,
-    CpaDcOpData, CpaDcRqResults, CpaInstanceEvent, CpaInstanceHandle,
+    CPA_STATUS_SUCCESS, CpaBoolean, CpaBufferList, CpaCrcData, CpaCySymDpOpData, CpaCySymOp, CpaCySymOpData,
+    CpaDcDpOpData, CpaDcOpData, CpaDcRqResults, CpaInstanceEvent, CpaInstanceHandle,
 };
 
 use super::completion::{Answer, Completion, End};
@@ -83,30 +83,36 @@ pub(super) struct Body {
     pub(super) side: Option<Side>,
 }
 
-/// The slot's own device memory: metadata of both lists, then parameters (IV, associated data, digest), then the
-/// operation of a data-plane request.
+/// The slot's own device memory: metadata of both lists, or a [`PhysicalList`](super::list::PhysicalList), then parameters
+/// (IV, associated data, digest), then the operation of a data-plane request.
 pub(super) struct Side {
     pub(super) block: Block,
     pub(super) parameters_at: usize,
-    /// The operation, and where the device sees it.
-    pub(super) operation: (NonNull<CpaDcDpOpData>, u64),
+    operation: (NonNull<u8>, u64),
 }
 
 impl Side {
     fn new(memory: &'static Memory, meta_len: usize) -> Result<Self, NoMemory> {
         let parameters_at = 2 * meta_len.next_multiple_of(64);
         let operation_at = parameters_at + Claim::PARAMETERS;
-        let mut block = memory.take(operation_at + std::mem::size_of::<CpaDcDpOpData>())?;
+        let operation_len = size_of::<CpaDcDpOpData>().max(size_of::<CpaCySymDpOpData>());
+        let mut block = memory.take(operation_at + operation_len)?;
         block.bytes_mut().fill(0);
-        let operation = (block.at(operation_at).cast(), block.bus_address(operation_at));
+        let operation = (block.at(operation_at), block.bus_address(operation_at));
         Ok(Self { block, parameters_at, operation })
+    }
+
+    /// The operation, and where the device sees it.
+    #[inline(always)]
+    pub(super) fn operation<T>(&self) -> (NonNull<T>, u64) {
+        (self.operation.0.cast(), self.operation.1)
     }
 
     /// What an answer put into the operation.
     fn results(&self) -> CpaDcRqResults {
         // SAFETY: inside the block, which is zeroed, aligned to 64 bytes as the offset is, and nobody else's once the
         // request was answered.
-        unsafe { (*self.operation.0.as_ptr()).results }
+        unsafe { (*self.operation::<CpaDcDpOpData>().0.as_ptr()).results }
     }
 }
 
@@ -408,17 +414,6 @@ impl Claim {
         body.input.flat().is_some() && body.output.flat().is_some()
     }
 
-    /// Puts the request into flight: `submit` gets the body, whose place is fixed, and the tag of the answer.
-    pub(super) fn fly<E>(
-        mut self,
-        submit: impl FnOnce(*mut Body, *mut c_void) -> Result<(), E>,
-    ) -> Result<Flight, (Self, E)> {
-        let (generation, tag) = self.take_off();
-        let body: *mut Body = self.body();
-        let submitted = submit(body, tag);
-        self.flown(generation, submitted)
-    }
-
     /// Is about to be submitted, with this generation and tag. The answer may come before [`flown`](Self::flown).
     #[inline(always)]
     pub(super) fn take_off(&mut self) -> (u32, *mut c_void) {
@@ -452,8 +447,8 @@ impl Drop for Claim {
     fn drop(&mut self) {
         let is_over = self.table.is_safe.load(Relaxed);
         let body = self.body();
-        body.input.put(Blocks::default());
-        body.output.put(Blocks::default());
+        body.input.clear();
+        body.output.clear();
         body.session = None;
         if is_over {
             // The last of a ring that is no more.
@@ -551,6 +546,11 @@ impl Landed {
         }
     }
 
+    /// By which calls it went.
+    pub(crate) fn api(&self) -> Api {
+        self.claim.body_ref().api
+    }
+
     /// Whether it was a compression, as opposed to a decompression.
     pub(crate) fn is_compression(&self) -> bool {
         self.claim.body_ref().direction == Direction::Compress
@@ -631,6 +631,21 @@ pub(super) unsafe extern "C" fn symmetric_done(
     _: *mut CpaBufferList,
     verified: CpaBoolean,
 ) {
+    land_verified(tag, status, verified);
+}
+
+/// The callback of symmetric operations by the data plane.
+pub(super) unsafe extern "C" fn symmetric_data_plane_done(
+    operation: *mut CpaCySymDpOpData,
+    status: i32,
+    verified: CpaBoolean,
+) {
+    // SAFETY: `cpa_cy_sym_dp.h`: what was submitted, as for `data_plane_done`.
+    let tag = unsafe { (*operation).pCallbackTag };
+    land_verified(tag, status, verified);
+}
+
+fn land_verified(tag: *mut c_void, status: i32, verified: CpaBoolean) {
     // A digest that does not match is a success with this flag clear.
     land(tag, if status == CPA_STATUS_SUCCESS && verified == 0 { NOT_VERIFIED } else { status });
 }

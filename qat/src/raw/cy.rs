@@ -174,7 +174,7 @@ pub(crate) struct Submission {
     pub(crate) tag: *mut c_void,
 }
 
-/// Submits a symmetric operation.
+/// Submits a symmetric operation. A request that the device refused is reported as a success, with all as it was.
 ///
 /// # Safety
 /// libqat is started; instance and session are of this start; lists, IV, associated data and digest are device memory
@@ -186,16 +186,6 @@ pub(crate) unsafe fn perform(symbols: &Symbols, it: &Submission) -> Result<(), C
         (symbols.cpaCySymPerformOp)(it.instance, it.tag, it.operation, it.source, it.target, it.verified)
     };
     CpaStatus::from_raw(status).into_result()
-}
-
-/// Takes all answers to symmetric requests that are there and runs their callbacks. `RETRY` when there is none.
-///
-/// # Safety
-/// libqat is started and the instance is of this start; no callback of it is running on this thread.
-#[doc(alias = "icp_sal_CyPollSymRing")]
-pub(crate) unsafe fn poll(symbols: &Symbols, instance: CpaInstanceHandle) -> CpaStatus {
-    // SAFETY: `icp_sal_poll.h`: quota 0 means all.
-    CpaStatus::from_raw(unsafe { (symbols.icp_sal_CyPollSymRing)(instance, 0) })
 }
 
 /// What libqat counted of the instance.

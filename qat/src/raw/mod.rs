@@ -2,6 +2,7 @@
 
 pub(crate) mod clock;
 pub(crate) mod cy;
+pub(crate) mod cy_dp;
 pub(crate) mod dc;
 pub(crate) mod dc_dp;
 pub(crate) mod instance;

@@ -4,6 +4,7 @@
 use std::env;
 use std::io::Write;
 use std::path::PathBuf;
+use std::process::Command;
 use std::sync::{Arc, OnceLock};
 
 use accel_core::{Cipher, Digest, Format, Path, SoftwareReason};
@@ -34,6 +35,32 @@ pub(crate) fn required(variable: &str, what: &str) -> Option<PathBuf> {
         std::io::stderr().write_all(text.as_bytes()).unwrap();
     }
     directory
+}
+
+/// This program again, over libqat 26.08: through the loader and the C library in `QAT_TEST_LOADER_DIR` where that is set,
+/// since it may want newer ones than the system has. `None` where that is not to be tested.
+pub(crate) fn with_libqat_26_08(what: &str) -> Option<Command> {
+    let directory = required("QAT_TEST_LIBQAT_2608", what)?;
+    let this = env::current_exe().unwrap();
+    let mut command = match env::var_os("QAT_TEST_LOADER_DIR").map(PathBuf::from) {
+        None => Command::new(this),
+        Some(programs) => {
+            let mut command = Command::new(programs.join("ld-linux-x86-64.so.2"));
+            command.arg("--library-path").arg(programs).arg(this);
+            command
+        }
+    };
+    command.env(VARIABLE, directory);
+    Some(command)
+}
+
+/// Runs `command`, which is to print that `passed`.
+#[track_caller]
+pub(crate) fn passes(command: &mut Command, passed: &str) {
+    let output = command.output().unwrap();
+    let text = String::from_utf8_lossy(&output.stdout).into_owned();
+    let printed = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && text.contains(passed), "{text}{printed}");
 }
 
 /// Makes the process load the libqat under test; whether there is one.

@@ -2,7 +2,6 @@
 //! a process has one libqat, and its counters are those of all its tests.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -17,7 +16,7 @@ use qat::probe::{QatProbe, Unread};
 use qat::{AutoAccelerator, Policy, QatAccelerator, SoftwareAccelerator};
 use qat_emu::{Config, Device, Emulator, Service, Services};
 
-use crate::emulated;
+use crate::emulated::{self, passes};
 use crate::support::text;
 
 const ALONE: &str = "QAT_TEST_ALONE";
@@ -28,15 +27,6 @@ const TELEMETRY: &str = "proof::telemetry_is_the_utilisation";
 /// This program again.
 fn this_program() -> Command {
     Command::new(env::current_exe().unwrap())
-}
-
-/// Runs `command`, which is to print that `passed`.
-#[track_caller]
-fn passes(command: &mut Command, passed: &str) {
-    let output = command.output().unwrap();
-    let text = String::from_utf8_lossy(&output.stdout).into_owned();
-    let printed = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success() && text.contains(passed), "{text}{printed}");
 }
 
 /// Whether this process runs `test` alone; runs one that does if not.
@@ -255,26 +245,14 @@ fn telemetry_is_the_utilisation() {
     assert_eq!(qat.statistics().utilisation, None);
 }
 
-/// Everything else of this program, over libqat 26.08: through the loader and the C library in `QAT_TEST_LOADER_DIR` where
-/// that is set, since it may want newer ones than the system has.
+/// Everything else of this program, over libqat 26.08.
 #[test]
 fn all_with_libqat_26_08() {
     const NAME: &str = "proof::all_with_libqat_26_08";
-    let Some(directory) = emulated::required("QAT_TEST_LIBQAT_2608", NAME) else { return };
-    let program = || {
-        let mut command = match env::var_os("QAT_TEST_LOADER_DIR").map(PathBuf::from) {
-            None => this_program(),
-            Some(programs) => {
-                let mut command = Command::new(programs.join("ld-linux-x86-64.so.2"));
-                command.arg("--library-path").arg(programs).arg(env::current_exe().unwrap());
-                command
-            }
-        };
-        command.env(emulated::VARIABLE, &directory);
-        command
-    };
     for test in [COUNTS, FIRMWARE, TELEMETRY] {
-        passes(program().args(["--exact", test]).env(ALONE, test), "1 passed");
+        let Some(mut program) = emulated::with_libqat_26_08(NAME) else { return };
+        passes(program.args(["--exact", test]).env(ALONE, test), "1 passed");
     }
-    passes(program().args(["--skip", "proof::"]), "test result: ok");
+    let Some(mut program) = emulated::with_libqat_26_08(NAME) else { return };
+    passes(program.args(["--skip", "proof::"]), "test result: ok");
 }

@@ -56,7 +56,7 @@ const GROUPS: [Group; 2] = [
     Group {
         name: "AES-256-GCM",
         sizes: [16 << 10, 4 << 10],
-        // The null device leaves messages as they are, which is how a refusal looks.
+        // The null device leaves messages as they are, and so fails the trial of the cipher.
         device: &["--engine-threads", "0", "--services", "sym"],
         rows: &[
             c("C, session", "-m gcm", 0),
