@@ -88,6 +88,10 @@ mod tests {
         const FOREVER: Duration = Duration::from_secs(3600);
         let turns = Turns::default();
         let order = Mutex::new(Vec::new());
+        let counts = || {
+            let state = turns.state();
+            (state.taken, state.queue.len())
+        };
         let first = turns.take(1, FOREVER);
         thread::scope(|scope| {
             for number in 0..3 {
@@ -96,18 +100,19 @@ mod tests {
                     let _turn = turns.take(1, FOREVER);
                     order.lock().unwrap().push(number);
                 });
-                while turns.state().queue.len() <= number {
+                while counts().1 <= number {
                     thread::yield_now();
                 }
             }
             assert!(order.lock().unwrap().is_empty());
             // One more than there are, in front of nobody.
             let impatient = turns.take(1, Duration::ZERO);
-            assert_eq!((turns.state().taken, turns.state().queue.len()), (2, 3));
+            assert_eq!(counts(), (2, 3));
             drop(impatient);
-            assert_eq!((turns.state().taken, turns.state().queue.len()), (1, 3));
+            assert_eq!(counts(), (1, 3));
             drop(first);
         });
-        assert_eq!((order.into_inner().unwrap(), turns.state().taken), (vec![0, 1, 2], 0));
+        assert_eq!(counts(), (0, 0));
+        assert_eq!(order.into_inner().unwrap(), [0, 1, 2]);
     }
 }
