@@ -29,7 +29,10 @@ use std::{collections::BTreeSet, fmt, fs, path::Path, str::FromStr, time::Durati
 
 use serde::{Deserialize, Serialize};
 
-use crate::fault::{Fault, StartFaults};
+use crate::{
+    boundary,
+    fault::{Fault, StartFaults},
+};
 
 /// Most virtual functions one emulated machine can have.
 pub const MAX_VFS: usize = 128;
@@ -44,6 +47,9 @@ pub struct Config {
     /// Threads that execute requests; ring banks are dealt out to them in turn. With 0, requests are executed in
     /// [`Emulator::serve`](crate::Emulator::serve) alone, on the calling thread.
     pub engine_threads: usize,
+    /// The only core that these threads run on; of this computer's choice without. A program that is kept off it has a
+    /// device that takes none of its cores' time, as a real one.
+    pub engine_cpu: Option<usize>,
     /// Highest version of the capability block that the mailbox offers: 2, 3 (all that libqat 24.02 reads) or 4
     /// (which 26.08 reads: the compression algorithms one by one).
     pub capability_version: u8,
@@ -70,6 +76,7 @@ impl Default for Config {
     fn default() -> Self {
         Self {
             engine_threads: 1,
+            engine_cpu: None,
             capability_version: 3,
             capabilities: None,
             seed: 0,
@@ -146,6 +153,11 @@ impl Config {
         let wrong = |what: String| Err(ConfigError::Impossible(what));
         if self.engine_threads > 64 {
             return wrong(format!("engine_threads is {}, use at most 64", self.engine_threads));
+        }
+        if let Some(cpu) = self.engine_cpu
+            && let Err(error) = boundary::try_cpu(cpu)
+        {
+            return wrong(format!("engine_cpu is {cpu}, where no thread may run: {error}"));
         }
         if !(2..=4).contains(&self.capability_version) {
             return wrong(format!("capability_version is {}, use 2, 3 or 4", self.capability_version));
@@ -473,6 +485,7 @@ mod tests {
     fn unknown_keys_are_refused() {
         assert!(Config::from_toml("engine_thread = 3").is_err());
         assert!(Config::from_toml("engine_threads = 65").is_err());
+        assert!(Config::from_toml("engine_cpu = 1000000").is_err());
         assert!(Config::from_toml("[[fault]]\nkind = \"lost\"\nafer = 3").is_err());
         assert!(Config::from_toml("[[fault]]\nkind = \"late\"").is_err());
         assert_eq!(Config::from_toml("").unwrap(), Config::default());

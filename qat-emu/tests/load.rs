@@ -100,6 +100,28 @@ fn nothing_is_lost_on_two_engine_threads_either() {
 }
 
 #[test]
+fn device_threads_stay_on_their_core() {
+    let mut config = Config::with_vfs(1, Services::SYM_DC);
+    config.engine_threads = 2;
+    config.engine_cpu = Some(0);
+    with_started(config, |_, _| {
+        let on_first = || {
+            let tasks =
+                fs::read_dir("/proc/self/task").unwrap().map(|task| task.unwrap().path().join("status"));
+            let status = tasks.filter_map(|status| fs::read_to_string(status).ok());
+            let is_device = |status: &String| status.starts_with("Name:\tqat-emu\n");
+            status.filter(|s| is_device(s) && s.contains("\nCpus_allowed_list:\t0\n")).count()
+        };
+        // The second may not have begun.
+        let start = Instant::now();
+        while on_first() < 2 && start.elapsed() < Duration::from_secs(10) {
+            thread::yield_now();
+        }
+        assert_eq!(on_first(), 2);
+    });
+}
+
+#[test]
 fn without_engine_threads_the_caller_says_when() {
     let mut config = Config::with_vfs(1, Services::SYM_DC);
     config.engine_threads = 0;

@@ -156,6 +156,7 @@ fn what_cannot_be_attached_is_named() {
     expect(&["run", "--", "no-such-program"], "not found in PATH");
     expect(&["run", "--services", "sym;asym;dc", "--", "true"], "at most two");
     expect(&["run", "--vsf", "1", "--", "true"], "--vsf");
+    expect(&["run", "--engine-cpu", "1023", "--", "true"], "engine_cpu is 1023, where no thread may run");
     expect(&["start"], "no command `start`");
     let directory = env::temp_dir().join(format!("qat-emu-elf-{}", std::process::id()));
     fs::create_dir_all(&directory).unwrap();

@@ -258,7 +258,7 @@ impl Vfio {
         groups.insert(vf, (fd, Arc::clone(&space)));
         drop(groups);
         device.attach(space);
-        self.machine.group_attached(spawn);
+        self.machine.group_attached(|work| spawn(self.machine.config.engine_cpu, work));
         Ok(0)
     }
 
@@ -374,9 +374,32 @@ fn irq_info(argument: &Argument) -> Answer {
     Ok(0)
 }
 
+/// Keeps this thread on one core.
+fn run_on(cpu: usize) -> io::Result<()> {
+    if cpu >= 8 * size_of::<libc::cpu_set_t>() {
+        return Err(io::Error::from_raw_os_error(libc::EINVAL));
+    }
+    // SAFETY: all zero is the empty set.
+    let mut only: libc::cpu_set_t = unsafe { std::mem::zeroed() };
+    // SAFETY: the set has a bit for this core.
+    unsafe { libc::CPU_SET(cpu, &mut only) };
+    // SAFETY: sched_setaffinity(2) reads the set, of that size; 0 is this thread.
+    if unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &only) } == 0 {
+        Ok(())
+    } else {
+        Err(io::Error::last_os_error())
+    }
+}
+
+/// Whether a thread may run on a core, by a thread that tries.
+pub(crate) fn try_cpu(cpu: usize) -> io::Result<()> {
+    let tried = thread::Builder::new().spawn(move || run_on(cpu))?;
+    tried.join().unwrap_or_else(|_| Err(io::Error::other("the thread that tried panicked")))
+}
+
 /// Runs a device thread: with all signals blocked, because the program's handlers must not run on it, with the hooks
-/// passed through, and with sleeps as short as asked.
-fn spawn(work: Box<dyn FnOnce() + Send>) -> io::Result<()> {
+/// passed through, and with sleeps as short as asked; on one core only if given.
+fn spawn(cpu: Option<usize>, work: Box<dyn FnOnce() + Send>) -> io::Result<()> {
     let mut all = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
     // SAFETY: sigfillset(3) initialises the set.
     unsafe { libc::sigfillset(all.as_mut_ptr()) };
@@ -387,6 +410,12 @@ fn spawn(work: Box<dyn FnOnce() + Send>) -> io::Result<()> {
         let _guard = pass_through();
         // SAFETY: prctl(2): this request takes an integer, the slack of this thread's timers in nanoseconds.
         unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1) };
+        // The configuration was checked, so that this fails only if cores went since.
+        if let Some(cpu) = cpu
+            && let Err(error) = run_on(cpu)
+        {
+            eprintln!("qat-emu: a device thread is not on core {cpu}: {error}");
+        }
         work();
     });
     // SAFETY: pthread_sigmask(3) with the set that it returned above.

@@ -21,6 +21,7 @@ Machine:
   --model NAME          4xxx, 401xx, 402xx or 420xx (default 4xxx)
   --engine-threads N    threads that execute requests (default 1); with 0 they are executed when the program calls
                         qat_emu_serve(), on that thread
+  --engine-cpu N        the one core that these threads run on (default: any); `taskset` keeps the program off it
   --latency-us N        time from request to answer (default: none added)
   --bandwidth N         bytes that each device takes in per second (default: no limit)
   --null                do not compute: stored blocks, no cipher
@@ -75,6 +76,7 @@ struct Machine {
     services: Option<Services>,
     model: Option<Model>,
     engine_threads: Option<usize>,
+    engine_cpu: Option<usize>,
     latency_us: Option<u64>,
     bandwidth: Option<u64>,
     null: bool,
@@ -97,6 +99,7 @@ impl Machine {
             }
         }
         config.engine_threads = self.engine_threads.unwrap_or(config.engine_threads);
+        config.engine_cpu = self.engine_cpu.or(config.engine_cpu);
         config.timing.latency_us = self.latency_us.unwrap_or(config.timing.latency_us);
         config.timing.bytes_per_second = self.bandwidth.unwrap_or(config.timing.bytes_per_second);
         config.timing.null |= self.null;
@@ -137,6 +140,7 @@ pub(crate) fn parse(mut parser: lexopt::Parser) -> Result<Action, Error> {
             Arg::Long("services") => machine.services = Some(value(&mut parser)?),
             Arg::Long("model") => machine.model = Some(value(&mut parser)?),
             Arg::Long("engine-threads") => machine.engine_threads = Some(value(&mut parser)?),
+            Arg::Long("engine-cpu") => machine.engine_cpu = Some(value(&mut parser)?),
             Arg::Long("latency-us") => machine.latency_us = Some(value(&mut parser)?),
             Arg::Long("bandwidth") => machine.bandwidth = Some(value(&mut parser)?),
             Arg::Long("null") => machine.null = true,

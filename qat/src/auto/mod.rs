@@ -6,6 +6,7 @@ mod kind;
 mod model;
 mod route;
 mod snapshot;
+mod turns;
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -28,6 +28,7 @@ use accel_core::SoftwareReason;
 use super::cell::{Cell, DEPTHS, depth_of};
 use super::kind::Kind;
 use super::snapshot::{DeviceTime, ModelCell, ModelSnapshot, Preferred};
+use super::turns::{Turn, Turns};
 
 /// A request may take this much longer on an engine with room than on one that is busy to capacity.
 const PATIENCE: f32 = 4.0;
@@ -37,6 +38,9 @@ const WORTHWHILE: f32 = 1.0 / 16.0;
 const EXPLORE: f32 = 64.0;
 /// The same while the other engine has no figures of its own.
 const EXPLORE_UNKNOWN: f32 = 4.0;
+
+/// Nanoseconds of work on the CPU for which a caller waits its turn: many times what waking it costs.
+const LONG: f32 = 100_000.0;
 
 /// First pause after a failure of the device; it doubles up to 1024 times this.
 const PAUSE: Duration = Duration::from_millis(10);
@@ -135,9 +139,10 @@ pub(crate) struct Model {
     origin: Instant,
     cores: OnceLock<u32>,
     rows: Box<[OnceLock<Box<Row>>]>,
-    /// Requests on the CPU: at work, and on their way to a thread of the pool.
+    /// Requests on the CPU: at work, and waiting for their turn or for a thread of the pool.
     running: AtomicU32,
     waiting: AtomicU32,
+    turns: Turns,
     /// Requests sent to the device that are not back.
     sent: AtomicU32,
     /// Whether the device ever did something.
@@ -181,7 +186,7 @@ impl<M: Deref<Target = Model>> Counted<M> {
         Self::new(model, |model| &model.running)
     }
 
-    /// A request on its way to a thread of the pool.
+    /// A request that waits for its turn or for a thread of the pool.
     pub(crate) fn waiting(model: M) -> Self {
         Self::new(model, |model| &model.waiting)
     }
@@ -201,6 +206,7 @@ impl Model {
             rows: (0..Kind::COUNT).map(|_| OnceLock::new()).collect(),
             running: AtomicU32::new(0),
             waiting: AtomicU32::new(0),
+            turns: Turns::default(),
             sent: AtomicU32::new(0),
             has_worked: AtomicBool::new(false),
             failures: AtomicU32::new(0),
@@ -280,6 +286,18 @@ impl Model {
         // Even if the device is busy to capacity, too: those who poll for its answers need the cores.
         let spills = !cpu_has_room && device <= PATIENCE * cpu_done;
         if spills { Choice::Device } else { Choice::Cpu(SoftwareReason::Sooner) }
+    }
+
+    /// A turn at the CPU for the caller of a request, waited for: where its work is long, and others are on the device.
+    pub(super) fn turn(&self, place: &Place) -> Option<Turn<'_>> {
+        let cpu = self.row(place.kind).cpu(place.class).ns;
+        if cpu < LONG || self.sent.load(Relaxed) == 0 {
+            return None;
+        }
+        let before = (self.running.load(Relaxed) + self.waiting.load(Relaxed)) as f32;
+        let expected = cpu * (before + 1.0) / self.cores();
+        let _waiting = Counted::waiting(self);
+        Some(self.turns.take(self.cores() as u32, Duration::from_nanos((PATIENCE * expected) as u64)))
     }
 
     /// The device did a request in `took`.

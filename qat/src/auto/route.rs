@@ -166,7 +166,8 @@ impl Shared {
                 }
             }
         };
-        let clock = (before != Before::Nothing).then(Instant::now);
+        let turn = if self.policy == Policy::Auto { self.model.turn(&place) } else { None };
+        let clock = (turn.is_some() || before != Before::Nothing).then(Instant::now);
         let path = Path::Software(reason);
         self.finish_on_cpu(in_flight, &place, before, clock, || attempt(On::Cpu(path)))
     }

@@ -16,7 +16,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::op::{Polled, Ring, Table};
 
@@ -25,10 +25,12 @@ pub(crate) use reactor::Reactor;
 /// Polls without an answer before a waiting thread lies down: some tens of microseconds, about what a device takes for
 /// a small request.
 const SPINS: u32 = 400;
-/// Sleep of the thread that looks after a ring.
+/// Shortest and longest sleep of the thread that looks after a ring; in between an eighth of the time it has waited, so
+/// that an answer comes little later than it could, and a slow device costs few looks.
 const NAP: Duration = Duration::from_micros(50);
+const LONG_NAP: Duration = Duration::from_millis(1);
 /// Sleep of a thread whose ring another one looks after, in case that one goes without a word.
-const REST: Duration = Duration::from_millis(10);
+const REST: Duration = Duration::from_millis(50);
 
 /// Where a ring stands among those of its start, and who waits at it.
 #[derive(Default)]
@@ -193,20 +195,24 @@ pub(crate) fn block_on<F: Future>(rings: &[Arc<Ring>], future: F) -> F::Output {
         attempt_while(waiting, || future.as_mut().poll(&mut Context::from_waker(waker)))
     };
     let (mut polled, mut wanted) = attempt(Waker::noop(), Waiting::Awake);
-    let mut idle = 0;
+    let (mut spins, mut asleep_since, mut waited_for) = (SPINS, None, 0);
     let output = loop {
+        if polled.is_pending() {
+            waited_for = wanted;
+        }
         match polled {
             Poll::Ready(output) => break output,
-            Poll::Pending if idle < SPINS => {
-                idle = if spin(rings, wanted, SPINS - idle) { 0 } else { SPINS };
+            Poll::Pending if spins > 0 => {
+                spins = spin(rings, wanted, spins);
                 (polled, wanted) = attempt(Waker::noop(), Waiting::Awake);
             }
             Poll::Pending => {
+                let since = *asleep_since.get_or_insert_with(Instant::now);
                 (polled, wanted) = WAKER.with(|(sleeper, waker)| {
                     sleeper.is_woken.store(false, Relaxed);
                     let (polled, wanted) = attempt(waker, Waiting::Drowsy);
                     if polled.is_pending() {
-                        sleep(rings, wanted, sleeper);
+                        sleep(rings, wanted, sleeper, since);
                     }
                     (polled, wanted)
                 });
@@ -217,7 +223,7 @@ pub(crate) fn block_on<F: Future>(rings: &[Arc<Ring>], future: F) -> F::Output {
         }
     };
     // Those who sleep may have relied on this thread's polling.
-    hand_over(rings, wanted);
+    hand_over(rings, waited_for);
     output
 }
 
@@ -239,31 +245,31 @@ fn wanted_of(rings: &[Arc<Ring>], mut wanted: u64) -> impl Iterator<Item = &Arc<
     })
 }
 
-/// Polls until something happens; false when nothing did.
-fn spin(rings: &[Arc<Ring>], wanted: u64, spins: u32) -> bool {
+/// Polls until something happens; how many of the `spins` are left then.
+fn spin(rings: &[Arc<Ring>], wanted: u64, spins: u32) -> u32 {
     let answers = || {
         let of = |ring: &Arc<Ring>| ring.table().place.answers.load(Acquire);
         wanted_of(rings, wanted).map(of).fold(0, u32::wrapping_add)
     };
     let before = answers();
-    for spin in 0..spins {
+    for left in (0..spins).rev() {
         // Another thread may have found this one's.
-        if spin > 0 && answers() != before {
-            return true;
+        if left + 1 < spins && answers() != before {
+            return left;
         }
         for ring in wanted_of(rings, wanted) {
             match ring.poll() {
                 Polled::Nothing => {}
-                Polled::Answers | Polled::Closed => return true,
-                Polled::Refused(_) => return false,
+                Polled::Answers | Polled::Closed => return left,
+                Polled::Refused(_) => return 0,
             }
         }
         hint::spin_loop();
     }
-    false
+    0
 }
 
-fn sleep(rings: &[Arc<Ring>], wanted: u64, sleeper: &Sleeper) {
+fn sleep(rings: &[Arc<Ring>], wanted: u64, sleeper: &Sleeper, since: Instant) {
     for ring in wanted_of(rings, wanted) {
         if ring.poll() == Polled::Answers {
             return;
@@ -273,16 +279,17 @@ fn sleep(rings: &[Arc<Ring>], wanted: u64, sleeper: &Sleeper) {
     let places = || (0..64).zip(wanted_of(rings, wanted).map(|ring| &ring.table().place));
     let mut kept = 0_u64;
     for (at, place) in places() {
-        kept |= u64::from(!place.is_kept.swap(true, AcqRel)) << at;
+        // In this order, and with the swap below, whoever does not find the ring kept finds its sleepers.
         place.sleepers.fetch_add(1, Relaxed);
+        kept |= u64::from(!place.is_kept.swap(true, AcqRel)) << at;
     }
     if !sleeper.is_woken.load(Acquire) {
-        thread::park_timeout(if kept == 0 { REST } else { NAP });
+        thread::park_timeout(if kept == 0 { REST } else { (since.elapsed() / 8).clamp(NAP, LONG_NAP) });
     }
     for (at, place) in places() {
         place.sleepers.fetch_sub(1, Relaxed);
         if kept >> at & 1 == 1 {
-            place.is_kept.store(false, Release);
+            place.is_kept.swap(false, AcqRel);
         }
     }
 }
@@ -290,7 +297,8 @@ fn sleep(rings: &[Arc<Ring>], wanted: u64, sleeper: &Sleeper) {
 fn hand_over(rings: &[Arc<Ring>], wanted: u64) {
     for ring in wanted_of(rings, wanted) {
         let table = ring.table();
-        if table.place.sleepers.load(Relaxed) > 0 && table.flying() > 0 {
+        let Place { sleepers, is_kept, .. } = &table.place;
+        if sleepers.load(Relaxed) > 0 && !is_kept.load(Relaxed) && table.flying() > 0 {
             table.hand_over();
         }
     }

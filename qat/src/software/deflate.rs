@@ -2,6 +2,7 @@
 //! levels where it is installed.
 
 use std::cell::RefCell;
+use std::sync::{Mutex, MutexGuard};
 
 use accel_core::{End, Error, Format, Level, Result};
 use libdeflater::{CompressionLvl, Compressor};
@@ -24,10 +25,35 @@ const fn isal_level(level: u8) -> Option<u32> {
 
 #[derive(Default)]
 struct Contexts {
-    compressors: [Option<Compressor>; MAX_LEVEL as usize + 1],
     open: [Option<Deflate>; 10],
     isal: Option<isal::Deflater>,
     inflater: Option<Inflater>,
+}
+
+/// Compressors that nobody uses, by the core that used them last and their level. They take half a core's cache: where
+/// many threads share a core, one of each thread's own would be cold whenever its turn comes.
+static IDLE: [[Mutex<Vec<Compressor>>; MAX_LEVEL as usize + 1]; CORES] =
+    [const { [const { Mutex::new(Vec::new()) }; MAX_LEVEL as usize + 1] }; CORES];
+/// Cores that are told apart.
+const CORES: usize = 64;
+
+/// Those of the first of the cores, from this one on, that `wanted` answers for. What another thread holds is passed over,
+/// as is what another thread held when this process was forked.
+fn from_idle<T>(
+    level: u8,
+    wanted: impl FnMut(MutexGuard<'static, Vec<Compressor>>) -> Option<T>,
+) -> Option<T> {
+    let here = core();
+    let of_core = |core: usize| IDLE[core % CORES][usize::from(level)].try_lock().ok();
+    (here..here + CORES).filter_map(of_core).find_map(wanted)
+}
+
+/// The core that this thread is on, where the system tells.
+fn core() -> usize {
+    #[cfg(target_os = "linux")]
+    return rustix::thread::sched_getcpu();
+    #[cfg(not(target_os = "linux"))]
+    0
 }
 
 thread_local! {
@@ -68,23 +94,25 @@ pub(crate) fn deflate(input: &[u8], output: &mut [u8], level: u8, end: End) -> R
             }
         }
         match end {
-            End::Final => contexts.finish(input, output, level),
+            End::Final => finish(input, output, level),
             End::Open => contexts.leave_open(input, output, level),
         }
     })
 }
 
-impl Contexts {
-    fn finish(&mut self, input: &[u8], output: &mut [u8], level: u8) -> Result<usize> {
-        let compressor = self.compressors[usize::from(level)].get_or_insert_with(|| {
-            Compressor::new(CompressionLvl::new(i32::from(level)).expect("level was checked"))
-        });
-        let available = output.len();
-        compressor
-            .deflate_compress(input, output)
-            .map_err(|_| Error::OutputTooSmall { required: Some(bound(input.len())), available })
+fn finish(input: &[u8], output: &mut [u8], level: u8) -> Result<usize> {
+    let mut compressor = from_idle(level, |mut idle| idle.pop()).unwrap_or_else(|| {
+        Compressor::new(CompressionLvl::new(i32::from(level)).expect("level was checked"))
+    });
+    let available = output.len();
+    let deflated = compressor.deflate_compress(input, output);
+    if let Some(mut idle) = from_idle(level, Some) {
+        idle.push(compressor);
     }
+    deflated.map_err(|_| Error::OutputTooSmall { required: Some(bound(input.len())), available })
+}
 
+impl Contexts {
     fn leave_open(&mut self, input: &[u8], output: &mut [u8], level: u8) -> Result<usize> {
         // zlib-rs' level 1 packs 20 % worse than zlib's and libdeflate's; its level 2 is their equal.
         let level = if level == 1 { 2 } else { level.min(9) };

@@ -1,0 +1,118 @@
+//! Turns on the cores: of the callers with long work for the CPU as many at a time as there are cores, the others in the
+//! order in which they came. All at once would be no faster, and would keep those who serve the device from the cores.
+
+use std::collections::VecDeque;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::{Acquire, Release};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
+
+#[derive(Debug, Default)]
+pub(super) struct Turns(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    taken: u32,
+    queue: VecDeque<Arc<Waiter>>,
+}
+
+#[derive(Debug)]
+struct Waiter {
+    thread: Thread,
+    has_turn: AtomicBool,
+}
+
+/// One of the turns, while this lives.
+#[derive(Debug)]
+pub(super) struct Turn<'a> {
+    turns: &'a Turns,
+    limit: u32,
+}
+
+impl Turns {
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes one of `limit` turns, after those who wait already. After `patience` it goes without: nothing is known of
+    /// the threads that have the turns, and they may not even run.
+    pub(super) fn take(&self, limit: u32, patience: Duration) -> Turn<'_> {
+        let turn = Turn { turns: self, limit };
+        let mut state = self.state();
+        if state.taken < limit {
+            state.taken += 1;
+            return turn;
+        }
+        let waiter = Arc::new(Waiter { thread: thread::current(), has_turn: AtomicBool::new(false) });
+        state.queue.push_back(waiter.clone());
+        drop(state);
+        let start = Instant::now();
+        while !waiter.has_turn.load(Acquire) {
+            let left = patience.saturating_sub(start.elapsed());
+            if left.is_zero() {
+                let mut state = self.state();
+                if let Some(at) = state.queue.iter().position(|other| Arc::ptr_eq(other, &waiter)) {
+                    state.queue.remove(at);
+                    state.taken += 1;
+                }
+                break;
+            }
+            thread::park_timeout(left);
+        }
+        turn
+    }
+}
+
+impl Drop for Turn<'_> {
+    fn drop(&mut self) {
+        let mut state = self.turns.state();
+        let next = if state.taken <= self.limit { state.queue.pop_front() } else { None };
+        if next.is_none() {
+            state.taken -= 1;
+        }
+        drop(state);
+        if let Some(next) = next {
+            next.has_turn.store(true, Release);
+            next.thread.unpark();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn turns_are_given_in_order_and_not_waited_for_without_end() {
+        const FOREVER: Duration = Duration::from_secs(3600);
+        let turns = Turns::default();
+        let order = Mutex::new(Vec::new());
+        let counts = || {
+            let state = turns.state();
+            (state.taken, state.queue.len())
+        };
+        let first = turns.take(1, FOREVER);
+        thread::scope(|scope| {
+            for number in 0..3 {
+                let (turns, order) = (&turns, &order);
+                scope.spawn(move || {
+                    let _turn = turns.take(1, FOREVER);
+                    order.lock().unwrap().push(number);
+                });
+                while counts().1 <= number {
+                    thread::yield_now();
+                }
+            }
+            assert!(order.lock().unwrap().is_empty());
+            // One more than there are, in front of nobody.
+            let impatient = turns.take(1, Duration::ZERO);
+            assert_eq!(counts(), (2, 3));
+            drop(impatient);
+            assert_eq!(counts(), (1, 3));
+            drop(first);
+        });
+        assert_eq!(counts(), (0, 0));
+        assert_eq!(order.into_inner().unwrap(), [0, 1, 2]);
+    }
+}
