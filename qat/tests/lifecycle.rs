@@ -175,7 +175,7 @@ struct Footprint {
 }
 
 impl Footprint {
-    fn now() -> Self {
+    fn now(threads: usize) -> Self {
         let count = |directory| fs::read_dir(directory).unwrap().count();
         let status = fs::read_to_string("/proc/self/status").unwrap();
         let resident = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).unwrap();
@@ -183,7 +183,7 @@ impl Footprint {
         let heap = unsafe { libc::mallinfo2() };
         Self {
             descriptors: count("/proc/self/fd"),
-            threads: count("/proc/self/task"),
+            threads: machine::threads(threads),
             mappings: fs::read_to_string("/proc/self/maps").unwrap().lines().count(),
             heap: heap.uordblks + heap.hblkhd,
             resident: resident.trim().trim_end_matches(" kB").parse::<usize>().unwrap() << 10,
@@ -227,7 +227,7 @@ fn starts_and_stops_with_work_between() {
             pollster::block_on(qat.compress_async(vec![1; 100], GZIP)).unwrap();
             qat.shutdown();
             assert_no_memory(&qat);
-            let now = Footprint::now();
+            let now = Footprint::now(first.map_or(0, |first: Footprint| first.threads));
             now.assert_not_above(*first.get_or_insert(now));
             if number.is_power_of_two() || number == starts {
                 println!("{number}: {now:?}");

@@ -36,6 +36,8 @@ static IDLE: [[Mutex<Vec<Compressor>>; MAX_LEVEL as usize + 1]; CORES] =
     [const { [const { Mutex::new(Vec::new()) }; MAX_LEVEL as usize + 1] }; CORES];
 /// Cores that are told apart.
 const CORES: usize = 64;
+/// Most compressors kept for a core and a level: more are needed only while threads are interrupted at work.
+const KEPT: usize = 4;
 
 /// Those of the first of the cores, from this one on, that `wanted` answers for. What another thread holds is passed over,
 /// as is what another thread held when this process was forked.
@@ -106,7 +108,7 @@ fn finish(input: &[u8], output: &mut [u8], level: u8) -> Result<usize> {
     });
     let available = output.len();
     let deflated = compressor.deflate_compress(input, output);
-    if let Some(mut idle) = from_idle(level, Some) {
+    if let Some(mut idle) = from_idle(level, |idle| Some(idle).filter(|idle| idle.len() < KEPT)) {
         idle.push(compressor);
     }
     deflated.map_err(|_| Error::OutputTooSmall { required: Some(bound(input.len())), available })

@@ -106,3 +106,16 @@ impl Machine {
         assert_eq!(counters.maps, counters.unmaps);
     }
 }
+
+/// Threads of this process, after a while if there are more than `expected`: the system lists a thread for some time after
+/// it was joined.
+pub(crate) fn threads(expected: usize) -> usize {
+    let now = || std::fs::read_dir("/proc/self/task").unwrap().count();
+    for _ in 0..50 {
+        if now() <= expected {
+            break;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    now()
+}
