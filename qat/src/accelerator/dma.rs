@@ -17,7 +17,7 @@ use crate::driver::ProcessMark;
 use crate::instance::{Call, Launched, Patience, Pool};
 use crate::mem::{NoMemory, NotMapped};
 use crate::op::Flight;
-use crate::poll::Room;
+use crate::poll::{self, Room};
 use crate::raw::clock;
 
 impl QatAccelerator {
@@ -203,7 +203,11 @@ impl DmaSession {
     #[doc(alias = "cpaDcDpEnqueueOp")]
     pub fn run(&mut self, input: DmaBuffer, output: DmaBuffer) -> DmaCompletion {
         let request = self.submit(input, output);
-        self.0.pool.block_on(request)
+        let begun = match request.step {
+            Step::Flying(_, instance) => Some(instance.into()),
+            _ => None,
+        };
+        poll::block_on_begun(&self.0.pool.rings, begun, request)
     }
 
     /// Submits one request, unless the device is full; then the future does when there is room. Allocates nothing.

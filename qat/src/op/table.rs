@@ -390,6 +390,7 @@ impl Claim {
     }
 
     /// Gives it the memory that the device reads, and that it writes; none for what works in place.
+    #[inline(always)]
     pub(crate) fn load(&mut self, input: Blocks, output: Blocks) {
         let body = self.body();
         body.input.put(input);
@@ -397,6 +398,7 @@ impl Claim {
     }
 
     /// Empties both.
+    #[inline(always)]
     pub(crate) fn unload(&mut self) -> (Blocks, Blocks) {
         let body = self.body();
         (std::mem::take(&mut body.input), std::mem::take(&mut body.output))

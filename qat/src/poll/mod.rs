@@ -54,15 +54,15 @@ pub(crate) enum Waiting {
     Drowsy,
 }
 
-/// What a blocked thread wants polled.
-struct Interest {
-    waiting: Cell<Option<Waiting>>,
-    /// Bit `i` stands for the rings of index `i` modulo 64.
-    rings: Cell<u64>,
+/// How a thread in [`block_on`] waits, and what it wants polled: bit `i` stands for the rings of index `i` modulo 64.
+type Interest = Option<(Waiting, u64)>;
+
+const fn bit(index: usize) -> u64 {
+    1 << (index % 64)
 }
 
 thread_local! {
-    static INTEREST: Interest = const { Interest { waiting: Cell::new(None), rings: Cell::new(0) } };
+    static INTEREST: Cell<Interest> = const { Cell::new(None) };
     static WAKER: (Arc<Sleeper>, Waker) = {
         let sleeper = Arc::new(Sleeper { thread: thread::current(), is_woken: AtomicBool::new(false) });
         (sleeper.clone(), Waker::from(sleeper))
@@ -102,11 +102,9 @@ impl Place {
     /// How this thread waits, if it is in [`block_on`]; it then polls this ring.
     pub(crate) fn is_polled_by_this_thread(&self) -> Option<Waiting> {
         INTEREST.with(|interest| {
-            let waiting = interest.waiting.get();
-            if waiting.is_some() {
-                interest.rings.set(interest.rings.get() | 1 << (self.index.load(Relaxed) % 64));
-            }
-            waiting
+            let (waiting, rings) = interest.get()?;
+            interest.set(Some((waiting, rings | bit(self.index.load(Relaxed) as usize))));
+            Some(waiting)
         })
     }
 
@@ -119,6 +117,7 @@ impl Place {
     }
 
     /// Wakes whoever waits for room on the ring.
+    #[inline(always)]
     pub(crate) fn wake_for_room(&self) {
         if self.is_room_wanted.load(Relaxed) && self.is_room_wanted.swap(false, AcqRel) {
             let wakers = std::mem::take(&mut *self.for_room.lock().unwrap_or_else(PoisonError::into_inner));
@@ -174,13 +173,10 @@ impl Drop for Room {
 
 /// Runs `attempt`, the poll of a future, as a thread that waits in this way, and says which rings it wants polled.
 fn attempt_while<T>(waiting: Waiting, attempt: impl FnOnce() -> T) -> (T, u64) {
-    INTEREST.with(|interest| {
-        // The future may itself be one that blocks on another.
-        let outer = (interest.waiting.replace(Some(waiting)), interest.rings.replace(0));
-        let polled = attempt();
-        interest.waiting.set(outer.0);
-        (polled, interest.rings.replace(outer.1))
-    })
+    // The future may itself be one that blocks on another.
+    let outer = INTEREST.replace(Some((waiting, 0)));
+    let polled = attempt();
+    (polled, INTEREST.replace(outer).map_or(0, |(_, rings)| rings))
 }
 
 /// Runs `attempt`, the first poll of a future for which nobody waits yet, so that nobody has to poll the rings for it.
@@ -189,12 +185,22 @@ pub(crate) fn unattended<T>(attempt: impl FnOnce() -> T) -> T {
 }
 
 /// Runs `future` on this thread, which polls those of `rings` that it waits for.
+#[inline]
 pub(crate) fn block_on<F: Future>(rings: &[Arc<Ring>], future: F) -> F::Output {
+    block_on_begun(rings, None, future)
+}
+
+/// The same for a future that waits already, for a request on the ring of index `begun`.
+#[inline]
+pub(crate) fn block_on_begun<F: Future>(rings: &[Arc<Ring>], begun: Option<usize>, future: F) -> F::Output {
     let mut future = pin!(future);
     let mut attempt = |waker: &Waker, waiting: Waiting| {
         attempt_while(waiting, || future.as_mut().poll(&mut Context::from_waker(waker)))
     };
-    let (mut polled, mut wanted) = attempt(Waker::noop(), Waiting::Awake);
+    let (mut polled, mut wanted) = match begun {
+        Some(index) => (Poll::Pending, bit(index)),
+        None => attempt(Waker::noop(), Waiting::Awake),
+    };
     let (mut spins, mut asleep_since, mut waited_for) = (SPINS, None, 0);
     let output = loop {
         if polled.is_pending() {
@@ -229,19 +235,18 @@ pub(crate) fn block_on<F: Future>(rings: &[Arc<Ring>], future: F) -> F::Output {
 
 /// Few of many.
 fn wanted_of(rings: &[Arc<Ring>], mut wanted: u64) -> impl Iterator<Item = &Arc<Ring>> {
-    let mut next = usize::MAX;
+    let mut next = rings.len();
     std::iter::from_fn(move || {
-        loop {
-            if let Some(ring) = rings.get(next) {
-                next += 64;
-                return Some(ring);
-            }
+        while next >= rings.len() {
             if wanted == 0 {
                 return None;
             }
             next = wanted.trailing_zeros() as usize;
             wanted &= wanted - 1;
         }
+        let ring = &rings[next];
+        next += 64;
+        Some(ring)
     })
 }
 
@@ -294,6 +299,7 @@ fn sleep(rings: &[Arc<Ring>], wanted: u64, sleeper: &Sleeper, since: Instant) {
     }
 }
 
+#[inline(always)]
 fn hand_over(rings: &[Arc<Ring>], wanted: u64) {
     for ring in wanted_of(rings, wanted) {
         let table = ring.table();
