@@ -87,8 +87,8 @@ impl Host {
 fn table(rig: &Rig, host: &Host, work: &[&str], effort: Effort, failures: &mut Failures) {
     println!("\nengines, device: {}", host.name);
     println!(
-        "MB/s from 64 threads on {} cores, medians of {} rounds",
-        host.cores.as_deref().unwrap_or("all"),
+        "MB/s from 64 threads on {}, medians of {} rounds",
+        host.cores.as_ref().map_or("all cores".to_owned(), |cores| format!("core {cores}")),
         effort.rounds
     );
     println!(
