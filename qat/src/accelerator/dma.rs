@@ -202,7 +202,7 @@ impl DmaSession {
     /// Makes one request and waits for it.
     #[doc(alias = "cpaDcDpEnqueueOp")]
     pub fn run(&mut self, input: DmaBuffer, output: DmaBuffer) -> DmaCompletion {
-        let request = self.submit(input, output);
+        let request = self.begin(input, output);
         let begun = match request.step {
             Step::Flying(_, instance) => Some(instance.into()),
             _ => None,
@@ -216,6 +216,11 @@ impl DmaSession {
     /// without an executor.
     #[doc(alias = "cpaDcDpEnqueueOp")]
     pub fn submit(&mut self, input: DmaBuffer, output: DmaBuffer) -> DmaRequest {
+        self.begin(input, output)
+    }
+
+    #[inline(always)]
+    fn begin(&mut self, input: DmaBuffer, output: DmaBuffer) -> DmaRequest {
         let renewed = if self.0.is_current() { Ok(()) } else { self.renew() };
         let prepared = &*self.0;
         let started = clock::now();

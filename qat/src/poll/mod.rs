@@ -25,7 +25,7 @@ pub(crate) use reactor::Reactor;
 /// Polls without an answer before a waiting thread lies down: some tens of microseconds, about what a device takes for
 /// a small request.
 const SPINS: u32 = 400;
-/// Shortest and longest sleep of the thread that looks after a ring; in between an eighth of the time it has waited, so
+/// Shortest and longest sleep of the thread that looks after a ring; in between a sixteenth of the time it has waited, so
 /// that an answer comes little later than it could, and a slow device costs few looks.
 const NAP: Duration = Duration::from_micros(50);
 const LONG_NAP: Duration = Duration::from_millis(1);
@@ -202,27 +202,29 @@ pub(crate) fn block_on_begun<F: Future>(rings: &[Arc<Ring>], begun: Option<usize
         None => attempt(Waker::noop(), Waiting::Awake),
     };
     let (mut spins, mut asleep_since, mut waited_for) = (SPINS, None, 0);
-    // Where others wait already, their answers come before this one's, and one of them looks after the ring.
-    if wanted_of(rings, wanted).all(|ring| ring.table().place.is_kept.load(Relaxed)) {
-        spins = 0;
-    }
     let output = loop {
-        if polled.is_pending() {
-            waited_for = wanted;
-        }
         match polled {
             Poll::Ready(output) => break output,
             Poll::Pending if spins > 0 => {
+                // Where nobody else waits, what was answered was this thread's own, and more may follow.
+                if spins < SPINS && !has_sleepers(rings, wanted) {
+                    (spins, asleep_since) = (SPINS, None);
+                }
+                waited_for = wanted;
                 spins = spin(rings, wanted, spins);
                 (polled, wanted) = attempt(Waker::noop(), Waiting::Awake);
             }
             Poll::Pending => {
+                waited_for = wanted;
                 let since = *asleep_since.get_or_insert_with(Instant::now);
                 (polled, wanted) = WAKER.with(|(sleeper, waker)| {
                     sleeper.is_woken.store(false, Relaxed);
                     let (polled, wanted) = attempt(waker, Waiting::Drowsy);
                     if polled.is_pending() {
                         sleep(rings, wanted, sleeper, since);
+                        if sleeper.is_woken.load(Acquire) {
+                            (spins, asleep_since) = (SPINS, None);
+                        }
                     }
                     (polled, wanted)
                 });
@@ -235,6 +237,10 @@ pub(crate) fn block_on_begun<F: Future>(rings: &[Arc<Ring>], begun: Option<usize
     // Those who sleep may have relied on this thread's polling.
     hand_over(rings, waited_for);
     output
+}
+
+fn has_sleepers(rings: &[Arc<Ring>], wanted: u64) -> bool {
+    wanted_of(rings, wanted).any(|ring| ring.table().place.sleepers.load(Relaxed) > 0)
 }
 
 /// Few of many.
@@ -260,7 +266,16 @@ fn spin(rings: &[Arc<Ring>], wanted: u64, spins: u32) -> u32 {
         let of = |ring: &Arc<Ring>| ring.table().place.answers.load(Acquire);
         wanted_of(rings, wanted).map(of).fold(0, u32::wrapping_add)
     };
-    let before = answers();
+    let (mut before, mut are_kept) = (0_u32, true);
+    for ring in wanted_of(rings, wanted) {
+        let place = &ring.table().place;
+        before = before.wrapping_add(place.answers.load(Acquire));
+        are_kept &= place.is_kept.load(Relaxed);
+    }
+    // Where others wait already, their answers come before this one's, and one of them looks after the ring.
+    if are_kept {
+        return 0;
+    }
     for left in (0..spins).rev() {
         // Another thread may have found this one's.
         if left + 1 < spins && answers() != before {
@@ -293,7 +308,7 @@ fn sleep(rings: &[Arc<Ring>], wanted: u64, sleeper: &Sleeper, since: Instant) {
         kept |= u64::from(!place.is_kept.swap(true, AcqRel)) << at;
     }
     if !sleeper.is_woken.load(Acquire) {
-        thread::park_timeout(if kept == 0 { REST } else { (since.elapsed() / 8).clamp(NAP, LONG_NAP) });
+        thread::park_timeout(if kept == 0 { REST } else { (since.elapsed() / 16).clamp(NAP, LONG_NAP) });
     }
     for (at, place) in places() {
         place.sleepers.fetch_sub(1, Relaxed);
