@@ -219,6 +219,7 @@ impl DmaSession {
         self.begin(input, output)
     }
 
+    /// [`submit`](Self::submit), inside its caller: the request is made where it stays.
     #[inline(always)]
     fn begin(&mut self, input: DmaBuffer, output: DmaBuffer) -> DmaRequest {
         let renewed = if self.0.is_current() { Ok(()) } else { self.renew() };
