@@ -84,7 +84,8 @@ impl Recorder {
         if let Path::Software(reason) = outcome.path {
             self.software[reason.index()].fetch_add(1, Relaxed);
         }
-        let ns = took.as_secs().saturating_mul(1_000_000_000).saturating_add(took.subsec_nanos().into());
+        // Right for five centuries.
+        let ns = took.as_secs().wrapping_mul(1_000_000_000).wrapping_add(took.subsec_nanos().into());
         self.busy_ns.fetch_add(ns, Relaxed);
         self.latency[bucket(ns)].fetch_add(1, Relaxed);
     }

@@ -162,11 +162,6 @@ impl Prepared {
         self.accelerator.call(&self.pool, Patience::Wait)
     }
 
-    fn spans(&self, buffers: &Option<(DmaBuffer, DmaBuffer)>) -> Result<Spans> {
-        let (input, output) = buffers.as_ref().expect("not submitted yet");
-        self.plan.spans(input, output)
-    }
-
     /// Tries to submit. Takes the buffers if it did.
     #[inline(always)]
     fn attempt(
@@ -226,8 +221,9 @@ impl DmaSession {
         let prepared = &*self.0;
         let started = clock::now();
         prepared.accelerator.0.recorder.begin();
+        let spans = renewed.and_then(|()| prepared.plan.spans(&input, &output));
         let mut buffers = Some((input, output));
-        let (spans, step) = match renewed.and_then(|()| prepared.spans(&buffers)) {
+        let (spans, step) = match spans {
             Ok(spans) => (spans, prepared.attempt(spans, &mut buffers, None)),
             Err(error) => (Spans::default(), Step::Failed(error)),
         };
