@@ -66,10 +66,8 @@ impl Request<'_> {
         let mut input = Blocks::with_room(memory, len.max(LEAST))?;
         let mut at = 0;
         for part in self.parts() {
-            if !part.is_empty() {
-                input.write(at, part);
-                at += part.len();
-            }
+            input.write(at, part);
+            at += part.len();
         }
         claim.load(input, Blocks::default());
         let parameters = claim.parameters();

@@ -46,9 +46,7 @@ impl Call<'_> {
         let load = |instance: &Instance, claim: &mut Claim| {
             let memory = instance.ring.memory();
             let mut input = Blocks::with_room(memory, request.prefix.len() + request.input.len())?;
-            if !request.prefix.is_empty() {
-                input.write(0, request.prefix);
-            }
+            input.write(0, request.prefix);
             input.write(request.prefix.len(), request.input);
             claim.load(input, Blocks::with_room(memory, request.room)?);
             Ok(())

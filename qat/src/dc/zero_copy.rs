@@ -59,16 +59,18 @@ pub(crate) struct Spans {
 impl Plan {
     /// The requests for `job`, or why there are none.
     pub(crate) fn new(call: Call<'_>, job: &Job) -> Result<Self> {
-        let (format, level, kind, is_open) = match *job {
-            Job::Compress(CompressOptions { format, level, end, .. }) => {
-                check_end(format, end)?;
-                let (_, checksum) = framing(format)?;
-                let level = compress::hardware_level(format, level)?;
-                (format, level, compress::deflate_kind(call, level, checksum), end == End::Open)
-            }
-            Job::Decompress(format) => (format, 0, Kind::Inflate { checksum: framing(format)?.1 }, false),
-        };
+        let (Job::Compress(CompressOptions { format, .. }) | Job::Decompress(format)) = *job;
+        if let Job::Compress(options) = job {
+            check_end(format, options.end)?;
+        }
         let (framing, checksum) = framing(format)?;
+        let (level, kind, is_open) = match *job {
+            Job::Compress(CompressOptions { level, end, .. }) => {
+                let level = compress::hardware_level(format, level)?;
+                (level, compress::deflate_kind(call, level, checksum), end == End::Open)
+            }
+            Job::Decompress(_) => (0, Kind::Inflate { checksum }, false),
+        };
         let how = call.stateless(kind, is_open);
         Ok(Self { format, level, checksum, how, session: Key::new(kind, how, true), framing })
     }

@@ -63,13 +63,7 @@ impl Blocks {
 
     /// The parts in order; together `len` bytes.
     pub(crate) fn parts(&self) -> impl Iterator<Item = &[u8]> {
-        let (mut left, mut start) = (self.len, self.start);
-        self.first.iter().chain(self.rest.iter().flatten()).map(move |block| {
-            let bytes = &block.bytes()[std::mem::take(&mut start)..];
-            let len = bytes.len().min(left);
-            left -= len;
-            &bytes[..len]
-        })
+        self.pieces().map(|(block, at, len)| &block.bytes()[at..][..len as usize])
     }
 
     fn parts_mut(&mut self) -> impl Iterator<Item = &mut [u8]> {
@@ -87,6 +81,9 @@ impl Blocks {
     /// # Panics
     /// When they do not fit.
     pub(crate) fn write(&mut self, mut at: usize, mut bytes: &[u8]) {
+        if bytes.is_empty() {
+            return;
+        }
         for part in self.parts_mut() {
             if at >= part.len() {
                 at -= part.len();
@@ -126,7 +123,7 @@ impl Blocks {
         Some((block.bus_address(self.start), self.len as u32))
     }
 
-    /// Each block that has data, where they begin in it, and how many bytes they are.
+    /// Each block, where the data begin in it, and how many bytes they are.
     fn pieces(&self) -> impl Iterator<Item = (&Block, usize, u32)> {
         let (mut left, mut start) = (self.len, self.start);
         self.first.iter().chain(self.rest.iter().flatten()).map(move |block| {

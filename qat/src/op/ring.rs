@@ -235,22 +235,17 @@ impl Ring {
         setup: &CpaDcSessionSetupData,
     ) -> Result<Session, SessionError> {
         debug_assert_eq!(self.work, Work::Compression);
-        let _pass = self.pass().ok_or(SessionError::Refused(CpaStatus::RESTARTING))?;
         // SAFETY: the gate is open.
-        let len = unsafe { dc::session_len(self.symbols, self.handle.0, setup) }?;
-        let memory = self.memory.take(len as usize)?;
-        match api {
+        let len = || unsafe { dc::session_len(self.symbols, self.handle.0, setup) };
+        self.session(api, len, |memory| match api {
             // SAFETY: the gate is open; the memory is device memory of the length asked for and stays with the session.
             Api::Traditional => unsafe {
                 let done: CpaDcCallbackFn = Some(table::compression_done);
-                dc::init_session(self.symbols, self.handle.0, memory.as_ptr(), setup, done)
+                dc::init_session(self.symbols, self.handle.0, memory, setup, done)
             },
             // SAFETY: the same.
-            Api::DataPlane => unsafe {
-                dc_dp::init_session(self.symbols, self.handle.0, memory.as_ptr(), setup)
-            },
-        }?;
-        Ok(self.session(api, memory))
+            Api::DataPlane => unsafe { dc_dp::init_session(self.symbols, self.handle.0, memory, setup) },
+        })
     }
 
     /// A session for symmetric operations.
@@ -263,27 +258,31 @@ impl Ring {
         setup: &CpaCySymSessionSetupData,
     ) -> Result<Session, SessionError> {
         debug_assert_eq!(self.work, Work::Symmetric);
-        let _pass = self.pass().ok_or(SessionError::Refused(CpaStatus::RESTARTING))?;
         // SAFETY: the gate is open; the caller's contract.
-        let len = unsafe { cy::session_len(self.symbols, self.handle.0, setup) }?;
-        let memory = self.memory.take(len as usize)?;
-        match api {
+        let len = || unsafe { cy::session_len(self.symbols, self.handle.0, setup) };
+        self.session(api, len, |memory| match api {
             // SAFETY: as above; the memory is device memory of the length asked for and stays with the session.
             Api::Traditional => unsafe {
                 let done: CpaCySymCbFunc = Some(table::symmetric_done);
-                cy::init_session(self.symbols, self.handle.0, memory.as_ptr(), setup, done)
+                cy::init_session(self.symbols, self.handle.0, memory, setup, done)
             },
             // SAFETY: the same.
-            Api::DataPlane => unsafe {
-                cy_dp::init_session(self.symbols, self.handle.0, memory.as_ptr(), setup)
-            },
-        }?;
-        Ok(self.session(api, memory))
+            Api::DataPlane => unsafe { cy_dp::init_session(self.symbols, self.handle.0, memory, setup) },
+        })
     }
 
-    fn session(self: &Arc<Self>, api: Api, memory: Block) -> Session {
+    /// A session that `init` makes in memory of `len` bytes; both are called while the gate is open.
+    fn session(
+        self: &Arc<Self>,
+        api: Api,
+        len: impl FnOnce() -> Result<u32, CpaStatus>,
+        init: impl FnOnce(NonNull<u8>) -> Result<(), CpaStatus>,
+    ) -> Result<Session, SessionError> {
+        let _pass = self.pass().ok_or(SessionError::Refused(CpaStatus::RESTARTING))?;
+        let memory = self.memory.take(len()? as usize)?;
+        init(memory.as_ptr())?;
         self.known().insert(memory.address());
-        Session { ring: self.clone(), api, memory: Some(memory) }
+        Ok(Session { ring: self.clone(), api, memory: Some(memory) })
     }
 
     fn known(&self) -> MutexGuard<'_, BTreeSet<Address>> {
