@@ -5,11 +5,13 @@
 //! first one leaves and hands over. For futures, which cannot poll while nobody runs them, one helper thread does it;
 //! it sleeps when nothing is in flight.
 
+mod pace;
 mod reactor;
 
 use std::cell::Cell;
 use std::future::Future;
 use std::hint;
+use std::mem;
 use std::pin::pin;
 use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
 use std::sync::atomic::{AtomicBool, AtomicU32};
@@ -19,16 +21,10 @@ use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 use crate::op::{Polled, Ring, Table};
+use pace::{MORE_SPINS, Pace, SPINS, nap};
 
 pub(crate) use reactor::Reactor;
 
-/// Polls without an answer before a waiting thread lies down: some tens of microseconds, about what a device takes for
-/// a small request.
-const SPINS: u32 = 400;
-/// Shortest and longest sleep of the thread that looks after a ring; in between a sixteenth of the time it has waited, so
-/// that an answer comes little later than it could, and a slow device costs few looks.
-const NAP: Duration = Duration::from_micros(50);
-const LONG_NAP: Duration = Duration::from_millis(1);
 /// Sleep of a thread whose ring another one looks after, in case that one goes without a word.
 const REST: Duration = Duration::from_millis(50);
 
@@ -63,6 +59,7 @@ const fn bit(index: usize) -> u64 {
 
 thread_local! {
     static INTEREST: Cell<Interest> = const { Cell::new(None) };
+    static PACE: Pace = const { Pace::new() };
     static WAKER: (Arc<Sleeper>, Waker) = {
         let sleeper = Arc::new(Sleeper { thread: thread::current(), is_woken: AtomicBool::new(false) });
         (sleeper.clone(), Waker::from(sleeper))
@@ -120,7 +117,7 @@ impl Place {
     #[inline(always)]
     pub(crate) fn wake_for_room(&self) {
         if self.is_room_wanted.load(Relaxed) && self.is_room_wanted.swap(false, AcqRel) {
-            let wakers = std::mem::take(&mut *self.for_room.lock().unwrap_or_else(PoisonError::into_inner));
+            let wakers = mem::take(&mut *self.for_room.lock().unwrap_or_else(PoisonError::into_inner));
             wakers.into_iter().for_each(Waker::wake);
         }
     }
@@ -201,29 +198,34 @@ pub(crate) fn block_on_begun<F: Future>(rings: &[Arc<Ring>], begun: Option<usize
         Some(index) => (Poll::Pending, bit(index)),
         None => attempt(Waker::noop(), Waiting::Awake),
     };
-    let (mut spins, mut asleep_since, mut waited_for) = (SPINS, None, 0);
+    let (mut spins, mut since, mut waited_for) = (SPINS, None, 0);
     let output = loop {
         match polled {
             Poll::Ready(output) => break output,
             Poll::Pending if spins > 0 => {
                 // Where nobody else waits, what was answered was this thread's own, and more may follow.
                 if spins < SPINS && !has_sleepers(rings, wanted) {
-                    (spins, asleep_since) = (SPINS, None);
+                    observe(&mut since);
+                    spins = SPINS;
                 }
                 waited_for = wanted;
                 spins = spin(rings, wanted, spins);
+                while spins == 0 && is_near(rings, wanted, &mut since) {
+                    spins = spin(rings, wanted, MORE_SPINS);
+                }
                 (polled, wanted) = attempt(Waker::noop(), Waiting::Awake);
             }
             Poll::Pending => {
                 waited_for = wanted;
-                let since = *asleep_since.get_or_insert_with(Instant::now);
+                let lying_since = *since.get_or_insert_with(Instant::now);
                 (polled, wanted) = WAKER.with(|(sleeper, waker)| {
                     sleeper.is_woken.store(false, Relaxed);
                     let (polled, wanted) = attempt(waker, Waiting::Drowsy);
                     if polled.is_pending() {
-                        sleep(rings, wanted, sleeper, since);
+                        sleep(rings, wanted, sleeper, lying_since);
                         if sleeper.is_woken.load(Acquire) {
-                            (spins, asleep_since) = (SPINS, None);
+                            observe(&mut since);
+                            spins = SPINS;
                         }
                     }
                     (polled, wanted)
@@ -234,6 +236,7 @@ pub(crate) fn block_on_begun<F: Future>(rings: &[Arc<Ring>], begun: Option<usize
             }
         }
     };
+    observe(&mut since);
     // Those who sleep may have relied on this thread's polling.
     hand_over(rings, waited_for);
     output
@@ -293,6 +296,22 @@ fn spin(rings: &[Arc<Ring>], wanted: u64, spins: u32) -> u32 {
     0
 }
 
+/// Whether the answer is likely to come before a nap would be over; it is waited for `since` the first looks were over.
+#[cold]
+fn is_near(rings: &[Arc<Ring>], wanted: u64, since: &mut Option<Instant>) -> bool {
+    let waited = since.get_or_insert_with(Instant::now).elapsed();
+    let flying = wanted_of(rings, wanted).map(|ring| ring.table().flying()).fold(0, u32::saturating_add);
+    !has_sleepers(rings, wanted) && PACE.with(|pace| pace.is_near(waited, flying))
+}
+
+/// What was waited for has come.
+#[inline(always)]
+fn observe(since: &mut Option<Instant>) {
+    if let Some(since) = since.take() {
+        PACE.with(|pace| pace.observe(since.elapsed()));
+    }
+}
+
 fn sleep(rings: &[Arc<Ring>], wanted: u64, sleeper: &Sleeper, since: Instant) {
     for ring in wanted_of(rings, wanted) {
         if ring.poll() == Polled::Answers {
@@ -308,10 +327,12 @@ fn sleep(rings: &[Arc<Ring>], wanted: u64, sleeper: &Sleeper, since: Instant) {
         kept |= u64::from(!place.is_kept.swap(true, AcqRel)) << at;
     }
     if !sleeper.is_woken.load(Acquire) {
-        thread::park_timeout(if kept == 0 { REST } else { (since.elapsed() / 16).clamp(NAP, LONG_NAP) });
+        thread::park_timeout(if kept == 0 { REST } else { nap(since.elapsed()) });
     }
     for (at, place) in places() {
-        place.sleepers.fetch_sub(1, Relaxed);
+        if place.sleepers.fetch_sub(1, Relaxed) > 1 {
+            PACE.with(Pace::crowded);
+        }
         if kept >> at & 1 == 1 {
             place.is_kept.swap(false, AcqRel);
         }

@@ -5,8 +5,9 @@ use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{Acquire, Release, SeqCst};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 use std::thread::{self, JoinHandle, Thread};
+use std::time::Instant;
 
-use super::{NAP, SPINS};
+use super::pace::{Pace, SPINS, nap};
 use crate::op::{Polled, Ring};
 
 /// One for each start; the thread is made when the first future waits.
@@ -68,33 +69,43 @@ impl Reactor {
     }
 
     fn run(&self) {
-        let mut idle = 0;
+        let (mut idle, mut idle_since) = (0, None::<Instant>);
+        let pace = Pace::default();
         while !self.is_over.load(Acquire) {
-            let (mut is_wanted, mut has_answers) = (false, false);
+            let (mut awaited, mut has_answers) = (0, false);
             for ring in &self.rings {
-                if ring.table().awaited() > 0 {
-                    is_wanted = true;
+                let waiters = ring.table().awaited();
+                if waiters > 0 {
+                    awaited += waiters;
                     has_answers |= ring.poll() == Polled::Answers;
                 }
             }
             if has_answers {
                 idle = 0;
-            } else if !is_wanted {
+                if let Some(since) = idle_since.take() {
+                    pace.observe(since.elapsed());
+                }
+            } else if awaited == 0 {
                 self.is_resting.swap(true, SeqCst);
                 // A call between the look and the store would be missed.
                 if self.rings.iter().all(|ring| ring.table().awaited() == 0) && !self.is_over.load(Acquire) {
                     thread::park();
                 }
                 self.is_resting.store(false, Release);
-                idle = 0;
+                (idle, idle_since) = (0, None);
             } else if idle < SPINS {
                 idle += 1;
                 hint::spin_loop();
             } else {
+                let waited = idle_since.get_or_insert_with(Instant::now).elapsed();
+                if awaited == 1 && pace.is_near(waited, awaited) {
+                    hint::spin_loop();
+                    continue;
+                }
                 for ring in &self.rings {
                     ring.table().place.wake_for_room();
                 }
-                thread::park_timeout(NAP);
+                thread::park_timeout(nap(waited));
             }
         }
     }
