@@ -13,14 +13,13 @@ pub(super) const MORE_SPINS: u32 = 50;
 const NEAR: Duration = Duration::from_micros(250);
 /// Beyond, waits are all the same: very long ones.
 const LONG: Duration = Duration::from_millis(1);
-/// More requests than this on one ring keep the device busy while their thread naps.
+/// More requests in flight than this keep the device busy while their thread naps.
 const FEW: u32 = 32;
 /// Shortest and longest nap; in between a sixteenth of the time waited, so that an answer comes little later than it
 /// could, and a slow device costs few looks.
 const NAPS: (Duration, Duration) = (Duration::from_micros(50), LONG);
 
 /// How long a thread's waits have been of late.
-#[derive(Default)]
 pub(super) struct Pace {
     /// In nanoseconds, at most [`LONG`].
     typical: Cell<u32>,

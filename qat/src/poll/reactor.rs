@@ -70,7 +70,7 @@ impl Reactor {
 
     fn run(&self) {
         let (mut idle, mut idle_since) = (0, None::<Instant>);
-        let pace = Pace::default();
+        let pace = Pace::new();
         while !self.is_over.load(Acquire) {
             let (mut awaited, mut has_answers) = (0, false);
             for ring in &self.rings {
