@@ -46,6 +46,30 @@ fn compress_into() {
     }
 }
 
+/// A thread that comes to a core for the first time finds what it needs, too.
+#[cfg(target_os = "linux")]
+#[test]
+fn compress_into_on_each_core() {
+    use rustix::thread::{CpuSet, sched_getaffinity, sched_setaffinity};
+
+    let subject = software();
+    let (plain, options) = (text(10_000), CompressOptions::new(Format::Zlib).level(Level::Exact(11)));
+    let mut output = vec![0; subject.compression.compress_bound(plain.len(), &options)];
+    let mut compress_on = |core| {
+        let mut here = CpuSet::new();
+        here.set(core);
+        sched_setaffinity(None, &here).unwrap();
+        subject.compression.compress_into(&plain, &mut output, &options).unwrap();
+    };
+    let allowed = sched_getaffinity(None).unwrap();
+    let mut cores = (0..CpuSet::MAX_CPU).filter(|core| allowed.is_set(*core));
+    compress_on(cores.next().expect("this thread runs somewhere"));
+    for core in cores {
+        let info = measure(|| compress_on(core));
+        assert_eq!(info.count_total, 0, "core {core}: {} bytes", info.bytes_total);
+    }
+}
+
 #[test]
 fn decompress_into() {
     let subject = software();

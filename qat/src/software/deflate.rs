@@ -32,8 +32,10 @@ struct Contexts {
 
 /// Compressors that nobody uses, by the core that used them last and their level. They take half a core's cache: where
 /// many threads share a core, one of each thread's own would be cold whenever its turn comes.
-static IDLE: [[Mutex<Vec<Compressor>>; MAX_LEVEL as usize + 1]; CORES] =
-    [const { [const { Mutex::new(Vec::new()) }; MAX_LEVEL as usize + 1] }; CORES];
+static IDLE: [[Mutex<Kept>; MAX_LEVEL as usize + 1]; CORES] =
+    [const { [const { Mutex::new([const { None }; KEPT]) }; MAX_LEVEL as usize + 1] }; CORES];
+/// Not a `Vec`, which would allocate when a thread comes to a core for the first time.
+type Kept = [Option<Compressor>; KEPT];
 /// Cores that are told apart.
 const CORES: usize = 64;
 /// Most compressors kept for a core and a level: more are needed only while threads are interrupted at work.
@@ -41,10 +43,7 @@ const KEPT: usize = 4;
 
 /// Those of the first of the cores, from this one on, that `wanted` answers for. What another thread holds is passed over,
 /// as is what another thread held when this process was forked.
-fn from_idle<T>(
-    level: u8,
-    wanted: impl FnMut(MutexGuard<'static, Vec<Compressor>>) -> Option<T>,
-) -> Option<T> {
+fn from_idle<T>(level: u8, wanted: impl FnMut(MutexGuard<'static, Kept>) -> Option<T>) -> Option<T> {
     let here = core();
     let of_core = |core: usize| IDLE[core % CORES][usize::from(level)].try_lock().ok();
     (here..here + CORES).filter_map(of_core).find_map(wanted)
@@ -103,14 +102,18 @@ pub(crate) fn deflate(input: &[u8], output: &mut [u8], level: u8, end: End) -> R
 }
 
 fn finish(input: &[u8], output: &mut [u8], level: u8) -> Result<usize> {
-    let mut compressor = from_idle(level, |mut idle| idle.pop()).unwrap_or_else(|| {
-        Compressor::new(CompressionLvl::new(i32::from(level)).expect("level was checked"))
-    });
+    let mut compressor =
+        from_idle(level, |mut idle| idle.iter_mut().find_map(Option::take)).unwrap_or_else(|| {
+            Compressor::new(CompressionLvl::new(i32::from(level)).expect("level was checked"))
+        });
     let available = output.len();
     let deflated = compressor.deflate_compress(input, output);
-    if let Some(mut idle) = from_idle(level, |idle| Some(idle).filter(|idle| idle.len() < KEPT)) {
-        idle.push(compressor);
-    }
+    let mut compressor = Some(compressor);
+    from_idle(level, |mut idle| {
+        let free = idle.iter_mut().find(|place| place.is_none())?;
+        *free = compressor.take();
+        Some(())
+    });
     deflated.map_err(|_| Error::OutputTooSmall { required: Some(bound(input.len())), available })
 }
 
