@@ -1,6 +1,7 @@
 //! The QAT hardware as an accelerator.
 
 mod batch;
+mod counted;
 mod dma;
 mod encryption;
 mod futures;

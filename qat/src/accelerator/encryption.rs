@@ -8,7 +8,8 @@ use accel_core::{
 };
 
 use super::QatAccelerator;
-use super::futures::{begun, unwrapped};
+use super::counted::Counted;
+use super::futures::{begun, failed, unwrapped};
 use crate::cy;
 use crate::instance::{Patience, Pool};
 use crate::software::pool::keep;
@@ -23,7 +24,15 @@ impl QatAccelerator {
         patience: Patience,
     ) -> Result<Encrypted> {
         let work = |pool: &Pool| {
-            self.told(pool.block_on(cy::encrypt(self.call(pool, patience), key, plaintext, output, options)))
+            let call = self.call(pool, patience);
+            let done = match cy::Sealing::begin(call, key, plaintext, output.len(), options) {
+                Ok(Some((sealing, flight, instance))) => call
+                    .wait(flight, instance)
+                    .and_then(|landed| sealing.finish(call, landed, instance, output, options.cipher)),
+                Ok(None) => pool.block_on(cy::encrypt(call, key, plaintext, output, options)),
+                Err(error) => Err(error),
+            };
+            self.told(done)
         };
         self.with_pool(AcceleratorTypes::ENCRYPTION, work, |done| &done.outcome)
     }
@@ -49,7 +58,15 @@ impl QatAccelerator {
         patience: Patience,
     ) -> Result<Outcome> {
         let work = |pool: &Pool| {
-            self.told(pool.block_on(cy::decrypt(self.call(pool, patience), key, ciphertext, output, options)))
+            let call = self.call(pool, patience);
+            let done = match cy::Opening::begin(call, key, ciphertext, output.len(), options) {
+                Ok(Some((opening, flight, instance))) => call
+                    .wait(flight, instance)
+                    .and_then(|landed| opening.finish(call, &landed, instance, output, options.cipher)),
+                Ok(None) => pool.block_on(cy::decrypt(call, key, ciphertext, output, options)),
+                Err(error) => Err(error),
+            };
+            self.told(done)
         };
         self.with_pool(AcceleratorTypes::ENCRYPTION, work, |outcome| outcome)
     }
@@ -111,6 +128,7 @@ impl QatAccelerator {
     }
 
     /// The result, of which the registry is told if the device turned out not to do this.
+    #[inline(always)]
     fn told<T>(&self, result: Result<T>) -> Result<T> {
         if let Err(Error::Unsupported { .. }) = &result {
             self.0.board.tell_failed_trials();
@@ -126,16 +144,37 @@ impl QatAccelerator {
         options: CipherOptions<'static>,
         patience: Patience,
     ) -> BoxFuture<Completion<Encrypted>> {
-        let this = self.clone();
-        begun(async move {
-            let work = async {
-                let pool = this.pool_async(AcceleratorTypes::ENCRYPTION).await?;
-                let call = this.call(&pool, patience);
-                this.told(cy::encrypt(call, &key, &input, &mut output, &options).await)
-            };
-            let result = this.counted(pin!(work), |done| &done.outcome).await;
-            Completion { input, output, result }
-        })
+        let counted = Counted::begin(self.clone());
+        let pool = self.started_pool(AcceleratorTypes::ENCRYPTION);
+        let sealing = match &pool {
+            Some(pool) => {
+                let call = self.call(pool, patience);
+                self.told(cy::Sealing::begin(call, &key, &input, output.len(), &options))
+            }
+            None => Ok(None),
+        };
+        match (sealing, pool) {
+            (Ok(Some((sealing, flight, instance))), Some(pool)) => Box::pin(async move {
+                let call = counted.accelerator().call(&pool, patience);
+                let landed = call.landed(flight.await, instance);
+                let result = landed
+                    .and_then(|landed| sealing.finish(call, landed, instance, &mut output, options.cipher));
+                let result = counted.end(result, |done| &done.outcome);
+                Completion { input, output, result }
+            }),
+            (Err(error), _) => failed(counted, (input, output), error),
+            (Ok(_), _) => begun(async move {
+                let work = async {
+                    let this = counted.accelerator();
+                    let pool = this.pool_async(AcceleratorTypes::ENCRYPTION).await?;
+                    let call = this.call(&pool, patience);
+                    this.told(cy::encrypt(call, &key, &input, &mut output, &options).await)
+                };
+                let result = { pin!(work).await };
+                let result = counted.end(result, |done| &done.outcome);
+                Completion { input, output, result }
+            }),
+        }
     }
 
     /// As [`encrypt_owned`](Self::encrypt_owned), into a vector of its own, cut to what was written.
@@ -163,16 +202,37 @@ impl QatAccelerator {
         options: CipherOptions<'static>,
         patience: Patience,
     ) -> BoxFuture<Completion<Outcome>> {
-        let this = self.clone();
-        begun(async move {
-            let work = async {
-                let pool = this.pool_async(AcceleratorTypes::ENCRYPTION).await?;
-                let call = this.call(&pool, patience);
-                this.told(cy::decrypt(call, &key, &input, &mut output, &options).await)
-            };
-            let result = this.counted(pin!(work), |outcome| outcome).await;
-            Completion { input, output, result }
-        })
+        let counted = Counted::begin(self.clone());
+        let pool = self.started_pool(AcceleratorTypes::ENCRYPTION);
+        let opening = match &pool {
+            Some(pool) => {
+                let call = self.call(pool, patience);
+                self.told(cy::Opening::begin(call, &key, &input, output.len(), &options))
+            }
+            None => Ok(None),
+        };
+        match (opening, pool) {
+            (Ok(Some((opening, flight, instance))), Some(pool)) => Box::pin(async move {
+                let call = counted.accelerator().call(&pool, patience);
+                let landed = call.landed(flight.await, instance);
+                let result = landed
+                    .and_then(|landed| opening.finish(call, &landed, instance, &mut output, options.cipher));
+                let result = counted.end(result, |outcome| outcome);
+                Completion { input, output, result }
+            }),
+            (Err(error), _) => failed(counted, (input, output), error),
+            (Ok(_), _) => begun(async move {
+                let work = async {
+                    let this = counted.accelerator();
+                    let pool = this.pool_async(AcceleratorTypes::ENCRYPTION).await?;
+                    let call = this.call(&pool, patience);
+                    this.told(cy::decrypt(call, &key, &input, &mut output, &options).await)
+                };
+                let result = { pin!(work).await };
+                let result = counted.end(result, |outcome| outcome);
+                Completion { input, output, result }
+            }),
+        }
     }
 
     /// As [`encrypt_anew`](Self::encrypt_anew).

@@ -1,16 +1,18 @@
 //! The hardware's calls as futures. A call submits at once, so that many of them are in flight when the first is waited
 //! for; whoever waits then polls the rings, or the helper thread does.
 
+use std::future::ready;
 use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use accel_core::{
     AcceleratorTypes, BoxFuture, Completion, CompressOptions, CompressionAccelerator, DecompressOptions,
-    HardwareAccelerator, Outcome, Result,
+    Error, HardwareAccelerator, Outcome, Result,
 };
 
 use super::QatAccelerator;
+use super::counted::Counted;
 use crate::instance::{Patience, Pool};
 use crate::software::{self, output::Output, pool};
 use crate::{dc, poll};
@@ -19,7 +21,7 @@ use crate::{dc, poll};
 pub(super) fn begun<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static) -> BoxFuture<T> {
     let mut future = Box::pin(future);
     match poll::unattended(|| future.as_mut().poll(&mut Context::from_waker(Waker::noop()))) {
-        Poll::Ready(output) => Box::pin(std::future::ready(output)),
+        Poll::Ready(output) => Box::pin(ready(output)),
         Poll::Pending => future,
     }
 }
@@ -48,10 +50,8 @@ impl QatAccelerator {
         work: impl Future<Output = Result<T>>,
         outcome: impl FnOnce(&T) -> &Outcome,
     ) -> Result<T> {
-        let in_flight = self.0.recorder.start();
-        let result = work.await;
-        in_flight.finish(result.as_ref().map(outcome));
-        result
+        let counted = Counted::begin(self);
+        counted.end(work.await, outcome)
     }
 
     pub(crate) fn compress_owned(
@@ -61,15 +61,36 @@ impl QatAccelerator {
         options: CompressOptions,
         patience: Patience,
     ) -> BoxFuture<Completion<Outcome>> {
-        let this = self.clone();
-        begun(async move {
-            let work = async {
-                let pool = this.pool_async(AcceleratorTypes::COMPRESSION).await?;
-                dc::compress(this.call(&pool, patience), &input, &mut output, &options).await
-            };
-            let result = this.counted(pin!(work), |outcome| outcome).await;
-            Completion { input, output, result }
-        })
+        let counted = Counted::begin(self.clone());
+        let pool = self.started_pool(AcceleratorTypes::COMPRESSION);
+        let single = match &pool {
+            Some(pool) => dc::Single::begin(self.call(pool, patience), &input, &options),
+            None => Ok(None),
+        };
+        match (single, pool) {
+            (Ok(Some((single, flight, instance))), Some(pool)) => Box::pin(async move {
+                let call = counted.accelerator().call(&pool, patience);
+                let finish = |landed| single.finish(call, &landed, instance, &input, &mut output);
+                let finished = call.landed(flight.await, instance).and_then(finish).transpose();
+                let result = match finished {
+                    Some(result) => result,
+                    None => Box::pin(dc::compress(call, &input, &mut output, &options)).await,
+                };
+                let result = counted.end(result, |outcome| outcome);
+                Completion { input, output, result }
+            }),
+            (Err(error), _) => failed(counted, (input, output), error),
+            (Ok(_), _) => begun(async move {
+                let work = async {
+                    let this = counted.accelerator();
+                    let pool = this.pool_async(AcceleratorTypes::COMPRESSION).await?;
+                    dc::compress(this.call(&pool, patience), &input, &mut output, &options).await
+                };
+                let result = { pin!(work).await };
+                let result = counted.end(result, |outcome| outcome);
+                Completion { input, output, result }
+            }),
+        }
     }
 
     /// As [`compress_owned`](Self::compress_owned), into a vector of its own, cut to what was written.
@@ -124,6 +145,17 @@ impl QatAccelerator {
             Completion { input, output: output.into_vec(), result }
         })
     }
+}
+
+/// A call that came to nothing before it began.
+pub(super) fn failed<T: Send + 'static>(
+    counted: Counted<QatAccelerator>,
+    (input, output): (Vec<u8>, Vec<u8>),
+    error: Error,
+) -> BoxFuture<Completion<T>> {
+    // Dropped, it counts as an error.
+    drop(counted);
+    Box::pin(ready(Completion { input, output, result: Err(error) }))
 }
 
 /// The result of a call that hands its buffers back, for a caller who does not want them.

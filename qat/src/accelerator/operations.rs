@@ -7,6 +7,7 @@ use accel_core::{
     Error, HardwareAccelerator, Operation, Outcome, Result, Statistics,
 };
 
+use super::counted::Counted;
 use super::futures::unwrapped;
 use super::{Answer, NAME, QatAccelerator, missing_service, unavailable};
 use crate::Unavailability;
@@ -36,6 +37,7 @@ impl QatAccelerator {
         self.look(types, |pool| Ok(pool.clone()))
     }
 
+    #[inline(always)]
     fn look<T>(&self, types: AcceleratorTypes, work: impl FnOnce(&Arc<Pool>) -> Result<T>) -> Result<T> {
         let seen = self.0.answer.load();
         match seen.as_ref().filter(|answer| answer.process.is_this()) {
@@ -44,14 +46,23 @@ impl QatAccelerator {
         }
     }
 
+    /// The instances for `types`, if the hardware was started.
+    pub(super) fn started_pool(&self, types: AcceleratorTypes) -> Option<Arc<Pool>> {
+        let seen = self.0.answer.load();
+        let answer = seen.as_ref().filter(|answer| answer.process.is_this())?;
+        answer.pool(types).ok().cloned()
+    }
+
     /// Runs `work` with the instances for `types`, and counts what it came to.
+    #[inline(always)]
     pub(super) fn with_pool<T>(
         &self,
         types: AcceleratorTypes,
         work: impl FnOnce(&Pool) -> Result<T>,
         outcome: impl FnOnce(&T) -> &Outcome,
     ) -> Result<T> {
-        recorded(&self.0.recorder, || self.look(types, |pool| work(pool)), outcome)
+        let counted = Counted::begin(self);
+        counted.end(self.look(types, |pool| work(pool)), outcome)
     }
 
     pub(super) fn call<'a>(&'a self, pool: &'a Pool, patience: Patience) -> Call<'a> {
@@ -65,8 +76,16 @@ impl QatAccelerator {
         options: &CompressOptions,
         patience: Patience,
     ) -> Result<Outcome> {
-        let work =
-            |pool: &Pool| pool.block_on(dc::compress(self.call(pool, patience), input, output, options));
+        let work = |pool: &Pool| {
+            let call = self.call(pool, patience);
+            if let Some((single, flight, instance)) = dc::Single::begin(call, input, options)? {
+                let landed = call.wait(flight, instance)?;
+                if let Some(outcome) = single.finish(call, &landed, instance, input, output)? {
+                    return Ok(outcome);
+                }
+            }
+            pool.block_on(dc::compress(call, input, output, options))
+        };
         self.with_pool(AcceleratorTypes::COMPRESSION, work, |outcome| outcome)
     }
 

@@ -3,7 +3,7 @@
 /// A block of AES.
 pub(super) const BLOCK: usize = 16;
 /// Data of one request of a cipher whose pieces stand for themselves, in whole blocks.
-const PIECE: usize = 128 << 10;
+pub(super) const PIECE: usize = 128 << 10;
 
 /// Data of one request of a chain, which waits for each before the next: long enough for the way there not to matter.
 pub(super) const LINK: usize = 4 << 20;

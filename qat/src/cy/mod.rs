@@ -10,12 +10,14 @@ mod open;
 mod request;
 mod seal;
 mod session;
+mod single;
 mod trial;
 
 pub(crate) use digest::{digest, hmac};
 pub(crate) use open::decrypt;
 pub(crate) use seal::encrypt;
 pub(crate) use session::Digests;
+pub(crate) use single::{Opening, Sealing};
 pub(crate) use trial::Trials;
 
 use accel_core::{Cipher, Digest, Error};

@@ -14,15 +14,15 @@ use crate::mem::{Memory, NoMemory};
 use crate::op::{Api, Blocks, Claim, Flight, Landed, NOT_VERIFIED, Session, SessionError, Symmetric, Work};
 
 /// Where parameters stand in [`Claim::parameters`].
-const IV_AT: usize = 0;
-const DIGEST_AT: usize = 64;
-const AAD_AT: usize = 128;
+pub(super) const IV_AT: usize = 0;
+pub(super) const DIGEST_AT: usize = 64;
+pub(super) const AAD_AT: usize = 128;
 /// Longest digest: SHA-512's.
 pub(super) const MAX_DIGEST: usize = 64;
 /// A cipher's tag; all digests are at least this long.
 pub(super) const TAG: usize = 16;
 /// libqat wants memory even where there is nothing to work on.
-const LEAST: usize = 16;
+pub(super) const LEAST: usize = 16;
 
 /// A request to be.
 #[derive(Clone, Default)]
@@ -122,7 +122,7 @@ pub(super) fn launch(
     let load = |instance: &Instance, claim: &mut Claim| request.load(instance.ring.memory(), claim);
     let fly = move |instance: &Instance, claim: Claim| {
         let session = session(instance)?;
-        Ok(instance.ring.perform(claim, &session, &request.operation())?)
+        Ok(instance.ring.perform(claim, session, &request.operation())?)
     };
     call.pool.launch(Work::Symmetric, patience, call.recorder, load, fly)
 }
@@ -172,9 +172,21 @@ pub(super) fn answer(
     instance: u16,
     request: &Request<'_>,
 ) -> Result<Answer, Error> {
+    let is_verified = is_verified(call, &landed, instance, || is_untouched(&landed, request))?;
+    Ok(Answer { landed, instance, is_verified })
+}
+
+/// Whether the device found the tag that it was to compare, if any; and tells the instance's health of the answer.
+#[inline(always)]
+pub(super) fn is_verified(
+    call: Call<'_>,
+    landed: &Landed,
+    instance: u16,
+    is_untouched: impl FnOnce() -> bool,
+) -> Result<bool, Error> {
     let health = &call.pool.instances[usize::from(instance)].health;
     let mut status = landed.status();
-    if status == CpaStatus::SUCCESS && landed.api() == Api::Traditional && is_untouched(&landed, request) {
+    if status == CpaStatus::SUCCESS && landed.api() == Api::Traditional && is_untouched() {
         status = CpaStatus::UNSUPPORTED;
     }
     let is_verified = status == CpaStatus::SUCCESS;
@@ -186,7 +198,7 @@ pub(super) fn answer(
         return Err(DeviceError::Failed { status, request: RequestStatus::OK }.into());
     }
     health.succeeded();
-    Ok(Answer { landed, instance, is_verified })
+    Ok(is_verified)
 }
 
 /// The traditional call reports a request that the device refused as a success, with the text as it was. Only AES-XTS goes

@@ -1,6 +1,6 @@
 //! Encryption.
 
-use accel_core::{Cipher, CipherOptions, Encrypted, Iv, Key, Outcome, Path, Result, SoftwareReason};
+use accel_core::{Cipher, CipherOptions, Encrypted, Error, Iv, Key, Outcome, Path, Result, SoftwareReason};
 
 use super::layout::{self, BLOCK, LINK};
 use super::request::{self, Keyed, Request, TAG, answer, launch};
@@ -32,6 +32,7 @@ pub(super) fn path(instance: Option<u16>) -> Path {
 }
 
 /// A key with the sessions for one direction, length of associated data, and text of `len` bytes.
+#[inline(always)]
 pub(super) fn keyed<'a>(
     key: &'a Key,
     cipher: Cipher,
@@ -40,15 +41,7 @@ pub(super) fn keyed<'a>(
     len: usize,
 ) -> Result<Keyed<'a>> {
     let aad_len = match max_aad(cipher) {
-        Some(most) if aad.len() > most => {
-            return Err(unsupported(
-                format!(
-                    "{cipher} with {} bytes of associated data, of which the device takes {most}",
-                    aad.len()
-                ),
-                "keep it shorter, or use the CPU",
-            ));
-        }
+        Some(most) if aad.len() > most => return Err(too_much_aad(cipher, aad.len(), most)),
         Some(_) => aad.len() as u32,
         None => 0,
     };
@@ -56,6 +49,14 @@ pub(super) fn keyed<'a>(
     let api = if is_in_part { Api::Traditional } else { Api::DataPlane };
     let sessions = Sessions::of(key, cipher)?;
     Ok(Keyed { key, cipher, sessions, how: Use { is_decrypting, aad_len, api } })
+}
+
+#[cold]
+fn too_much_aad(cipher: Cipher, len: usize, most: usize) -> Error {
+    unsupported(
+        format!("{cipher} with {len} bytes of associated data, of which the device takes {most}"),
+        "keep it shorter, or use the CPU",
+    )
 }
 
 /// Encrypts to all of `output`, whose length is right; the instance that did it.

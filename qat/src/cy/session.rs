@@ -56,6 +56,7 @@ impl Sessions {
             .ok_or_else(|| unsupported(hmac_name(digest), "use the CPU"))
     }
 
+    #[inline(always)]
     fn find(&self, ring: &Ring, how: Use) -> Option<Arc<Session>> {
         let known = self.known.load();
         known
@@ -65,10 +66,16 @@ impl Sessions {
     }
 
     /// The session on `ring`, made when there is none.
+    #[inline(always)]
     pub(super) fn get(&self, ring: &Arc<Ring>, key: &Key, how: Use) -> Result<Arc<Session>, SessionError> {
-        if let Some(session) = self.find(ring, how) {
-            return Ok(session);
+        match self.find(ring, how) {
+            Some(session) => Ok(session),
+            None => self.add(ring, key, how),
         }
+    }
+
+    #[cold]
+    fn add(&self, ring: &Arc<Ring>, key: &Key, how: Use) -> Result<Arc<Session>, SessionError> {
         let _adding = self.adding.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(session) = self.find(ring, how) {
             return Ok(session);

@@ -68,6 +68,13 @@ fn place(cipher: Cipher, key_len: usize) -> usize {
     cipher.key_lens().iter().position(|len| *len == key_len).unwrap_or_default()
 }
 
+/// Whether [`admit`] knows the cipher to be good.
+#[inline(always)]
+pub(super) fn is_good_already(call: Call<'_>, cipher: Cipher, key: &Key) -> bool {
+    let verdicts = &call.pool.trials.ciphers[cipher as usize];
+    verdicts[place(cipher, key.encryption().len())].0.load(Relaxed) == GOOD
+}
+
 /// Lets a cipher pass that the device offers and has shown to master.
 pub(super) async fn admit(call: Call<'_>, cipher: Cipher, key: &Key, is_empty: bool) -> Result<()> {
     if !call.pool.services.capabilities.encryption.offers(cipher) {

@@ -16,7 +16,7 @@ use crate::settings::Integrity;
 use crate::software::{self, compress_bound};
 
 /// Input of one deflate request, when there is more: with the bound of its output it just fills a block of the slab.
-const PIECE: usize = 112 << 10;
+pub(super) const PIECE: usize = 112 << 10;
 /// LZ4 frames of larger inputs have blocks of this length, one request each.
 const LZ4_PIECE: usize = 256 << 10;
 /// libqat wants about this much room, however small the input (26.08: 1,026 bytes).
@@ -28,13 +28,18 @@ const STORED_MAX: usize = 65_535;
 const STORED_HEADER: usize = 5;
 
 /// Where output goes: the front of the caller's buffer.
-struct Writer<'a> {
+pub(super) struct Writer<'a> {
     output: &'a mut [u8],
     written: usize,
     bound: usize,
 }
 
-impl Writer<'_> {
+impl<'a> Writer<'a> {
+    /// To fill `output`; `bound` is what is asked for where it is too small.
+    pub(super) fn new(output: &'a mut [u8], bound: usize) -> Self {
+        Self { output, written: 0, bound }
+    }
+
     fn room(&mut self, len: usize) -> Result<&mut [u8]> {
         let (available, bound) = (self.output.len(), self.bound);
         let room = self.output[self.written..].get_mut(..len);
@@ -71,7 +76,7 @@ pub(crate) async fn compress(
         let (bytes_out, instance) = super::zstd::compress(call, level, input, output).await?;
         return Ok(outcome(input.len(), bytes_out, instance));
     }
-    let mut writer = Writer { output, written: 0, bound: compress_bound(input.len(), options) };
+    let mut writer = Writer::new(output, compress_bound(input.len(), options));
     let instance = match format {
         Format::Deflate => {
             let kind = deflate_kind(call, level, Checksum::Crc32);
@@ -148,7 +153,7 @@ pub(crate) const fn deflate_room(len: usize) -> usize {
 }
 
 /// Bytes that `len` bytes take in stored blocks.
-const fn stored_len(len: usize) -> usize {
+pub(super) const fn stored_len(len: usize) -> usize {
     len + len.div_ceil(STORED_MAX) * STORED_HEADER
 }
 
@@ -174,12 +179,6 @@ async fn deflate(
         checksum: is_checksum_used.then_some(if adler { Checksum::Adler32 } else { Checksum::Crc32 }),
         done,
     };
-    if input.len() <= PIECE {
-        let request = piece_of(kind, input, end == End::Open);
-        let (landed, instance) = call.run(request).await.map_err(|fault| call.error(fault))?;
-        joint.put(landed, instance, request).await?;
-        return Ok(joint.done);
-    }
     let mut window = Window::new();
     let mut rest = input;
     loop {
@@ -280,7 +279,7 @@ pub(super) fn wrong_checksum() -> Error {
 }
 
 /// Writes stored blocks, which is what incompressible data are best as.
-fn store(input: &[u8], writer: &mut Writer<'_>, is_final: bool) -> Result<()> {
+pub(super) fn store(input: &[u8], writer: &mut Writer<'_>, is_final: bool) -> Result<()> {
     let count = input.len().div_ceil(STORED_MAX);
     for (i, block) in input.chunks(STORED_MAX).enumerate() {
         let len = (block.len() as u16).to_le_bytes();

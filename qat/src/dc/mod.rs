@@ -5,6 +5,7 @@ mod decompress;
 mod lz4;
 mod request;
 mod session;
+mod single;
 pub(crate) mod zero_copy;
 mod zstd;
 
@@ -17,6 +18,7 @@ use crate::op::Direction;
 pub(crate) use compress::compress;
 pub(crate) use decompress::decompress;
 pub(crate) use session::Sessions;
+pub(crate) use single::Single;
 
 pub use session::Huffman;
 

@@ -40,11 +40,11 @@ pub(crate) enum Job {
 pub(crate) struct Plan {
     format: Format,
     level: u8,
-    checksum: Checksum,
-    how: Stateless,
-    session: Key,
+    pub(super) checksum: Checksum,
+    pub(super) how: Stateless,
+    pub(super) session: Key,
     /// Bytes in front of the deflate data, and behind them.
-    framing: (usize, usize),
+    pub(super) framing: (usize, usize),
 }
 
 /// Lengths in bytes of one request.
@@ -199,19 +199,28 @@ impl Plan {
         if is_checked && sum != self.checksum.of(input) {
             return call.blame(instance, Err(wrong_checksum()));
         }
-        let end = header + answer.produced;
+        let len = header + answer.produced + trailer;
+        self.frame(&mut output[..len], sum, input.len());
+        Ok(len)
+    }
+
+    /// Writes what stands around the deflate data: the front and the end of `output`, for plain data of this checksum and
+    /// length.
+    #[inline(always)]
+    pub(super) fn frame(&self, output: &mut [u8], sum: u32, plain_len: usize) {
+        let (header, trailer) = self.framing;
+        let end = output.len() - trailer;
         match self.format {
             Format::Gzip => {
                 gzip::write_header(output, None);
-                output[end..][..trailer].copy_from_slice(&gzip::trailer(sum, input.len() as u64));
+                output[end..].copy_from_slice(&gzip::trailer(sum, plain_len as u64));
             }
             Format::Zlib => {
                 output[..header].copy_from_slice(&zlib::header(zlib_effort(self.level)));
-                output[end..][..trailer].copy_from_slice(&sum.to_be_bytes());
+                output[end..].copy_from_slice(&sum.to_be_bytes());
             }
             _ => {}
         }
-        Ok(end + trailer)
     }
 
     /// Checks what was decompressed against what stands behind it in the input, which has a header; its length.

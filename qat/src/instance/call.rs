@@ -3,6 +3,8 @@
 use accel_core::{Error, Recorder};
 
 use super::{Fault, Patience, Pool};
+use crate::op::{Flight, Landed, Lost};
+use crate::poll;
 
 /// One call of a caller's, which may take many requests.
 #[derive(Clone, Copy)]
@@ -13,6 +15,18 @@ pub(crate) struct Call<'a> {
 }
 
 impl Call<'_> {
+    /// Waits on this thread for a request in flight on `instance`.
+    #[inline(always)]
+    pub(crate) fn wait(&self, flight: Flight, instance: u16) -> Result<Landed, Error> {
+        self.landed(poll::block_on_begun(&self.pool.rings, Some(instance.into()), flight), instance)
+    }
+
+    /// What became of a request on `instance`.
+    #[inline(always)]
+    pub(crate) fn landed(&self, landed: Result<Landed, Lost>, instance: u16) -> Result<Landed, Error> {
+        landed.map_err(|lost| self.error(self.pool.lost(lost, instance)))
+    }
+
     /// The caller's error for a fault.
     pub(crate) fn error(&self, fault: Fault) -> Error {
         self.pool.error(fault)

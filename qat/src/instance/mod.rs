@@ -226,6 +226,7 @@ impl Pool {
     }
 
     /// One try of [`launch`](Self::launch). `since` is when a request without room was first tried.
+    #[inline(always)]
     pub(crate) fn try_launch(
         &self,
         work: Work,

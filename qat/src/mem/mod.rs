@@ -127,6 +127,7 @@ impl Memory {
         self.limit
     }
 
+    #[inline(always)]
     fn class_of(len: usize) -> Result<usize, NoMemory> {
         let power = len.max(1).checked_next_power_of_two().ok_or(NoMemory::TooLarge)?.ilog2();
         if power > LARGEST {
@@ -139,11 +140,13 @@ impl Memory {
         1 << (SMALLEST as usize + class)
     }
 
+    #[inline(always)]
     fn free(&self, class: usize) -> MutexGuard<'_, Stack> {
         self.classes[class].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// A block of at least `len` bytes, of whatever content.
+    #[inline(always)]
     pub(crate) fn take(&'static self, len: usize) -> Result<Block, NoMemory> {
         let class = Self::class_of(len)?;
         let free = self.free(class).pop();
@@ -154,6 +157,7 @@ impl Memory {
         Ok(Block::new(extent))
     }
 
+    #[cold]
     fn grow(&'static self, class: usize) -> Result<Box<Extent>, NoMemory> {
         let mut chunks = self.chunks.lock().unwrap_or_else(PoisonError::into_inner);
         if let Some(extent) = self.free(class).pop() {

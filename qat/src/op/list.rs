@@ -10,7 +10,7 @@ use crate::mem::{Block, Memory, NoMemory};
 /// Most buffers of one list.
 pub(crate) const MAX_BUFFERS: usize = 64;
 /// Larger data are scattered over blocks of this length, as long as the list is long enough for them.
-const PIECE: usize = 1 << 20;
+pub(crate) const MAX_FLAT: usize = 1 << 20;
 
 /// The memory of one side of a request. A single block, the usual case, costs no allocation.
 #[derive(Default)]
@@ -39,12 +39,20 @@ impl Blocks {
 
     /// Room for `len` bytes.
     pub(crate) fn with_room(memory: &'static Memory, len: usize) -> Result<Self, NoMemory> {
-        if len <= PIECE {
+        if len <= MAX_FLAT {
             return Ok(Self::one(memory.take(len)?, len));
         }
-        let piece = PIECE.max(len.div_ceil(MAX_BUFFERS).next_power_of_two());
+        let piece = MAX_FLAT.max(len.div_ceil(MAX_BUFFERS).next_power_of_two());
         let blocks = (0..len).step_by(piece).map(|at| memory.take(piece.min(len - at)));
         Ok(Self { rest: Some(blocks.collect::<Result<_, _>>()?), len, ..Self::default() })
+    }
+
+    /// A block with a copy of `bytes`, at most [`MAX_FLAT`].
+    #[inline(always)]
+    pub(crate) fn copied(memory: &'static Memory, bytes: &[u8]) -> Result<Self, NoMemory> {
+        let mut block = memory.take(bytes.len())?;
+        block.bytes_mut()[..bytes.len()].copy_from_slice(bytes);
+        Ok(Self::one(block, bytes.len()))
     }
 
     /// Gives them back, if there are any.
@@ -101,7 +109,18 @@ impl Blocks {
     ///
     /// # Panics
     /// When there are too few.
-    pub(crate) fn read(&self, mut at: usize, mut out: &mut [u8]) {
+    #[inline(always)]
+    pub(crate) fn read(&self, at: usize, out: &mut [u8]) {
+        match &self.first {
+            // A range of the one block: the usual case.
+            Some(block) if at + out.len() <= self.len => {
+                out.copy_from_slice(&block.bytes()[self.start + at..][..out.len()]);
+            }
+            _ => self.gather(at, out),
+        }
+    }
+
+    fn gather(&self, mut at: usize, mut out: &mut [u8]) {
         for part in self.parts() {
             if at >= part.len() {
                 at -= part.len();
@@ -230,27 +249,29 @@ mod tests {
     #[test]
     fn data_of_any_length_is_scattered_and_gathered() {
         let memory = memory(256 << 20);
-        for len in [0, 1, PIECE - 1, PIECE, PIECE + 1, 3 * PIECE + 5, MAX_BUFFERS * PIECE, 70 << 20] {
+        for len in
+            [0, 1, MAX_FLAT - 1, MAX_FLAT, MAX_FLAT + 1, 3 * MAX_FLAT + 5, MAX_BUFFERS * MAX_FLAT, 70 << 20]
+        {
             let mut blocks = Blocks::with_room(memory, len).unwrap();
             let plain = pattern(len);
             blocks.write(0, &plain);
             assert_eq!(blocks.len, len);
             assert!(blocks.parts().collect::<Vec<_>>().concat() == plain, "{len}");
             let count = blocks.parts().filter(|part| !part.is_empty()).count();
-            assert!(count <= MAX_BUFFERS && (count > 1) == (len > PIECE), "{len}: {count} parts");
+            assert!(count <= MAX_BUFFERS && (count > 1) == (len > MAX_FLAT), "{len}: {count} parts");
             // From any offset, over the borders of parts.
-            for at in [0, 1, PIECE - 3, PIECE, PIECE + 1, len.saturating_sub(7)] {
-                let Some(expected) = plain.get(at..(at + 2 * PIECE + 3).min(len)) else { continue };
+            for at in [0, 1, MAX_FLAT - 3, MAX_FLAT, MAX_FLAT + 1, len.saturating_sub(7)] {
+                let Some(expected) = plain.get(at..(at + 2 * MAX_FLAT + 3).min(len)) else { continue };
                 let mut out = vec![0; expected.len()];
                 blocks.read(at, &mut out);
                 assert!(out == expected, "{len} from {at}");
             }
-            if len > PIECE + 4 {
-                blocks.write(PIECE - 4, b"borders!");
+            if len > MAX_FLAT + 4 {
+                blocks.write(MAX_FLAT - 4, b"borders!");
                 let mut out = [0; 10];
-                blocks.read(PIECE - 5, &mut out);
+                blocks.read(MAX_FLAT - 5, &mut out);
                 assert_eq!(&out[1..9], b"borders!");
-                assert_eq!((out[0], out[9]), (plain[PIECE - 5], plain[PIECE + 4]));
+                assert_eq!((out[0], out[9]), (plain[MAX_FLAT - 5], plain[MAX_FLAT + 4]));
             }
             let mut list = List::new(NonNull::dangling());
             let header = list.name(&blocks);

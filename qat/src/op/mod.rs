@@ -12,7 +12,7 @@ mod session;
 mod setup;
 mod table;
 
-pub(crate) use list::{Blocks, MAX_BUFFERS};
+pub(crate) use list::{Blocks, MAX_BUFFERS, MAX_FLAT};
 pub(crate) use ring::{Direction, Polled, Refused, Ring, SessionError, Stateless, Symmetric, Work};
 pub(crate) use session::{Api, Session};
 pub(crate) use setup::{Hash, SymmetricSetup};

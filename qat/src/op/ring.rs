@@ -12,8 +12,8 @@ use qat_sys::{
     CpaDcSessionSetupData, CpaInstanceHandle, Symbols,
 };
 
-use super::list::PhysicalList;
-use super::table::{self, Body, Claim, Flight, Table};
+use super::list::{Blocks, PhysicalList};
+use super::table::{self, Body, Claim, Flight, Side, Table};
 use super::{Api, MAX_BUFFERS, Session};
 use crate::CpaStatus;
 use crate::info::LibraryCounts;
@@ -402,10 +402,11 @@ impl Ring {
     }
 
     /// Submits a symmetric operation on the claim's input, in place.
+    #[inline(always)]
     pub(crate) fn perform(
         &self,
         mut claim: Claim,
-        session: &Arc<Session>,
+        session: Arc<Session>,
         operation: &Symmetric,
     ) -> Result<Flight, Refused> {
         debug_assert!(session.is_of(self));
@@ -415,22 +416,24 @@ impl Ring {
         let (generation, tag) = claim.take_off();
         let body = claim.body();
         body.api = session.api;
-        body.session = Some(session.clone());
-        let submitted = match session.api {
+        let memory = session_memory(&session);
+        body.session = Some(session);
+        let submitted = match body.api {
             // SAFETY: the gate is open and locked; the session is of this ring.
-            Api::DataPlane => unsafe { self.enqueue_symmetric(body, session, operation, tag) },
+            Api::DataPlane => unsafe { self.enqueue_symmetric(body, memory, operation, tag) },
             // SAFETY: the same.
-            Api::Traditional => unsafe { self.submit_symmetric(body, session, operation, tag) },
+            Api::Traditional => unsafe { self.submit_symmetric(body, memory, operation, tag) },
         };
         claim.flown(generation, submitted).map_err(|(claim, status)| self.refused(claim, status))
     }
 
     /// # Safety
     /// As for [`enqueue`](Self::enqueue).
+    #[inline(always)]
     unsafe fn enqueue_symmetric(
         &self,
         body: &mut Body,
-        session: &Session,
+        session: NonNull<u8>,
         operation: &Symmetric,
         tag: *mut c_void,
     ) -> Result<(), CpaStatus> {
@@ -439,11 +442,7 @@ impl Ring {
         let parameters_bus = side.block.bus_address(side.parameters_at);
         let pointer = |offset: usize| parameters.wrapping_add(offset);
         let bus_address = |offset: usize| parameters_bus + offset as u64;
-        let (buffer, len) = body.input.flat().unwrap_or_else(|| {
-            // SAFETY: the front of the slot's own memory, which has room for it (`start`).
-            unsafe { side.block.at(0).cast().write(PhysicalList::new(&body.input)) };
-            (side.block.bus_address(0), CPA_DP_BUFLIST)
-        });
+        let (buffer, len) = body.input.flat().unwrap_or_else(|| scattered(side, &body.input));
         let (place, this) = side.operation();
         let filled = CpaCySymDpOpData {
             reserved0: 0,
@@ -456,7 +455,7 @@ impl Ring {
             additionalAuthData: operation.aad_at.map_or(0, bus_address),
             digestResult: operation.digest_at.map_or(0, bus_address),
             instanceHandle: self.handle.0,
-            sessionCtx: session_memory(session).as_ptr().cast(),
+            sessionCtx: session.as_ptr().cast(),
             ivLenInBytes: operation.iv_len,
             srcBuffer: buffer,
             srcBufferLen: len,
@@ -475,17 +474,18 @@ impl Ring {
 
     /// # Safety
     /// As for [`submit`](Self::submit).
+    #[inline(never)]
     unsafe fn submit_symmetric(
         &self,
         body: &mut Body,
-        session: &Session,
+        session: NonNull<u8>,
         operation: &Symmetric,
         tag: *mut c_void,
     ) -> Result<(), CpaStatus> {
         let side = body.side.as_ref().expect("made when it was claimed");
         let at = |offset: usize| side.block.at(side.parameters_at + offset).as_ptr();
         body.symmetric = CpaCySymOpData {
-            sessionCtx: session_memory(session).as_ptr().cast(),
+            sessionCtx: session.as_ptr().cast(),
             packetType: qat_sys::CPA_CY_SYM_PACKET_TYPE_FULL,
             pIv: at(operation.iv_at),
             ivLenInBytes: operation.iv_len,
@@ -690,6 +690,14 @@ impl From<NoMemory> for SessionError {
     fn from(error: NoMemory) -> Self {
         Self::Memory(error)
     }
+}
+
+/// Names `data` in the slot's own memory: where the device finds the list.
+#[cold]
+fn scattered(side: &Side, data: &Blocks) -> (u64, u32) {
+    // SAFETY: the front of the slot's own memory, which has room for it (`start`).
+    unsafe { side.block.at(0).cast().write(PhysicalList::new(data)) };
+    (side.block.bus_address(0), CPA_DP_BUFLIST)
 }
 
 fn session_memory(session: &Session) -> NonNull<u8> {
