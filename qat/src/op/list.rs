@@ -317,6 +317,24 @@ mod tests {
     }
 
     #[test]
+    fn a_copy_is_one_block_with_the_bytes() {
+        for len in [0, 1, 100, MAX_FLAT] {
+            let plain = pattern(len);
+            let blocks = Blocks::copied(memory(4 << 20), &plain).unwrap();
+            assert!(blocks.parts().collect::<Vec<_>>() == [&plain[..]], "{len}");
+            let mut out = vec![0; len / 2];
+            blocks.read(len - len / 2, &mut out);
+            assert!(out[..] == plain[len - len / 2..], "{len}");
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "1 bytes are not there")]
+    fn what_is_not_there_is_not_read() {
+        Blocks::copied(memory(1 << 20), &[0; 10]).unwrap().read(5, &mut [0; 6]);
+    }
+
+    #[test]
     #[should_panic(expected = "1 bytes too many")]
     fn too_much_is_not_written() {
         Blocks::with_room(memory(1 << 20), 10).unwrap().write(5, &[0; 6]);

@@ -442,7 +442,10 @@ impl Ring {
         let parameters_bus = side.block.bus_address(side.parameters_at);
         let pointer = |offset: usize| parameters.wrapping_add(offset);
         let bus_address = |offset: usize| parameters_bus + offset as u64;
-        let (buffer, len) = body.input.flat().unwrap_or_else(|| scattered(side, &body.input));
+        let (buffer, len) = body.input.flat().unwrap_or_else(|| {
+            // SAFETY: a symmetric ring's.
+            unsafe { scattered(side, &body.input) }
+        });
         let (place, this) = side.operation();
         let filled = CpaCySymDpOpData {
             reserved0: 0,
@@ -693,9 +696,12 @@ impl From<NoMemory> for SessionError {
 }
 
 /// Names `data` in the slot's own memory: where the device finds the list.
+///
+/// # Safety
+/// The slot is of a symmetric ring, held, and not in flight.
 #[cold]
-fn scattered(side: &Side, data: &Blocks) -> (u64, u32) {
-    // SAFETY: the front of the slot's own memory, which has room for it (`start`).
+unsafe fn scattered(side: &Side, data: &Blocks) -> (u64, u32) {
+    // SAFETY: the front of the slot's own memory, which has room for it on such a ring (`start`).
     unsafe { side.block.at(0).cast().write(PhysicalList::new(data)) };
     (side.block.bus_address(0), CPA_DP_BUFLIST)
 }
