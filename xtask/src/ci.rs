@@ -162,7 +162,7 @@ fn clippy(sh: &Shell) -> anyhow::Result<()> {
 }
 
 /// The members with features that change their code.
-const VOCABULARY: &[&str] = &["-p=accel-core", "-p=capability-registry"];
+const VOCABULARY: &[&str] = &["-p=qat-accel-core", "-p=qat-capability-registry"];
 
 /// Everything that `cargo test` knows, with every optional part demanded.
 fn test(sh: &Shell) -> anyhow::Result<()> {
