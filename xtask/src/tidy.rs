@@ -8,13 +8,14 @@ use anyhow::{Context as _, bail};
 use xshell::{Shell, cmd};
 
 use crate::flags;
+use crate::workspace::project_root;
 
 impl flags::Tidy {
     pub(crate) fn run(self, sh: &Shell) -> anyhow::Result<()> {
         // A container may own the checkout as somebody else, which git would refuse to read.
         let git = ["-c", "safe.directory=*"];
         let files = cmd!(sh, "git {git...} ls-files --cached --others --exclude-standard").quiet().read()?;
-        let root = crate::project_root();
+        let root = project_root();
         let files: Vec<PathBuf> =
             files.lines().map(PathBuf::from).filter(|file| root.join(file).exists()).collect();
         let mut complaints = doors(root)?;
@@ -165,7 +166,7 @@ mod tests {
     #[test]
     fn the_repository_is_tidy() {
         let sh = Shell::new().unwrap();
-        sh.change_dir(crate::project_root());
+        sh.change_dir(project_root());
         flags::Tidy {}.run(&sh).unwrap();
     }
 
