@@ -56,7 +56,13 @@ const JOBS: &[Job] = &[
     job("tidy", InTurn, &["git"], "the rules that no compiler checks", |sh| flags::Tidy {}.run(sh)),
     job("drift", InTurn, &[], "bindings and coverage table against both releases of libqat", checks::drift),
     job("clippy", InTurn, &["cc"], "lints, in every feature combination that changes code", checks::clippy),
-    job("build", InTurn, &["cc"], "everything that the jobs below run, compiled once", tests::build),
+    job(
+        "build",
+        InTurn,
+        &["cc"],
+        "everything that the jobs below run, compiled and fetched once",
+        tests::build,
+    ),
     job("samples", Beside, &["cc"], "Intel's own programs on emulated devices", samples::samples),
     job(
         "valgrind",

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use anyhow::{Context as _, bail};
 use xshell::{Shell, cmd};
 
+use super::run::GAP;
 use crate::workspace::{UNIFIED, target_dir};
 use crate::{flags, tools};
 
@@ -48,7 +49,7 @@ pub(super) fn deny(sh: &Shell) -> anyhow::Result<()> {
     let answers = cmd!(sh, "timeout 30 git ls-remote --heads {database}").ignore_stdout().quiet().run();
     if answers.is_err() {
         println!(
-            "NOT CHECKED: security advisories of the dependencies, since their database at {database} cannot be reached \
+            "{GAP}security advisories of the dependencies, since their database at {database} cannot be reached \
              from here. Licences, bans and sources were checked."
         );
         return Ok(());

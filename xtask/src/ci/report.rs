@@ -11,6 +11,8 @@ pub(super) struct Ended {
     pub(super) succeeded: bool,
     pub(super) took: Duration,
     pub(super) tests: Tests,
+    /// What the job said that it left out.
+    pub(super) gaps: Vec<String>,
     /// Test programs, by the names that Cargo gives them.
     pub(super) programs: Vec<(String, Duration)>,
 }
@@ -82,6 +84,11 @@ impl Report {
         println!("\nthe slowest test programs, in seconds");
         for (job, (name, took)) in programs.iter().take(10) {
             println!("{:>7.1}  {job}: {name}", took.as_secs_f64());
+        }
+        for job in &self.jobs {
+            for gap in &job.gaps {
+                println!("\n{}: {gap}", job.name);
+            }
         }
         let total = (self.before + self.start.elapsed()).as_secs();
         println!("\n{total} s in all ({} min {} s)", total / 60, total % 60);

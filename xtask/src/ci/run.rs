@@ -16,6 +16,8 @@ use crate::workspace::{BUILT, project_root, target_dir};
 
 /// How often a job that says nothing else says that it runs.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(60);
+/// How a job says what it could not do; the report repeats the line.
+pub(super) const GAP: &str = "NOT CHECKED: ";
 /// How many lines of a failed job are shown.
 const SHOWN: usize = 200;
 
@@ -178,6 +180,9 @@ impl Following<'_> {
         if let Some(name) = program(&line) {
             self.program_ends();
             self.program = Some((name, Instant::now()));
+        }
+        if line.starts_with(GAP) {
+            self.ended.gaps.push(line.trim_end().to_owned());
         }
         if let Some(tests) = Tests::parse(&line) {
             self.ended.tests.add(tests);

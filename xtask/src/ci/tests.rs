@@ -12,8 +12,12 @@ use crate::workspace::{UNIFIED, target_dir};
 /// The release of Google's Tink on the Python index that the interoperability tests compare with.
 const TINK: &str = "1.16.1";
 
-/// Compiles what the other jobs run.
+/// Compiles and fetches what the other jobs run.
 pub(super) fn build(sh: &Shell) -> anyhow::Result<()> {
+    // Here, since two jobs that run at the same time want them.
+    for release in libqat::RELEASES {
+        libqat::programs(sh, release)?;
+    }
     Ok(cmd!(sh, "cargo test {UNIFIED...} --all-targets --no-run").run()?)
 }
 
