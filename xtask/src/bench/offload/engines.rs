@@ -6,7 +6,7 @@ use std::process::Command;
 use std::thread;
 
 use super::{Effort, Failures, Program, Rig, report, words};
-use crate::bench::median;
+use crate::bench::figures::median;
 
 const ENGINES: [&str; 3] = ["qat", "software", "auto"];
 const WORK: [&str; 7] = [

@@ -3,24 +3,24 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use bindgen::callbacks::{IntKind, ParseCallbacks};
 use xshell::{Shell, cmd};
 
-use crate::pins::{RELEASES, Release};
-use crate::symbols::{self, GROUPS, Group};
-use crate::{ensure_file_contents, flags, headers, layout};
+use super::symbols::{self, GROUPS, Group};
+use super::{FUNCTIONS, layout};
+use crate::flags;
+use crate::libqat::{RELEASES, Release, headers};
+use crate::workspace::{ensure_file_contents, target_dir};
 
 /// The committed types, constants and layout assertions.
 const TYPES: &str = "qat-sys/src/bindings.rs";
-
-/// The committed list of functions, an invocation of the macro that makes the symbol table.
-pub(crate) const FUNCTIONS: &str = "qat-sys/src/functions.rs";
 
 const COMMAND: &str = "cargo xtask bindgen";
 
 impl flags::Bindgen {
     pub(crate) fn run(self, sh: &Shell) -> anyhow::Result<()> {
+        need_libclang()?;
         let (oldest, newest) = (&RELEASES[0], &RELEASES[RELEASES.len() - 1]);
         let file = parse(sh, newest)?;
         let preamble = preamble(sh, newest)?;
@@ -33,6 +33,17 @@ impl flags::Bindgen {
         layout::compare(&old, &new)
             .with_context(|| format!("the headers of {} and {} do not agree", oldest.name, newest.name))
     }
+}
+
+/// Fails, naming the package to install, unless bindgen will find its libclang.
+fn need_libclang() -> anyhow::Result<()> {
+    // Else bindgen panics. A library that is loaded stays so for bindgen.
+    clang_sys::load().map_err(|reason| {
+        anyhow!(
+            "bindgen reads C headers with libclang, which was not found. On Debian and Ubuntu: `apt-get install \
+             libclang-dev`; elsewhere install LLVM and set LIBCLANG_PATH to the directory of its libclang. ({reason})"
+        )
+    })
 }
 
 /// Where the generated code comes from.
@@ -133,7 +144,7 @@ fn builder(sh: &Shell, dir: &Path) -> anyhow::Result<bindgen::Builder> {
     let names = headers::files(sh, dir)?;
     let includes: String = names.iter().map(|name| format!("#include <{name}>\n")).collect();
     // icp_sal_versions.h includes a file that Debian does not install, for a string that nothing here uses.
-    let stub = crate::target_dir().join("xtask-include");
+    let stub = target_dir().join("xtask-include");
     sh.write_file(stub.join("qat_library_version.h"), "")?;
     Ok(bindgen::builder()
         .header_contents("qat.h", &includes)

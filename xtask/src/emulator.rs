@@ -6,19 +6,18 @@ use std::path::{Path, PathBuf};
 use anyhow::ensure;
 use xshell::{Shell, cmd};
 
-use crate::pins::Release;
-use crate::{flags, libqat};
+use crate::libqat::{self, Release};
+use crate::{flags, workspace};
 
 impl flags::Emu {
     pub(crate) fn run(self, sh: &Shell) -> anyhow::Result<()> {
-        let release = flags::release(self.release.as_deref(), "24.02")?;
+        let release = libqat::release(self.release.as_deref(), "24.02")?;
         let separator = self.arguments.iter().position(|argument| argument == "--");
         let (options, program) = match separator {
             Some(at) => (&self.arguments[..at], &self.arguments[at + 1..]),
             None => (&[][..], &self.arguments[..]),
         };
         ensure!(!program.is_empty(), "no program to run: cargo xtask emu -- PROGRAM ARGS...");
-        cmd!(sh, "cargo build --quiet --package qat-emu").run()?;
         let Program { emulator, options: own, command } = Program::find(sh, release, &program[0])?;
         let arguments = &program[1..];
         // The shell stands in the top level; the program belongs where the caller is.
@@ -30,7 +29,7 @@ impl flags::Emu {
 
 /// A program and what `qat-emu run` needs to run it on a release of libqat.
 pub(crate) struct Program {
-    /// The emulator's command. To be built by the caller.
+    /// The emulator's command.
     pub(crate) emulator: PathBuf,
     /// Options that name libraries and, for one of Intel's programs, the loader.
     pub(crate) options: Vec<OsString>,
@@ -39,8 +38,9 @@ pub(crate) struct Program {
 }
 
 impl Program {
+    /// Builds the emulator, fetches the library and finds the program.
     pub(crate) fn find(sh: &Shell, release: &Release, name: &OsString) -> anyhow::Result<Self> {
-        let emulator = crate::target_dir().join("debug/qat-emu");
+        let emulator = workspace::emulator(sh)?;
         let root = libqat::programs(sh, release)?;
         let library = root.join(libqat::LIB);
         let path = root.join("usr/bin").join(name);

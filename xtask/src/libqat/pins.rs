@@ -122,6 +122,3 @@ pub(crate) const RELEASES: &[Release] = &[
         libqat_file: "libqat.so.4.6.0",
     },
 ];
-
-/// The release of Google's Tink on the Python index that the interoperability tests compare with.
-pub(crate) const TINK: &str = "1.16.1";

@@ -3,7 +3,7 @@
 use anyhow::{Context as _, ensure};
 use xshell::{PushEnv, Shell, cmd};
 
-use crate::target_dir;
+use crate::workspace::target_dir;
 
 /// The one function of `bcryptprimitives.dll` that Rust's standard library imports, on Windows' older generator.
 const PROCESS_PRNG: &str = r"
@@ -16,7 +16,7 @@ __declspec(dllexport) BOOL WINAPI ProcessPrng(PBYTE buffer, SIZE_T size)
 ";
 
 /// Makes a Wine below target ready to run programs, for as long as what this returns lives.
-pub(crate) fn start(sh: &Shell) -> anyhow::Result<[PushEnv<'_>; 4]> {
+pub(super) fn start(sh: &Shell) -> anyhow::Result<[PushEnv<'_>; 4]> {
     let prefix = target_dir().join("wine");
     sh.create_dir(&prefix)?;
     let env = [

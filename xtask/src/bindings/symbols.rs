@@ -10,10 +10,14 @@ use anyhow::{Context as _, bail};
 use object::{Object as _, ObjectSymbol as _};
 use xshell::Shell;
 
-pub(crate) use groups::{BASELINE, GROUPS, Group};
+#[cfg(feature = "bindgen")]
+pub(crate) use groups::Group;
+pub(crate) use groups::{BASELINE, GROUPS};
 
-use crate::pins::{RELEASES, Release};
-use crate::{ensure_file_contents, flags, headers, libqat, project_root};
+use super::FUNCTIONS;
+use crate::flags;
+use crate::libqat::{self, RELEASES, Release, headers};
+use crate::workspace::{ensure_file_contents, project_root};
 
 /// The committed table.
 const TABLE: &str = "qat-sys/SYMBOLS.md";
@@ -29,7 +33,10 @@ impl flags::Symbols {
             wrong.extend(against_library(sh, release, &declared)?);
         }
         if !wrong.is_empty() {
-            bail!("the symbol groups in xtask/src/symbols/groups.rs are wrong:\n{}", wrong.join("\n"));
+            bail!(
+                "the symbol groups in xtask/src/bindings/symbols/groups.rs are wrong:\n{}",
+                wrong.join("\n")
+            );
         }
         eprintln!(
             "{} functions agree with the libraries of {}",
@@ -152,7 +159,7 @@ fn place(name: &str) -> Option<Place> {
 
 /// What the generated table binds must be exactly what the headers declare, less the exceptions.
 fn against_bindings(declared: &BTreeMap<String, String>) -> anyhow::Result<Vec<String>> {
-    let text = fs::read_to_string(project_root().join(crate::bindgen::FUNCTIONS))?;
+    let text = fs::read_to_string(project_root().join(FUNCTIONS))?;
     let bound: BTreeSet<&str> =
         text.lines().filter_map(|line| line.trim().strip_prefix("fn ")?.split('(').next()).collect();
     let expected: BTreeSet<&str> =

@@ -7,8 +7,8 @@ use anyhow::{Context as _, ensure};
 use xshell::Shell;
 
 use super::{Effort, Failures, Program, Rig, report};
-use crate::bench::median;
-use crate::{flags, libqat};
+use crate::bench::figures::median;
+use crate::libqat;
 
 /// The emulated device: it computes nothing, which would measure this machine's CPU, but answers as late as if.
 const DEVICE: &str = "\
@@ -148,7 +148,7 @@ const QATZIP_INPUT: usize = 4 << 20;
 
 impl QatZip {
     fn new(sh: &Shell, rig: &Rig) -> anyhow::Result<Self> {
-        let root = libqat::programs(sh, flags::release(None, "24.02")?)?;
+        let root = libqat::programs(sh, libqat::release(None, "24.02")?)?;
         let libraries = root.join(libqat::LIB);
         let input = rig.scratch.path().join("input");
         let text = include_bytes!("depth.rs");

@@ -7,7 +7,9 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context as _, bail, ensure};
 use xshell::{Shell, cmd};
 
-use crate::pins::Package;
+use super::pins::Package;
+use crate::tools;
+use crate::workspace::target_dir;
 
 /// The file inside an unpacked tree that says what is in it.
 const STAMP: &str = ".packages";
@@ -31,7 +33,8 @@ pub(crate) fn unpack(
         return Ok(());
     }
 
-    let mut apt = Apt { sh, suite, dir: crate::target_dir().join("apt"), options: None };
+    tools::need(sh, &["apt-get", "dpkg-deb"])?;
+    let mut apt = Apt { sh, suite, dir: target_dir().join("apt"), options: None };
     let mut files = Vec::new();
     for package in pinned {
         files.push(apt.pinned(package)?);
@@ -75,7 +78,7 @@ impl Apt<'_> {
             self.download(&format!("{name}={version}")).with_context(|| {
                 format!(
                     "{name} {version} cannot be had from the suite {}; put the package with SHA-256 {expected} at {}, \
-                     or pin the version that the suite has now in xtask/src/pins.rs",
+                     or pin the version that the suite has now in xtask/src/libqat/pins.rs",
                     self.suite,
                     file.display()
                 )

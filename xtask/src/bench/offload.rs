@@ -16,7 +16,10 @@ use std::process::Command;
 use anyhow::{Context as _, anyhow, bail, ensure};
 use xshell::{Shell, cmd};
 
-use crate::{bench, flags, headers, libqat};
+use super::figures;
+use crate::libqat::{self, headers};
+use crate::tools;
+use crate::workspace::target_dir;
 
 /// How much is measured.
 #[derive(Debug, Clone, Copy)]
@@ -37,8 +40,9 @@ pub(crate) fn run(
     if !instructions && !depth && !engines {
         return Ok(());
     }
+    tools::need(sh, &["cc", "strace", "valgrind"])?;
     let rig = Rig::new(sh, hardware)?;
-    bench::print_machine(sh)?;
+    figures::print_machine(sh)?;
     println!("library  {}", fs::canonicalize(rig.libraries.join("libqat.so.4"))?.display());
     println!("device   {}", if hardware { "this machine's" } else { "emulated by qat-emu" });
     let mut failures = Failures { hardware, count: 0 };
@@ -123,13 +127,13 @@ struct Rig {
 
 impl Rig {
     fn new(sh: &Shell, hardware: bool) -> anyhow::Result<Self> {
-        let release = flags::release(None, "24.02")?;
+        let release = libqat::release(None, "24.02")?;
         // A machine with devices has the library that goes with its manager.
         let installed = if hardware { libqat::installed() } else { None };
         let libraries = installed.map_or_else(|| libqat::libraries(sh, release), Ok)?;
         let headers = headers::directory(sh, release)?;
-        let target = crate::target_dir();
-        cmd!(sh, "cargo build --quiet --release --locked --package qat-emu").run()?;
+        let target = target_dir();
+        cmd!(sh, "cargo build --release --locked --package qat-emu").run()?;
         let scratch = tempfile::tempdir()?;
         let cc = |name: &str, source: &str, own: &[&Path]| -> anyhow::Result<PathBuf> {
             let out = scratch.path().join(name);
@@ -190,7 +194,7 @@ impl Rig {
 
 /// Builds a bench of `qat` and finds the program.
 fn bench_executable(sh: &Shell, name: &str) -> anyhow::Result<PathBuf> {
-    let messages = cmd!(sh, "cargo bench --no-run --quiet --locked --package qat --bench {name}")
+    let messages = cmd!(sh, "cargo bench --no-run --locked --package qat --bench {name}")
         .arg("--message-format=json-render-diagnostics")
         .read()?;
     let path =

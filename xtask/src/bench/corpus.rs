@@ -17,7 +17,7 @@ const ENDINGS: &[&str] = &["c", "h", "rs", "json", "md", "S", "txt", "toml"];
 /// It depends on the locked dependencies and the compiler, so figures compare within one machine and run only, which is
 /// how they are meant.
 pub(crate) fn file(sh: &Shell) -> anyhow::Result<PathBuf> {
-    let path = crate::target_dir().join("bench").join("corpus");
+    let path = crate::workspace::target_dir().join("bench").join("corpus");
     if fs::metadata(&path).is_ok_and(|meta| meta.len() == (TEXT + BINARY + PACKED) as u64) {
         return Ok(path);
     }

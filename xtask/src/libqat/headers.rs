@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use anyhow::Context as _;
 use xshell::{Shell, cmd};
 
-use crate::pins::Release;
+use super::Release;
 use crate::{flags, libqat};
 
 impl flags::Headers {
     pub(crate) fn run(self, sh: &Shell) -> anyhow::Result<()> {
-        let release = flags::release(self.release.as_deref(), "26.08")?;
+        let release = libqat::release(self.release.as_deref(), "26.08")?;
         println!("{}", directory(sh, release)?.display());
         Ok(())
     }

@@ -11,8 +11,9 @@ use anyhow::{Context as _, bail, ensure};
 use serde_json::Value;
 use xshell::{Shell, cmd};
 
-use crate::emu::Program;
-use crate::flags;
+use crate::emulator::Program;
+use crate::libqat;
+use crate::workspace::{self, target_dir};
 
 /// A run of `cpa_sample_code`.
 struct Run {
@@ -117,9 +118,9 @@ const FILES: &[(&str, usize)] = &[("calgary", 3_251_493), ("calgary32", 32_768),
 /// Seconds after which a program is taken to hang.
 const PATIENCE: &str = "600";
 
-pub(crate) fn samples(sh: &Shell) -> anyhow::Result<()> {
-    cmd!(sh, "cargo build --quiet --locked --package qat-emu").run()?;
-    let directory = crate::target_dir().join("samples");
+pub(super) fn samples(sh: &Shell) -> anyhow::Result<()> {
+    workspace::emulator(sh)?;
+    let directory = target_dir().join("samples");
     sh.remove_path(&directory)?;
     let data = directory.join("data");
     sh.create_dir(&data)?;
@@ -154,7 +155,7 @@ fn cpa_sample_code(sh: &Shell, directory: &Path, data: &Path) -> anyhow::Result<
     let name = OsString::from("cpa_sample_code");
     let mut programs = Vec::new();
     for run in RUNS {
-        programs.push(Program::find(sh, flags::release(Some(run.release), run.release)?, &name)?);
+        programs.push(Program::find(sh, libqat::release(None, run.release)?, &name)?);
     }
     let results: Vec<_> = thread::scope(|scope| {
         let running: Vec<_> = (0..)
@@ -279,7 +280,7 @@ const FORMATS: &[(&[&str], &str, &str)] = &[
 /// each byte; `qatzip-test` can.
 fn quickassist_zip(sh: &Shell, directory: &Path, file: &Path) -> anyhow::Result<()> {
     let bytes = fs::metadata(file)?.len();
-    let release = flags::release(None, "24.02")?;
+    let release = libqat::release(None, "24.02")?;
     let qzip = Program::find(sh, release, &OsString::from("qzip"))?;
     let report = directory.join("qzip.json");
     let expect = |what: &str, output: &Output, bytes: [Option<u64>; 2]| {

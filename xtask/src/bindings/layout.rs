@@ -50,7 +50,11 @@ pub(crate) fn compare(old: &Facts, new: &Facts) -> anyhow::Result<()> {
         .filter(|(known, _)| !differences.contains_key(known))
         .map(|(known, _)| format!("{known}: listed as different, but the same"));
     let wrong: Vec<String> = unexpected.chain(obsolete).collect();
-    anyhow::ensure!(wrong.is_empty(), "KNOWN in xtask/src/layout.rs is wrong:\n{}", wrong.join("\n"));
+    anyhow::ensure!(
+        wrong.is_empty(),
+        "KNOWN in xtask/src/bindings/layout.rs is wrong:\n{}",
+        wrong.join("\n")
+    );
     eprintln!(
         "{} facts of the interface agree, {} differ as known",
         old.len() - differences.len(),
