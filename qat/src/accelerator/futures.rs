@@ -14,7 +14,7 @@ use accel_core::{
 use super::QatAccelerator;
 use super::counted::Counted;
 use crate::instance::{Patience, Pool};
-use crate::software::{self, output::Output, pool};
+use crate::software::{self, output::Output, workers};
 use crate::{dc, poll};
 
 /// A future that has begun: what it can do without waiting is done when this returns.
@@ -30,7 +30,7 @@ impl QatAccelerator {
     /// Starts the hardware on a thread of the pool. Its answer is what the next question finds.
     pub(super) fn start_elsewhere(&self) -> BoxFuture<()> {
         let this = self.clone();
-        Box::pin(async { drop(pool::run(move || this.initialize()).await) })
+        Box::pin(async { drop(workers::run(move || this.initialize()).await) })
     }
 
     /// The instances for `types`. The first question, which starts the hardware, is asked on a thread of the pool.

@@ -19,7 +19,7 @@ use accel_core::{
 
 use crate::QatAccelerator;
 use crate::instance::Patience;
-use crate::software::{self, pool, recorded};
+use crate::software::{self, recorded, workers};
 use hardware::Hardware;
 use kind::Kind;
 use route::{Done, On, Shared};
@@ -136,7 +136,7 @@ impl AutoAccelerator {
         + 'static,
         cpu: impl FnOnce(&[u8], Path) -> Result<(Vec<u8>, T)> + Send + 'static,
     ) -> BoxFuture<Result<(Vec<u8>, T)>> {
-        let cpu = move |input: &[u8], output: &mut Vec<u8>, path| pool::keep(cpu(input, path), output);
+        let cpu = move |input: &[u8], output: &mut Vec<u8>, path| workers::keep(cpu(input, path), output);
         let completion = self.shared.start(kind, input, Vec::new(), device, cpu);
         Box::pin(async {
             let Completion { output, result, .. } = completion.await;

@@ -13,7 +13,7 @@ use super::hardware::Hardware;
 use super::kind::Kind;
 use super::model::{Choice, Counted, Model, Place};
 use crate::instance::Patience;
-use crate::software::pool;
+use crate::software::workers;
 
 /// What an operation comes to.
 pub(super) trait Done {
@@ -192,14 +192,14 @@ impl Shared {
             return this.start_asked(kind, input, output, device, cpu);
         }
         // The first question may load a library and start a device, which is nothing for an executor's thread.
-        let asked = pool::spawn(move || {
+        let asked = workers::spawn(move || {
             this.is_available(kind);
             this.start_asked(kind, input, output, device, cpu)
         });
         Box::pin(async move {
             match asked.await {
                 Ok(started) => started.await,
-                Err(gone) => pool::lost_buffers(gone),
+                Err(gone) => workers::lost_buffers(gone),
             }
         })
     }
@@ -250,7 +250,7 @@ impl Shared {
         cpu: impl FnOnce(&[u8], &mut Vec<u8>, Path) -> Result<T> + Send + 'static,
     ) -> BoxFuture<Completion<T>> {
         let waiting = Counted::waiting(self.model.clone());
-        pool::run_owned(input, output, move |input, output| {
+        workers::run_owned(input, output, move |input, output| {
             drop(waiting);
             let work = || cpu(input, output, Path::Software(reason));
             self.finish_on_cpu(in_flight, &place, before, Some(Instant::now()), work)

@@ -17,7 +17,7 @@ mod hash;
 pub(crate) mod hmac;
 pub(crate) mod lz4;
 pub(crate) mod output;
-pub(crate) mod pool;
+pub(crate) mod workers;
 mod xts;
 pub(crate) mod zstd;
 
@@ -146,7 +146,7 @@ impl CompressionAccelerator for SoftwareAccelerator {
         recorded(&self.recorder, || decompress_into(input, output, options, HERE), |outcome| outcome)
     }
 
-    pool::compression_futures!();
+    workers::compression_futures!();
 }
 
 impl EncryptionAccelerator for SoftwareAccelerator {
@@ -194,5 +194,5 @@ impl EncryptionAccelerator for SoftwareAccelerator {
         recorded(&self.recorder, || authenticate(key, digest, input, HERE), |(_, outcome)| outcome)
     }
 
-    pool::encryption_futures!();
+    workers::encryption_futures!();
 }

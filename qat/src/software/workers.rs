@@ -68,7 +68,7 @@ macro_rules! compression_futures {
             options: CompressOptions,
         ) -> BoxFuture<Result<(Vec<u8>, Outcome)>> {
             let this = self.clone();
-            $crate::software::pool::run(move || this.compress(&input, &options))
+            $crate::software::workers::run(move || this.compress(&input, &options))
         }
 
         fn compress_into_async(
@@ -78,7 +78,7 @@ macro_rules! compression_futures {
             options: CompressOptions,
         ) -> BoxFuture<Completion<Outcome>> {
             let this = self.clone();
-            $crate::software::pool::run_into(input, output, move |i, o| this.compress_into(i, o, &options))
+            $crate::software::workers::run_into(input, output, move |i, o| this.compress_into(i, o, &options))
         }
 
         fn decompress_async(
@@ -87,7 +87,7 @@ macro_rules! compression_futures {
             options: DecompressOptions,
         ) -> BoxFuture<Result<(Vec<u8>, Outcome)>> {
             let this = self.clone();
-            $crate::software::pool::run(move || this.decompress(&input, &options))
+            $crate::software::workers::run(move || this.decompress(&input, &options))
         }
 
         fn decompress_into_async(
@@ -97,7 +97,9 @@ macro_rules! compression_futures {
             options: DecompressOptions,
         ) -> BoxFuture<Completion<Outcome>> {
             let this = self.clone();
-            $crate::software::pool::run_into(input, output, move |i, o| this.decompress_into(i, o, &options))
+            $crate::software::workers::run_into(input, output, move |i, o| {
+                this.decompress_into(i, o, &options)
+            })
         }
     };
 }
@@ -112,7 +114,7 @@ macro_rules! encryption_futures {
             options: CipherOptions<'static>,
         ) -> BoxFuture<Result<(Vec<u8>, Encrypted)>> {
             let this = self.clone();
-            $crate::software::pool::run(move || this.encrypt(&key, &plaintext, &options))
+            $crate::software::workers::run(move || this.encrypt(&key, &plaintext, &options))
         }
 
         fn encrypt_into_async(
@@ -123,7 +125,7 @@ macro_rules! encryption_futures {
             options: CipherOptions<'static>,
         ) -> BoxFuture<Completion<Encrypted>> {
             let this = self.clone();
-            $crate::software::pool::run_into(plaintext, output, move |i, o| {
+            $crate::software::workers::run_into(plaintext, output, move |i, o| {
                 this.encrypt_into(&key, i, o, &options)
             })
         }
@@ -135,7 +137,7 @@ macro_rules! encryption_futures {
             options: CipherOptions<'static>,
         ) -> BoxFuture<Result<(Vec<u8>, Outcome)>> {
             let this = self.clone();
-            $crate::software::pool::run(move || this.decrypt(&key, &ciphertext, &options))
+            $crate::software::workers::run(move || this.decrypt(&key, &ciphertext, &options))
         }
 
         fn decrypt_into_async(
@@ -146,7 +148,7 @@ macro_rules! encryption_futures {
             options: CipherOptions<'static>,
         ) -> BoxFuture<Completion<Outcome>> {
             let this = self.clone();
-            $crate::software::pool::run_into(ciphertext, output, move |i, o| {
+            $crate::software::workers::run_into(ciphertext, output, move |i, o| {
                 this.decrypt_into(&key, i, o, &options)
             })
         }
@@ -158,7 +160,7 @@ macro_rules! encryption_futures {
             input: Vec<u8>,
         ) -> BoxFuture<Result<(Vec<u8>, Outcome)>> {
             let this = self.clone();
-            $crate::software::pool::run(move || this.hmac(&key, digest, &input))
+            $crate::software::workers::run(move || this.hmac(&key, digest, &input))
         }
     };
 }
