@@ -13,13 +13,12 @@ use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::thread::{self, JoinHandle};
 
-use arc_swap::ArcSwapOption;
 use once_cell::sync::OnceCell;
 use qat_sys::{self as sys, Library, LoadError, Symbols};
 use serde::Serialize;
 
 pub(crate) use current::{Current, State as Answer, Watcher};
-pub(crate) use fork::ProcessMark;
+pub(crate) use fork::{PerProcess, ProcessMark};
 use owner::Owner;
 
 use crate::info::MemoryInfo;
@@ -37,9 +36,7 @@ pub(crate) type Load = fn() -> Result<Library, LoadError>;
 /// What a `Driver` is to the process; a test makes its own.
 pub(crate) struct Driver {
     load: Load,
-    /// Of the process that last asked. A forked child finds its parent's, sees it by the pid, and makes its own: locks
-    /// in the old one may be held by threads that the child does not have.
-    process: ArcSwapOption<&'static Process>,
+    process: PerProcess<Process>,
 }
 
 /// The system's libqat.
@@ -129,29 +126,18 @@ impl Lease {
 
 impl Driver {
     pub(crate) const fn new(load: Load) -> Self {
-        Self { load, process: ArcSwapOption::const_empty() }
+        Self { load, process: PerProcess::new() }
     }
 
     fn process(&'static self) -> &'static Process {
-        let pid = std::process::id();
-        let own = |held: &Option<Arc<&'static Process>>| {
-            held.as_deref().copied().filter(|process| process.pid == pid)
-        };
-        let seen = self.process.load();
-        if let Some(process) = own(&seen) {
-            return process;
-        }
-        let fresh: &'static Process = Box::leak(Box::new(Process {
-            pid,
+        self.process.get(|| Process {
+            pid: std::process::id(),
             library: OnceCell::new(),
             detection: Mutex::new(()),
             state: Mutex::default(),
             memory: start::Memories::default(),
             recoveries: AtomicU64::new(0),
-        }));
-        // Whoever was first stays; a second one of the same moment is lost, unused.
-        let before = self.process.compare_and_swap(&seen, Some(Arc::new(fresh)));
-        own(&before).unwrap_or(fresh)
+        })
     }
 
     /// Held by an accelerator while it detects, so that concurrent first callers wait for one answer.

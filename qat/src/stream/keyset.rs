@@ -1,6 +1,7 @@
 //! Keys of streams: Tink's JSON keysets, and plain hexadecimal.
 
 use std::fmt;
+use std::io;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
@@ -228,9 +229,13 @@ impl Keyset {
             output_prefix_type: "RAW".to_owned(),
         });
         let json = JsonKeyset { primary_key_id: self.primary().id, key: key.collect() };
-        let mut text = serde_json::to_string_pretty(&json).unwrap_or_default();
-        text.push('\n');
-        Zeroizing::new(text)
+        // Room for all of it at once: growing would leave copies of the key behind.
+        let mut len = Length(1);
+        let _ = serde_json::to_writer_pretty(&mut len, &json);
+        let mut text = Zeroizing::new(Vec::with_capacity(len.0));
+        let _ = serde_json::to_writer_pretty(&mut *text, &json);
+        text.push(b'\n');
+        Zeroizing::new(String::from_utf8(std::mem::take(&mut *text)).unwrap_or_default())
     }
 
     /// The key as 64 hexadecimal digits, **the secret itself**; `None` for what they cannot express: several keys, or
@@ -258,6 +263,20 @@ impl Keyset {
     pub(super) fn keys(&self) -> impl Iterator<Item = &StreamingKey> {
         let others = self.keys.iter().enumerate().filter(|(i, _)| *i != self.primary).map(|(_, key)| key);
         std::iter::once(self.primary()).chain(others)
+    }
+}
+
+/// Counts what is written to it.
+struct Length(usize);
+
+impl io::Write for Length {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
     }
 }
 

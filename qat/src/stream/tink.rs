@@ -16,6 +16,7 @@ use super::pipeline::{self, Produced};
 use super::source::{Blocks, Counted, fill};
 use super::{Engine, Keyset, Settings, StreamError, Summary};
 use crate::software::cipher::random;
+use crate::software::wipe::with_wiped_stack;
 
 type Result<T, E = StreamError> = std::result::Result<T, E>;
 
@@ -50,11 +51,13 @@ impl Sealing {
         }
         let failed = |_| Error::Internal { engine: "aws-lc", detail: "HKDF failed".into() };
         let mut derived = Zeroizing::new(vec![0; key.derived_len]);
-        hkdf::Salt::new(hkdf::HKDF_SHA256, salt)
-            .extract(key.bytes())
-            .expand(&[aad], Len(key.derived_len))
-            .and_then(|okm| okm.fill(&mut derived))
-            .map_err(failed)?;
+        with_wiped_stack(|| {
+            hkdf::Salt::new(hkdf::HKDF_SHA256, salt)
+                .extract(key.bytes())
+                .expand(&[aad], Len(key.derived_len))
+                .and_then(|okm| okm.fill(&mut derived))
+        })
+        .map_err(failed)?;
         Ok(Self { key: Key::new(&derived), prefix })
     }
 
