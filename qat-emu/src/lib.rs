@@ -63,7 +63,8 @@
 //!
 //! # Limits
 //!
-//! The kernel's interrupts are not raised (libqat polls); the telemetry files hold what can be known, zeros else; the
+//! What a program writes without effect is listed in [`WITHOUT_EFFECT`] and in [`device_model`], and everything else is
+//! found by the audit; the telemetry files hold what can be known, zeros else; the
 //! null device answers symmetric and public-key requests without touching their data. Each process has a machine of
 //! its own: two processes do not compete for a virtual function.
 //!
@@ -82,6 +83,7 @@ pub mod engine;
 pub mod fault;
 mod machine;
 pub mod memory;
+mod unserved;
 
 #[doc = include_str!("../DEVICE.md")]
 pub mod device_model {}
@@ -96,3 +98,4 @@ pub use config::{Config, ConfigError, Device, Model, Service, Services, Timing};
 pub use counters::Snapshot;
 pub use device::{Notification, fuzz as fuzz_device};
 pub use fault::{Fault, FaultKind, StartFaults};
+pub use unserved::{WITHOUT_EFFECT, WithoutEffect};
