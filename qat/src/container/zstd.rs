@@ -6,8 +6,6 @@ use super::le32;
 
 /// First four bytes of a frame.
 pub(crate) const MAGIC: u32 = 0xFD2F_B528;
-/// Longest frame header: magic, descriptor, window, dictionary id, content size.
-pub(crate) const MAX_HEADER: usize = 4 + 1 + 1 + 4 + 8;
 /// Largest power of two that libzstd takes for a window (`ZSTD_WINDOWLOG_MAX`).
 pub(crate) const MAX_WINDOW: u64 = if cfg!(target_pointer_width = "64") { 1 << 31 } else { 1 << 30 };
 pub(crate) const BLOCK_HEADER_LEN: usize = 3;

@@ -13,11 +13,18 @@
 //! * encryption: Tink's streaming AEAD AES256_GCM_HKDF_1MB; see [`Keyset`].
 //!
 //! And they read any such file, whoever wrote it: several members or frames, skippable and legacy LZ4 frames. Data
-//! after the end is an error, and so is a stream that stops early; output written until then is a true prefix.
+//! after the end is an error, and so is a stream that stops early or is damaged. What [`decompress()`] can decode before
+//! such an error is written first, as `gzip -dc` has it; it is not verified, since checksums stand behind what they
+//! cover. [`decrypt`] writes nothing that is not authentic.
+//!
+//! [`decompress()`] writes what it has decoded before it waits for more input, so that records which another program
+//! flushes arrive when they are sent. It does not flush the writer in between.
 //!
 //! # Memory
-//! Per thread about three blocks of input and output each, whatever the length of the data: some 20 MiB per thread for
-//! gzip, 50 to 100 MiB for Zstandard. Decompression keeps a Zstandard window of at most 128 MiB besides.
+//! Per thread about three blocks of input and output each, whatever the length of the data: up to 20 MiB per thread for
+//! gzip, 25 MiB for LZ4 (50 MiB for its legacy frames), 50 to 100 MiB for Zstandard, and no more than
+//! [`Settings::limit`] lets be decoded. Decompression keeps a Zstandard window of at most [`Settings::window_limit`]
+//! besides, 128 MiB by default. Memory that the system refuses is [`StreamError::Memory`].
 //!
 //! A device decodes nothing piece by piece. With [`Engine::qat`], data that do not say how long their blocks are (gzip
 //! members of other programs, zlib, raw deflate, LZ4 frames of linked blocks) are collected and decompressed at once: up

@@ -2,8 +2,6 @@
 
 use std::io::Read;
 
-use accel_core::Format;
-
 use super::super::pipeline;
 use super::block::check_lz4_block;
 use super::{Block, Check, Decode, Decoder, End, Result, State, Window};

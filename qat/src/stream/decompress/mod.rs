@@ -13,7 +13,7 @@ mod lz4;
 mod zstd;
 
 use std::io::{Read, Write};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::AtomicU64;
 
 use accel_core::{Error, Format};
 use crossbeam_channel::{Receiver, unbounded};
@@ -278,7 +278,9 @@ impl<'a, R: Read> Decoder<'a, R> {
         Err(self.source.ended_early(self.format))
     }
 
-    fn trailing<T>(&self) -> Result<T> {
+    /// The error for something else behind the end, unless reading failed before it was known what it is.
+    fn trailing<T>(&mut self) -> Result<T> {
+        self.source.check_end()?;
         Err(Error::TrailingData { format: self.format, consumed: self.source.taken() }.into())
     }
 
@@ -286,8 +288,8 @@ impl<'a, R: Read> Decoder<'a, R> {
     fn rest(&mut self, block: &mut Block) -> Result<bool> {
         let before = self.source.taken();
         if !self.source.take_rest(MAX_REST, &mut block.packed)? {
-            let too_long = || self.work.engine.unsupported_rest(self.format, MAX_REST, "compressed").into();
-            return Err(self.refused.take().unwrap_or_else(too_long));
+            let too_long = self.work.engine.unsupported_rest(self.format, MAX_REST, "compressed");
+            return Err(self.refused.take().unwrap_or(too_long.into()));
         }
         block.decode = Some(Decode::Rest { format: self.format, before });
         self.state = State::Ended;
