@@ -9,6 +9,8 @@ pub(crate) const MAGIC: u32 = 0xFD2F_B528;
 /// Longest frame header: magic, descriptor, window, dictionary id, content size.
 pub(crate) const MAX_HEADER: usize = 4 + 1 + 1 + 4 + 8;
 pub(crate) const BLOCK_HEADER_LEN: usize = 3;
+/// `Block_Maximum_Size` is this or the window, whichever is less.
+const MAX_BLOCK: u64 = 128 << 10;
 /// Low half of the content's xxHash64.
 pub(crate) const CHECKSUM_LEN: usize = 4;
 
@@ -18,6 +20,8 @@ pub(crate) struct Header {
     pub(crate) len: usize,
     pub(crate) content_size: Option<u64>,
     pub(crate) checksum: bool,
+    /// `Block_Maximum_Size` (RFC 8878 section 3.1.1.2.4).
+    pub(crate) max_block: usize,
 }
 
 /// A block's header.
@@ -50,6 +54,7 @@ pub(crate) fn parse_header(input: &[u8]) -> Result<Option<Header>> {
     };
     let at = 5 + usize::from(!single_segment) + dictionary_len;
     let Some(size) = input.get(at..at + size_len) else { return Ok(None) };
+    let window = input[5];
     let mut value = [0; 8];
     value[..size_len].copy_from_slice(size);
     let value = u64::from_le_bytes(value);
@@ -59,13 +64,31 @@ pub(crate) fn parse_header(input: &[u8]) -> Result<Option<Header>> {
         2 => Some(value + 256),
         _ => Some(value),
     };
-    Ok(Some(Header { len: at + size_len, content_size, checksum: descriptor & 0x04 != 0 }))
+    // A single segment has the length of its content for a window; the others have it in three bits of mantissa and five
+    // of exponent (section 3.1.1.1.2).
+    let window = match content_size {
+        Some(size) if single_segment => size,
+        _ => {
+            let base = 1_u64 << (10 + (window >> 3));
+            base + base / 8 * u64::from(window & 7)
+        }
+    };
+    Ok(Some(Header {
+        len: at + size_len,
+        content_size,
+        checksum: descriptor & 0x04 != 0,
+        max_block: window.min(MAX_BLOCK) as usize,
+    }))
 }
 
-/// Parses a block header (RFC 8878 section 3.1.1.2).
-pub(crate) fn parse_block_header(header: [u8; BLOCK_HEADER_LEN]) -> Result<BlockHeader> {
+/// Parses a block header (RFC 8878 section 3.1.1.2) of a frame whose blocks have `max_block` bytes at most.
+pub(crate) fn parse_block_header(header: [u8; BLOCK_HEADER_LEN], max_block: usize) -> Result<BlockHeader> {
     let word = u32::from_le_bytes([header[0], header[1], header[2], 0]);
     let size = (word >> 3) as usize;
+    // The limit is that of every type. libzstd checks it in streams, and not in whole frames.
+    if size > max_block {
+        return Err(corrupt("a block is larger than the frame allows"));
+    }
     let len = match word >> 1 & 3 {
         // RLE: one byte stands for all of them.
         1 => 1,
@@ -73,6 +96,22 @@ pub(crate) fn parse_block_header(header: [u8; BLOCK_HEADER_LEN]) -> Result<Block
         _ => size,
     };
     Ok(BlockHeader { len, last: word & 1 != 0 })
+}
+
+/// Returns the length of the frame at the front of `input`, by walking its blocks; `None` when more bytes are needed.
+pub(crate) fn frame_len(input: &[u8]) -> Result<Option<usize>> {
+    let Some(header) = parse_header(input)? else { return Ok(None) };
+    let mut at = header.len;
+    loop {
+        let Some(head) = input.get(at..).and_then(<[u8]>::first_chunk) else { return Ok(None) };
+        let block = parse_block_header(*head, header.max_block)?;
+        at += BLOCK_HEADER_LEN + block.len;
+        if block.last {
+            break;
+        }
+    }
+    at += if header.checksum { CHECKSUM_LEN } else { 0 };
+    Ok((at <= input.len()).then_some(at))
 }
 
 #[cfg(test)]
@@ -92,15 +131,11 @@ mod tests {
             frame.truncate(len);
             let header = parse_header(&frame).unwrap().unwrap();
             assert_eq!((header.content_size, header.checksum), (Some(plain.len() as u64), checksum));
-            let mut at = header.len;
-            loop {
-                let block = parse_block_header(*frame[at..].first_chunk().unwrap()).unwrap();
-                at += BLOCK_HEADER_LEN + block.len;
-                if block.last {
-                    break;
-                }
+            for cut in [0, 4, header.len, len - 1] {
+                assert_eq!(frame_len(&frame[..cut]).unwrap(), None, "{cut} of {len} bytes");
             }
-            assert_eq!(at + if checksum { CHECKSUM_LEN } else { 0 }, len);
+            frame.extend_from_slice(b"behind it");
+            assert_eq!(frame_len(&frame).unwrap(), Some(len));
         }
     }
 }

@@ -6,7 +6,9 @@ use accel_core::{Error, Format, Level, Result};
 use zstd_safe::{CCtx, CParameter, DCtx, ResetDirective};
 
 use super::output::Output;
-use crate::container::{le32, lz4::is_skippable, zstd::MAGIC};
+use crate::container::le32;
+use crate::container::lz4::is_skippable;
+use crate::container::zstd::{MAGIC, frame_len};
 
 const MAX_LEVEL: u8 = 22;
 const FORMAT: Format = Format::Zstd;
@@ -45,7 +47,6 @@ fn is(code: usize, text: &str) -> bool {
 }
 
 const TOO_SMALL: &str = "Destination buffer is too small";
-const SOURCE_WRONG: &str = "Src size is incorrect";
 
 /// Compresses `input` to one frame, with content size and checksum, at the front of `output`; the bytes written.
 pub(crate) fn compress(input: &[u8], output: &mut [u8], level: u8) -> Result<usize> {
@@ -68,20 +69,26 @@ pub(crate) fn compress(input: &[u8], output: &mut [u8], level: u8) -> Result<usi
 
 /// Decompresses all frames of `input`.
 pub(crate) fn decompress(input: &[u8], output: &mut Output<'_>) -> Result<()> {
+    let truncated = || Error::Truncated { format: FORMAT };
     let mut at = 0;
     while at < input.len() || at == 0 {
         let rest = &input[at..];
-        let begins_frame = le32(rest).map(|magic| magic == MAGIC || is_skippable(magic));
-        if begins_frame != Some(true) {
-            return Err(match begins_frame {
-                _ if at > 0 => Error::TrailingData { format: FORMAT, consumed: at as u64 },
-                None if MAGIC.to_le_bytes().starts_with(rest) => Error::Truncated { format: FORMAT },
-                _ => Error::Corrupt { format: FORMAT, detail: "no Zstandard frame signature".into() },
-            });
-        }
-        let len = zstd_safe::find_frame_compressed_size(rest).map_err(bad_input)?;
-        decompress_frame(&rest[..len], output)?;
-        at += len;
+        at += match le32(rest) {
+            Some(MAGIC) => {
+                let len = frame_len(rest)?.ok_or_else(truncated)?;
+                decompress_frame(&rest[..len], output)?;
+                len
+            }
+            Some(magic) if is_skippable(magic) => {
+                let len = rest.get(4..).and_then(le32).ok_or_else(truncated)? as usize;
+                rest[8..].get(..len).map(|skipped| 8 + skipped.len()).ok_or_else(truncated)?
+            }
+            _ if at > 0 => return Err(Error::TrailingData { format: FORMAT, consumed: at as u64 }),
+            None if MAGIC.to_le_bytes().starts_with(rest) => return Err(truncated()),
+            _ => {
+                return Err(Error::Corrupt { format: FORMAT, detail: "no Zstandard frame signature".into() });
+            }
+        };
     }
     Ok(())
 }
@@ -111,9 +118,7 @@ fn decompress_whole_frame(frame: &[u8], output: &mut [u8]) -> Result<usize, usiz
     DECOMPRESSOR.with_borrow_mut(|slot| slot.get_or_insert_with(DCtx::create).decompress(output, frame))
 }
 
+/// The error for what libzstd refuses. It is never given less than it needs, so that nothing is truncated.
 pub(crate) fn bad_input(code: usize) -> Error {
-    if is(code, SOURCE_WRONG) {
-        return Error::Truncated { format: FORMAT };
-    }
     Error::Corrupt { format: FORMAT, detail: zstd_safe::get_error_name(code).into() }
 }

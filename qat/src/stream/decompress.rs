@@ -678,7 +678,7 @@ impl<'a, R: Read> Decoder<'a, R> {
         take(&mut self.source, header.len, block)?;
         loop {
             let head = self.need(zstd_frame::BLOCK_HEADER_LEN)?;
-            let next = zstd_frame::parse_block_header([head[0], head[1], head[2]])?;
+            let next = zstd_frame::parse_block_header([head[0], head[1], head[2]], header.max_block)?;
             take(&mut self.source, zstd_frame::BLOCK_HEADER_LEN + next.len, block)?;
             // The content size bounds an honest frame; blocks beyond it would bound nothing.
             if block.packed.len() > software::zstd::bound(MAX_WHOLE) {
