@@ -43,6 +43,7 @@ const JOBS: &[Job] = &[
     job("windows-gnu", true, "the Windows build, and its unit tests under Wine", windows_gnu),
     job("miri", false, "the bookkeeping of requests under Miri, on a nightly that has it", memory::miri),
     job("native", false, "unit tests on a runner without Debian's packages (Windows, macOS)", native),
+    job("fuzz-asan", false, "fuzz targets under AddressSanitizer, for a while, on a nightly", fuzz_asan),
     job("deny", false, "licences, advisories and sources of the dependencies", deny),
 ];
 
@@ -235,34 +236,85 @@ fn bench_smoke(sh: &Shell) -> anyhow::Result<()> {
     Ok(cmd!(sh, "cargo test --quiet --locked --workspace --benches").run()?)
 }
 
-/// The fuzz targets on stable Rust: coverage counters are plain code generation options, cargo-fuzz is not needed.
+/// What the fuzz targets are built with on stable Rust: coverage counters are plain code generation options, cargo-fuzz is
+/// not needed.
+const COVERAGE: &[&str] = &[
+    "--cfg fuzzing",
+    "-Cpasses=sancov-module",
+    "-Cllvm-args=-sanitizer-coverage-level=4",
+    "-Cllvm-args=-sanitizer-coverage-inline-8bit-counters",
+    "-Cllvm-args=-sanitizer-coverage-pc-table",
+    "-Ccodegen-units=1",
+    "-Cdebug-assertions",
+];
+
 fn fuzz_smoke(sh: &Shell) -> anyhow::Result<()> {
     let target = crate::target_dir().join("fuzz");
-    let flags = [
-        "--cfg fuzzing",
-        "-Cpasses=sancov-module",
-        "-Cllvm-args=-sanitizer-coverage-level=4",
-        "-Cllvm-args=-sanitizer-coverage-inline-8bit-counters",
-        "-Cllvm-args=-sanitizer-coverage-pc-table",
-        "-Ccodegen-units=1",
-        "-Cdebug-assertions",
-    ];
+    fuzz(sh, &["cargo"], &target, COVERAGE, 5)
+}
+
+/// Each target runs for as many seconds as `QAT_FUZZ_SECONDS` says, else for five minutes. The C libraries are instrumented
+/// as well: the crate that compiles them takes the sanitizer over from rustc's flags.
+fn fuzz_asan(sh: &Shell) -> anyhow::Result<()> {
+    let seconds = match std::env::var("QAT_FUZZ_SECONDS") {
+        Ok(seconds) => seconds.parse().context("QAT_FUZZ_SECONDS is a number")?,
+        Err(_) => 300,
+    };
+    let target = crate::target_dir().join("fuzz-asan");
+    // libdeflate, lz4 and zstd keep their contexts per thread, and threads end with the process.
+    let _options = sh.push_env("ASAN_OPTIONS", "detect_leaks=0");
+    let flags: Vec<&str> = COVERAGE.iter().copied().chain(["-Zsanitizer=address"]).collect();
+    fuzz(sh, &["rustup", "run", "nightly", "cargo"], &target, &flags, seconds)
+}
+
+/// Builds the fuzz targets with `cargo` and `flags`, and runs each for so many seconds. What they find on their way is
+/// kept below `target`, so that the next run goes on from there.
+fn fuzz(sh: &Shell, cargo: &[&str], target: &Path, flags: &[&str], seconds: u32) -> anyhow::Result<()> {
     let triple = cmd!(sh, "rustc -vV").quiet().read()?;
     let host = triple.lines().find_map(|line| line.strip_prefix("host: ")).context("rustc names its host")?;
     {
-        let _flags = [sh.push_env("RUSTFLAGS", flags.join(" ")), sh.push_env("CARGO_TARGET_DIR", &target)];
+        let _flags = [sh.push_env("RUSTFLAGS", flags.join(" ")), sh.push_env("CARGO_TARGET_DIR", target)];
         // With an explicit target the flags stay away from build scripts, which have no counters to link with.
-        cmd!(sh, "cargo build --locked --release --manifest-path fuzz/Cargo.toml --bins --target {host}")
-            .run()?;
+        cmd!(
+            sh,
+            "{cargo...} build --locked --release --manifest-path fuzz/Cargo.toml --bins --target {host}"
+        )
+        .run()?;
     }
     let mut ran = 0;
     for file in sh.read_dir("fuzz/fuzz_targets")? {
         let name = file.file_stem().and_then(|stem| stem.to_str()).context("a target's name")?;
         let program = target.join(host).join("release").join(name);
-        cmd!(sh, "{program} -max_total_time=5 -rss_limit_mb=4096 -verbosity=0 -print_final_stats=1").run()?;
+        let corpus = target.join("corpus").join(name);
+        seeds(sh, &corpus)?;
+        let artifacts = format!("{}/{name}-", target.display());
+        cmd!(
+            sh,
+            "{program} -max_total_time={seconds} -rss_limit_mb=4096 -verbosity=0 -print_final_stats=1 -artifact_prefix={artifacts} {corpus}"
+        )
+        .run()?;
         ran += 1;
     }
     ensure!(ran > 0, "no fuzz target ran");
+    Ok(())
+}
+
+/// Writes what the usual tools make of a file of the project: with each byte in front that may choose a format.
+fn seeds(sh: &Shell, corpus: &Path) -> anyhow::Result<()> {
+    if corpus.exists() {
+        return Ok(());
+    }
+    sh.create_dir(corpus)?;
+    let plain = sh.read_binary_file("LICENSE-MIT")?;
+    for (tool, args) in
+        [("gzip", "-c"), ("gzip", "-1c"), ("zstd", "-c"), ("lz4", "-c"), ("lz4", "-lc"), ("cat", "-")]
+    {
+        let packed = cmd!(sh, "{tool} {args}").quiet().stdin(&plain).output()?.stdout;
+        for choice in 0..6 {
+            let name = format!("{tool}{args}-{choice}");
+            sh.write_file(corpus.join(name), [&[choice], &packed[..]].concat())?;
+        }
+    }
     Ok(())
 }
 
