@@ -15,7 +15,7 @@ use accel_core::{
     Operation,
 };
 use qat::stream::{self, Keyset, StreamError};
-use support::{NAMED_LEVELS, Subject, contents, hex, noise, same, settings, software, text, to_hex};
+use support::{NAMED_LEVELS, Subject, contents, hex, noise, rules, same, settings, software, text, to_hex};
 
 /// Runs a tool with `input` on its standard input; its standard output. It must succeed.
 #[track_caller]
@@ -72,6 +72,33 @@ fn we_read(subject: &Subject, packed: &[u8], format: Format, plain: &[u8], what:
 }
 
 const SIZES: [usize; 6] = [0, 1, 65_535, 65_536, 65_537, 2_300_000];
+
+/// What a tool says of data: its output, or that it refuses them.
+fn verdict(program: &str, package: &str, args: &[&str], input: &[u8]) -> Option<Vec<u8>> {
+    let mut command = Command::new(program);
+    command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = command.spawn().unwrap_or_else(|error| panic!("{program} ({package}): {error}"));
+    let mut stdin = child.stdin.take().unwrap();
+    let output = std::thread::scope(|scope| {
+        scope.spawn(move || drop(stdin.write_all(input)));
+        child.wait_with_output().unwrap()
+    });
+    output.status.success().then_some(output.stdout)
+}
+
+/// The verdicts of the conformance suite at the borders of the standards are those of the formats' own tools.
+#[test]
+fn the_tools_draw_the_same_borders() {
+    for rules::Case { name, packed, plain } in rules::deflate() {
+        let member = rules::gzip(&packed, plain.as_deref().unwrap_or_default(), false);
+        assert_eq!(verdict("gzip", "gzip", &["-dc"], &member), plain, "gzip: {name}");
+        let script = "import sys, zlib; d = zlib.decompressobj(-15); sys.stdout.buffer.write(d.decompress(sys.stdin.buffer.read())); sys.exit(not d.eof)";
+        assert_eq!(verdict("python3", "python3", &["-c", script], &packed), plain, "zlib: {name}");
+    }
+    for rules::Case { name, packed, plain } in rules::zstd() {
+        assert_eq!(verdict("zstd", "zstd", &["-dc"], &packed), plain, "zstd: {name}");
+    }
+}
 
 /// Every output of ours, by stream and by one call, through the tool's decompressor.
 fn they_read(subject: &Subject, format: Format, program: &str, args: &[&str]) {

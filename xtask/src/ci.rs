@@ -113,6 +113,13 @@ const JOBS: &[Job] = &[
         "unit tests on a runner without Debian's packages (Windows, macOS)",
         windows::native,
     ),
+    job(
+        "fuzz-asan",
+        Alone,
+        &["c++", "gzip", "zstd", "lz4"],
+        "fuzz targets under AddressSanitizer, for some minutes each, on a nightly toolchain",
+        fuzz::address_sanitizer,
+    ),
 ];
 
 impl flags::Test {

@@ -9,6 +9,8 @@ pub(crate) const MAGIC: u32 = 0xFD2F_B528;
 /// Largest power of two that libzstd takes for a window (`ZSTD_WINDOWLOG_MAX`).
 pub(crate) const MAX_WINDOW: u64 = if cfg!(target_pointer_width = "64") { 1 << 31 } else { 1 << 30 };
 pub(crate) const BLOCK_HEADER_LEN: usize = 3;
+/// `Block_Maximum_Size` is this or the window, whichever is less.
+const MAX_BLOCK: u64 = 128 << 10;
 /// Low half of the content's xxHash64.
 pub(crate) const CHECKSUM_LEN: usize = 4;
 
@@ -22,6 +24,8 @@ pub(crate) struct Header {
     /// The dictionary that the frame was compressed with; 0 for none.
     pub(crate) dictionary: u32,
     pub(crate) checksum: bool,
+    /// `Block_Maximum_Size` (RFC 8878 section 3.1.1.2.4).
+    pub(crate) max_block: usize,
 }
 
 impl Header {
@@ -84,6 +88,8 @@ pub(crate) fn parse_header(input: &[u8]) -> Result<Option<Header>> {
         2 => Some(integer(size) + 256),
         _ => Some(integer(size)),
     };
+    // A single segment has the length of its content for a window; the others have it in three bits of mantissa and five
+    // of exponent (section 3.1.1.1.2).
     let window = match content_size {
         Some(size) if single_segment => size,
         _ => {
@@ -92,14 +98,24 @@ pub(crate) fn parse_header(input: &[u8]) -> Result<Option<Header>> {
         }
     };
     let dictionary = integer(&input[dictionary_at..at]) as u32;
-    let checksum = descriptor & 0x04 != 0;
-    Ok(Some(Header { len: at + size_len, content_size, window, dictionary, checksum }))
+    Ok(Some(Header {
+        len: at + size_len,
+        content_size,
+        window,
+        dictionary,
+        checksum: descriptor & 0x04 != 0,
+        max_block: window.min(MAX_BLOCK) as usize,
+    }))
 }
 
-/// Parses a block header (RFC 8878 section 3.1.1.2).
-pub(crate) fn parse_block_header(header: [u8; BLOCK_HEADER_LEN]) -> Result<BlockHeader> {
+/// Parses a block header (RFC 8878 section 3.1.1.2) of a frame whose blocks have `max_block` bytes at most.
+pub(crate) fn parse_block_header(header: [u8; BLOCK_HEADER_LEN], max_block: usize) -> Result<BlockHeader> {
     let word = u32::from_le_bytes([header[0], header[1], header[2], 0]);
     let size = (word >> 3) as usize;
+    // The limit is that of every type. libzstd checks it in streams, and not in whole frames.
+    if size > max_block {
+        return Err(corrupt("a block is larger than the frame allows"));
+    }
     let len = match word >> 1 & 3 {
         // RLE: one byte stands for all of them.
         1 => 1,
@@ -107,6 +123,22 @@ pub(crate) fn parse_block_header(header: [u8; BLOCK_HEADER_LEN]) -> Result<Block
         _ => size,
     };
     Ok(BlockHeader { len, last: word & 1 != 0 })
+}
+
+/// Returns the length of the frame at the front of `input`, by walking its blocks; `None` when more bytes are needed.
+pub(crate) fn frame_len(input: &[u8]) -> Result<Option<usize>> {
+    let Some(header) = parse_header(input)? else { return Ok(None) };
+    let mut at = header.len;
+    loop {
+        let Some(head) = input.get(at..).and_then(<[u8]>::first_chunk) else { return Ok(None) };
+        let block = parse_block_header(*head, header.max_block)?;
+        at += BLOCK_HEADER_LEN + block.len;
+        if block.last {
+            break;
+        }
+    }
+    at += if header.checksum { CHECKSUM_LEN } else { 0 };
+    Ok((at <= input.len()).then_some(at))
 }
 
 #[cfg(test)]
@@ -127,15 +159,11 @@ mod tests {
             let header = parse_header(&frame).unwrap().unwrap();
             assert_eq!((header.content_size, header.checksum), (Some(plain.len() as u64), checksum));
             assert_eq!((header.window, header.dictionary), (plain.len() as u64, 0), "one segment");
-            let mut at = header.len;
-            loop {
-                let block = parse_block_header(*frame[at..].first_chunk().unwrap()).unwrap();
-                at += BLOCK_HEADER_LEN + block.len;
-                if block.last {
-                    break;
-                }
+            for cut in [0, 4, header.len, len - 1] {
+                assert_eq!(frame_len(&frame[..cut]).unwrap(), None, "{cut} of {len} bytes");
             }
-            assert_eq!(at + if checksum { CHECKSUM_LEN } else { 0 }, len);
+            frame.extend_from_slice(b"behind it");
+            assert_eq!(frame_len(&frame).unwrap(), Some(len));
         }
     }
 

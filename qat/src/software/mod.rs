@@ -2,7 +2,7 @@
 //!
 //! | format | engine | named levels fast, balanced, best | integer levels |
 //! |---|---|---|---|
-//! | gzip, zlib, deflate | libdeflate; ISA-L for levels 1 and 2 where `libisal.so.2` is installed | 1, 6, 9 | 0 to 12 |
+//! | gzip, zlib, deflate | libdeflate; ISA-L for levels 1 and 2 where `libisal.so.2` is installed; zlib-rs for decompression | 1, 6, 9 | 0 to 12 |
 //! | LZ4 frame and block | lz4 | 1, 1, 9 | 1 to 12 (high compression from 3) |
 //! | Zstandard | zstd | 1, 3, 12 | 1 to 22 |
 //!
@@ -45,13 +45,14 @@ use workers::{Caller, Queue};
 
 pub(crate) const NAME: &str = "software";
 
-/// The optional engine that is loaded at run time, or why it is not: ISA-L, which makes the fast deflate levels about
-/// twice as fast.
+/// Returns the file of the optional engine that is loaded at run time, or why it is not used: ISA-L, which makes the
+/// fast deflate levels about twice as fast. The file's name ends with the version of the library, such as
+/// `libisal.so.2.0.30`; `None` where the system does not tell it.
 ///
 /// # Errors
-/// The reason, in the words of the system's loader.
-pub fn isal() -> std::result::Result<(), &'static str> {
-    isal::Isal::load().map(drop)
+/// The reason, in the words of the system's loader, or what the library did wrong when it was tried or used.
+pub fn isal() -> std::result::Result<Option<&'static std::path::Path>, &'static str> {
+    isal::Isal::load().map(isal::Isal::path)
 }
 
 /// Compression and encryption on the CPU. Cheap to clone; clones count together.

@@ -6,12 +6,9 @@ use accel_core::{Error, Format, Level, Result};
 use zstd_safe::{CCtx, CParameter, DCtx, ResetDirective};
 
 use super::output::Output;
-use crate::container::{
-    le32,
-    lz4::is_skippable,
-    may_begin_frame,
-    zstd::{MAGIC, parse_header},
-};
+use crate::container::lz4::is_skippable;
+use crate::container::zstd::{MAGIC, frame_len, parse_header};
+use crate::container::{le32, may_begin_frame};
 
 const MAX_LEVEL: u8 = 22;
 const FORMAT: Format = Format::Zstd;
@@ -50,7 +47,6 @@ fn is(code: usize, text: &str) -> bool {
 }
 
 const TOO_SMALL: &str = "Destination buffer is too small";
-const SOURCE_WRONG: &str = "Src size is incorrect";
 
 /// Compresses `input` to one frame, with content size and checksum, at the front of `output`; the bytes written.
 pub(crate) fn compress(input: &[u8], output: &mut [u8], level: u8) -> Result<usize> {
@@ -73,25 +69,27 @@ pub(crate) fn compress(input: &[u8], output: &mut [u8], level: u8) -> Result<usi
 
 /// Decompresses all frames of `input`.
 pub(crate) fn decompress(input: &[u8], output: &mut Output<'_>) -> Result<()> {
+    let truncated = || Error::Truncated { format: FORMAT };
     let mut at = 0;
     while at < input.len() || at == 0 {
         let rest = &input[at..];
-        let magic = le32(rest);
-        if magic == Some(MAGIC) {
-            parse_header(rest)?.ok_or(Error::Truncated { format: FORMAT })?.check_supported()?;
-        } else if !magic.is_some_and(is_skippable) {
-            return Err(match magic {
-                _ if at > 0 => Error::TrailingData { format: FORMAT, consumed: at as u64 },
-                None if may_begin_frame(rest, FORMAT) => Error::Truncated { format: FORMAT },
-                _ => Error::Corrupt { format: FORMAT, detail: "no Zstandard frame signature".into() },
-            });
-        }
-        let len = zstd_safe::find_frame_compressed_size(rest).map_err(|code| {
-            // Here the size of the input is wrong only where it ends inside the frame.
-            if is(code, SOURCE_WRONG) { Error::Truncated { format: FORMAT } } else { corrupt(code) }
-        })?;
-        decompress_frame(&rest[..len], output)?;
-        at += len;
+        at += match le32(rest) {
+            Some(MAGIC) => {
+                parse_header(rest)?.ok_or_else(truncated)?.check_supported()?;
+                let len = frame_len(rest)?.ok_or_else(truncated)?;
+                decompress_frame(&rest[..len], output)?;
+                len
+            }
+            Some(magic) if is_skippable(magic) => {
+                let len = rest.get(4..).and_then(le32).ok_or_else(truncated)? as usize;
+                rest[8..].get(..len).map(|skipped| 8 + skipped.len()).ok_or_else(truncated)?
+            }
+            _ if at > 0 => return Err(Error::TrailingData { format: FORMAT, consumed: at as u64 }),
+            None if may_begin_frame(rest, FORMAT) => return Err(truncated()),
+            _ => {
+                return Err(Error::Corrupt { format: FORMAT, detail: "no Zstandard frame signature".into() });
+            }
+        };
     }
     Ok(())
 }

@@ -13,7 +13,7 @@ use qat::stream::{self, Keyset, StreamError, detect};
 use twox_hash::XxHash32;
 
 use super::streams::{pack, unpack};
-use crate::support::{Subject, noise, same, settings, stream_formats, text};
+use crate::support::{Subject, noise, rules, same, settings, stream_formats, text};
 
 type Decode<'a> = Box<dyn Fn(&[u8]) -> Result<Vec<u8>, Error> + 'a>;
 
@@ -37,6 +37,56 @@ fn decoders<'a>(subject: &'a Subject, format: Format) -> Vec<(&'static str, Deco
         all.push(("stream, 2 threads", Box::new(streamed(2))));
     }
     all
+}
+
+/// Every way to decompress `packed` has this outcome: the same bytes, or a refusal.
+#[track_caller]
+fn all_agree(subject: &Subject, format: Format, name: &str, packed: &[u8], plain: Option<&[u8]>) {
+    let mut ways = decoders(subject, format);
+    let into = move |packed: &[u8]| {
+        let mut room = vec![0; plain.map_or(1 << 20, <[u8]>::len)];
+        let done = subject.compression.decompress_into(packed, &mut room, &DecompressOptions::new(format))?;
+        room.truncate(done.bytes_out);
+        Ok(room)
+    };
+    ways.push(("into a buffer", Box::new(into)));
+    for (way, decode) in ways {
+        let got = decode(packed);
+        match (&got, plain) {
+            (Ok(got), Some(plain)) => same(got, plain, (name, format, way)),
+            (Err(Error::Corrupt { .. }), None) => {}
+            // Cut in the middle is how a code without an end looks.
+            (Err(Error::Truncated { .. }), None) if name.contains("an end without") => {}
+            _ => panic!("{name} as {format}, {way}: {got:?} instead of {plain:?}"),
+        }
+    }
+}
+
+/// What is valid is the standard's business and not the engine's or the way's.
+pub(crate) fn one_rule(subject: &Subject) {
+    let offers = |format| subject.formats.contains(&format);
+    for rules::Case { name, packed, plain } in rules::deflate() {
+        let (expected, plain) = (plain.as_deref(), plain.as_deref().unwrap_or_default());
+        all_agree(subject, Format::Deflate, name, &packed, expected);
+        all_agree(subject, Format::Zlib, name, &rules::zlib(&packed, plain), expected);
+        for is_sized in [false, true] {
+            all_agree(subject, Format::Gzip, name, &rules::gzip(&packed, plain, is_sized), expected);
+        }
+    }
+    // Found in the field: a zlib stream with 32 distance codes.
+    let found = base64::engine::general_purpose::STANDARD.decode("CB0F34EAAAAAABDh804IAAAAAQ==").unwrap();
+    all_agree(subject, Format::Zlib, "32 distance codes in the field", &found, None);
+    for rules::Case { name, packed, plain } in rules::zstd().into_iter().filter(|_| offers(Format::Zstd)) {
+        all_agree(subject, Format::Zstd, name, &packed, plain.as_deref());
+        // Behind one that is in order, too.
+        let first = one_shot(subject, b"first", Format::Zstd);
+        let both = plain.map(|plain| [&b"first"[..], &plain].concat());
+        all_agree(subject, Format::Zstd, name, &[first, packed].concat(), both.as_deref());
+    }
+    for rules::Case { name, packed, plain } in rules::lz4() {
+        all_agree(subject, Format::Lz4Block, name, &packed, plain.as_deref());
+        all_agree(subject, Format::Lz4Frame, name, &rules::lz4_frame(&packed), plain.as_deref());
+    }
 }
 
 fn one_shot(subject: &Subject, plain: &[u8], format: Format) -> Vec<u8> {

@@ -16,7 +16,7 @@ macro_rules! suite {
             compression: round_trips every_level deflate_pieces_form_one_stream compress_into_any_room
                 decompress_into_any_room limits futures_equal_blocking_calls wrong_arguments several_members;
             damage: truncations bit_flips garbage_behind wrong_formats lying_headers bombs encrypted_truncations
-                encrypted_bit_flips encrypted_segments_moved wrong_keys arbitrary_bytes;
+                encrypted_bit_flips encrypted_segments_moved wrong_keys arbitrary_bytes one_rule;
             encryption: round_trips into_any_room ivs futures_equal_blocking_calls wrong_arguments
                 failures_leave_no_plaintext ccm_from_its_parts;
             foreign: we_read_what_others_write others_read_what_we_write;

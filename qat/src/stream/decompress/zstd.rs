@@ -24,6 +24,8 @@ pub(super) struct Position {
     /// The decoder had no room for all that it has decoded.
     has_more: bool,
     has_checksum: bool,
+    /// The largest block in bytes that the frame allows.
+    max_block: usize,
     /// Bytes of memory that the frame's window takes.
     window: u64,
 }
@@ -68,7 +70,7 @@ impl<R: Read> Decoder<'_, R> {
             else {
                 return Ok(None);
             };
-            let Ok(next) = zstd_frame::parse_block_header(next) else { return Ok(None) };
+            let Ok(next) = zstd_frame::parse_block_header(next, header.max_block) else { return Ok(None) };
             let len = zstd_frame::BLOCK_HEADER_LEN + next.len;
             // Many small blocks make a frame longer than its content, and no block makes it shorter.
             if packed.len() + len > bound(MAX_FRAME) || !self.source.take_ready(len, packed)? {
@@ -122,6 +124,7 @@ impl<R: Read> Decoder<'_, R> {
             next: Next::Block,
             has_more: false,
             has_checksum: header.checksum,
+            max_block: header.max_block,
             window,
         });
         Ok(false)
@@ -186,7 +189,7 @@ impl Position {
         match self.next {
             Next::Block => {
                 let Some(head) = input.first_chunk().copied() else { return Ok(false) };
-                let block = zstd_frame::parse_block_header(head)?;
+                let block = zstd_frame::parse_block_header(head, self.max_block)?;
                 self.left = zstd_frame::BLOCK_HEADER_LEN + block.len;
                 self.next = match (block.last, self.has_checksum) {
                     (false, _) => Next::Block,
