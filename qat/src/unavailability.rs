@@ -174,7 +174,7 @@ pub enum Unavailability {
     /// libqat wants huge pages of 2 MiB, and there are none for it.
     #[error(
         "libqat does not start for want of huge pages: {free} of the system's {total} pages of 2 MiB are free; {}",
-        huge_pages(*.wanted, *.total)
+        huge_pages(*wanted, *total)
     )]
     #[non_exhaustive]
     NoHugePages {

@@ -61,13 +61,16 @@ impl Retry {
 
     /// Whether to try again, on a look at `now` that found this fingerprint. If not, sets the next look.
     pub(super) fn is_to_try(&self, now: u64, fingerprint: u64) -> bool {
-        self.look_at.store(now.saturating_add(nanos(SHORTEST)), Relaxed);
+        let next = now.saturating_add(nanos(SHORTEST));
         if self.fingerprint.swap(fingerprint, Relaxed) != fingerprint {
             // Devices come one after the other: a start in between would have the first of them only.
             self.is_changed.store(1, Relaxed);
+            self.look_at.store(next, Relaxed);
             return false;
         }
-        self.is_changed.load(Relaxed) == 1 || now >= self.try_at.load(Relaxed)
+        let try_at = self.try_at.load(Relaxed);
+        self.look_at.store(next.min(try_at), Relaxed);
+        self.is_changed.load(Relaxed) == 1 || now >= try_at
     }
 
     /// The try failed at `now`. Returns the pause until the next one.

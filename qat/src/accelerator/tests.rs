@@ -299,15 +299,15 @@ const SECOND: u64 = 1_000_000_000;
 macro_rules! later_machine {
     ($name:ident) => {
         mod $name {
-            use std::sync::atomic::{AtomicI32, AtomicU64, AtomicUsize, Ordering::SeqCst};
+            use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::SeqCst};
 
-            pub(super) static AVAILABLE: AtomicI32 = AtomicI32::new(0);
+            pub(super) static AVAILABLE: AtomicU32 = AtomicU32::new(0);
             pub(super) static ASKED: AtomicUsize = AtomicUsize::new(0);
             pub(super) static NOW: AtomicU64 = AtomicU64::new(0);
 
-            pub(super) fn is_available() -> i32 {
+            pub(super) fn is_available() -> qat_sys::CpaBoolean {
                 ASKED.fetch_add(1, SeqCst);
-                AVAILABLE.load(SeqCst)
+                AVAILABLE.load(SeqCst) as qat_sys::CpaBoolean
             }
 
             pub(super) fn now() -> u64 {
