@@ -10,7 +10,7 @@ use accel_core::{
     Checksum, Cipher, CipherOptions, CompressOptions, DecompressOptions, Digest, Format, Iv, Key, Level,
     Operation,
 };
-use qat::stream::{self, Keyset};
+use qat::stream;
 use support::tool::tool;
 use support::{NAMED_LEVELS, Subject, contents, hex, noise, same, settings, software, text, to_hex};
 
@@ -282,20 +282,6 @@ fn a_hundred_megabytes_both_ways() {
         stream::decompress(&theirs[..], &mut read, &subject.engine, None, &settings(2)).unwrap();
         same(&read, &plain, program);
     }
-    let (python, dir) = (tink_python(), tempfile::tempdir().unwrap());
-    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
-    let (keyset, mut ours, mut opened) = (Keyset::generate().unwrap(), Vec::new(), Vec::new());
-    stream::encrypt(&plain[..], &mut ours, &subject.engine, &keyset, b"", &settings(2)).unwrap();
-    fs::write(path("keyset"), keyset.to_json().as_bytes()).unwrap();
-    fs::write(path("plain"), &plain).unwrap();
-    fs::write(path("ours"), ours).unwrap();
-    let line = |call: &str, from: &str, to: &str| {
-        format!("{call}\t{}\t\t{}\t{}\n", path("keyset"), path(from), path(to))
-    };
-    tink(&python, &[line("encrypt", "plain", "theirs"), line("decrypt", "ours", "plain")]);
-    let theirs = fs::read(path("theirs")).unwrap();
-    stream::decrypt(&theirs[..], &mut opened, &subject.engine, &keyset, b"", &settings(2)).unwrap();
-    same(&opened, &plain, "Tink");
 }
 
 const BLOCK_SIZES: [usize; 7] = [0, 1, 15, 16, 17, 65_537, 1 << 20];

@@ -12,7 +12,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use qat::stream::{self, Keyset, StreamError};
 use support::tool::tool;
-use support::{noise, same, settings, software, text, to_hex};
+use support::{contents, noise, same, settings, software, text, to_hex};
 
 const TINK: &str = "1.16.1";
 
@@ -181,6 +181,26 @@ fn tink_and_we_read_each_other() {
         let error = decrypt(keyset, &sealed, "other", 1).unwrap_err();
         assert!(matches!(error, StreamError::NoMatchingKey), "{name}: {error}");
     }
+}
+
+#[test]
+fn a_hundred_megabytes_both_ways() {
+    let subject = software();
+    let plain = contents(25_000_000).map(|(_, part)| part).concat();
+    let (python, dir) = (tink_python(), tempfile::tempdir().unwrap());
+    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
+    let (keyset, mut ours, mut opened) = (Keyset::generate().unwrap(), Vec::new(), Vec::new());
+    stream::encrypt(&plain[..], &mut ours, &subject.engine, &keyset, b"", &settings(2)).unwrap();
+    fs::write(path("keyset"), keyset.to_json().as_bytes()).unwrap();
+    fs::write(path("plain"), &plain).unwrap();
+    fs::write(path("ours"), ours).unwrap();
+    let line = |call: &str, from: &str, to: &str| {
+        format!("{call}\t{}\t\t{}\t{}\n", path("keyset"), path(from), path(to))
+    };
+    tink(&python, &[line("encrypt", "plain", "theirs"), line("decrypt", "ours", "plain")]);
+    let theirs = fs::read(path("theirs")).unwrap();
+    stream::decrypt(&theirs[..], &mut opened, &subject.engine, &keyset, b"", &settings(2)).unwrap();
+    same(&opened, &plain, "Tink");
 }
 
 /// A form of one and the same keyset, and whether a reader of it gets the key.

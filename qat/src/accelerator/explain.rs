@@ -227,10 +227,6 @@ mod tests {
     const VIRTUAL: &str = "0000:6b:00.1";
     const UNUSED: HugePageUse = HugePageUse { unasked: false, wanted: None };
 
-    fn id(address: &str) -> DeviceId {
-        DeviceId(address.to_owned())
-    }
-
     fn physical(tree: &Tree, product: u16, driver: Option<&str>, state: &str) {
         let function = tree.function(PHYSICAL, 0x8086, product);
         function.file("sriov_numvfs", "0\n").file("sriov_totalvfs", "16\n");
