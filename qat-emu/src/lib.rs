@@ -63,10 +63,12 @@
 //!
 //! # Limits
 //!
-//! Not offered, and answered as unsupported: curves over GF(2^m), SM2, SM3, SM4, ZUC, keys protected by KPT, dictionaries.
 //! The kernel's interrupts are not raised (libqat polls); the telemetry files hold what can be known, zeros else; the
 //! null device answers symmetric and public-key requests without touching their data. Each process has a machine of
 //! its own: two processes do not compete for a virtual function.
+//!
+//! The device does not offer, and answers as unsupported: curves over GF(2^m), SM2, SM3, SM4, ZUC, keys protected by KPT, and
+//! dictionaries.
 //!
 //! The device's contract with the library, register by register, is in [`device_model`].
 
