@@ -166,6 +166,12 @@ pub trait HardwareProbe: Send + Sync {
     /// # Errors
     /// As [`discover`](Self::discover), for the first look.
     fn subscribe(&self, interval: Duration) -> Result<DeviceChanges>;
+
+    /// A number that is another one after devices came, went, or became usable. Looks at no device, so that it may be
+    /// asked every second. 0 where the probe has no such number, as in the provided method.
+    fn fingerprint(&self) -> u64 {
+        0
+    }
 }
 
 #[cfg(test)]

@@ -51,6 +51,8 @@ Files:
 Environment:
   QAT_LIBRARY   path of libqat, instead of the names that `qat info` lists
   USDM_LIBRARY  path of libusdm, likewise
+  Both are ignored where qat has more rights than its caller (set-user-ID, set-group-ID, file
+  capabilities).
 
 Exit codes:
   0    success

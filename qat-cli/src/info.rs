@@ -1,7 +1,7 @@
 //! `qat info`.
 //!
 //! With `--json` one object, whose names stay: `version`; `qat`, which is [`qat::Info`] as it serialises itself
-//! (`available`, `unavailability` {`kind`, `message`}, `library` {`path`, `release_at_least`, `groups`}, `devices`,
+//! (`available`, `unavailability` {`kind`, `message`}, `ignored_variables`, `library` {`path`, `release_at_least`, `groups`}, `devices`,
 //! `devices_error`, `counters` [{`device`, `firmware`, `firmware_error`, `telemetry`, `telemetry_error`}], `services` [{`service`, `instances`, `unavailability`}], `capabilities`); and `cpu` {`threads`,
 //! `isal` {`available`, `reason`, `path`}}. What is not known or not there is `null`.
 
@@ -71,6 +71,14 @@ impl Display for Report {
         match &qat.unavailability {
             None => writeln!(f, "QAT: available")?,
             Some(reason) => writeln!(f, "QAT: not available: {reason}")?,
+        }
+        if !qat.ignored_variables.is_empty() {
+            writeln!(
+                f,
+                "ignored: {}, since this process has more rights than its caller (set-user-ID, set-group-ID or file \
+                 capabilities)",
+                qat.ignored_variables.join(", ")
+            )?;
         }
         match &qat.library {
             None => writeln!(f, "libqat: not loaded")?,

@@ -1,6 +1,6 @@
 //! A software model of a QAT device below Intel's own, unmodified `libqat`.
 //!
-//! QuickAssist software can be tested only where there is a device, or so it was. This crate makes `libqat.so.4` and
+//! QuickAssist software otherwise needs a device for its tests. This crate makes `libqat.so.4` and
 //! its memory driver see virtual functions of the fourth generation, and computes their requests on the CPU. It works
 //! below VFIO, with registers, rings and firmware messages, so everything above is the real thing: the program, Intel's
 //! library, its memory driver. It needs no privilege, no kernel module and no configuration, and touches nothing
@@ -67,6 +67,9 @@
 //! found by the audit; the telemetry files hold what can be known, zeros else; the
 //! null device answers symmetric and public-key requests without touching their data. Each process has a machine of
 //! its own: two processes do not compete for a virtual function.
+//!
+//! The device does not offer, and answers as unsupported: curves over GF(2^m), SM2, SM3, SM4, ZUC, keys protected by KPT, and
+//! dictionaries.
 //!
 //! The device's contract with the library, register by register, is in [`device_model`].
 

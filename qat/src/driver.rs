@@ -10,7 +10,7 @@ mod start;
 
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, mpsc};
 use std::thread::{self, JoinHandle};
 
 use once_cell::sync::OnceCell;
@@ -23,7 +23,7 @@ use owner::Owner;
 
 use crate::info::MemoryInfo;
 use crate::probe::Service;
-use crate::raw::{cy, dc, instance, sal};
+use crate::raw::{clock, cy, dc, instance, sal};
 use crate::{Capabilities, HardwareSettings, Unavailability};
 
 /// The section name of libqat's samples and of its default configuration; the kernel's driver has no sections and does
@@ -36,6 +36,8 @@ pub(crate) type Load = fn() -> Result<Library, LoadError>;
 /// What a `Driver` is to the process; a test makes its own.
 pub(crate) struct Driver {
     load: Load,
+    /// Nanoseconds of a monotonic clock.
+    clock: fn() -> u64,
     process: PerProcess<Process>,
 }
 
@@ -43,6 +45,13 @@ pub(crate) struct Driver {
 pub(crate) static SYSTEM: Driver = Driver::new(load_system);
 
 fn load_system() -> Result<Library, LoadError> {
+    let ignored = sys::LoadOptions::ignored_variables();
+    if !ignored.is_empty() {
+        tracing::warn!(
+            variables = ignored.join(", "),
+            "ignored: this process has more rights than its caller (set-user-ID, set-group-ID or file capabilities)"
+        );
+    }
     // SAFETY: the files that the names lead to are trusted as every shared library of the process is. The driver keeps
     // the library until the process ends.
     unsafe { Library::load(&sys::LoadOptions::from_env()) }
@@ -126,7 +135,15 @@ impl Lease {
 
 impl Driver {
     pub(crate) const fn new(load: Load) -> Self {
-        Self { load, process: PerProcess::new() }
+        Self::with_clock(load, clock::now)
+    }
+
+    pub(crate) const fn with_clock(load: Load, clock: fn() -> u64) -> Self {
+        Self { load, clock, process: PerProcess::new() }
+    }
+
+    pub(crate) fn now(&self) -> u64 {
+        (self.clock)()
     }
 
     fn process(&'static self) -> &'static Process {
@@ -143,6 +160,15 @@ impl Driver {
     /// Held by an accelerator while it detects, so that concurrent first callers wait for one answer.
     pub(crate) fn lock_detection(&'static self) -> MutexGuard<'static, ()> {
         self.process().detection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The same, unless somebody has it.
+    pub(crate) fn try_lock_detection(&'static self) -> Option<MutexGuard<'static, ()>> {
+        match self.process().detection.try_lock() {
+            Ok(guard) => Some(guard),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 
     /// The library, if it is loaded.

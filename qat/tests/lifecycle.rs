@@ -83,6 +83,30 @@ fn a_stop_with_requests_in_flight() {
     });
 }
 
+/// A program that is started before its device, as a daemon before `qat.service`: later calls find it, with no word from the
+/// program.
+#[test]
+fn a_device_that_comes_after_the_first_call() {
+    alone_with_each("a_device_that_comes_after_the_first_call", || {
+        let machine = Machine::new(Config::with_vfs(1, Services::DC));
+        let [group, hidden] = ["dev/vfio/0", "dev/0"].map(|path| machine.emulator.tree().join(path));
+        fs::rename(&group, &hidden).unwrap();
+        let qat = machine.accelerator();
+        assert!(!works(&qat));
+        assert!(!qat.registry().is_present("qat"));
+        fs::rename(&hidden, &group).unwrap();
+        let started = Instant::now();
+        while !works(&qat) {
+            assert!(started.elapsed() < LONGEST, "{:?}", qat.unavailability());
+            thread::sleep(Duration::from_millis(10));
+        }
+        println!("found after {:?}", started.elapsed());
+        assert!(qat.registry().is_present("qat.compression"));
+        drop(qat);
+        machine.assert_clean();
+    });
+}
+
 /// A request that is never answered: the stop gives up, and the stopped device cannot reach the memory any more.
 #[test]
 fn a_stop_with_requests_that_are_never_answered() {

@@ -34,11 +34,16 @@ impl QatAccelerator {
         Queue::start_hardware(move || this.initialize()).await?
     }
 
-    /// The instances for `types`. The first question, which starts the hardware, is asked on another thread.
+    /// Returns whether the next question looks for hardware once more, and may take long.
+    pub(crate) fn is_look_due(&self) -> bool {
+        self.0.is_look_due()
+    }
+
+    /// The instances for `types`. A question that may start the hardware is asked on another thread.
     pub(super) async fn pool_async(&self, types: AcceleratorTypes) -> Result<Arc<Pool>> {
         match self.0.valid_answer() {
-            Some(answer) => answer.pool(types).cloned(),
-            None => {
+            Some(answer) if answer.result.is_ok() || !self.0.is_look_due() => answer.pool(types).cloned(),
+            _ => {
                 // Its failure is the answer that the question finds.
                 let _ = self.start_elsewhere().await;
                 self.pool(types)

@@ -73,7 +73,7 @@ pub(super) struct Shared {
     pub(super) recorder: Arc<Recorder>,
     pub(super) model: Arc<Model>,
     queue: Queue,
-    /// Whether the hardware was ever asked whether it is there: from then on asking does not block.
+    /// Whether the hardware was ever asked whether it is there: from then on asking blocks only when a look is due.
     is_asked: AtomicBool,
 }
 
@@ -166,10 +166,11 @@ impl Shared {
         C: FnOnce(&[u8], &mut Vec<u8>, Path) -> Result<T> + Send + 'static,
     {
         let this = self.clone();
-        if self.policy == Policy::Never || self.is_asked.load(Relaxed) {
+        let is_quick = self.is_asked.load(Relaxed) && !self.hardware.is_look_due();
+        if self.policy == Policy::Never || is_quick {
             return this.start_asked(kind, input, output, device, cpu);
         }
-        // The first question may load a library and start a device, which is nothing for an executor's thread.
+        // The question may load a library and start a device, which is nothing for an executor's thread.
         let asked = Queue::start_hardware(move || {
             this.is_available(kind);
             this.start_asked(kind, input, output, device, cpu)

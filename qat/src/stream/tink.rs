@@ -1,7 +1,7 @@
 //! Tink's streaming AEAD, AES-GCM-HKDF with 1 MiB segments.
 //!
 //! A header of one length byte, a salt of the derived key's length and a 7-byte nonce prefix; then segments, each sealed
-//! with AES-GCM under a key derived from the keyset's by HKDF-SHA-256 with the salt and the associated data, and a nonce
+//! with AES-GCM under a key derived from the keyset's by HKDF with the salt and the associated data, and a nonce
 //! of prefix, segment number and a byte that marks the last. Specified in Tink's "Streaming AEAD" documents.
 
 use std::io::{Read, Write};
@@ -52,7 +52,7 @@ impl Sealing {
         let failed = |_| Error::Internal { engine: "aws-lc", detail: "HKDF failed".into() };
         let mut derived = Zeroizing::new(vec![0; key.derived_len]);
         with_wiped_stack(|| {
-            hkdf::Salt::new(hkdf::HKDF_SHA256, salt)
+            hkdf::Salt::new(key.hkdf(), salt)
                 .extract(key.bytes())
                 .expand(&[aad], Len(key.derived_len))
                 .and_then(|okm| okm.fill(&mut derived))

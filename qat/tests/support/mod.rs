@@ -2,6 +2,7 @@
 #![allow(dead_code, reason = "each test binary uses its part")]
 
 pub(crate) mod rules;
+pub(crate) mod tool;
 
 use std::fmt::Debug;
 use std::num::NonZeroUsize;
