@@ -58,7 +58,7 @@ fn fuzz(sh: &Shell, cargo: &[&str], target: &Path, flags: &[&str], seconds: u32)
         let program = target.join(host).join("smoke").join(name);
         let corpus = target.join("corpus").join(name);
         seed(sh, &corpus)?;
-        let artifacts = format!("{}/{name}-", target.display());
+        let (artifacts, seconds) = (format!("{}/{name}-", target.display()), seconds.to_string());
         println!("     Running {name}");
         cmd!(
             sh,
