@@ -12,6 +12,7 @@ use crate::container::{le32, may_begin_frame};
 
 const MAX_LEVEL: u8 = 22;
 const FORMAT: Format = Format::Zstd;
+const SOURCE_WRONG: &str = "Src size is incorrect";
 
 thread_local! {
     static COMPRESSOR: RefCell<Option<CCtx<'static>>> = const { RefCell::new(None) };
