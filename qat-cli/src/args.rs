@@ -60,7 +60,7 @@ Exit codes:
   4    bad input: corrupt, truncated, followed by something else, unknown format
   5    wrong key or associated data, altered ciphertext, malformed key file
   6    the engine is not available, or does not do this
-  7    the decompressed size exceeds --limit
+  7    the decompressed size exceeds --limit, or a Zstandard window --long
   8    refused: the output exists, the input is no regular file or has the suffix already, data to
        or from a terminal; -f overrides where the message says so
   141  the reader of the output went away (closed pipe)
@@ -111,6 +111,13 @@ pub(crate) struct Decompress {
     /// Most bytes to write per input, such as 500M or 2G (powers of 1024) [default: no limit]
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub(crate) limit: Option<u64>,
+    /// Accept Zstandard windows of up to 2^N bytes, which are kept in memory, for files that were compressed with `zstd
+    /// --long` or `--ultra` [default: 27, which is 128 MiB; without N: 31]
+    #[arg(
+        long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "31",
+        value_parser = clap::value_parser!(u8).range(10..=31)
+    )]
+    pub(crate) long: Option<u8>,
 }
 
 /// `qat encrypt` and `qat decrypt`

@@ -48,7 +48,10 @@ pub(crate) fn compress(args: &Compress) -> Result<()> {
 }
 
 pub(crate) fn decompress(args: &Decompress) -> Result<()> {
-    let settings = Settings::default().limit(args.limit.unwrap_or(u64::MAX));
+    let mut settings = Settings::default().limit(args.limit.unwrap_or(u64::MAX));
+    if let Some(log) = args.long {
+        settings = settings.window_limit(1 << log);
+    }
     run(&Work::Decompress(args.format.map(Format::from)), &args.common, settings)
 }
 

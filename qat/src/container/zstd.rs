@@ -6,8 +6,8 @@ use super::le32;
 
 /// First four bytes of a frame.
 pub(crate) const MAGIC: u32 = 0xFD2F_B528;
-/// Longest frame header: magic, descriptor, window, dictionary id, content size.
-pub(crate) const MAX_HEADER: usize = 4 + 1 + 1 + 4 + 8;
+/// Largest power of two that libzstd takes for a window (`ZSTD_WINDOWLOG_MAX`).
+pub(crate) const MAX_WINDOW: u64 = if cfg!(target_pointer_width = "64") { 1 << 31 } else { 1 << 30 };
 pub(crate) const BLOCK_HEADER_LEN: usize = 3;
 /// Low half of the content's xxHash64.
 pub(crate) const CHECKSUM_LEN: usize = 4;
@@ -17,7 +17,24 @@ pub(crate) const CHECKSUM_LEN: usize = 4;
 pub(crate) struct Header {
     pub(crate) len: usize,
     pub(crate) content_size: Option<u64>,
+    /// How far back the data may refer, in bytes.
+    pub(crate) window: u64,
+    /// The dictionary that the frame was compressed with; 0 for none.
+    pub(crate) dictionary: u32,
     pub(crate) checksum: bool,
+}
+
+impl Header {
+    /// Refuses a valid frame that libzstd cannot decode: one that needs a dictionary, or so large a window.
+    pub(crate) fn check_supported(&self) -> Result<()> {
+        if self.dictionary != 0 {
+            return Err(super::needs_dictionary(Format::Zstd, self.dictionary));
+        }
+        if self.window >= 2 * MAX_WINDOW {
+            return Err(unsupported_window(self.window));
+        }
+        Ok(())
+    }
 }
 
 /// A block's header.
@@ -30,6 +47,15 @@ pub(crate) struct BlockHeader {
 
 fn corrupt(detail: &'static str) -> Error {
     Error::Corrupt { format: Format::Zstd, detail: detail.into() }
+}
+
+/// The error for a window of so many bytes.
+pub(crate) fn unsupported_window(window: u64) -> Error {
+    Error::Unsupported {
+        accelerator: crate::software::NAME,
+        operation: format!("Zstandard data with a window of {window} bytes").into(),
+        remedy: format!("compress them again with a window of at most {MAX_WINDOW} bytes").into(),
+    }
 }
 
 /// Parses the header at the front of `input`, magic included (RFC 8878 section 3.1.1.1); `None` when more bytes are
@@ -48,18 +74,26 @@ pub(crate) fn parse_header(input: &[u8]) -> Result<Option<Header>> {
         0 => usize::from(single_segment),
         code => 1 << code,
     };
-    let at = 5 + usize::from(!single_segment) + dictionary_len;
+    let dictionary_at = 5 + usize::from(!single_segment);
+    let at = dictionary_at + dictionary_len;
     let Some(size) = input.get(at..at + size_len) else { return Ok(None) };
-    let mut value = [0; 8];
-    value[..size_len].copy_from_slice(size);
-    let value = u64::from_le_bytes(value);
+    let integer = |bytes: &[u8]| bytes.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte));
     let content_size = match size_len {
         0 => None,
         // Two bytes count from 256: shorter sizes have a form of their own.
-        2 => Some(value + 256),
-        _ => Some(value),
+        2 => Some(integer(size) + 256),
+        _ => Some(integer(size)),
     };
-    Ok(Some(Header { len: at + size_len, content_size, checksum: descriptor & 0x04 != 0 }))
+    let window = match content_size {
+        Some(size) if single_segment => size,
+        _ => {
+            let base = 1_u64 << (10 + (input[5] >> 3));
+            base + base / 8 * u64::from(input[5] & 7)
+        }
+    };
+    let dictionary = integer(&input[dictionary_at..at]) as u32;
+    let checksum = descriptor & 0x04 != 0;
+    Ok(Some(Header { len: at + size_len, content_size, window, dictionary, checksum }))
 }
 
 /// Parses a block header (RFC 8878 section 3.1.1.2).
@@ -92,6 +126,7 @@ mod tests {
             frame.truncate(len);
             let header = parse_header(&frame).unwrap().unwrap();
             assert_eq!((header.content_size, header.checksum), (Some(plain.len() as u64), checksum));
+            assert_eq!((header.window, header.dictionary), (plain.len() as u64, 0), "one segment");
             let mut at = header.len;
             loop {
                 let block = parse_block_header(*frame[at..].first_chunk().unwrap()).unwrap();
@@ -101,6 +136,25 @@ mod tests {
                 }
             }
             assert_eq!(at + if checksum { CHECKSUM_LEN } else { 0 }, len);
+        }
+    }
+
+    #[test]
+    fn windows_and_dictionaries_are_read() {
+        // RFC 8878 section 3.1.1.1.2: the lowest window is 1 KiB, the highest 3.75 TiB.
+        for (byte, window) in [(0, 1 << 10), (1, 1152), (0x88, 1 << 27), (0xff, 15 << 38)] {
+            let header = parse_header(&[0x28, 0xB5, 0x2F, 0xFD, 0, byte]).unwrap().unwrap();
+            assert_eq!((header.window, header.content_size, header.len), (window, None, 6));
+            assert_eq!(header.check_supported().is_err(), byte == 0xff);
+        }
+        for (descriptor, id, expected) in
+            [(0x21, &[7][..], 7), (0x22, &[7, 1], 263), (0x23, &[1, 2, 3, 4], 0x0403_0201), (0x21, &[0], 0)]
+        {
+            let frame = [&[0x28, 0xB5, 0x2F, 0xFD, descriptor][..], id, &[5]].concat();
+            let header = parse_header(&frame).unwrap().unwrap();
+            assert_eq!((header.dictionary, header.content_size), (expected, Some(5)));
+            assert_eq!(header.check_supported().is_err(), expected != 0);
+            assert_eq!(parse_header(&frame[..frame.len() - 1]).unwrap(), None);
         }
     }
 }

@@ -169,6 +169,8 @@ pub(crate) struct InflateStep {
     pub(crate) consumed: usize,
     pub(crate) produced: usize,
     pub(crate) finished: bool,
+    /// The data is not deflate behind what was produced.
+    pub(crate) failed: bool,
 }
 
 /// A streaming decompressor of raw deflate.
@@ -203,8 +205,8 @@ impl StreamInflater {
     }
 
     /// Inflates from the front of `input`, which begins with what the last step did not consume, to the front of
-    /// `output`; `None` when the data is not deflate.
-    pub(crate) fn step(&mut self, input: &[u8], output: &mut [u8]) -> Option<InflateStep> {
+    /// `output`.
+    pub(crate) fn step(&mut self, input: &[u8], output: &mut [u8]) -> InflateStep {
         let input = input.get(self.held..).unwrap_or_default();
         let (avail_in, avail_out) = (clamp(input.len()), clamp(output.len()));
         let state = &mut *self.state;
@@ -215,19 +217,18 @@ impl StreamInflater {
         // SAFETY: `igzip_lib.h`: reads at most `avail_in` bytes at `next_in`, writes at most `avail_out` at
         // `next_out`; the slices are valid for these lengths. History lives inside the state.
         let status = unsafe { (self.isal.inflate)(state) };
-        if !matches!(status, DECOMP_OK | END_INPUT | OUT_OVERFLOW) {
-            return None;
-        }
-        let finished = state.block_state == BLOCK_FINISH;
+        let failed = !matches!(status, DECOMP_OK | END_INPUT | OUT_OVERFLOW);
+        let finished = !failed && state.block_state == BLOCK_FINISH;
         let taken = self.held + (avail_in - state.avail_in) as usize;
         let ahead =
             if finished { usize::try_from(state.read_in_length / 8).unwrap_or(0) } else { READ_AHEAD };
         self.held = ahead.min(taken);
-        Some(InflateStep {
+        InflateStep {
             consumed: taken - self.held,
             produced: (avail_out - state.avail_out) as usize,
             finished,
-        })
+            failed,
+        }
     }
 }
 
@@ -261,7 +262,8 @@ mod tests {
         let (mut output, mut at, mut chunk) = (Vec::new(), 0, vec![0; 10_000]);
         loop {
             let end = packed.len().min(at + 777);
-            let step = inflater.step(&packed[at..end], &mut chunk).unwrap();
+            let step = inflater.step(&packed[at..end], &mut chunk);
+            assert!(!step.failed);
             at += step.consumed;
             output.extend_from_slice(&chunk[..step.produced]);
             if step.finished {

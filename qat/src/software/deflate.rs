@@ -159,14 +159,17 @@ pub(crate) fn diagnose(input: &[u8], format: Format) -> Error {
     let (mut inflater, mut sink) = (StreamInflater::with_zlib_rs(), vec![0; 64 << 10]);
     let mut at = 0;
     loop {
-        match inflater.step(&input[at..], &mut sink, format) {
-            Err(error) => return error,
-            Ok(step) if step.finished => {
-                return Error::Corrupt { format, detail: "the deflate data is invalid".into() };
-            }
-            Ok(step) if step.consumed == 0 && step.produced == 0 => return Error::Truncated { format },
-            Ok(step) => at += step.consumed,
+        let step = inflater.step(&input[at..], &mut sink, format);
+        if let Some(error) = step.error {
+            return error;
         }
+        if step.finished {
+            return Error::Corrupt { format, detail: "the deflate data is invalid".into() };
+        }
+        if step.consumed == 0 && step.produced == 0 {
+            return Error::Truncated { format };
+        }
+        at += step.consumed;
     }
 }
 
@@ -176,6 +179,8 @@ pub(crate) struct InflateStep {
     pub(crate) produced: usize,
     /// The stream has ended.
     pub(crate) finished: bool,
+    /// What is wrong with the data behind what was produced; the stream does not go on.
+    pub(crate) error: Option<Error>,
 }
 
 /// Inflates a stream piece by piece, in constant memory.
@@ -208,30 +213,34 @@ impl StreamInflater {
     }
 
     /// Inflates from the front of `input` to the front of `output`, as far as either reaches.
-    pub(crate) fn step(&mut self, input: &[u8], output: &mut [u8], format: Format) -> Result<InflateStep> {
+    pub(crate) fn step(&mut self, input: &[u8], output: &mut [u8], format: Format) -> InflateStep {
         match &mut self.0 {
-            Engine::Isal(inflater) => match inflater.step(input, output) {
-                Some(step) => Ok(InflateStep {
+            Engine::Isal(inflater) => {
+                let step = inflater.step(input, output);
+                let invalid = || Error::Corrupt { format, detail: "the deflate data is invalid".into() };
+                InflateStep {
                     consumed: step.consumed,
                     produced: step.produced,
                     finished: step.finished,
-                }),
-                None => Err(Error::Corrupt { format, detail: "the deflate data is invalid".into() }),
-            },
+                    error: step.failed.then(invalid),
+                }
+            }
             Engine::ZlibRs(inflater) => {
                 let (before_in, before_out) = (inflater.total_in(), inflater.total_out());
-                let status = inflater.decompress(input, output, InflateFlush::NoFlush).map_err(|error| {
+                let status = inflater.decompress(input, output, InflateFlush::NoFlush);
+                let error = status.err().map(|error| {
                     let detail = inflater.error_message().unwrap_or(error.as_str());
                     Error::Corrupt {
                         format,
                         detail: format!("the deflate data is invalid ({detail})").into(),
                     }
-                })?;
-                Ok(InflateStep {
+                });
+                InflateStep {
                     consumed: (inflater.total_in() - before_in) as usize,
                     produced: (inflater.total_out() - before_out) as usize,
-                    finished: status == Status::StreamEnd,
-                })
+                    finished: status == Ok(Status::StreamEnd),
+                    error,
+                }
             }
         }
     }

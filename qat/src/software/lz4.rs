@@ -4,7 +4,7 @@ use accel_core::{Error, Format, Level, Result};
 use twox_hash::XxHash32;
 
 use super::output::Output;
-use crate::container::{le32, lz4 as frame};
+use crate::container::{le32, lz4 as frame, may_begin_frame};
 
 /// Lowest level of the high-compression search; below it the fast one runs.
 const FIRST_HC_LEVEL: u8 = 3;
@@ -228,7 +228,7 @@ fn after_frames(at: usize, rest: &[u8]) -> Error {
     if at > 0 {
         return Error::TrailingData { format, consumed: at as u64 };
     }
-    if rest.len() < 4 && frame::MAGIC.to_le_bytes().starts_with(rest) {
+    if rest.len() < 4 && may_begin_frame(rest, format) {
         return Error::Truncated { format };
     }
     Error::Corrupt { format, detail: "no LZ4 frame signature".into() }
@@ -246,14 +246,21 @@ pub(crate) fn block_size(word: u32, max_block: usize) -> Result<(usize, bool)> {
     Ok((len, word & frame::STORED != 0))
 }
 
-/// Length of a block of a legacy frame.
-pub(crate) fn legacy_block_size(word: u32) -> Result<usize> {
+/// Length of the next block of a legacy frame by its size word; `None` where the frame has ended, since it has no end
+/// mark: another frame begins there, or something that is no block.
+pub(crate) fn legacy_block_size(word: u32, is_first: bool) -> Result<Option<usize>> {
+    if frame::begins_frame(word) {
+        return Ok(None);
+    }
     let len = word as usize;
-    if len > block_bound(frame::LEGACY_BLOCK) {
+    if len <= block_bound(frame::LEGACY_BLOCK) {
+        return Ok(Some(len));
+    }
+    if is_first {
         let detail = "a legacy block is larger than 8 MiB can become".into();
         return Err(Error::Corrupt { format: Format::Lz4Frame, detail });
     }
-    Ok(len)
+    Ok(None)
 }
 
 /// Checks an xxHash32 that the frame carries.
@@ -265,7 +272,6 @@ pub(crate) fn check_hash(actual: u32, stored: u32, what: &'static str) -> Result
 }
 
 fn decompress_frame(input: &[u8], output: &mut Output<'_>) -> Result<usize> {
-    let format = Format::Lz4Frame;
     let (descriptor, mut at) = frame::Descriptor::parse(input)?.ok_or(TRUNCATED)?;
     let start = output.written();
     loop {
@@ -289,7 +295,7 @@ fn decompress_frame(input: &[u8], output: &mut Output<'_>) -> Result<usize> {
             continue;
         }
         if !output.is_fixed() {
-            output.reserve(block_len(block, format)?.min(descriptor.max_block))?;
+            output.reserve(frame_block_len(block, descriptor.max_block)?)?;
         }
         let (history, room) = output.split();
         let since = if descriptor.independent {
@@ -298,8 +304,9 @@ fn decompress_frame(input: &[u8], output: &mut Output<'_>) -> Result<usize> {
             start.max(history.len().saturating_sub(frame::WINDOW))
         };
         let room_len = room.len().min(descriptor.max_block);
-        let written = decompress_block(block, &mut room[..room_len], &history[since..], format)
-            .map_err(|error| output.no_room(oversized(error, descriptor.max_block)))?;
+        let (room, history) = (&mut room[..room_len], &history[since..]);
+        let written = decompress_frame_block(block, room, history, descriptor.max_block)
+            .map_err(|error| output.no_room(error))?;
         output.advance(written);
     }
     Ok(at + check_content(&descriptor, &output.filled()[start..], &input[at..])?)
@@ -319,15 +326,36 @@ pub(crate) fn check_content(descriptor: &frame::Descriptor, content: &[u8], rest
     Ok(4)
 }
 
-/// A block that holds more than its frame allows is corrupt, whatever room there is.
-pub(crate) fn oversized(error: Error, max_block: usize) -> Error {
+/// Decompresses one block of a frame with blocks of at most `max_block` bytes, as [`decompress_block`].
+pub(crate) fn decompress_frame_block(
+    block: &[u8],
+    room: &mut [u8],
+    history: &[u8],
+    max_block: usize,
+) -> Result<usize> {
+    decompress_block(block, room, history, Format::Lz4Frame).map_err(|error| in_frame(error, max_block))
+}
+
+/// Plain length of one block of a frame with blocks of at most `max_block` bytes.
+pub(crate) fn frame_block_len(block: &[u8], max_block: usize) -> Result<usize> {
+    let len = block_len(block, Format::Lz4Frame).map_err(|error| in_frame(error, max_block))?;
+    if len > max_block { Err(holds_too_much()) } else { Ok(len) }
+}
+
+/// The error of a block, as one of a frame that says how long its blocks are: a block that ends early is not cut off but
+/// wrong, and so is one that holds more than the frame allows, whatever room there is.
+pub(crate) fn in_frame(error: Error, max_block: usize) -> Error {
     match error {
         Error::OutputTooSmall { required: Some(required), .. } if required > max_block => holds_too_much(),
+        Error::Truncated { .. } | Error::TrailingData { .. } => {
+            Error::Corrupt { format: Format::Lz4Frame, detail: "a block is invalid".into() }
+        }
+        Error::Corrupt { detail, .. } => Error::Corrupt { format: Format::Lz4Frame, detail },
         other => other,
     }
 }
 
-pub(crate) fn holds_too_much() -> Error {
+fn holds_too_much() -> Error {
     Error::Corrupt { format: Format::Lz4Frame, detail: "a block holds more than the frame allows".into() }
 }
 
@@ -348,21 +376,17 @@ pub(crate) fn store_block(input: &[u8], mut put: impl FnMut(&[u8]) -> Result<()>
 
 fn decompress_legacy(input: &[u8], output: &mut Output<'_>) -> Result<usize> {
     let mut at = 4;
-    // A legacy frame has no end mark: it ends with the input or where another frame begins.
     while at < input.len() {
         let word = le32(&input[at..]).ok_or(TRUNCATED)?;
-        if frame::begins_frame(word) {
-            break;
-        }
-        let len = legacy_block_size(word)?;
+        let Some(len) = legacy_block_size(word, at == 4)? else { break };
         let block = input.get(at + 4..).and_then(|rest| rest.get(..len)).ok_or(TRUNCATED)?;
         if !output.is_fixed() {
-            output.reserve(block_len(block, Format::Lz4Frame)?.min(frame::LEGACY_BLOCK))?;
+            output.reserve(frame_block_len(block, frame::LEGACY_BLOCK)?)?;
         }
         let room = output.room();
         let room_len = room.len().min(frame::LEGACY_BLOCK);
-        let written = decompress_block(block, &mut room[..room_len], &[], Format::Lz4Frame)
-            .map_err(|error| output.no_room(oversized(error, frame::LEGACY_BLOCK)))?;
+        let written = decompress_frame_block(block, &mut room[..room_len], &[], frame::LEGACY_BLOCK)
+            .map_err(|error| output.no_room(error))?;
         output.advance(written);
         at += 4 + len;
     }

@@ -6,7 +6,12 @@ use accel_core::{Error, Format, Level, Result};
 use zstd_safe::{CCtx, CParameter, DCtx, ResetDirective};
 
 use super::output::Output;
-use crate::container::{le32, lz4::is_skippable, zstd::MAGIC};
+use crate::container::{
+    le32,
+    lz4::is_skippable,
+    may_begin_frame,
+    zstd::{MAGIC, parse_header},
+};
 
 const MAX_LEVEL: u8 = 22;
 const FORMAT: Format = Format::Zstd;
@@ -71,15 +76,20 @@ pub(crate) fn decompress(input: &[u8], output: &mut Output<'_>) -> Result<()> {
     let mut at = 0;
     while at < input.len() || at == 0 {
         let rest = &input[at..];
-        let begins_frame = le32(rest).map(|magic| magic == MAGIC || is_skippable(magic));
-        if begins_frame != Some(true) {
-            return Err(match begins_frame {
+        let magic = le32(rest);
+        if magic == Some(MAGIC) {
+            parse_header(rest)?.ok_or(Error::Truncated { format: FORMAT })?.check_supported()?;
+        } else if !magic.is_some_and(is_skippable) {
+            return Err(match magic {
                 _ if at > 0 => Error::TrailingData { format: FORMAT, consumed: at as u64 },
-                None if MAGIC.to_le_bytes().starts_with(rest) => Error::Truncated { format: FORMAT },
+                None if may_begin_frame(rest, FORMAT) => Error::Truncated { format: FORMAT },
                 _ => Error::Corrupt { format: FORMAT, detail: "no Zstandard frame signature".into() },
             });
         }
-        let len = zstd_safe::find_frame_compressed_size(rest).map_err(bad_input)?;
+        let len = zstd_safe::find_frame_compressed_size(rest).map_err(|code| {
+            // Here the size of the input is wrong only where it ends inside the frame.
+            if is(code, SOURCE_WRONG) { Error::Truncated { format: FORMAT } } else { corrupt(code) }
+        })?;
         decompress_frame(&rest[..len], output)?;
         at += len;
     }
@@ -101,7 +111,7 @@ fn decompress_frame(frame: &[u8], output: &mut Output<'_>) -> Result<()> {
                 return Ok(());
             }
             Err(code) if is(code, TOO_SMALL) => output.grow()?,
-            Err(code) => return Err(bad_input(code)),
+            Err(code) => return Err(corrupt(code)),
         }
     }
 }
@@ -111,9 +121,17 @@ fn decompress_whole_frame(frame: &[u8], output: &mut [u8]) -> Result<usize, usiz
     DECOMPRESSOR.with_borrow_mut(|slot| slot.get_or_insert_with(DCtx::create).decompress(output, frame))
 }
 
-pub(crate) fn bad_input(code: usize) -> Error {
-    if is(code, SOURCE_WRONG) {
-        return Error::Truncated { format: FORMAT };
-    }
-    Error::Corrupt { format: FORMAT, detail: zstd_safe::get_error_name(code).into() }
+/// The error for a frame, or a part of one, all of which is there.
+pub(crate) fn corrupt(code: usize) -> Error {
+    let detail = match zstd_safe::get_error_name(code) {
+        // zstd's word also for a block whose parts do not add up to its length.
+        SOURCE_WRONG => "a block is invalid",
+        name => name,
+    };
+    Error::Corrupt { format: FORMAT, detail: detail.into() }
+}
+
+/// Whether zstd had no memory.
+pub(crate) fn is_out_of_memory(code: usize) -> bool {
+    is(code, "Allocation error : not enough memory")
 }

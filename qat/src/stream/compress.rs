@@ -115,7 +115,7 @@ fn check_level(options: &CompressOptions) -> Result<(), Error> {
 fn pack_member(block: &mut Block, engine: &Engine, options: &CompressOptions) -> Result<()> {
     let deflate = CompressOptions::new(Format::Deflate).level(options.level);
     let bound = engine.compression.compress_bound(block.plain.len(), &deflate);
-    pipeline::room(&mut block.packed, gzip::SIZED_HEADER_LEN + bound + gzip::TRAILER_LEN);
+    pipeline::room(&mut block.packed, gzip::SIZED_HEADER_LEN + bound + gzip::TRAILER_LEN)?;
     let sized = !(block.first && block.last);
     let header_len = if sized { gzip::SIZED_HEADER_LEN } else { gzip::HEADER_LEN };
     let body = &mut block.packed[header_len..][..bound];
@@ -141,7 +141,7 @@ fn pack(block: &mut Block, engine: &Engine, options: &CompressOptions) -> Result
         }
         let bare = CompressOptions::new(Format::Lz4Block).level(options.level);
         let len = 4 + compression.compress_bound(block.plain.len(), &bare);
-        let room = &mut pipeline::room(&mut block.packed, len)[4..];
+        let room = &mut pipeline::room(&mut block.packed, len)?[4..];
         let done = compression.compress_into(&block.plain, room, &bare)?;
         block.packed_len =
             software::lz4::seal_frame_block(&block.plain, &mut block.packed, Some(done.bytes_out));
@@ -157,7 +157,7 @@ fn pack(block: &mut Block, engine: &Engine, options: &CompressOptions) -> Result
         }),
     };
     let bound = compression.compress_bound(block.plain.len(), &options);
-    let room = pipeline::room(&mut block.packed, bound);
+    let room = pipeline::room(&mut block.packed, bound)?;
     let done = compression.compress_into(&block.plain, room, &options)?;
     (block.packed_len, block.ran) = (done.bytes_out, Some(done.path));
     Ok(())

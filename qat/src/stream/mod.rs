@@ -13,11 +13,18 @@
 //! * encryption: Tink's streaming AEAD AES256_GCM_HKDF_1MB; see [`Keyset`].
 //!
 //! And they read any such file, whoever wrote it: several members or frames, skippable and legacy LZ4 frames. Data
-//! after the end is an error, and so is a stream that stops early; output written until then is a true prefix.
+//! after the end is an error, and so is a stream that stops early or is damaged. What [`decompress()`] can decode before
+//! such an error is written first, as `gzip -dc` has it; it is not verified, since checksums stand behind what they
+//! cover. [`decrypt`] writes nothing that is not authentic.
+//!
+//! [`decompress()`] writes what it has decoded before it waits for more input, so that records which another program
+//! flushes arrive when they are sent. It does not flush the writer in between.
 //!
 //! # Memory
-//! Per thread about three blocks of input and output each, whatever the length of the data: some 20 MiB per thread for
-//! gzip, 50 to 100 MiB for Zstandard. Decompression keeps a Zstandard window of at most 128 MiB besides.
+//! Per thread about three blocks of input and output each, whatever the length of the data: up to 20 MiB per thread for
+//! gzip, 25 MiB for LZ4 (50 MiB for its legacy frames), 50 to 100 MiB for Zstandard, and no more than
+//! [`Settings::limit`] lets be decoded. Decompression keeps a Zstandard window of at most [`Settings::window_limit`]
+//! besides, 128 MiB by default. Memory that the system refuses is [`StreamError::Memory`].
 //!
 //! A device decodes nothing piece by piece. With [`Engine::qat`], data that do not say how long their blocks are (gzip
 //! members of other programs, zlib, raw deflate, LZ4 frames of linked blocks) are collected and decompressed at once: up
@@ -131,12 +138,15 @@ impl fmt::Debug for Engine {
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Settings {
-    /// Threads that compress, decompress, encrypt or decrypt. Reading and writing have their own as soon as there is
-    /// more than one.
+    /// Threads that compress, decompress, encrypt or decrypt; more than 1024 count as 1024. Reading and writing have
+    /// their own as soon as there is more than one.
     pub threads: NonZeroUsize,
     /// Most bytes of decompressed output; a decompression bomb ends there with
     /// [`LimitExceeded`](accel_core::Error::LimitExceeded).
     pub limit: u64,
+    /// Largest window in bytes that decompression keeps for a Zstandard frame. A frame with a larger one ends with
+    /// [`WindowLimit`](StreamError::WindowLimit); frames of at most 16 MiB need none.
+    pub window_limit: u64,
     /// Write gzip as one member, for readers that stop after the first. Slower, and not for parallel decompression.
     pub single_member: bool,
     /// Where the stream is, for someone who watches from another thread.
@@ -144,11 +154,12 @@ pub struct Settings {
 }
 
 impl Default for Settings {
-    /// All cores, no limit.
+    /// All cores, no limit of output, windows of at most 128 MiB, as `zstd` has it.
     fn default() -> Self {
         Self {
             threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
             limit: u64::MAX,
+            window_limit: 128 << 20,
             single_member: false,
             progress: Arc::default(),
         }
@@ -167,6 +178,13 @@ impl Settings {
     #[must_use]
     pub fn limit(mut self, limit: u64) -> Self {
         self.limit = limit;
+        self
+    }
+
+    /// The same with this limit of Zstandard windows in bytes; 2 GiB is the most that libzstd can keep.
+    #[must_use]
+    pub fn window_limit(mut self, window_limit: u64) -> Self {
+        self.window_limit = window_limit;
         self
     }
 
@@ -248,6 +266,23 @@ pub enum StreamError {
     /// The system refused a thread.
     #[error("cannot start a thread: {0}; use fewer threads")]
     Thread(#[source] io::Error),
+    /// The system has no memory for the blocks of so many threads, or for a Zstandard window.
+    #[error("cannot allocate {bytes} bytes: use fewer threads")]
+    Memory {
+        /// Bytes that were asked for.
+        bytes: usize,
+    },
+    /// A Zstandard frame needs a larger window than [`Settings::window_limit`] allows.
+    #[error(
+        "this Zstandard frame needs a window of {required} bytes, and the limit is {limit}: raise the limit if the input \
+         is trusted"
+    )]
+    WindowLimit {
+        /// Bytes of memory that the frame needs.
+        required: u64,
+        /// The limit in bytes.
+        limit: u64,
+    },
     /// The engine failed, or the input is bad.
     #[error(transparent)]
     Work(#[from] accel_core::Error),

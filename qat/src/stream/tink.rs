@@ -220,7 +220,7 @@ fn split_header<'a>(header: &'a [u8], key: &StreamingKey) -> (&'a [u8], [u8; PRE
 
 fn open(segment: &mut Segment, engine: &Engine, sealing: &Sealing) -> Result<()> {
     let len = segment.input.len().saturating_sub(TAG_LEN);
-    let room = pipeline::room(&mut segment.output, len);
+    let room = pipeline::room(&mut segment.output, len)?;
     let options = sealing.options(segment.number, segment.last)?;
     let done = engine.encryption.decrypt_into(&sealing.key, &segment.input, room, &options)?;
     (segment.output_len, segment.ran) = (len, Some(done.path));

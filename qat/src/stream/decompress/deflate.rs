@@ -5,9 +5,12 @@ use std::io::Read;
 use accel_core::Format;
 
 use super::super::pipeline;
-use super::{Block, Check, Decode, Decoder, End, MAX_WHOLE, PIECE, Result, State};
+use super::{Block, Check, Decoder, End, MAX_MEMBER, PIECE, Result, State};
 use crate::container::{gzip, zlib};
 use crate::software::deflate::StreamInflater;
+
+/// Longest header of a member that is decoded whole: in front of a size that can be believed stands no long text.
+const MAX_SIZED_HEADER: usize = 1024;
 
 impl<R: Read> Decoder<'_, R> {
     pub(super) fn begin_inflate(&mut self) {
@@ -16,96 +19,147 @@ impl<R: Read> Decoder<'_, R> {
         self.state = State::Inflating;
     }
 
-    pub(super) fn begin_member(&mut self, block: &mut Block) -> Result<bool> {
-        if self.any {
-            // Zero padding behind the last member is ignored, as gzip does; anything else must be a member.
-            loop {
-                let head = self.source.peek(gzip::MAGIC.len())?;
-                if head.is_empty() {
-                    self.state = State::Ended;
-                    return Ok(false);
-                }
-                if head.starts_with(&gzip::MAGIC) {
-                    break;
-                }
-                let zeros = self.source.buffered().iter().take_while(|byte| **byte == 0).count();
-                if zeros == 0 {
-                    return self.trailing();
-                }
-                self.source.consume(zeros);
-                if !self.source.peek(1)?.is_empty() && self.source.buffered()[0] != 0 {
-                    return self.trailing();
-                }
-            }
-        }
-        let header = loop {
-            if let Some(header) = gzip::parse_header(self.source.buffered())? {
-                break header;
-            }
-            if !self.source.more()? {
+    pub(super) fn begin_zlib(&mut self, block: &mut Block) -> Result<bool> {
+        while zlib::check_header(self.source.buffered())?.is_none() {
+            if !self.source.more() {
                 return self.truncated();
             }
-        };
-        let whole = header.sizes.filter(|sizes| {
-            // QATzip's software path writes zeroes; a size beyond reason is a lie or not worth the memory.
-            sizes.deflated > 0
-                && (sizes.deflated as usize) <= MAX_WHOLE
-                && (sizes.plain as usize) <= MAX_WHOLE
-        });
-        if whole.is_none() && !self.engine.is_serial() {
+        }
+        if !self.work.engine.is_serial() {
             return self.rest(block);
         }
-        self.source.consume(header.len);
-        let Some(sizes) = whole else {
-            self.begin_inflate();
-            return Ok(false);
-        };
-        self.any = true;
-        if !self.source.take(sizes.deflated as usize + gzip::TRAILER_LEN, &mut block.packed)? {
-            return self.truncated();
-        }
-        block.decode = Some(Decode::Member { plain: sizes.plain as usize });
-        Ok(true)
+        self.source.consume(zlib::HEADER_LEN);
+        self.begin_inflate();
+        Ok(false)
     }
 
-    /// Fills `block` with the next piece of deflate data and closes the stream where it ends.
-    pub(super) fn inflate(&mut self, block: &mut Block) -> Result<bool> {
-        let inflater = self.inflater.get_or_insert_with(StreamInflater::new);
-        pipeline::room(&mut block.plain, PIECE);
-        let finished = loop {
-            let at = block.plain_len;
-            let step = inflater.step(self.source.buffered(), &mut block.plain[at..], self.format)?;
-            self.source.consume(step.consumed);
-            block.plain_len += step.produced;
-            if step.finished || block.plain_len == block.plain.len() {
-                break step.finished;
+    /// Begins a member that is decoded piece by piece.
+    pub(super) fn begin_member(&mut self, block: &mut Block) -> Result<bool> {
+        if self.any && !self.is_member_next()? {
+            self.state = State::Ended;
+            return Ok(false);
+        }
+        if !self.work.engine.is_serial() {
+            return self.rest(block);
+        }
+        let mut header = gzip::HeaderReader::default();
+        loop {
+            let used = header.feed(self.source.buffered())?;
+            self.source.consume(used);
+            if header.is_done() {
+                break;
             }
-            if step.consumed == 0 && step.produced == 0 && !self.source.more()? {
+            if !self.source.more() {
                 return self.truncated();
             }
+        }
+        self.begin_inflate();
+        Ok(false)
+    }
+
+    /// Whether another member follows the last one. Zero padding behind that is ignored, as gzip does; anything else must
+    /// be a member.
+    fn is_member_next(&mut self) -> Result<bool> {
+        if self.source.peek(gzip::MAGIC.len()).starts_with(&gzip::MAGIC) {
+            return Ok(true);
+        }
+        loop {
+            let head = self.source.peek(1);
+            let zeros = head.iter().take_while(|byte| **byte == 0).count();
+            if zeros < head.len() {
+                self.source.consume(zeros);
+                return self.trailing();
+            }
+            if zeros == 0 {
+                return Ok(false);
+            }
+            self.source.consume(zeros);
+        }
+    }
+
+    /// Takes a member that states its sizes, with its header and trailer: the header's length, and the plain length.
+    /// Whatever this says no to is put back by the caller.
+    pub(super) fn whole_member(&mut self, packed: &mut Vec<u8>) -> Result<Option<(usize, usize)>> {
+        let header = loop {
+            let head = self.source.buffered();
+            let head = &head[..head.len().min(MAX_SIZED_HEADER)];
+            let mut reader = gzip::HeaderReader::default();
+            let Ok(len) = reader.feed(head) else { return Ok(None) };
+            if reader.is_done() {
+                break reader.header(len);
+            }
+            let is_hopeless = reader.states_sizes() == Some(false) || head.len() == MAX_SIZED_HEADER;
+            if is_hopeless || !self.source.more() {
+                return Ok(None);
+            }
         };
-        block.ran = Some(self.engine.serial_path(self.format)?);
+        // QATzip's software path writes zeroes.
+        let Some(sizes) = header.sizes.filter(|sizes| sizes.deflated > 0) else { return Ok(None) };
+        let Some(plain) = self.fits(sizes.plain.into(), MAX_MEMBER) else { return Ok(None) };
+        let deflated = sizes.deflated as usize;
+        if deflated > MAX_MEMBER {
+            return Ok(None);
+        }
+        let is_whole = self.source.take(header.len + deflated + gzip::TRAILER_LEN, packed)?;
+        Ok(is_whole.then_some((header.len, plain)))
+    }
+
+    /// Fills `block` with the next piece of deflate data: all that follows from what was read so far, if it is anything.
+    pub(super) fn inflate(&mut self, block: &mut Block) -> Result<bool> {
+        block.ran = Some(self.work.engine.serial_path(self.format)?);
         block.check = match self.format {
             Format::Gzip => Some(Check::Crc32),
             Format::Zlib => Some(Check::Adler32),
             _ => None,
         };
-        if finished {
-            self.state = State::Between;
-            block.end = match self.format {
-                Format::Gzip => {
-                    let trailer = self.need(gzip::TRAILER_LEN)?.first_chunk().copied();
-                    self.source.consume(gzip::TRAILER_LEN);
-                    trailer.map(End::Gzip)
-                }
-                Format::Zlib => {
-                    let trailer = self.need(zlib::TRAILER_LEN)?.first_chunk().copied();
-                    self.source.consume(zlib::TRAILER_LEN);
-                    trailer.map(End::Zlib)
-                }
-                _ => None,
-            };
+        let inflater = self.inflater.get_or_insert_with(StreamInflater::new);
+        let room = pipeline::room(&mut block.plain, PIECE.min(self.work.most_room()))?;
+        let finished = loop {
+            let step = inflater.step(self.source.buffered(), room, self.format);
+            self.source.consume(step.consumed);
+            block.plain_len = step.produced;
+            if let Some(error) = step.error {
+                return Err(error.into());
+            }
+            if step.finished || step.produced > 0 {
+                break step.finished;
+            }
+            if !self.source.more() {
+                return self.truncated();
+            }
+        };
+        if !finished {
+            return Ok(true);
         }
+        self.state = State::Trailer;
+        if block.plain_len == 0 || self.source.buffered().len() >= self.trailer_len() {
+            return self.trailer(block);
+        }
+        Ok(true)
+    }
+
+    fn trailer_len(&self) -> usize {
+        match self.format {
+            Format::Gzip => gzip::TRAILER_LEN,
+            Format::Zlib => zlib::TRAILER_LEN,
+            _ => 0,
+        }
+    }
+
+    /// Closes the stream with its trailer.
+    pub(super) fn trailer(&mut self, block: &mut Block) -> Result<bool> {
+        let len = self.trailer_len();
+        let head = self.source.peek(len);
+        if head.len() < len {
+            return self.truncated();
+        }
+        block.end = match self.format {
+            Format::Gzip => head.first_chunk().copied().map(End::Gzip),
+            Format::Zlib => head.first_chunk().copied().map(End::Zlib),
+            _ => None,
+        };
+        self.source.consume(len);
+        self.state = State::Between;
         Ok(true)
     }
 }
