@@ -66,11 +66,16 @@ mod tests {
         assert!(places.iter().any(|place| place.contains("stack")), "a dead frame was not found: {places:?}");
 
         let freed = Secret::draw(32);
-        let mut block = vec![0; 4096];
-        freed.with(|bytes| block[1024..][..bytes.len()].copy_from_slice(bytes));
+        // Many, since the search itself allocates, and one more that keeps them from going back to the system.
+        let mut blocks = [(); 100].map(|()| vec![0; 4096]);
+        let last = black_box(vec![0; 4096]);
+        for block in &mut blocks {
+            freed.with(|bytes| block[1024..][..bytes.len()].copy_from_slice(bytes));
+        }
         assert!(!freed.places().is_empty(), "the heap was not searched");
-        drop(black_box(block));
+        drop(black_box(blocks));
         assert!(!freed.places().is_empty(), "freed memory was not found");
+        drop(last);
     }
 
     #[inline(never)]
