@@ -89,7 +89,10 @@ fn a_stop_with_requests_in_flight() {
 fn a_device_that_comes_after_the_first_call() {
     alone_with_each("a_device_that_comes_after_the_first_call", || {
         let machine = Machine::new(Config::with_vfs(1, Services::DC));
-        let [group, hidden] = ["dev/vfio/0", "dev/0"].map(|path| machine.emulator.tree().join(path));
+        let nodes = fs::read_dir(machine.emulator.tree().join("dev/vfio")).unwrap();
+        let mut paths = nodes.map(|node| node.unwrap().path());
+        let group = paths.find(|path| !path.ends_with("vfio/vfio")).expect("a node for the function");
+        let hidden = machine.emulator.tree().join("dev/hidden");
         fs::rename(&group, &hidden).unwrap();
         let qat = machine.accelerator();
         assert!(!works(&qat));
