@@ -110,6 +110,26 @@ fn a_device_that_comes_after_the_first_call() {
     });
 }
 
+/// libqat takes services for granted that the device does not have when its mailbox is dead. That is no matter of
+/// configuration, and none of these services is offered.
+#[test]
+fn a_dead_mailbox_is_named() {
+    alone_with_each("a_dead_mailbox_is_named", || {
+        let mut config = Config::with_vfs(1, Services::DC);
+        config.host = true;
+        config.start.mailbox_dead = true;
+        let machine = Machine::new(config);
+        let qat = machine.accelerator();
+        let reason = qat.unavailability().expect("nothing of it can be used");
+        println!("{reason}");
+        assert_eq!(reason.kind(), "no-answer", "{reason}");
+        assert!(reason.to_string().contains("does not answer"), "{reason}");
+        assert!(!qat.registry().is_present("qat.*"));
+        drop(qat);
+        machine.assert_clean();
+    });
+}
+
 /// A request that is never answered: the stop gives up, and the stopped device cannot reach the memory any more.
 #[test]
 fn a_stop_with_requests_that_are_never_answered() {
