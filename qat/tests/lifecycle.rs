@@ -89,7 +89,10 @@ fn a_stop_with_requests_in_flight() {
 fn a_device_that_comes_after_the_first_call() {
     alone_with_each("a_device_that_comes_after_the_first_call", || {
         let machine = Machine::new(Config::with_vfs(1, Services::DC));
-        let [group, hidden] = ["dev/vfio/0", "dev/0"].map(|path| machine.emulator.tree().join(path));
+        let nodes = fs::read_dir(machine.emulator.tree().join("dev/vfio")).unwrap();
+        let mut paths = nodes.map(|node| node.unwrap().path());
+        let group = paths.find(|path| !path.ends_with("vfio/vfio")).expect("a node for the function");
+        let hidden = machine.emulator.tree().join("dev/hidden");
         fs::rename(&group, &hidden).unwrap();
         let qat = machine.accelerator();
         assert!(!works(&qat));
@@ -102,6 +105,26 @@ fn a_device_that_comes_after_the_first_call() {
         }
         println!("found after {:?}", started.elapsed());
         assert!(qat.registry().is_present("qat.compression"));
+        drop(qat);
+        machine.assert_clean();
+    });
+}
+
+/// libqat takes services for granted that the device does not have when its mailbox is dead. That is no matter of
+/// configuration, and none of these services is offered.
+#[test]
+fn a_dead_mailbox_is_named() {
+    alone_with_each("a_dead_mailbox_is_named", || {
+        let mut config = Config::with_vfs(1, Services::DC);
+        config.host = true;
+        config.start.mailbox_dead = true;
+        let machine = Machine::new(config);
+        let qat = machine.accelerator();
+        let reason = qat.unavailability().expect("nothing of it can be used");
+        println!("{reason}");
+        assert_eq!(reason.kind(), "no-answer", "{reason}");
+        assert!(reason.to_string().contains("does not answer"), "{reason}");
+        assert!(!qat.registry().is_present("qat.*"));
         drop(qat);
         machine.assert_clean();
     });
