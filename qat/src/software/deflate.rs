@@ -1,13 +1,14 @@
-//! Raw deflate on the CPU: libdeflate for whole blocks, zlib-rs where a block has to stay open, ISA-L for the fast
-//! levels where it is installed.
+//! Raw deflate on the CPU: libdeflate to compress, ISA-L for the fast levels where it is installed. Both decompress what is
+//! in memory as a whole; ISA-L or zlib-rs decompresses piece by piece.
 
 use std::cell::RefCell;
 use std::sync::{Mutex, MutexGuard};
 
 use accel_core::{End, Error, Format, Level, Result};
 use libdeflater::{CompressionLvl, Compressor};
-use zlib_rs::{Deflate, DeflateFlush, Inflate, InflateFlush, Status};
+use zlib_rs::{Inflate, InflateFlush, Status};
 
+use crate::container::deflate;
 pub(crate) use crate::raw::libdeflate::InflateFault;
 use crate::raw::{isal, libdeflate::Inflater};
 
@@ -25,7 +26,6 @@ const fn isal_level(level: u8) -> Option<u32> {
 
 #[derive(Default)]
 struct Contexts {
-    open: [Option<Deflate>; 10],
     isal: Option<isal::Deflater>,
     inflater: Option<Inflater>,
 }
@@ -78,7 +78,7 @@ pub(crate) fn level(format: Format, level: Level) -> Result<u8> {
 
 /// Most bytes that `len` bytes deflate to, with any engine and end.
 pub(crate) const fn bound(len: usize) -> usize {
-    // Stored blocks cost 5 bytes each; libdeflate makes them of 5,000 bytes or more, zlib-rs adds a flush marker.
+    // Stored blocks cost 5 bytes each; libdeflate makes them of 5,000 bytes or more. An open end takes 5 bytes.
     len.saturating_add(len / 512).saturating_add(128)
 }
 
@@ -96,7 +96,7 @@ pub(crate) fn deflate(input: &[u8], output: &mut [u8], level: u8, end: End) -> R
         }
         match end {
             End::Final => finish(input, output, level),
-            End::Open => contexts.leave_open(input, output, level),
+            End::Open => leave_open(input, output, level),
         }
     })
 }
@@ -117,34 +117,17 @@ fn finish(input: &[u8], output: &mut [u8], level: u8) -> Result<usize> {
     deflated.map_err(|_| Error::OutputTooSmall { required: Some(bound(input.len())), available })
 }
 
-impl Contexts {
-    fn leave_open(&mut self, input: &[u8], output: &mut [u8], level: u8) -> Result<usize> {
-        // zlib-rs' level 1 packs 20 % worse than zlib's and libdeflate's; its level 2 is their equal.
-        let level = if level == 1 { 2 } else { level.min(9) };
-        let slot = usize::from(level);
-        let stream = self.open[slot].get_or_insert_with(|| Deflate::new(i32::from(level), false, 15));
-        stream.reset();
-        loop {
-            let (at, written) = (stream.total_in() as usize, stream.total_out() as usize);
-            let room = &mut output[written..];
-            stream
-                .compress(&input[at..], room, DeflateFlush::SyncFlush)
-                .map_err(|error| Error::Internal { engine: "zlib-rs", detail: error.as_str().into() })?;
-            let (at, written) = (stream.total_in() as usize, stream.total_out() as usize);
-            if written == output.len() {
-                // A flush that fits exactly cannot be told from one that was cut off. zlib-rs 0.6 does not survive
-                // many resets with output pending, so the stream goes.
-                self.open[slot] = None;
-                return Err(Error::OutputTooSmall {
-                    required: Some(bound(input.len())),
-                    available: output.len(),
-                });
-            }
-            if at == input.len() {
-                return Ok(written);
-            }
+/// Deflates as [`finish`] does, to a stream that ends on a byte border with more to come.
+fn leave_open(input: &[u8], output: &mut [u8], level: u8) -> Result<usize> {
+    let len = finish(input, output, level)?;
+    deflate::reopen(output, len).map_err(|fault| match fault {
+        deflate::Fault::NoRoom => {
+            Error::OutputTooSmall { required: Some(bound(input.len())), available: output.len() }
         }
-    }
+        deflate::Fault::Invalid => {
+            Error::Internal { engine: "libdeflate", detail: "its output is no deflate stream".into() }
+        }
+    })
 }
 
 /// Inflates one whole raw deflate stream: bytes consumed and produced.
