@@ -3,13 +3,13 @@
 //! [`compress()`], [`decompress()`], [`encrypt`] and [`decrypt`] move bytes from a reader to a writer through an
 //! [`Engine`]. What they write is plain:
 //!
-//! * gzip (RFC 1952): one member per MiB of input, each with QATzip's extra field `QZ` that states its length, so that
-//!   members can be found and decompressed side by side, here and by QATzip; one plain member for less. Readers that
-//!   stop after the first member need [`Settings::single_member`].
+//! * gzip (RFC 1952): one member. With [`Settings::independent`] one per MiB of input, each with QATzip's extra field `QZ`
+//!   that states its length, so that members can be found and decompressed side by side.
 //! * zlib (RFC 1950) and raw deflate (RFC 1951): one stream.
 //! * LZ4 frame: one frame of independent 4 MiB blocks with a content checksum.
-//! * Zstandard (RFC 8878): one frame per 4 MiB of input (8 MiB from level 3, 16 MiB from level 10), with
-//!   content size and checksum.
+//! * Zstandard (RFC 8878): one frame with a checksum, and with its content size where that is known
+//!   ([`Settings::input_len`], or an input of at most 1 MiB). With [`Settings::independent`] one frame per 4 MiB of input
+//!   (8 MiB from level 3, 16 MiB from level 10), with content size and checksum.
 //! * encryption: Tink's streaming AEAD AES256_GCM_HKDF_1MB; see [`Keyset`].
 //!
 //! And they read any such file, whoever wrote it: several members or frames, skippable and legacy LZ4 frames. Data
