@@ -33,9 +33,9 @@ fn tool(program: &str, args: &[&str], input: &[u8]) -> Vec<u8> {
 
 #[test]
 fn they_get_everything() {
-    let plain = [text(9_000_000), noise(300_000), text(10_000_000)].concat();
+    let plain = [text(2_000_000), noise(300_000), text(1_500_000)].concat();
     for threads in [1, 2] {
-        for level in [Level::Fast, Level::Balanced, Level::Exact(3)] {
+        for level in [Level::Fast, Level::Balanced] {
             let gzip = packed(&plain, Format::Gzip, level, threads);
             let mut again = Vec::new();
             flate2::read::GzDecoder::new(&gzip[..]).read_to_end(&mut again).unwrap();
