@@ -112,8 +112,10 @@ pub enum End {
     /// The stream is complete.
     #[default]
     Final,
-    /// The output ends on a byte boundary and more may follow: concatenated outputs, the last one
-    /// [`Final`](End::Final), form one stream. [`Format::Deflate`] only.
+    /// More may follow. [`Format::Deflate`]: the output ends on a byte boundary; concatenated outputs, the last one
+    /// [`Final`](End::Final), form one stream. [`Format::Zstd`]: the output is blocks (RFC 8878, section 3.1.1.2) that
+    /// refer to nothing outside of them, none marked as the last; concatenated between a frame header, whose window is at
+    /// least the longest input, and a last block, they form one frame. No other format has this.
     Open,
 }
 

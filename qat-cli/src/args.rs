@@ -35,11 +35,11 @@ Examples:
   qat info                                     devices, libqat, and what is missing
 
 Formats:
-  gzip     .gz       RFC 1952; members of 1 MiB, which qat and QATzip decompress in parallel
+  gzip     .gz       RFC 1952, one member
   zlib     .zz       RFC 1950
   deflate  .deflate  RFC 1951, raw; has no mark of its own, so name it: by suffix or --format
   lz4      .lz4      LZ4 frame
-  zstd     .zst      Zstandard, RFC 8878
+  zstd     .zst      Zstandard, RFC 8878, one frame
   tink     .tink     Tink streaming AEAD AES256_GCM_HKDF_1MB, by encrypt and decrypt
 
 Files:
@@ -97,9 +97,13 @@ pub(crate) struct Compress {
     /// Format to write
     #[arg(long, value_enum, default_value_t = FormatName::Gzip)]
     pub(crate) format: FormatName,
-    /// Write gzip as one member, for readers that stop after the first; decompressing it is serial
+    /// Write gzip as independent members of 1 MiB, zstd as independent frames of 4 to 16 MiB: qat decompresses them in
+    /// parallel, but many other programs read the first one only and lose the rest
     #[arg(long)]
-    pub(crate) single_member: bool,
+    pub(crate) independent: bool,
+    /// Is the default now, and has no effect
+    #[arg(long, hide = true, conflicts_with = "independent")]
+    single_member: bool,
 }
 
 /// `qat decompress`

@@ -43,7 +43,7 @@ enum Work {
 
 pub(crate) fn compress(args: &Compress) -> Result<()> {
     let format = args.format.into();
-    let settings = Settings::default().single_member(args.single_member);
+    let settings = Settings::default().independent(args.independent);
     run(&Work::Compress(CompressOptions::new(format).level(args.level)), &args.common, settings)
 }
 
@@ -211,7 +211,10 @@ fn one(
     let progress = Arc::new(Progress::default());
     let watch = Watch::new(&name, &progress, input.len, common.quiet);
     let (start, threads) = (Instant::now(), settings.threads);
-    let done = work.stream(&input.file, output.file(), engine, path, &settings.progress(progress));
+    // Of a name only: standard input may be a file that was read from already.
+    let input_len = input.metadata.as_ref().map(Metadata::len);
+    let settings = settings.progress(progress).input_len(input_len);
+    let done = work.stream(&input.file, output.file(), engine, path, &settings);
     let elapsed = start.elapsed();
     drop(watch);
     let summary = done.map_err(|error| Failure::stream(&name, &output_name, &error))?;

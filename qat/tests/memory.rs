@@ -122,8 +122,7 @@ fn memory_is_bounded() {
         let mut file = tempfile::tempfile().unwrap();
         let options = CompressOptions::new(format).level(Level::Fast);
         let zeroes = io::repeat(0).take(1 << 30);
-        stream::compress(zeroes, &mut file, &subject.engine, &options, &settings(2).single_member(true))
-            .unwrap();
+        stream::compress(zeroes, &mut file, &subject.engine, &options, &settings(2)).unwrap();
         let mut packed = Vec::new();
         file.rewind().unwrap();
         file.read_to_end(&mut packed).unwrap();

@@ -1,5 +1,6 @@
 //! Wire formats around compressed blocks: headers, trailers and frames, without any engine.
 
+pub(crate) mod deflate;
 pub(crate) mod gzip;
 pub(crate) mod lz4;
 pub(crate) mod zlib;

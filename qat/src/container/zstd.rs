@@ -14,6 +14,46 @@ const MAX_BLOCK: u64 = 128 << 10;
 /// Low half of the content's xxHash64.
 pub(crate) const CHECKSUM_LEN: usize = 4;
 
+/// A raw block without content that is the last one of its frame (RFC 8878 section 3.1.1.2).
+pub(crate) const EMPTY_LAST_BLOCK: [u8; BLOCK_HEADER_LEN] = [1, 0, 0];
+
+/// What a frame is declared to be, besides having a checksum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Descriptor {
+    /// How far back blocks may refer, in bytes: a power of two from 1 KiB on.
+    pub(crate) window: usize,
+    /// Length of the content, where it is known.
+    pub(crate) content_size: Option<u64>,
+}
+
+impl Descriptor {
+    /// Writes magic and header to the front of `out` ([`MAX_HEADER`] bytes are enough); its length.
+    pub(crate) fn write(&self, out: &mut [u8]) -> usize {
+        out[..4].copy_from_slice(&MAGIC.to_le_bytes());
+        // A content checksum follows; a content size of 8 bytes, or none.
+        out[4] = 0x04 | if self.content_size.is_some() { 0xc0 } else { 0 };
+        // The exponent counts from 1 KiB.
+        out[5] = (self.window.ilog2() as u8 - 10) << 3;
+        let Some(size) = self.content_size else { return 6 };
+        out[6..14].copy_from_slice(&size.to_le_bytes());
+        14
+    }
+}
+
+/// Unmarks the last one of the blocks in `blocks`, so that more can follow; `None` where they are no whole blocks or none
+/// is the last.
+pub(crate) fn unmark_last(blocks: &mut [u8]) -> Option<()> {
+    let mut at = 0;
+    loop {
+        let header = parse_block_header(*blocks.get(at..)?.first_chunk()?, MAX_BLOCK as usize).ok()?;
+        if header.last {
+            blocks[at] &= !1;
+            return (at + BLOCK_HEADER_LEN + header.len == blocks.len()).then_some(());
+        }
+        at += BLOCK_HEADER_LEN + header.len;
+    }
+}
+
 /// A frame's header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Header {

@@ -1,5 +1,4 @@
-//! Raw deflate on the CPU. Whole blocks are compressed by libdeflate, or by ISA-L for the fast levels where it is
-//! installed, and blocks that stay open by zlib-rs.
+//! Raw deflate on the CPU. It is compressed by libdeflate, or by ISA-L for the fast levels where it is installed.
 //!
 //! Everything is inflated by zlib-rs. libdeflate and ISA-L are faster, but each of them accepts streams that the other
 //! one, zlib and gzip refuse (reserved symbols, codewords without a meaning, incomplete codes), and neither says that it
@@ -12,9 +11,10 @@ use std::sync::{Mutex, MutexGuard};
 
 use accel_core::{End, Error, Format, Level, Result};
 use libdeflater::{CompressionLvl, Compressor};
-use zlib_rs::{Deflate, DeflateFlush, Inflate, InflateFlush, Status};
+use zlib_rs::{Inflate, InflateFlush, Status};
 
 use super::output::Output;
+use crate::container::deflate;
 use crate::raw::isal;
 
 /// Highest level; libdeflate's own scale, of which 1 to 9 mean what zlib's mean.
@@ -31,7 +31,6 @@ const fn isal_level(level: u8) -> Option<u32> {
 
 #[derive(Default)]
 struct Contexts {
-    open: [Option<Deflate>; 10],
     isal: Option<isal::Deflater<'static>>,
     inflater: Option<StreamInflater>,
 }
@@ -84,7 +83,7 @@ pub(crate) fn level(format: Format, level: Level) -> Result<u8> {
 
 /// Most bytes that `len` bytes deflate to, with any engine and end.
 pub(crate) const fn bound(len: usize) -> usize {
-    // Stored blocks cost 5 bytes each; libdeflate makes them of 5,000 bytes or more, zlib-rs adds a flush marker.
+    // Stored blocks cost 5 bytes each; libdeflate makes them of 5,000 bytes or more. An open end takes 5 bytes.
     len.saturating_add(len / 512).saturating_add(128)
 }
 
@@ -102,7 +101,7 @@ pub(crate) fn deflate(input: &[u8], output: &mut [u8], level: u8, end: End) -> R
         }
         match end {
             End::Final => finish(input, output, level),
-            End::Open => contexts.leave_open(input, output, level),
+            End::Open => leave_open(input, output, level),
         }
     })
 }
@@ -123,34 +122,17 @@ fn finish(input: &[u8], output: &mut [u8], level: u8) -> Result<usize> {
     deflated.map_err(|_| Error::OutputTooSmall { required: Some(bound(input.len())), available })
 }
 
-impl Contexts {
-    fn leave_open(&mut self, input: &[u8], output: &mut [u8], level: u8) -> Result<usize> {
-        // zlib-rs' level 1 packs 20 % worse than zlib's and libdeflate's; its level 2 is their equal.
-        let level = if level == 1 { 2 } else { level.min(9) };
-        let slot = usize::from(level);
-        let stream = self.open[slot].get_or_insert_with(|| Deflate::new(i32::from(level), false, 15));
-        stream.reset();
-        loop {
-            let (at, written) = (stream.total_in() as usize, stream.total_out() as usize);
-            let room = &mut output[written..];
-            stream
-                .compress(&input[at..], room, DeflateFlush::SyncFlush)
-                .map_err(|error| Error::Internal { engine: "zlib-rs", detail: error.as_str().into() })?;
-            let (at, written) = (stream.total_in() as usize, stream.total_out() as usize);
-            if written == output.len() {
-                // A flush that fits exactly cannot be told from one that was cut off. zlib-rs 0.6 does not survive
-                // many resets with output pending, so the stream goes.
-                self.open[slot] = None;
-                return Err(Error::OutputTooSmall {
-                    required: Some(bound(input.len())),
-                    available: output.len(),
-                });
-            }
-            if at == input.len() {
-                return Ok(written);
-            }
+/// Deflates as [`finish`] does, to a stream that ends on a byte border with more to come.
+fn leave_open(input: &[u8], output: &mut [u8], level: u8) -> Result<usize> {
+    let len = finish(input, output, level)?;
+    deflate::reopen(output, len).map_err(|fault| match fault {
+        deflate::Fault::NoRoom => {
+            Error::OutputTooSmall { required: Some(bound(input.len())), available: output.len() }
         }
-    }
+        deflate::Fault::Invalid => {
+            Error::Internal { engine: "libdeflate", detail: "its output is no deflate stream".into() }
+        }
+    })
 }
 
 /// Inflates one whole stream from the front of `input` to `output`; the bytes consumed.

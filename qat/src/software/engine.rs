@@ -115,7 +115,13 @@ pub(crate) fn compress_into(
         }
         Format::Lz4Block => lz4::compress_block(input, output, lz4::level(format, level)?)?,
         Format::Lz4Frame => lz4::compress_frame(input, output, lz4::level(format, level)?)?,
-        Format::Zstd => zstd::compress(input, output, zstd::level(level)?)?,
+        Format::Zstd => {
+            let level = zstd::level(level)?;
+            match end {
+                End::Final => zstd::compress(input, output, level)?,
+                End::Open => zstd::compress_open(input, output, level)?,
+            }
+        }
         other => return Err(unsupported(other)),
     };
     Ok(Outcome { bytes_in: input.len(), bytes_out, path })
@@ -123,12 +129,12 @@ pub(crate) fn compress_into(
 
 /// Only raw deflate can stay open.
 pub(crate) fn check_end(format: Format, end: End) -> Result<()> {
-    if end == End::Final || format == Format::Deflate {
+    if end == End::Final || matches!(format, Format::Deflate | Format::Zstd) {
         return Ok(());
     }
     Err(Error::InvalidArgument {
         argument: "end",
-        remedy: format!("only raw deflate can stay open, not {format}").into(),
+        remedy: format!("only raw deflate and Zstandard can stay open, not {format}").into(),
     })
 }
 
