@@ -64,7 +64,9 @@ fn the_tools_draw_the_same_borders() {
         let script = "import sys, zlib; d = zlib.decompressobj(-15); sys.stdout.buffer.write(d.decompress(sys.stdin.buffer.read())); sys.exit(not d.eof)";
         assert_eq!(verdict("python3", "python3", &["-c", script], &packed), plain, "zlib: {name}");
     }
-    for rules::Case { name, packed, plain } in rules::zstd() {
+    // Of a frame that it has in whole, libzstd does not compare raw and repeated blocks with the window. RFC 8878 does.
+    let is_told = |case: &rules::Case| case.plain.is_some() || !case.name.contains("window");
+    for rules::Case { name, packed, plain } in rules::zstd().into_iter().filter(is_told) {
         assert_eq!(verdict("zstd", "zstd", &["-dc"], &packed), plain, "zstd: {name}");
     }
 }
