@@ -110,8 +110,7 @@ fn a_device_that_comes_after_the_first_call() {
     });
 }
 
-/// libqat takes services for granted that the device does not have when its mailbox is dead. That is no matter of
-/// configuration, and none of these services is offered.
+/// A device whose mailbox is dead has no instances, whatever it is configured for: the configuration is not blamed.
 #[test]
 fn a_dead_mailbox_is_named() {
     alone_with_each("a_dead_mailbox_is_named", || {
@@ -122,8 +121,9 @@ fn a_dead_mailbox_is_named() {
         let qat = machine.accelerator();
         let reason = qat.unavailability().expect("nothing of it can be used");
         println!("{reason}");
-        assert_eq!(reason.kind(), "no-answer", "{reason}");
-        assert!(reason.to_string().contains("does not answer"), "{reason}");
+        assert!(matches!(reason.kind(), "no-answer" | "no-instances-left"), "{reason}");
+        let text = reason.to_string();
+        assert!(text.contains("dmesg") && !text.contains("cfg_services"), "{text}");
         assert!(!qat.registry().is_present("qat.*"));
         drop(qat);
         machine.assert_clean();
