@@ -275,9 +275,11 @@ fn fuzz(sh: &Shell, cargo: &[&str], target: &Path, flags: &[&str], seconds: u32)
     {
         let _flags = [sh.push_env("RUSTFLAGS", flags.join(" ")), sh.push_env("CARGO_TARGET_DIR", target)];
         // With an explicit target the flags stay away from build scripts, which have no counters to link with.
+        let (program, rest) = cargo.split_first().context("a command")?;
+        let manifest = "fuzz/Cargo.toml";
         cmd!(
             sh,
-            "{cargo...} build --locked --release --manifest-path fuzz/Cargo.toml --bins --target {host}"
+            "{program} {rest...} build --locked --release --manifest-path {manifest} --bins --target {host}"
         )
         .run()?;
     }
@@ -310,9 +312,9 @@ fn seeds(sh: &Shell, corpus: &Path) -> anyhow::Result<()> {
         [("gzip", "-c"), ("gzip", "-1c"), ("zstd", "-c"), ("lz4", "-c"), ("lz4", "-lc"), ("cat", "-")]
     {
         let packed = cmd!(sh, "{tool} {args}").quiet().stdin(&plain).output()?.stdout;
-        for choice in 0..6 {
+        for choice in 0..6_u8 {
             let name = format!("{tool}{args}-{choice}");
-            sh.write_file(corpus.join(name), [&[choice], &packed[..]].concat())?;
+            sh.write_file(corpus.join(name), [&[choice][..], &packed].concat())?;
         }
     }
     Ok(())
