@@ -132,6 +132,8 @@ pub(crate) fn ring_register(offset: usize) -> u32 {
 /// Bits of a register of the mailbox window that are known, by offset.
 pub(crate) fn mailbox_register(offset: usize) -> u32 {
     match offset {
+        // The mask of the mailbox's interrupt, then both words.
+        0x1004 => 1,
         0x1008 | 0x100C => u32::MAX,
         _ => 0,
     }

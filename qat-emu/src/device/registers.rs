@@ -24,6 +24,8 @@ pub(crate) const COMMAND: usize = 4;
 /// Bit of the command: the function may access memory.
 pub(crate) const BUS_MASTER: u32 = 1 << 2;
 
+/// Mask of the interrupt that a word from the physical function raises: bit 0 switches it off.
+pub(crate) const MESSAGE_MASK: usize = 0x1004;
 /// Mailbox word from the physical to the virtual function.
 pub(crate) const PF_TO_VF: usize = 0x1008;
 /// Mailbox word from the virtual to the physical function.

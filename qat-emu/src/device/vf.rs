@@ -13,7 +13,7 @@ use super::{
     mailbox::{Handled, Mailbox, Notification, Notified},
     registers::{
         BANK_STRIDE, BANKS, BASE_SEEN, BUS_MASTER, BankOffsets, COMMAND, CONFIG_BYTES, CONFIG_SEEN,
-        MISC_BAR_BYTES, REQUEST, RESPONSE, RING_BAR_BYTES, Registers, VF_TO_PF,
+        MESSAGE_MASK, MISC_BAR_BYTES, PF_TO_VF, REQUEST, RESPONSE, RING_BAR_BYTES, Registers, VF_TO_PF,
     },
 };
 use crate::{
@@ -279,21 +279,35 @@ impl Vf {
             Err(TryLockError::WouldBlock) => return false,
         };
         if let Some(next) = notifications.front()
-            && self.mailbox.notify(&*windows.misc, *next) != Notified::Busy
+            && let notified = self.mailbox.notify(&*windows.misc, *next)
+            && notified != Notified::Busy
         {
             notifications.pop_front();
+            if notified == Notified::Sent {
+                self.announce_message(windows, counters);
+            }
             return true;
         }
         let message = windows.misc.load(VF_TO_PF);
         let mut reset = |bank| self.reset_ring_pair(windows, bank, counters);
         let Some(handled) = self.mailbox.serve(&*windows.misc, &mut reset) else { return false };
         counters.mailbox_messages.fetch_add(1, Relaxed);
+        if windows.misc.load(PF_TO_VF) & 1 != 0 {
+            self.announce_message(windows, counters);
+        }
         if handled == Handled::Unknown {
             counters.mailbox_unknown.fetch_add(1, Relaxed);
             let (kind, data) = ((message >> 2 & 0x3F) as usize, message >> 8);
             counters.unserved(Place::MailboxMessage, self.identity.index, kind, data);
         }
         true
+    }
+
+    /// Interrupts because a word for the program is in the mailbox, unless the program has masked that.
+    fn announce_message(&self, windows: &Windows, counters: &Counters) {
+        if windows.misc.load(MESSAGE_MASK) & 1 == 0 {
+            self.interrupt(counters);
+        }
     }
 
     /// Serves one ring pair.
