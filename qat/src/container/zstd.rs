@@ -8,6 +8,8 @@ use super::le32;
 pub(crate) const MAGIC: u32 = 0xFD2F_B528;
 /// Largest power of two that libzstd takes for a window (`ZSTD_WINDOWLOG_MAX`).
 pub(crate) const MAX_WINDOW: u64 = if cfg!(target_pointer_width = "64") { 1 << 31 } else { 1 << 30 };
+/// The longest frame header in bytes: magic, descriptor, window, dictionary id and content size.
+pub(crate) const MAX_HEADER: usize = 4 + 1 + 1 + 4 + 8;
 pub(crate) const BLOCK_HEADER_LEN: usize = 3;
 /// `Block_Maximum_Size` is this or the window, whichever is less.
 const MAX_BLOCK: u64 = 128 << 10;
