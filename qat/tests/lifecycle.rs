@@ -14,7 +14,7 @@ use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
-use accel_core::{CompressOptions, CompressionAccelerator, Error, Format};
+use accel_core::{CompressOptions, CompressionAccelerator, Error, Format, HardwareAccelerator};
 use qat::{DeviceError, HardwareSettings, QatAccelerator, Unavailability};
 use qat_emu::{Config, Fault, FaultKind, Services, Timing};
 

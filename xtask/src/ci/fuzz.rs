@@ -83,9 +83,9 @@ fn seed(sh: &Shell, corpus: &Path) -> anyhow::Result<()> {
         [("gzip", "-c"), ("gzip", "-1c"), ("zstd", "-c"), ("lz4", "-c"), ("lz4", "-lc"), ("cat", "-")]
     {
         let packed = cmd!(sh, "{tool} {args}").quiet().stdin(&plain).output()?.stdout;
-        for choice in 0..6 {
+        for choice in 0..6_u8 {
             let name = format!("{tool}{args}-{choice}");
-            sh.write_file(corpus.join(name), [&[choice], &packed[..]].concat())?;
+            sh.write_file(corpus.join(name), [&[choice][..], &packed].concat())?;
         }
     }
     Ok(())
