@@ -10,8 +10,8 @@ use accel_core::{
     Checksum, Cipher, CipherOptions, CompressOptions, DecompressOptions, Digest, Format, Iv, Key, Level,
     Operation,
 };
-use qat::stream::{self, StreamError};
-use support::tool::tool;
+use qat::stream;
+use support::tool::{tool, verdict};
 use support::{NAMED_LEVELS, Subject, contents, hex, noise, rules, same, settings, software, text, to_hex};
 
 fn pack(subject: &Subject, plain: &[u8], options: &CompressOptions) -> Vec<u8> {
@@ -41,19 +41,6 @@ fn we_read(subject: &Subject, packed: &[u8], format: Format, plain: &[u8], what:
 }
 
 const SIZES: [usize; 6] = [0, 1, 65_535, 65_536, 65_537, 2_300_000];
-
-/// What a tool says of data: its output, or that it refuses them.
-fn verdict(program: &str, package: &str, args: &[&str], input: &[u8]) -> Option<Vec<u8>> {
-    let mut command = Command::new(program);
-    command.args(args).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
-    let mut child = command.spawn().unwrap_or_else(|error| panic!("{program} ({package}): {error}"));
-    let mut stdin = child.stdin.take().unwrap();
-    let output = std::thread::scope(|scope| {
-        scope.spawn(move || drop(stdin.write_all(input)));
-        child.wait_with_output().unwrap()
-    });
-    output.status.success().then_some(output.stdout)
-}
 
 /// The verdicts of the conformance suite at the borders of the standards are those of the formats' own tools.
 #[test]
