@@ -92,6 +92,7 @@ const TOOLS: &[(&str, &str)] = &[
     ("lz4", "lz4"),
     ("zstd", "zstd"),
     ("openssl", "openssl"),
+    ("strace", "strace"),
     ("valgrind", "valgrind"),
     ("python3", "python3"),
     ("pkg-config", "pkg-config"),
