@@ -2,12 +2,12 @@
 
 use std::collections::HashSet;
 use std::fs::{self, File, Metadata};
-use std::io;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use crate::exit::{Exit, Failure, Result};
 use crate::report::name;
-use crate::standard;
+use crate::standard::{self, Waiting};
 
 /// What tells one file from another: device and inode.
 #[cfg(unix)]
@@ -169,6 +169,11 @@ impl Input {
         (self.path.is_some() && self.opened.is_file()).then_some((&self.file, &self.opened))
     }
 
+    /// Returns a reader of the input, up to the end that it meets first: what is appended later is no part of it.
+    pub(crate) fn reader(&self) -> Reader<'_> {
+        Reader { file: Waiting(&self.file), ended: false }
+    }
+
     fn identity(&self) -> Option<Identity> {
         identity(self.path.as_deref(), &self.opened)
     }
@@ -206,6 +211,23 @@ impl Input {
         // Windows removes no open file.
         drop(file);
         path.map_or(Ok(()), fs::remove_file)
+    }
+}
+
+/// Reads an [`Input`].
+pub(crate) struct Reader<'a> {
+    file: Waiting<&'a File>,
+    ended: bool,
+}
+
+impl Read for Reader<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.ended {
+            return Ok(0);
+        }
+        let read = self.file.read(buffer)?;
+        self.ended = read == 0 && !buffer.is_empty();
+        Ok(read)
     }
 }
 

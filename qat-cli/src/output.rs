@@ -223,7 +223,7 @@ fn incomplete(name: &str) -> String {
     format!("; {name} could only be written in place and is incomplete")
 }
 
-/// The unit of holes: what is shorter is not worth the system call.
+/// The unit in which zeros are looked for: what is shorter is not worth the system call.
 const HOLE: usize = 32 << 10;
 
 impl Write for Output {
@@ -232,24 +232,23 @@ impl Write for Output {
         if !self.sparse {
             return Waiting(&self.file).write(bytes);
         }
-        let is_hole = |block: &[u8]| block == &[0; HOLE];
-        // Bytes before the next multiple of the unit.
-        let head = (self.position.next_multiple_of(HOLE as u64) - self.position) as usize;
-        if head == 0 {
-            let zeros = HOLE * bytes.chunks(HOLE).take_while(|block| is_hole(block)).count();
-            if zeros > 0 {
-                self.hole += zeros as u64;
-                self.position += zeros as u64;
-                return Ok(zeros);
-            }
+        let is_hole = |block: &[u8]| block == &[0; HOLE][..block.len()];
+        // Blocks end at multiples of the unit; the first and the last one may be shorter.
+        let head = (HOLE - (self.position % HOLE as u64) as usize).min(bytes.len());
+        let (head, rest) = bytes.split_at(head);
+        let blocks = || std::iter::once(head).chain(rest.chunks(HOLE));
+        let zeros: usize = blocks().take_while(|block| is_hole(block)).map(<[u8]>::len).sum();
+        if zeros > 0 {
+            self.hole += zeros as u64;
+            self.position += zeros as u64;
+            return Ok(zeros);
         }
-        let (head, rest) = bytes.split_at(head.min(bytes.len()));
-        let data: usize = rest.chunks(HOLE).take_while(|block| !is_hole(block)).map(<[u8]>::len).sum();
+        let data: usize = blocks().take_while(|block| !is_hole(block)).map(<[u8]>::len).sum();
         if self.hole > 0 {
             (&self.file).seek(SeekFrom::Start(self.position))?;
             self.hole = 0;
         }
-        let written = Waiting(&self.file).write(&bytes[..head.len() + data])?;
+        let written = Waiting(&self.file).write(&bytes[..data])?;
         self.position += written as u64;
         Ok(written)
     }

@@ -1,6 +1,6 @@
 //! The commands on files.
 
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -13,11 +13,10 @@ use qat::{AutoAccelerator, QatAccelerator, SoftwareAccelerator};
 use crate::args::{Common, Compress, Decompress, EngineName, Seal};
 use crate::directory::Access;
 use crate::exit::{Exit, Failure, Result};
-use crate::input::{Change, Files, Identity, Input};
+use crate::input::{Change, Files, Identity, Input, Reader};
 use crate::keys::{self, is_standard};
 use crate::output::{Output, Request};
 use crate::report::{self, Tally, Watch, name};
-use crate::standard::Waiting;
 use crate::suffix::{self, Suffixes};
 
 /// What is done to each file.
@@ -198,7 +197,7 @@ fn one(
     let watch = Watch::new(&name, &progress, input.len(), common.quiet);
     let (start, threads) = (Instant::now(), settings.threads);
     let settings = settings.progress(Arc::clone(&progress));
-    let done = work.stream(&input.file, &mut output, engine, path, &settings);
+    let done = work.stream(input.reader(), &mut output, engine, path, &settings);
     let elapsed = start.elapsed();
     drop(watch);
     let summary = done.map_err(|error| Failure::stream(&name, &output_name, &error).with(&output.note()))?;
@@ -310,13 +309,12 @@ impl Work {
 
     fn stream(
         &self,
-        input: &File,
+        input: Reader<'_>,
         output: &mut Output,
         engine: &Engine,
         path: &Path,
         settings: &Settings,
     ) -> Result<Summary, StreamError> {
-        let input = Waiting(input);
         match self {
             Self::Compress(options) => stream::compress(input, output, engine, options, settings),
             Self::Decompress(format) => {
