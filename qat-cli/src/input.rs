@@ -161,7 +161,7 @@ impl Input {
 
     /// Returns the length in bytes, `None` where it is not known.
     pub(crate) fn len(&self) -> Option<u64> {
-        self.opened.is_file().then(|| self.opened.len())
+        self.opened.is_file().then_some(self.opened.len())
     }
 
     /// Returns what the output of a named regular file gets its attributes from.
