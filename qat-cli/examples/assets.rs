@@ -4,8 +4,9 @@
 #[path = "../src/args.rs"]
 mod args;
 
+use std::fs::File;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{CommandFactory, ValueEnum};
 use clap_complete::Shell;
@@ -15,7 +16,21 @@ fn main() -> io::Result<()> {
         std::env::args_os().nth(1).ok_or_else(|| io::Error::other("usage: assets DIRECTORY"))?.into();
     std::fs::create_dir_all(&directory)?;
     for &shell in Shell::value_variants() {
-        clap_complete::generate_to(shell, &mut args::Cli::command(), "qat", &directory)?;
+        let written = clap_complete::generate_to(shell, &mut args::Cli::command(), "qat", &directory)?;
+        sync(&written)?;
     }
-    clap_mangen::generate_to(args::Cli::command(), &directory)
+    clap_mangen::generate_to(args::Cli::command(), &directory)?;
+    for entry in std::fs::read_dir(&directory)? {
+        let path = entry?.path();
+        if path.extension().is_some_and(|extension| extension == "1") {
+            sync(&path)?;
+        }
+    }
+    Ok(())
+}
+
+/// Reports the errors that some file systems tell only when a file is written to disk or closed, which the generators
+/// above do not see.
+fn sync(path: &Path) -> io::Result<()> {
+    File::options().write(true).open(path)?.sync_all()
 }

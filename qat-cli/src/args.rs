@@ -42,11 +42,23 @@ Formats:
   zstd     .zst      Zstandard, RFC 8878, one frame
   tink     .tink     Tink streaming AEAD AES256_GCM_HKDF_1MB, by encrypt and decrypt
 
+Names:
+  Decompressing removes these suffixes, .zstd and .z as well, and makes .tar of .tgz .taz .tzst
+  and .tlz4. Upper and lower case are the same.
+
 Files:
   Output goes to a temporary file beside its place and is renamed when complete: a file under the
-  final name is always whole. Mode, times and, where permitted, owner follow the source. With --rm
-  file and directory are synced to disk before the source is removed; otherwise the system writes
-  back when it likes. Several files: each is tried, and the first failure decides the exit code.
+  final name is always whole. Mode, access control list, times and, where permitted, owner follow
+  the source; what the file system refuses of them is a warning. Long runs of zeros become holes.
+  With --rm file and directory are synced to disk before the source is removed; otherwise the
+  system writes back when it likes. A source that changed while it was read, or has lost its name
+  to another file, is kept. Several files: each is tried, and the first failure decides the exit
+  code.
+
+  What cannot be renamed over is written in place with -f: a mount point, somebody else's file in
+  a sticky directory, a file in a directory that may not be written to. It keeps its mode, and is
+  not atomic: if qat fails or is killed, it is incomplete. -f replaces a symbolic link, not what
+  it points to. -o /dev/stdout, or any name of an open descriptor, writes to that descriptor.
 
 Environment:
   QAT_LIBRARY   path of libqat, instead of the names that `qat info` lists
@@ -58,15 +70,17 @@ Exit codes:
   0    success
   1    internal failure, or a device failed
   2    the command line cannot be meant
-  3    a file cannot be read or written; disk full
+  3    a file cannot be read or written; disk full; a source changed while it was read; the source
+       was to be removed and is kept
   4    bad input: corrupt, truncated, followed by something else, unknown format
   5    wrong key or associated data, altered ciphertext, malformed key file
   6    the engine is not available, or does not do this
   7    the decompressed size exceeds --limit, or a Zstandard window --long
   8    refused: the output exists, the input is no regular file or has the suffix already, data to
-       or from a terminal; -f overrides where the message says so
+       or from a terminal, the key file among the files; -f overrides where the message says so
   141  the reader of the output went away (closed pipe)
-  A signal ends qat as that signal, after the temporary file is removed.";
+  A signal ends qat as that signal, after the temporary file is removed. SIGKILL leaves the file,
+  .qat-*.tmp: the next run that writes to the directory names it.";
 
 /// The commands.
 #[derive(Debug, Subcommand)]
@@ -170,13 +184,13 @@ pub(crate) struct Common {
     /// Write everything to standard output
     #[arg(short = 'c', long)]
     pub(crate) stdout: bool,
-    /// Overwrite, follow symbolic links, use terminals, add the suffix twice
+    /// Overwrite, read what symbolic links point to, use terminals, add the suffix twice
     #[arg(short, long)]
     pub(crate) force: bool,
     /// Keep the source, the default
     #[arg(short, long, overrides_with = "rm")]
     keep: bool,
-    /// Remove the source when its output is complete and safe on disk
+    /// Remove the source when its output is complete and safe on disk, unless it changed meanwhile
     #[arg(long, overrides_with = "keep", conflicts_with = "stdout")]
     pub(crate) rm: bool,
     /// Where to work: a device if there is one, only a device, or the CPU

@@ -5,7 +5,7 @@
 //! | 0 | success |
 //! | 1 | internal failure, or a device failed |
 //! | 2 | the command line cannot be meant |
-//! | 3 | a file cannot be read or written; disk full |
+//! | 3 | a file cannot be read or written; disk full; a source changed while it was read |
 //! | 4 | bad input: corrupt, truncated, followed by something else, unknown format |
 //! | 5 | wrong key or associated data, altered ciphertext, malformed key file |
 //! | 6 | the engine is not available, or does not do this |
@@ -52,6 +52,14 @@ pub(crate) type Result<T, E = Failure> = std::result::Result<T, E>;
 impl Failure {
     pub(crate) fn new(exit: Exit, message: impl Into<String>) -> Self {
         Self { exit, message: message.into() }
+    }
+
+    /// Adds `note` to a message that is shown.
+    pub(crate) fn with(mut self, note: &str) -> Self {
+        if !self.message.is_empty() {
+            self.message.push_str(note);
+        }
+        self
     }
 
     /// Says why on stderr; a closed pipe ends quietly.
@@ -115,7 +123,7 @@ impl Failure {
             io::ErrorKind::NotFound => ": check the name",
             io::ErrorKind::PermissionDenied => ": ask its owner for read permission",
             io::ErrorKind::IsADirectory => ": name the files in it, or pack it with tar first",
-            _ => ": the device or file system under it failed",
+            _ => device_remedy(error).unwrap_or_default(),
         };
         Self::new(Exit::Io, format!("{name}: cannot read: {}{remedy}", cause(error)))
     }
@@ -132,22 +140,41 @@ impl Failure {
             Kind::NotFound | Kind::NotADirectory => {
                 ": the directory is not there: make it, or write elsewhere with -o"
             }
-            _ => ": write elsewhere with -o or -c",
+            _ => device_remedy(error).unwrap_or(": write elsewhere with -o or -c"),
         };
         Self::new(Exit::Io, format!("{name}: cannot write: {}{remedy}", cause(error)))
     }
 
     /// `path` exists and is not overwritten.
     pub(crate) fn exists(path: &Path) -> Self {
-        let path = path.display();
+        let path = report::name(path);
         Self::new(Exit::Refused, format!("{path}: exists already: use -f to overwrite it, or another -o"))
     }
 }
 
-/// The system's words without the number, and without the temporary name that tempfile puts around them.
-fn cause(error: &io::Error) -> String {
-    let inner = error.get_ref().and_then(|wrapped| wrapped.source());
-    let text = inner.map_or_else(|| error.to_string(), ToString::to_string);
+/// Returns the remedy for errors whose cause the operating system names by number only.
+fn device_remedy(error: &io::Error) -> Option<&'static str> {
+    #[cfg(unix)]
+    {
+        use rustix::io::Errno;
+        match Errno::from_io_error(error)? {
+            Errno::BADF => {
+                Some(": it is closed, or not open for this: check the redirections of the command")
+            }
+            Errno::IO => Some(": the device or network under it failed: see the kernel's log"),
+            _ => None,
+        }
+    }
+    #[cfg(windows)]
+    {
+        let _ = error;
+        None
+    }
+}
+
+/// Returns the system's words without the number.
+pub(crate) fn cause(error: &io::Error) -> String {
+    let text = error.to_string();
     match text.find(" (os error") {
         Some(end) => text[..end].to_owned(),
         None => text,

@@ -6,7 +6,6 @@
 //! `isal` {`available`, `reason`, `path`}}. What is not known or not there is `null`.
 
 use std::fmt::{self, Display};
-use std::io::{self, Write};
 use std::path::Path;
 
 use qat::probe::{DeviceCounters, Unread};
@@ -16,7 +15,7 @@ use serde_json::Value;
 
 use crate::args::Info;
 use crate::exit::{Exit, Failure, Result};
-use crate::output;
+use crate::standard;
 
 #[derive(Serialize)]
 struct Report {
@@ -59,9 +58,7 @@ pub(crate) fn print(args: &Info) -> Result<()> {
     } else {
         report.to_string()
     };
-    output::unbuffered(&io::stdout())
-        .and_then(|mut stdout| stdout.write_all(text.as_bytes()))
-        .map_err(|error| Failure::writing("standard output", &error))
+    standard::print(text.as_bytes())
 }
 
 impl Display for Report {

@@ -2,6 +2,7 @@
 
 use std::fmt::{self, Display};
 use std::io::{self, IsTerminal, Write};
+use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{self, RecvTimeoutError, Sender};
 use std::thread::JoinHandle;
@@ -10,9 +11,39 @@ use std::time::{Duration, Instant};
 use qat::accel_core::{Format, SoftwareReason};
 use qat::stream::{Progress, Summary};
 
+use crate::standard::Waiting;
+
 /// Prints `text` to stderr. Whether that works is not worth failing for.
 pub(crate) fn say(text: impl Display) {
-    let _ = writeln!(io::stderr().lock(), "{text}");
+    write(&format!("{text}\n"));
+}
+
+/// Prints a warning to stderr.
+pub(crate) fn warn(text: impl Display) {
+    say(format_args!("qat: warning: {text}"));
+}
+
+fn write(text: &str) {
+    let _ = Waiting(io::stderr().lock()).write_all(text.as_bytes());
+}
+
+/// Returns the name of a file for messages. On a terminal control characters are escaped, since they could move the
+/// cursor, or hide or forge what the terminal shows.
+pub(crate) fn name(path: &Path) -> String {
+    let name = path.display().to_string();
+    if io::stderr().is_terminal() { escape_controls(&name) } else { name }
+}
+
+fn escape_controls(name: &str) -> String {
+    let mut escaped = String::with_capacity(name.len());
+    for character in name.chars() {
+        if character.is_control() {
+            escaped.extend(character.escape_default());
+        } else {
+            escaped.push(character);
+        }
+    }
+    escaped
 }
 
 /// How much was done, where and how fast.
@@ -168,10 +199,10 @@ impl Watch {
             while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(wait) {
                 wait = INTERVAL;
                 let line = progress_line(&name, progress.bytes_in(), total, start.elapsed());
-                let _ = write!(io::stderr().lock(), "\r{line:<COLUMNS$.COLUMNS$}");
+                write(&format!("\r{line:<COLUMNS$.COLUMNS$}"));
             }
             if wait == INTERVAL {
-                let _ = write!(io::stderr().lock(), "\r{:COLUMNS$}\r", "");
+                write(&format!("\r{:COLUMNS$}\r", ""));
             }
         };
         let thread = std::thread::Builder::new().name("progress".to_owned()).spawn(work);
@@ -221,6 +252,19 @@ mod tests {
             (u64::MAX, "18.4 EB"),
         ] {
             assert_eq!(Bytes(bytes).to_string(), text);
+        }
+    }
+
+    #[test]
+    fn control_characters_are_escaped() {
+        for (name, shown) in [
+            ("plain name.gz", "plain name.gz"),
+            ("gr\u{fc}n \u{65e5}\u{672c}", "gr\u{fc}n \u{65e5}\u{672c}"),
+            ("a\nb\tc\rd", r"a\nb\tc\rd"),
+            ("\u{1b}[31mred\u{7}", r"\u{1b}[31mred\u{7}"),
+            ("\u{9b}2J\u{7f}", r"\u{9b}2J\u{7f}"),
+        ] {
+            assert_eq!(escape_controls(name), shown);
         }
     }
 

@@ -1,7 +1,6 @@
 //! The commands on files.
 
-use std::ffi::OsStr;
-use std::fs::{self, File, Metadata};
+use std::fs;
 use std::io::{self, IsTerminal};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,26 +11,13 @@ use qat::stream::{self, Engine, Keyset, Progress, Settings, StreamError, Summary
 use qat::{AutoAccelerator, QatAccelerator, SoftwareAccelerator};
 
 use crate::args::{Common, Compress, Decompress, EngineName, Seal};
+use crate::directory::Access;
 use crate::exit::{Exit, Failure, Result};
+use crate::input::{Change, Files, Identity, Input, Reader};
 use crate::keys::{self, is_standard};
-use crate::output::{PendingFile, unbuffered};
-use crate::report::{self, Tally, Watch};
-
-/// Suffix of encrypted files.
-const TINK: &str = "tink";
-
-/// Suffix of files of `format`.
-fn suffix(format: Format) -> &'static str {
-    match format {
-        Format::Zlib => "zz",
-        Format::Deflate => "deflate",
-        Format::Lz4Frame | Format::Lz4Block => "lz4",
-        Format::Zstd => "zst",
-        _ => "gz",
-    }
-}
-
-const COMPRESSED: [&str; 5] = ["gz", "zz", "deflate", "lz4", "zst"];
+use crate::output::{Output, Request};
+use crate::report::{self, Tally, Watch, name};
+use crate::suffix::{self, Suffixes};
 
 /// What is done to each file.
 enum Work {
@@ -44,7 +30,7 @@ enum Work {
 pub(crate) fn compress(args: &Compress) -> Result<()> {
     let format = args.format.into();
     let settings = Settings::default().independent(args.independent);
-    run(&Work::Compress(CompressOptions::new(format).level(args.level)), &args.common, settings)
+    run(&Work::Compress(CompressOptions::new(format).level(args.level)), &args.common, settings, None)
 }
 
 pub(crate) fn decompress(args: &Decompress) -> Result<()> {
@@ -52,17 +38,19 @@ pub(crate) fn decompress(args: &Decompress) -> Result<()> {
     if let Some(log) = args.long {
         settings = settings.window_limit(1 << log);
     }
-    run(&Work::Decompress(args.format.map(Format::from)), &args.common, settings)
+    run(&Work::Decompress(args.format.map(Format::from)), &args.common, settings, None)
 }
 
 pub(crate) fn encrypt(args: &Seal) -> Result<()> {
     check_key_input(args)?;
-    run(&Work::Encrypt(keys::read(args)?, args.aad.clone()), &args.common, Settings::default())
+    let (keyset, key) = keys::read(args)?;
+    run(&Work::Encrypt(keyset, args.aad.clone()), &args.common, Settings::default(), key)
 }
 
 pub(crate) fn decrypt(args: &Seal) -> Result<()> {
     check_key_input(args)?;
-    run(&Work::Decrypt(keys::read(args)?, args.aad.clone()), &args.common, Settings::default())
+    let (keyset, key) = keys::read(args)?;
+    run(&Work::Decrypt(keyset, args.aad.clone()), &args.common, Settings::default(), key)
 }
 
 /// Standard input is the key or the data, not both.
@@ -90,7 +78,8 @@ fn engine(name: EngineName) -> Engine {
     }
 }
 
-fn run(work: &Work, common: &Common, mut settings: Settings) -> Result<()> {
+/// Works on all files; `key` is the key file.
+fn run(work: &Work, common: &Common, mut settings: Settings, key: Option<Identity>) -> Result<()> {
     let standard = [PathBuf::from("-")];
     let files = if common.files.is_empty() { &standard[..] } else { &common.files[..] };
     let to_stdout = common.stdout || common.output.as_deref().is_some_and(is_standard);
@@ -101,8 +90,12 @@ fn run(work: &Work, common: &Common, mut settings: Settings) -> Result<()> {
     let engine = engine(common.engine);
     let mut total = Tally::default();
     let mut first_failure = None;
+    let mut needed = Files::new(key);
+    if common.force && files.len() > 1 {
+        needed.expect(files);
+    }
     for file in files {
-        match one(work, common, file, to_stdout, &engine, settings.clone()) {
+        match one(work, common, file, to_stdout, &engine, settings.clone(), &mut needed) {
             Ok(tally) => total.add(&tally),
             // Nobody reads on: the other files have nowhere to go.
             Err(failure) if failure.exit == Exit::ClosedPipe => return Err(failure),
@@ -146,38 +139,16 @@ fn check_streams(work: &Work, common: &Common, files: &[PathBuf], to_stdout: boo
     }
     let unnamed = from_stdin && common.output.is_none();
     if (to_stdout || unnamed) && work.packs() && io::stdout().is_terminal() {
-        return refused(
-            "compressed or encrypted data is not written to a terminal: use -o FILE or a pipe (-f writes it all the \
-             same)"
-                .to_owned(),
-        );
+        return refuse_terminal();
     }
     Ok(())
 }
 
-/// What is opened to be read.
-struct Input {
-    file: File,
-    /// Of a file with a name.
-    metadata: Option<Metadata>,
-    len: Option<u64>,
-}
-
-/// Where a file's output goes.
-enum Output {
-    Stdout(File),
-    /// A device or a pipe with a name.
-    Special(File),
-    File(PendingFile),
-}
-
-impl Output {
-    fn file(&self) -> &File {
-        match self {
-            Self::Stdout(file) | Self::Special(file) => file,
-            Self::File(pending) => pending.file(),
-        }
-    }
+fn refuse_terminal<T>() -> Result<T> {
+    refused(
+        "compressed or encrypted data is not written to a terminal: use -o FILE or a pipe (-f writes it all the same)"
+            .to_owned(),
+    )
 }
 
 /// Works on one file.
@@ -188,6 +159,7 @@ fn one(
     to_stdout: bool,
     engine: &Engine,
     settings: Settings,
+    files: &mut Files,
 ) -> Result<Tally> {
     let from_stdin = is_standard(path);
     // The name of the output; `None` for standard output.
@@ -197,38 +169,71 @@ fn one(
         None if from_stdin => None,
         None => Some(work.target(path, common.force)?),
     };
-    let input = if from_stdin { standard_input()? } else { open(path, common, target.is_some())? };
-    let name = if from_stdin { "standard input".to_owned() } else { path.display().to_string() };
-    let output_name =
-        target.as_ref().map_or("standard output".to_owned(), |target| target.display().to_string());
-    let output = match &target {
-        None => {
-            Output::Stdout(unbuffered(&io::stdout()).map_err(|error| Failure::writing(&output_name, &error))?)
+    let input = if from_stdin { Input::standard()? } else { open(path, common, target.is_some())? };
+    files.begin(&input)?;
+    let mut output = match &target {
+        None => Output::standard()?,
+        Some(target) => {
+            let request = Request {
+                target,
+                is_named: common.output.is_some(),
+                overwrite: common.force,
+                access: if input.source().is_some() { Access::Owner } else { Access::Umask },
+                sparse: !work.packs(),
+                must_be_file: common.rm,
+                quiet: common.quiet,
+            };
+            Output::open(&request, files)?
         }
-        Some(target) => create(target, path, &input, common)?,
     };
+    if output.is_stream() {
+        files.check_stream(output.name(), output.file())?;
+        // A descriptor that was named, such as /dev/stdout; standard output itself was looked at before.
+        if work.packs() && !common.force && output.file().is_terminal() {
+            return refuse_terminal();
+        }
+    }
+    let name = input.name.clone();
+    let output_name = output.name().to_owned();
 
     let progress = Arc::new(Progress::default());
-    let watch = Watch::new(&name, &progress, input.len, common.quiet);
+    let watch = Watch::new(&name, &progress, input.len(), common.quiet);
     let (start, threads) = (Instant::now(), settings.threads);
-    // Of a name only: standard input may be a file that was read from already.
-    let input_len = input.metadata.as_ref().map(Metadata::len);
-    let settings = settings.progress(progress).input_len(input_len);
-    let done = work.stream(&input.file, output.file(), engine, path, &settings);
+    // Only of a named file, because standard input may be a file that was read from already.
+    let input_len = input.source().and_then(|_| input.len());
+    let settings = settings.progress(Arc::clone(&progress)).input_len(input_len);
+    let done = work.stream(input.reader(), &mut output, engine, path, &settings);
     let elapsed = start.elapsed();
     drop(watch);
-    let summary = done.map_err(|error| Failure::stream(&name, &output_name, &error))?;
+    let summary = done.map_err(|error| Failure::stream(&name, &output_name, &error).with(&output.note()))?;
 
-    if let Output::File(pending) = output {
-        pending.commit(input.metadata.as_ref(), common.rm)?;
-        if common.rm {
-            // Windows removes no open file.
-            drop(input);
-            fs::remove_file(path).map_err(|error| {
-                let message =
-                    format!("{name}: {output_name} is complete, but this cannot be removed: {error}");
-                Failure::new(Exit::Io, message)
-            })?;
+    let finished = output.finish(input.source(), common.rm)?;
+    if let Some(target) = &target {
+        files.wrote(target);
+    }
+    let change = input.change();
+    if common.rm {
+        let keeps = finished.lacks_attributes.then_some("the output lacks some of its attributes");
+        if let Some(reason) = keeps.or_else(|| input.keeps(progress.bytes_in())) {
+            let message = format!("{name}: is kept, though {output_name} is complete, because {reason}");
+            return Err(Failure::new(Exit::Io, message));
+        }
+        input.remove().map_err(|error| {
+            let message = format!("{name}: {output_name} is complete, but this cannot be removed: {error}");
+            Failure::new(Exit::Io, message)
+        })?;
+    }
+    match change {
+        Change::None => {}
+        Change::Written if common.quiet => {}
+        Change::Written => report::warn(format_args!("{name}: changed while it was read")),
+        Change::Shrunk => {
+            let read = progress.bytes_in();
+            let message = format!(
+                "{name}: file size changed: it was cut short while it was read, and {output_name} has the {read} bytes \
+                 that were there"
+            );
+            return Err(Failure::new(Exit::Io, message));
         }
     }
     let tally = Tally::new(&summary, work.packs(), elapsed);
@@ -241,15 +246,9 @@ fn one(
     Ok(tally)
 }
 
-fn standard_input() -> Result<Input> {
-    let file = unbuffered(&io::stdin()).map_err(|error| Failure::reading("standard input", &error))?;
-    let len = file.metadata().ok().filter(Metadata::is_file).map(|metadata| metadata.len());
-    Ok(Input { file, metadata: None, len })
-}
-
 /// Opens a named input; `to_file` where its output becomes a file.
 fn open(path: &Path, common: &Common, to_file: bool) -> Result<Input> {
-    let name = path.display();
+    let name = name(path);
     let failed = |error: io::Error| Failure::reading(&name, &error);
     let derived = to_file && common.output.is_none();
     let itself = fs::symlink_metadata(path).map_err(failed)?;
@@ -270,29 +269,7 @@ fn open(path: &Path, common: &Common, to_file: bool) -> Result<Input> {
     if common.rm && !common.force && std::os::unix::fs::MetadataExt::nlink(&metadata) > 1 {
         return refused(format!("{name}: has other hard links, which --rm would leave: use -f, or no --rm"));
     }
-    let file = File::open(path).map_err(failed)?;
-    // Of what was opened, whatever the name means by now.
-    let metadata = file.metadata().map_err(failed)?;
-    let len = metadata.is_file().then_some(metadata.len());
-    Ok(Input { file, metadata: metadata.is_file().then_some(metadata), len })
-}
-
-/// Begins the output `target` of `source`.
-fn create(target: &Path, source: &Path, input: &Input, common: &Common) -> Result<Output> {
-    let existing = fs::metadata(target).ok();
-    let is_special = |metadata: &Metadata| !metadata.is_file() && !metadata.is_dir();
-    if common.output.is_some() && existing.as_ref().is_some_and(is_special) {
-        if common.rm {
-            return usage("--rm needs input and output to be files");
-        }
-        let opened = File::options().write(true).open(target);
-        return opened.map(Output::Special).map_err(|error| Failure::writing(target.display(), &error));
-    }
-    let is_same = || Some(fs::canonicalize(target).ok()? == fs::canonicalize(source).ok()?);
-    if existing.is_some() && is_same() == Some(true) {
-        return usage("input and output are the same file: name another with -o");
-    }
-    PendingFile::create(target, common.force, input.metadata.is_some()).map(Output::File)
+    Input::open(path).map_err(failed)
 }
 
 impl Work {
@@ -310,26 +287,35 @@ impl Work {
         }
     }
 
-    /// The output's name for an input's name.
+    /// Returns the output's name for an input's name.
     fn target(&self, path: &Path, force: bool) -> Result<PathBuf> {
-        let known: &[&str] = match self {
-            Self::Compress(options) => return with_suffix(path, suffix(options.format), force),
-            Self::Encrypt(..) => return with_suffix(path, TINK, force),
-            Self::Decompress(_) => &COMPRESSED,
-            Self::Decrypt(..) => &[TINK],
+        let suffixes = match self {
+            Self::Compress(options) => Suffixes::Of(options.format),
+            Self::Decompress(_) => Suffixes::Compressed,
+            Self::Encrypt(..) | Self::Decrypt(..) => Suffixes::Encrypted,
         };
-        if known.iter().any(|suffix| has_suffix(path, suffix)) {
-            return Ok(path.with_extension(""));
+        let name = name(path);
+        if self.packs() {
+            return match suffixes.find(path) {
+                Some((suffix, _)) if !force => {
+                    refused(format!("{name}: has the suffix .{suffix} already: use -f to add another, or -o"))
+                }
+                _ => Ok(suffixes.add(path)),
+            };
         }
-        let list: Vec<String> = known.iter().map(|suffix| format!(".{suffix}")).collect();
-        let (name, list) = (path.display(), list.join(" "));
-        refused(format!("{name}: unknown suffix, none of {list}: name the output with -o, or use -c"))
+        suffixes.remove(path).map_or_else(
+            || {
+                let list = suffixes.list();
+                refused(format!("{name}: unknown suffix, none of {list}: name the output with -o, or use -c"))
+            },
+            Ok,
+        )
     }
 
     fn stream(
         &self,
-        input: &File,
-        output: &File,
+        input: Reader<'_>,
+        output: &mut Output,
         engine: &Engine,
         path: &Path,
         settings: &Settings,
@@ -337,7 +323,7 @@ impl Work {
         match self {
             Self::Compress(options) => stream::compress(input, output, engine, options, settings),
             Self::Decompress(format) => {
-                let format = format.or(has_suffix(path, "deflate").then_some(Format::Deflate));
+                let format = format.or(suffix::is_deflate(path).then_some(Format::Deflate));
                 stream::decompress(input, output, engine, format, settings)
             }
             Self::Encrypt(keyset, aad) => {
@@ -348,20 +334,4 @@ impl Work {
             }
         }
     }
-}
-
-fn has_suffix(path: &Path, suffix: &str) -> bool {
-    path.extension().and_then(OsStr::to_str) == Some(suffix)
-}
-
-/// `path` with `.suffix` behind its name.
-fn with_suffix(path: &Path, suffix: &str, force: bool) -> Result<PathBuf> {
-    if has_suffix(path, suffix) && !force {
-        let name = path.display();
-        return refused(format!("{name}: has the suffix .{suffix} already: use -f to add another, or -o"));
-    }
-    let mut name = path.as_os_str().to_owned();
-    name.push(".");
-    name.push(suffix);
-    Ok(name.into())
 }

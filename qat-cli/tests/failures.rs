@@ -216,26 +216,88 @@ mod linux {
         assert!(kill.unwrap().success());
     }
 
+    /// Signals whose default action ends a process, by name and number on x86 and ARM.
+    const FATAL: [(&str, i32); 16] = [
+        ("HUP", 1),
+        ("INT", 2),
+        ("QUIT", 3),
+        ("TRAP", 5),
+        ("ABRT", 6),
+        ("USR1", 10),
+        ("USR2", 12),
+        ("ALRM", 14),
+        ("TERM", 15),
+        ("STKFLT", 16),
+        ("XCPU", 24),
+        ("VTALRM", 26),
+        ("PROF", 27),
+        ("IO", 29),
+        ("PWR", 30),
+        ("SYS", 31),
+    ];
+
     #[test]
     fn signals_leave_nothing() {
-        for (signal, number) in [("TERM", 15), ("INT", 2), ("HUP", 1)] {
+        for (name, number) in FATAL {
             let room = Room::new();
             // Whoever runs the tests may have them ignored, as nohup does.
             let mut command = room.command("env");
-            command.args([
-                "--default-signal=TERM,INT,HUP",
-                env!("CARGO_BIN_EXE_qat"),
-                "compress",
-                "-o",
-                "out",
-            ]);
+            command.args(["--default-signal", "sh", "-c", "ulimit -c 0; exec \"$QAT\" compress -o out"]);
+            command.env("QAT", env!("CARGO_BIN_EXE_qat"));
             let mut child = in_mid_work(&room, &mut command);
             // `wait` would close it, and the end of the input would race with the signal.
             let _stdin = child.stdin.take();
-            send(signal, &child);
-            assert_eq!(child.wait().unwrap().signal(), Some(number));
-            assert_eq!(room.names(), [""; 0]);
+            send(&number.to_string(), &child);
+            assert_eq!(child.wait().unwrap().signal(), Some(number), "{name}");
+            assert_eq!(room.names(), [""; 0], "{name}");
         }
+    }
+
+    /// A limit on processes counts threads, and does not hold for root.
+    #[test]
+    fn no_thread_to_be_had_is_no_panic() {
+        let room = Room::new();
+        room.write("a", sample(5_000_000));
+        room.open_to_everyone();
+        let limited = |args: &str| room.unprivileged(&format!("exec prlimit --nproc=1 -- \"$QAT\" {args}"));
+        limited("compress --engine software --threads 1 a").ok();
+        limited("decompress --engine software --threads 1 -o b a.gz").ok();
+        assert_eq!(room.read("b"), room.read("a"));
+        let refused = limited("compress --engine software --threads 4 -o c a");
+        assert!(!refused.stderr.contains("panicked"), "{}", refused.stderr);
+        assert_ne!(refused.code, Some(0));
+        assert_eq!(room.names(), ["a", "a.gz", "b"]);
+        // A signal needs none either.
+        let script = "mkfifo pipe
+            prlimit --nproc=1 -- \"$QAT\" compress --engine software --threads 1 -o out < pipe & exec 3> pipe
+            while ! ls .qat-* > ls 2>&1; do head -c 1000000 a >&3; done
+            kill $!; wait $!";
+        assert_eq!(room.unprivileged(script).code, Some(128 + 15));
+        assert_eq!(room.names(), ["a", "a.gz", "b", "ls", "pipe"]);
+    }
+
+    #[test]
+    fn temporary_files_of_killed_runs_are_named() {
+        let room = Room::new();
+        let mut child = in_mid_work(&room, &mut room.qat_command("compress -o out"));
+        let temporary = room.names().pop().unwrap();
+        room.write("a", "text");
+        // It is in use.
+        let said = room.qat("compress a").ok().stderr;
+        assert!(!said.contains(".qat-"), "{said}");
+        child.kill().unwrap();
+        child.wait().unwrap();
+        let said = room.qat("compress -f a").ok().stderr;
+        assert!(
+            said.contains(&format!("warning: ./{temporary}: temporary file of a qat that was killed")),
+            "{said}"
+        );
+        assert!(!room.qat("compress -q -f a").ok().stderr.contains(".qat-"));
+        // Once for each directory, and nothing but temporary files of this command.
+        room.write("b", "text");
+        room.write(".qat-notes.tmp", "mine");
+        let said = room.qat("compress -f a b").ok().stderr;
+        assert_eq!(said.matches("killed").count(), 1, "{said}");
     }
 
     #[test]

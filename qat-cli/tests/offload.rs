@@ -4,51 +4,11 @@
 
 mod common;
 
-use std::env;
-use std::io::Write;
-use std::path::PathBuf;
-use std::process::Command;
-
-use common::{FORMATS, Room, Run, sample};
-use qat_emu::{Config, Preload, Service, Services};
-
-/// A directory to run `qat` in, and devices that it sees.
-struct Machine {
-    room: Room,
-    devices: Preload,
-    libraries: PathBuf,
-}
+use common::device::Machine;
+use common::{FORMATS, Run, sample};
+use qat_emu::Service;
 
 impl Machine {
-    /// `None` where no libqat is named, which is said where it is not lost among the output of passing tests.
-    fn new() -> Option<Self> {
-        const VARIABLE: &str = "QAT_TEST_LIBQAT_2402";
-        let Some(libraries) = env::var_os(VARIABLE).map(PathBuf::from) else {
-            let text = format!(
-                "\nNOT TESTED: the command on emulated devices. Set {VARIABLE} to the directory that `cargo xtask libqat` \
-                 prints.\n"
-            );
-            assert!(env::var_os("QAT_TEST_REQUIRE_LIBQAT").is_none_or(|value| value != "1"), "{text}");
-            // Not `eprintln!`, whose output the test harness keeps to itself.
-            std::io::stderr().write_all(text.as_bytes()).unwrap();
-            return None;
-        };
-        let devices = Preload::new(&Config::with_vfs(2, Services::DC)).unwrap();
-        Some(Self { room: Room::new(), devices, libraries })
-    }
-
-    fn command(&self, args: &str) -> Command {
-        let mut command = self.room.qat_command(args);
-        let (variable, tree) = self.devices.environment();
-        command
-            .env("LD_PRELOAD", self.devices.library())
-            .env(variable, tree)
-            .env("QAT_LIBRARY", self.libraries.join("libqat.so.4"))
-            .env("USDM_LIBRARY", self.libraries.join("libusdm.so.0"))
-            .env_remove("QAT_POLICY");
-        command
-    }
-
     fn qat(&self, args: &str) -> Run {
         Run::new(args, self.command(args).output().unwrap())
     }

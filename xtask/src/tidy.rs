@@ -139,6 +139,8 @@ const UNSAFE_ROOMS: &[&str] = &[
     "qat-emu/tests/",
     "qat/tests/",
     "qat/benches/",
+    "qat-cli/src/signals.rs",
+    "qat-cli/src/standard.rs",
     "qat-cli/tests/",
 ];
 const GENERATED: &[&str] = &["qat-sys/src/bindings.rs", "qat-sys/src/functions.rs"];

@@ -12,6 +12,11 @@ use tempfile::TempDir;
 pub(crate) const FORMATS: [(&str, &str); 5] =
     [("gzip", "gz"), ("zlib", "zz"), ("deflate", "deflate"), ("lz4", "lz4"), ("zstd", "zst")];
 
+#[cfg(all(target_os = "linux", target_env = "gnu"))]
+pub(crate) mod device;
+#[cfg(target_os = "linux")]
+pub(crate) mod linux;
+
 /// A directory for one test.
 pub(crate) struct Room(TempDir);
 

@@ -1,0 +1,236 @@
+//! Where input comes from, and whether it is still what it was when its end was read.
+
+use std::collections::HashSet;
+use std::fs::{self, File, Metadata};
+use std::io::{self, Read};
+use std::path::{Path, PathBuf};
+
+use crate::exit::{Exit, Failure, Result};
+use crate::report::name;
+use crate::standard::{self, Waiting};
+
+/// What tells one file from another: device and inode.
+#[cfg(unix)]
+pub(crate) type Identity = (u64, u64);
+/// What tells one file from another: its whole name.
+#[cfg(windows)]
+pub(crate) type Identity = PathBuf;
+
+/// Returns the identity of a regular file, by its `metadata` or its `path`, which standard input has not.
+pub(crate) fn identity(path: Option<&Path>, metadata: &Metadata) -> Option<Identity> {
+    if !metadata.is_file() {
+        return None;
+    }
+    #[cfg(unix)]
+    {
+        use std::os::unix::fs::MetadataExt;
+        let _ = path;
+        Some((metadata.dev(), metadata.ino()))
+    }
+    #[cfg(windows)]
+    fs::canonicalize(path?).ok()
+}
+
+/// The files that a run reads and writes, so that none is lost for another.
+#[derive(Default)]
+pub(crate) struct Files {
+    /// The key file.
+    key: Option<Identity>,
+    /// The inputs that were not worked on yet.
+    waiting: HashSet<Identity>,
+    /// The input that is worked on.
+    source: Option<Identity>,
+    /// The outputs that are complete.
+    written: HashSet<Identity>,
+    /// The directories that were searched for the temporary files of killed processes.
+    searched: HashSet<PathBuf>,
+}
+
+impl Files {
+    /// Begins a run with the key file `key`.
+    pub(crate) fn new(key: Option<Identity>) -> Self {
+        Self { key, ..Self::default() }
+    }
+
+    /// Notes the inputs that are to be worked on.
+    pub(crate) fn expect(&mut self, paths: &[PathBuf]) {
+        let found = paths.iter().filter_map(|path| identity(Some(path), &fs::metadata(path).ok()?));
+        self.waiting.extend(found);
+    }
+
+    /// Notes that `input` is worked on from now on. The key is no input: encrypted with itself and removed, it and all that
+    /// it encrypted would be unreadable.
+    pub(crate) fn begin(&mut self, input: &Input) -> Result<()> {
+        self.source = input.identity();
+        if let Some(source) = &self.source {
+            self.waiting.remove(source);
+            if self.key.as_ref() == Some(source) {
+                let name = &input.name;
+                return Err(Failure::new(
+                    Exit::Refused,
+                    format!("{name}: is the key file of this run: leave it out, and keep it safe"),
+                ));
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses the existing file `target` as an output that would cost another file of the run.
+    pub(crate) fn check_target(&self, target: &Path, metadata: &Metadata) -> Result<()> {
+        let Some(found) = identity(Some(target), metadata) else { return Ok(()) };
+        self.check_identity(&name(target), &found)?;
+        let refused = |what: &str| {
+            let message = format!("{}: {what}: name another output with -o", name(target));
+            Err(Failure::new(Exit::Refused, message))
+        };
+        if self.written.contains(&found) {
+            return refused("was written from another input of this run");
+        }
+        if self.waiting.contains(&found) {
+            return refused("is another input of this run");
+        }
+        Ok(())
+    }
+
+    /// Refuses the stream `output`, such as standard output, where it goes to the source or to the key file.
+    pub(crate) fn check_stream(&self, name: &str, output: &File) -> Result<()> {
+        let found = output.metadata().ok().and_then(|metadata| identity(None, &metadata));
+        found.map_or(Ok(()), |found| self.check_identity(name, &found))
+    }
+
+    fn check_identity(&self, name: &str, found: &Identity) -> Result<()> {
+        if self.key.as_ref() == Some(found) {
+            let message = format!("{name}: is the key file of this run: name another output with -o");
+            return Err(Failure::new(Exit::Refused, message));
+        }
+        if self.source.as_ref() == Some(found) {
+            let message = format!("{name}: input and output are the same file: name another with -o");
+            return Err(Failure::new(Exit::Usage, message));
+        }
+        Ok(())
+    }
+
+    /// Notes the complete output `target`.
+    pub(crate) fn wrote(&mut self, target: &Path) {
+        let found = fs::metadata(target).ok().and_then(|metadata| identity(Some(target), &metadata));
+        self.written.extend(found);
+    }
+
+    /// Returns `directory` the first time that it is asked for.
+    pub(crate) fn first_look<'a>(&mut self, directory: &'a Path) -> Option<&'a Path> {
+        self.searched.insert(directory.to_owned()).then_some(directory)
+    }
+}
+
+/// What happened to a source while it was read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Change {
+    /// Nothing.
+    None,
+    /// It was written to.
+    Written,
+    /// It is shorter than it was, so that something was perhaps not read.
+    Shrunk,
+}
+
+/// An open input.
+pub(crate) struct Input {
+    pub(crate) file: File,
+    /// The name for messages.
+    pub(crate) name: String,
+    /// `None` for standard input.
+    path: Option<PathBuf>,
+    /// Of the open file, when it was opened.
+    opened: Metadata,
+}
+
+impl Input {
+    pub(crate) fn standard() -> Result<Self> {
+        let failed = |error: io::Error| Failure::reading(standard::INPUT, &error);
+        let file = standard::input().map_err(failed)?;
+        let opened = file.metadata().map_err(failed)?;
+        Ok(Self { file, name: standard::INPUT.to_owned(), path: None, opened })
+    }
+
+    pub(crate) fn open(path: &Path) -> io::Result<Self> {
+        let file = File::open(path)?;
+        // Of what was opened, whatever the name means by now.
+        let opened = file.metadata()?;
+        Ok(Self { file, name: name(path), path: Some(path.to_owned()), opened })
+    }
+
+    /// Returns the length in bytes, `None` where it is not known.
+    pub(crate) fn len(&self) -> Option<u64> {
+        self.opened.is_file().then_some(self.opened.len())
+    }
+
+    /// Returns what the output of a named regular file gets its attributes from.
+    pub(crate) fn source(&self) -> Option<(&File, &Metadata)> {
+        (self.path.is_some() && self.opened.is_file()).then_some((&self.file, &self.opened))
+    }
+
+    /// Returns a reader of the input, up to the end that it meets first: what is appended later is no part of it.
+    pub(crate) fn reader(&self) -> Reader<'_> {
+        Reader { file: Waiting(&self.file), ended: false }
+    }
+
+    fn identity(&self) -> Option<Identity> {
+        identity(self.path.as_deref(), &self.opened)
+    }
+
+    /// Returns what happened to the open file since it was opened.
+    pub(crate) fn change(&self) -> Change {
+        let Ok(now) = self.file.metadata() else { return Change::None };
+        if !now.is_file() {
+            Change::None
+        } else if now.len() < self.opened.len() {
+            Change::Shrunk
+        } else if is_rewritten(&self.opened, &now) {
+            Change::Written
+        } else {
+            Change::None
+        }
+    }
+
+    /// Returns why the source must not be removed after `read` bytes of it were read: its name must still mean the file
+    /// that was open, and that must still be what was read.
+    pub(crate) fn keeps(&self, read: u64) -> Option<&'static str> {
+        let path = self.path.as_deref()?;
+        let Ok(named) = fs::metadata(path) else { return Some("it has another name by now") };
+        if identity(Some(path), &named) != self.identity() {
+            return Some("another file has its name by now");
+        }
+        let changed =
+            self.change() != Change::None || is_rewritten(&self.opened, &named) || named.len() != read;
+        changed.then_some("it changed while it was read")
+    }
+
+    /// Removes the source.
+    pub(crate) fn remove(self) -> io::Result<()> {
+        let Self { file, path, .. } = self;
+        // Windows removes no open file.
+        drop(file);
+        path.map_or(Ok(()), fs::remove_file)
+    }
+}
+
+/// Reads an [`Input`].
+pub(crate) struct Reader<'a> {
+    file: Waiting<&'a File>,
+    ended: bool,
+}
+
+impl Read for Reader<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        if self.ended {
+            return Ok(0);
+        }
+        let read = self.file.read(buffer)?;
+        self.ended = read == 0 && !buffer.is_empty();
+        Ok(read)
+    }
+}
+
+fn is_rewritten(before: &Metadata, now: &Metadata) -> bool {
+    before.len() != now.len() || before.modified().ok() != now.modified().ok()
+}
