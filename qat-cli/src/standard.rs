@@ -11,7 +11,6 @@ use std::os::fd::AsFd as AsDescriptor;
 #[cfg(windows)]
 use std::os::windows::io::AsHandle as AsDescriptor;
 
-
 /// The name of standard input in messages.
 pub(crate) const INPUT: &str = "standard input";
 /// The name of standard output in messages.

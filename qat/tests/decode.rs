@@ -131,8 +131,11 @@ fn mixture(len: usize) -> Vec<u8> {
     [text(len / 3), noise(len / 3), text(len - 2 * (len / 3))].concat()
 }
 
-/// Files of every kind that streams read, with what they hold: name, tool that reads them, format, file, content.
-fn files(len: usize) -> Vec<(&'static str, Option<&'static str>, Format, Vec<u8>, Vec<u8>)> {
+/// A file that streams read, with what it holds: name, tool that reads it, format, file, content.
+type Sample = (&'static str, Option<&'static str>, Format, Vec<u8>, Vec<u8>);
+
+/// Returns files of every kind that streams read.
+fn files(len: usize) -> Vec<Sample> {
     let plain = mixture(len);
     let (a, b) = plain.split_at(len / 2);
     let zlib = {
@@ -246,7 +249,10 @@ fn what_comes_before_the_damage_is_written() {
                 // What a tool makes of the damage itself is not compared, only what it printed before it.
                 let sound =
                     expected.iter().zip(&plain).take_while(|(printed, right)| printed == right).count();
-                let begins = out.get(..sound) == Some(&plain[..sound]);
+                // A Zstandard block that holds the damage counts as damaged from its beginning.
+                let block = if format == Format::Zstd { 128 << 10 } else { 0 };
+                let begins =
+                    out.len() + block >= sound && out.iter().zip(&plain[..sound]).all(|(a, b)| a == b);
                 assert!(begins, "{name} altered at {at}: {} of {sound} bytes", out.len());
             }
         }
