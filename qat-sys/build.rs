@@ -18,8 +18,8 @@ fn link() {
         pkg_config::Config::new().atleast_version(RELEASES[0]).probe(name).unwrap_or_else(|error| {
             eprintln!(
                 "feature `linked` of qat-sys: pkg-config finds no {name} of qatlib {} or newer; install \
-                 its development files (Debian, Ubuntu: apt-get install libqat-dev libusdm-dev) or use the feature \
-                 `loaded`, which needs none.\n{error}",
+                 its development files (Debian 13 and newer: apt-get install libqat-dev libusdm-dev; Ubuntu 24.04: \
+                 libqat-dev; Debian 12 has none) or use the feature `loaded`, which needs none.\n{error}",
                 RELEASES[0]
             );
             std::process::exit(1)

@@ -6,7 +6,14 @@ use std::pin::Pin;
 use crate::{Operation, Outcome, Result, Statistics};
 
 bitflags::bitflags! {
-    /// What an accelerator, or a device, can work on.
+    /// Says what an accelerator or a device can work on.
+    ///
+    /// # Examples
+    /// ```
+    /// use accel_core::AcceleratorTypes;
+    /// let types = AcceleratorTypes::COMPRESSION | AcceleratorTypes::PUBLIC_KEY;
+    /// assert_eq!(types.to_string(), "compression,public-key");
+    /// ```
     #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
     pub struct AcceleratorTypes: u32 {
         /// Compression and decompression.
@@ -40,40 +47,52 @@ impl std::fmt::Display for AcceleratorTypes {
     }
 }
 
-/// A future of no particular runtime that owns all it needs.
+/// A future that owns all it needs and works with every runtime.
 pub type BoxFuture<T> = Pin<Box<dyn Future<Output = T> + Send + 'static>>;
 
-/// Both buffers of an asynchronous call, handed back with its result.
+/// Hands both buffers of an asynchronous call back with its result.
 #[derive(Debug)]
 pub struct Completion<T> {
     /// The caller's input, unchanged.
     pub input: Vec<u8>,
-    /// The caller's output; after success the result says how many of its bytes were written, from the front.
+    /// The caller's output. After success the result says how many of its bytes, from the front, were written.
     pub output: Vec<u8>,
-    /// What the call came to.
+    /// The result of the call.
     pub result: Result<T>,
 }
 
-/// Something that does work on bytes, on a device or instead of one.
+/// An accelerator: something that works on bytes, on a device or instead of one.
 ///
-/// Construction of an implementation touches nothing and cannot fail; the first use, or
-/// [`initialize`](Self::initialize), finds out what is there. Absence is an answer
-/// ([`is_available`](Self::is_available) is false and the operations fail with
-/// [`Error::Unavailable`](crate::Error::Unavailable)), not a panic.
+/// Construction of an implementation touches nothing and cannot fail. The first use, or
+/// [`initialize`](Self::initialize), finds out what is there. Where the device is absent,
+/// [`is_available`](Self::is_available) is false and the operations fail with
+/// [`Error::Unavailable`](crate::Error::Unavailable); nothing panics.
+///
+/// # Examples
+/// ```
+/// use accel_core::HardwareAccelerator;
+///
+/// fn report(accelerator: &dyn HardwareAccelerator) {
+///     match accelerator.initialize() {
+///         Ok(()) => println!("{} is there for {}", accelerator.name(), accelerator.types()),
+///         Err(error) => println!("{error}"),
+///     }
+/// }
+/// ```
 pub trait HardwareAccelerator: Send + Sync {
-    /// A short stable name: `qat`, `software`, `auto`.
+    /// Returns a short stable name, such as `qat`, `software` or `auto`.
     fn name(&self) -> &'static str;
 
-    /// What this kind of accelerator can work on when everything it needs is there.
+    /// Returns what this kind of accelerator can work on when everything that it needs is there.
     fn types(&self) -> AcceleratorTypes;
 
-    /// Whether an operation can be expected to succeed now. Initialises on the first call.
+    /// Returns whether an operation can be expected to succeed now. The first call initialises.
     fn is_available(&self) -> bool;
 
-    /// Whether this accelerator may do the work on the CPU when the device does not.
+    /// Returns whether this accelerator may do the work on the CPU when the device does not.
     fn has_cpu_fallback(&self) -> bool;
 
-    /// Finds and starts what is needed, once; later calls answer from the first one.
+    /// Finds and starts what is needed. This happens once; later calls return the answer of the first one.
     ///
     /// # Errors
     /// [`Error::Unavailable`](crate::Error::Unavailable) with the reason when the accelerator cannot be used.
@@ -87,6 +106,6 @@ pub trait HardwareAccelerator: Send + Sync {
     /// an operation that this accelerator does not know, and whatever the operation itself may fail with.
     fn process(&self, operation: &Operation, input: &[u8]) -> Result<(Vec<u8>, Outcome)>;
 
-    /// What was counted since construction.
+    /// Returns what was counted since construction.
     fn statistics(&self) -> Statistics;
 }

@@ -1,11 +1,20 @@
-//! Compression: formats, levels, options, and the trait.
+//! Compression: formats, levels, options, and the trait of an accelerator that compresses.
+//!
+//! Everything here describes a request; nothing here compresses. Engines in other crates implement
+//! [`CompressionAccelerator`], and programs call it.
 
 use std::fmt;
 use std::str::FromStr;
 
 use crate::{BoxFuture, Completion, HardwareAccelerator, Outcome, Result};
 
-/// A compressed format.
+/// Names a compressed format.
+///
+/// # Examples
+/// ```
+/// use accel_core::Format;
+/// assert_eq!(Format::Zstd.to_string(), "Zstandard");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Format {
@@ -15,7 +24,7 @@ pub enum Format {
     Zlib,
     /// gzip (RFC 1952).
     Gzip,
-    /// A bare LZ4 block: no header, no length, no checksum (LZ4 block format description).
+    /// A bare LZ4 block without header, length or checksum (LZ4 block format description).
     Lz4Block,
     /// LZ4 frame (LZ4 frame format description 1.6).
     Lz4Frame,
@@ -36,24 +45,39 @@ impl fmt::Display for Format {
     }
 }
 
-/// How hard to try.
+/// Says how much time to spend on a smaller output.
 ///
-/// The three names mean the same effort on every engine: on QAT the hardware levels 1, 6 and 9, on the CPU the
-/// engine's own equivalents.
+/// The three names mean the same effort on every engine: the hardware levels 1, 6 and 9 on QAT, and the engine's own
+/// equivalents on the CPU.
+///
+/// # Examples
+/// ```
+/// use accel_core::Level;
+/// assert_eq!("best".parse::<Level>()?, Level::Best);
+/// assert_eq!(Level::from(7), Level::Exact(7));
+/// # Ok::<(), accel_core::ParseLevelError>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum Level {
-    /// Speed first.
+    /// Speed matters more than size.
     Fast,
-    /// The common middle.
+    /// Speed and size matter alike; the usual default of command-line tools.
     #[default]
     Balanced,
-    /// Size first, within reason.
+    /// Size matters more than speed.
     Best,
-    /// The format's own integer level.
+    /// The format's own integer level, as the standard tools number it.
     Exact(u8),
 }
 
-/// A text that is neither `fast`, `balanced`, `best` nor a number from 0 to 255.
+impl From<u8> for Level {
+    /// Makes the format's own integer level. Whether the format has it is checked when it is used.
+    fn from(level: u8) -> Self {
+        Self::Exact(level)
+    }
+}
+
+/// The error for a text that is neither `fast`, `balanced`, `best` nor a number from 0 to 255.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("level {0:?} is not one of fast, balanced, best or a number")]
 pub struct ParseLevelError(String);
@@ -82,44 +106,56 @@ impl fmt::Display for Level {
     }
 }
 
-/// How the output of one call ends.
+/// Says how the output of one call ends.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 pub enum End {
     /// The stream is complete.
     #[default]
     Final,
-    /// The output ends on a byte boundary and more may follow: concatenated outputs, the last one
-    /// [`Final`](End::Final), form one stream. [`Format::Deflate`] only.
+    /// More may follow. [`Format::Deflate`]: the output ends on a byte boundary; concatenated outputs, the last one
+    /// [`Final`](End::Final), form one stream. [`Format::Zstd`]: the output is blocks (RFC 8878, section 3.1.1.2) that
+    /// refer to nothing outside of them, none marked as the last; concatenated between a frame header, whose window is at
+    /// least the longest input, and a last block, they form one frame. No other format has this.
     Open,
 }
 
-/// What to compress to.
+/// Describes one compression: the format, the level, and how the output ends.
+///
+/// # Examples
+/// ```
+/// use accel_core::{CompressOptions, Format, Level};
+///
+/// let options = CompressOptions::new(Format::Gzip).level(Level::Best);
+/// assert_eq!(options.format, Format::Gzip);
+/// // Where the default level will do, the format alone is enough.
+/// assert_eq!(CompressOptions::from(Format::Zstd).level, Level::Balanced);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CompressOptions {
-    /// Format of the output.
+    /// The format of the output.
     pub format: Format,
-    /// Effort.
+    /// How much time to spend on a smaller output.
     pub level: Level,
-    /// Whether more will follow.
+    /// Whether the output is complete or more will follow.
     pub end: End,
 }
 
 impl CompressOptions {
-    /// A complete stream of `format` at the balanced level.
+    /// Describes a complete stream of `format` at the balanced level.
     #[must_use]
     pub const fn new(format: Format) -> Self {
         Self { format, level: Level::Balanced, end: End::Final }
     }
 
-    /// The same at another level.
+    /// Returns these options with another level.
     #[must_use]
     pub const fn level(mut self, level: Level) -> Self {
         self.level = level;
         self
     }
 
-    /// The same with another end.
+    /// Returns these options with another end.
     #[must_use]
     pub const fn end(mut self, end: End) -> Self {
         self.end = end;
@@ -127,29 +163,44 @@ impl CompressOptions {
     }
 }
 
-/// What to decompress from.
+impl From<Format> for CompressOptions {
+    /// Describes a complete stream of `format` at the balanced level.
+    fn from(format: Format) -> Self {
+        Self::new(format)
+    }
+}
+
+/// Describes one decompression: the format, and how much output it may produce.
+///
+/// # Examples
+/// ```
+/// use accel_core::{DecompressOptions, Format};
+///
+/// let options = DecompressOptions::new(Format::Gzip).limit(64 << 20);
+/// assert_eq!(options.limit, 64 << 20);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct DecompressOptions {
-    /// Format of the input.
+    /// The format of the input.
     pub format: Format,
-    /// Most bytes of output to produce; a decompression bomb ends here with
-    /// [`Error::LimitExceeded`](crate::Error::LimitExceeded). It bounds memory too. Calls that write into the
+    /// The largest output in bytes. A decompression bomb ends there with
+    /// [`Error::LimitExceeded`](crate::Error::LimitExceeded), so the limit bounds memory too. Calls that write into the
     /// caller's buffer are bounded by that buffer as well.
     pub limit: usize,
 }
 
 impl DecompressOptions {
-    /// 1 GiB, the limit when none is set.
+    /// The limit in bytes when none is set: 1 GiB.
     pub const DEFAULT_LIMIT: usize = 1 << 30;
 
-    /// Input of `format`, at most [`DEFAULT_LIMIT`](Self::DEFAULT_LIMIT) bytes of output.
+    /// Describes input of `format` that may decompress to [`DEFAULT_LIMIT`](Self::DEFAULT_LIMIT) bytes at most.
     #[must_use]
     pub const fn new(format: Format) -> Self {
         Self { format, limit: Self::DEFAULT_LIMIT }
     }
 
-    /// The same with another limit in bytes.
+    /// Returns these options with another limit in bytes.
     #[must_use]
     pub const fn limit(mut self, limit: usize) -> Self {
         self.limit = limit;
@@ -157,17 +208,37 @@ impl DecompressOptions {
     }
 }
 
-/// An accelerator of compression.
+impl From<Format> for DecompressOptions {
+    /// Describes input of `format` that may decompress to [`DEFAULT_LIMIT`](Self::DEFAULT_LIMIT) bytes at most.
+    fn from(format: Format) -> Self {
+        Self::new(format)
+    }
+}
+
+/// An accelerator that compresses and decompresses.
 ///
 /// Inputs are whole: one call decompresses all members or frames of its input, and data after the last one is
-/// [`Error::TrailingData`](crate::Error::TrailingData). For data that does not fit into memory use a stream.
+/// [`Error::TrailingData`](crate::Error::TrailingData). Data that do not fit into memory need a stream.
+///
+/// # Examples
+/// ```
+/// use accel_core::{CompressOptions, CompressionAccelerator, DecompressOptions, Format, Result};
+///
+/// fn round_trip(accelerator: &dyn CompressionAccelerator, data: &[u8]) -> Result<()> {
+///     let (packed, outcome) = accelerator.compress(data, &CompressOptions::new(Format::Gzip))?;
+///     println!("{} bytes by {}", packed.len(), outcome.path);
+///     let (plain, _) = accelerator.decompress(&packed, &DecompressOptions::new(Format::Gzip))?;
+///     assert_eq!(plain, data);
+///     Ok(())
+/// }
+/// ```
 pub trait CompressionAccelerator: HardwareAccelerator {
     /// Compresses `input` into a new vector.
     ///
     /// # Errors
     /// [`InvalidArgument`](crate::Error::InvalidArgument) for a level that the format does not have,
     /// [`Unsupported`](crate::Error::Unsupported), [`Unavailable`](crate::Error::Unavailable) or
-    /// [`Device`](crate::Error::Device) as the accelerator has it.
+    /// [`Device`](crate::Error::Device) when the accelerator cannot do it.
     fn compress(&self, input: &[u8], options: &CompressOptions) -> Result<(Vec<u8>, Outcome)>;
 
     /// Compresses `input` into the front of `output`.
@@ -177,7 +248,7 @@ pub trait CompressionAccelerator: HardwareAccelerator {
     /// [`compress_bound`](Self::compress_bound) bytes are always enough.
     fn compress_into(&self, input: &[u8], output: &mut [u8], options: &CompressOptions) -> Result<Outcome>;
 
-    /// Most bytes that `input_len` bytes can compress to.
+    /// Returns the largest number of bytes that `input_len` bytes can compress to.
     fn compress_bound(&self, input_len: usize, options: &CompressOptions) -> usize;
 
     /// Decompresses `input` into a new vector.
@@ -199,14 +270,14 @@ pub trait CompressionAccelerator: HardwareAccelerator {
         options: &DecompressOptions,
     ) -> Result<Outcome>;
 
-    /// [`compress`](Self::compress) as a future.
+    /// Does what [`compress`](Self::compress) does, as a future.
     fn compress_async(
         &self,
         input: Vec<u8>,
         options: CompressOptions,
     ) -> BoxFuture<Result<(Vec<u8>, Outcome)>>;
 
-    /// [`compress_into`](Self::compress_into) as a future; `output.len()` is the room.
+    /// Does what [`compress_into`](Self::compress_into) does, as a future; `output.len()` is the room in bytes.
     fn compress_into_async(
         &self,
         input: Vec<u8>,
@@ -214,14 +285,14 @@ pub trait CompressionAccelerator: HardwareAccelerator {
         options: CompressOptions,
     ) -> BoxFuture<Completion<Outcome>>;
 
-    /// [`decompress`](Self::decompress) as a future.
+    /// Does what [`decompress`](Self::decompress) does, as a future.
     fn decompress_async(
         &self,
         input: Vec<u8>,
         options: DecompressOptions,
     ) -> BoxFuture<Result<(Vec<u8>, Outcome)>>;
 
-    /// [`decompress_into`](Self::decompress_into) as a future; `output.len()` is the room.
+    /// Does what [`decompress_into`](Self::decompress_into) does, as a future; `output.len()` is the room in bytes.
     fn decompress_into_async(
         &self,
         input: Vec<u8>,

@@ -1,4 +1,7 @@
-//! Encryption: ciphers, keys, options, and the trait.
+//! Encryption: ciphers, keys, options, and the trait of an accelerator that encrypts.
+//!
+//! Everything here describes a request or holds a secret; nothing here encrypts. Engines in other crates implement
+//! [`EncryptionAccelerator`], and programs call it.
 
 use std::any::Any;
 use std::borrow::Cow;
@@ -11,7 +14,16 @@ use zeroize::Zeroizing;
 
 use crate::{BoxFuture, Completion, Digest, Error, HardwareAccelerator, Outcome, Result};
 
-/// A cipher and its mode. The key's length chooses between AES-128, AES-192 and AES-256.
+/// Names a cipher and its mode. The key's length chooses between AES-128, AES-192 and AES-256.
+///
+/// # Examples
+/// ```
+/// use accel_core::Cipher;
+///
+/// // The tag stands behind the ciphertext.
+/// assert_eq!(Cipher::AesGcm.ciphertext_len(100), 116);
+/// assert_eq!(Cipher::AesGcm.iv_len(), 12);
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Cipher {
@@ -32,8 +44,8 @@ pub enum Cipher {
     ChaCha20Poly1305,
     /// AES-XTS (IEEE 1619, NIST SP 800-38E), for sectors of storage: the key is two of AES-128 or of AES-256, which
     /// must differ; the 16-byte IV is the tweak, for sectors their number in little-endian. One call is one data
-    /// unit, of 16 bytes to 16 MiB, by ciphertext stealing where they are no whole blocks. **Not authenticated**, and
-    /// the same plaintext under the same tweak is the same ciphertext.
+    /// unit of 16 bytes to 16 MiB, with ciphertext stealing where it is not a whole number of blocks.
+    /// **Not authenticated**, and the same plaintext under the same tweak gives the same ciphertext.
     AesXts,
     /// AES-CCM (NIST SP 800-38C, RFC 3610) in the form of RFC 5116, section 5.3: 12-byte IV, 16-byte tag behind the
     /// ciphertext, fewer than 16 MiB of text.
@@ -41,7 +53,7 @@ pub enum Cipher {
 }
 
 impl Cipher {
-    /// Every cipher.
+    /// All ciphers, in the order of their declaration.
     pub const ALL: [Self; 7] = [
         Self::AesGcm,
         Self::AesCbc,
@@ -52,7 +64,7 @@ impl Cipher {
         Self::AesCcm,
     ];
 
-    /// Length of the IV (also called nonce) in bytes.
+    /// Returns the length of the IV (also called nonce) in bytes.
     #[must_use]
     pub const fn iv_len(self) -> usize {
         match self {
@@ -61,7 +73,7 @@ impl Cipher {
         }
     }
 
-    /// Length of the authentication tag in bytes; 0 for a mode without one.
+    /// Returns the length of the authentication tag in bytes, which is 0 for a mode without one.
     #[must_use]
     pub const fn tag_len(self) -> usize {
         match self {
@@ -70,13 +82,13 @@ impl Cipher {
         }
     }
 
-    /// Whether the plaintext is padded to whole 16-byte blocks.
+    /// Returns whether the plaintext is padded to whole 16-byte blocks.
     #[must_use]
     pub const fn is_padded(self) -> bool {
         matches!(self, Self::AesCbc | Self::AesCbcHmacSha256)
     }
 
-    /// Lengths in bytes that an encryption key may have.
+    /// Returns the lengths in bytes that an encryption key may have, the shortest first.
     #[must_use]
     pub const fn key_lens(self) -> &'static [usize] {
         match self {
@@ -86,7 +98,7 @@ impl Cipher {
         }
     }
 
-    /// Lengths in bytes that the plaintext of one call may have.
+    /// Returns the lengths in bytes that the plaintext of one call may have.
     #[must_use]
     pub const fn plaintext_lens(self) -> RangeInclusive<usize> {
         match self {
@@ -98,7 +110,7 @@ impl Cipher {
         }
     }
 
-    /// Exact length in bytes of the ciphertext, padding and tag included, of `plaintext_len` bytes.
+    /// Returns the exact length in bytes of the ciphertext of `plaintext_len` bytes, padding and tag included.
     #[must_use]
     pub const fn ciphertext_len(self, plaintext_len: usize) -> usize {
         let padded = if self.is_padded() { (plaintext_len / 16 + 1) * 16 } else { plaintext_len };
@@ -120,10 +132,24 @@ impl fmt::Display for Cipher {
     }
 }
 
-/// A secret key: zeroised when its last clone is dropped, never printed, compared in constant time.
+/// A secret key, which is zeroised when its last clone is dropped, never printed, and compared in constant time.
 ///
 /// Engines keep what they derive from a key (round keys, a session) in the key itself, so that it lives exactly
-/// as long: see [`prepared`](Self::prepared). Clone a key rather than building it anew from its bytes.
+/// as long as the key: see [`prepared`](Self::prepared). A program should clone a key rather than make it again from its
+/// bytes, because a clone shares what was derived.
+///
+/// # Examples
+/// ```
+/// use accel_core::{Cipher, Key};
+///
+/// // A new random key of the cipher's greatest strength.
+/// let key = Key::generate(Cipher::AesGcm)?;
+/// assert_eq!(key.encryption().len(), 32);
+/// // A key from stored bytes, whose length is checked here and not when it is first used.
+/// assert!(Key::for_cipher(Cipher::AesGcm, &[7; 32]).is_ok());
+/// assert!(Key::for_cipher(Cipher::AesGcm, b"too short").is_err());
+/// # Ok::<(), accel_core::Error>(())
+/// ```
 #[derive(Clone)]
 pub struct Key(Arc<KeyParts>);
 
@@ -139,13 +165,59 @@ type Prepared = Box<dyn Any + Send + Sync>;
 type Places = [OnceLock<Prepared>; 2];
 
 impl Key {
-    /// A key of these bytes. Its length is checked when it is used with a cipher.
+    /// Makes a new random key for `cipher`, of the greatest length that the cipher takes, from the operating system's
+    /// random number generator. For [`Cipher::AesCbcHmacSha256`] the MAC key has the same length.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] if the operating system gives no random numbers.
+    ///
+    /// # Examples
+    /// ```
+    /// use accel_core::{Cipher, Key};
+    /// assert_ne!(Key::generate(Cipher::AesXts)?, Key::generate(Cipher::AesXts)?);
+    /// # Ok::<(), accel_core::Error>(())
+    /// ```
+    pub fn generate(cipher: Cipher) -> Result<Self> {
+        let len = cipher.key_lens().iter().copied().max().unwrap_or_default();
+        let random = || {
+            let mut bytes = Zeroizing::new(vec![0; len]);
+            getrandom::fill(&mut bytes).map(|()| bytes).map_err(|error| Error::Internal {
+                engine: "random number generator",
+                detail: error.to_string().into(),
+            })
+        };
+        let key = match cipher {
+            Cipher::AesCbcHmacSha256 => Self::with_mac(&random()?, &random()?),
+            _ => Self::new(&random()?),
+        };
+        key.check(cipher).map(|()| key)
+    }
+
+    /// Makes a key of these bytes for `cipher` and checks that they fit it. A key for [`Cipher::AesCbcHmacSha256`] has two
+    /// parts: make it by [`with_mac`](Self::with_mac) and ask [`check`](Self::check).
+    ///
+    /// # Errors
+    /// Those of [`check`](Self::check).
+    ///
+    /// # Examples
+    /// ```
+    /// use accel_core::{Cipher, Key};
+    /// let error = Key::for_cipher(Cipher::ChaCha20Poly1305, &[0; 16]).unwrap_err();
+    /// assert!(error.to_string().contains("32"), "{error}");
+    /// ```
+    pub fn for_cipher(cipher: Cipher, bytes: &[u8]) -> Result<Self> {
+        let key = Self::new(bytes);
+        key.check(cipher).map(|()| key)
+    }
+
+    /// Makes a key of these bytes. Its length is checked when it is used with a cipher: 16 bytes mean AES-128, 24 bytes
+    /// AES-192, 32 bytes AES-256. [`for_cipher`](Self::for_cipher) checks the length at once.
     #[must_use]
     pub fn new(bytes: &[u8]) -> Self {
         Self::from_parts(bytes, None)
     }
 
-    /// A key for [`Cipher::AesCbcHmacSha256`]: one part encrypts, the other authenticates.
+    /// Makes a key for [`Cipher::AesCbcHmacSha256`], of which one part encrypts and the other authenticates.
     #[must_use]
     pub fn with_mac(encryption: &[u8], mac: &[u8]) -> Self {
         Self::from_parts(encryption, Some(mac))
@@ -160,13 +232,13 @@ impl Key {
         }))
     }
 
-    /// The encryption key's bytes; for [`hmac`](EncryptionAccelerator::hmac), its key.
+    /// Returns the bytes of the encryption key, or of the single key of [`hmac`](EncryptionAccelerator::hmac).
     #[must_use]
     pub fn encryption(&self) -> &[u8] {
         &self.0.encryption
     }
 
-    /// The MAC key's bytes, where there is one.
+    /// Returns the bytes of the MAC key, or `None` if the key was made without one.
     #[must_use]
     pub fn mac(&self) -> Option<&[u8]> {
         self.0.mac.as_ref().map(|bytes| bytes.as_slice())
@@ -175,7 +247,7 @@ impl Key {
     /// Checks that this key fits `cipher`.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] that says which lengths do.
+    /// [`Error::InvalidArgument`], whose text says which lengths fit.
     pub fn check(&self, cipher: Cipher) -> Result<()> {
         if !cipher.key_lens().contains(&self.encryption().len()) {
             return Err(Error::InvalidArgument {
@@ -212,11 +284,11 @@ impl Key {
         }
     }
 
-    /// Checks that this key fits [`hmac`](EncryptionAccelerator::hmac): any that is not empty (RFC 2104 advises against
-    /// those that are shorter than the digest), made by [`Key::new`].
+    /// Checks that this key fits [`hmac`](EncryptionAccelerator::hmac). Every key of [`Key::new`] fits that is not empty;
+    /// RFC 2104 advises against keys that are shorter than the digest.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] that says what does.
+    /// [`Error::InvalidArgument`], whose text says what fits.
     pub fn check_hmac(&self) -> Result<()> {
         let remedy = match (self.encryption(), self.mac()) {
             ([], _) => "an HMAC with an empty key proves nothing: take one as long as the digest",
@@ -226,11 +298,11 @@ impl Key {
         Err(Error::InvalidArgument { argument: "key", remedy: Cow::Borrowed(remedy) })
     }
 
-    /// What an engine derived from this key for `cipher`, made on the first call and dropped with the key.
-    /// There is room for two engines, each known by its type `T`; a third one gets `None` and keeps its own.
+    /// Returns what an engine derived from this key for `cipher`. It is made by `prepare` on the first call and dropped with
+    /// the key. A key has room for two engines, each known by its type `T`; a third one gets `None` and has to keep its own.
     ///
     /// # Errors
-    /// Those of `prepare`, which is then asked again by the next call.
+    /// Those of `prepare`, which the next call then calls again.
     pub fn prepared<T: Send + Sync + 'static>(
         &self,
         cipher: Cipher,
@@ -239,7 +311,7 @@ impl Key {
         self.kept(&self.0.ciphers[cipher as usize], prepare)
     }
 
-    /// As [`prepared`](Self::prepared), for the HMAC by `digest`.
+    /// Does what [`prepared`](Self::prepared) does, for the HMAC by `digest`.
     ///
     /// # Errors
     /// As [`prepared`](Self::prepared).
@@ -289,8 +361,18 @@ impl fmt::Debug for Key {
     }
 }
 
-/// An initialisation vector, also called nonce, of 12 or 16 bytes. Not secret; never to be used twice with the
-/// same key, but for the tweak of [`Cipher::AesXts`], which names a sector whenever it is written.
+/// An initialisation vector, also called nonce, of 12 or 16 bytes.
+///
+/// It is not secret, and must never be used twice with the same key, except for the tweak of [`Cipher::AesXts`], which
+/// names a sector each time that it is written.
+///
+/// # Examples
+/// ```
+/// use accel_core::Iv;
+/// assert_eq!(Iv::new(&[7; 12])?.as_bytes(), [7; 12]);
+/// assert!(Iv::new(&[7; 13]).is_err());
+/// # Ok::<(), accel_core::Error>(())
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Iv {
     bytes: [u8; 16],
@@ -298,10 +380,10 @@ pub struct Iv {
 }
 
 impl Iv {
-    /// An IV of these bytes.
+    /// Makes an IV of these bytes.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] unless they are 12 or 16.
+    /// [`Error::InvalidArgument`] unless there are 12 or 16 of them.
     pub fn new(bytes: &[u8]) -> Result<Self> {
         if !matches!(bytes.len(), 12 | 16) {
             return Err(Error::InvalidArgument {
@@ -314,7 +396,7 @@ impl Iv {
         Ok(iv)
     }
 
-    /// Its bytes.
+    /// Returns the 12 or 16 bytes.
     #[must_use]
     pub fn as_bytes(&self) -> &[u8] {
         &self.bytes[..usize::from(self.len)]
@@ -323,7 +405,7 @@ impl Iv {
     /// Checks that this IV fits `cipher`.
     ///
     /// # Errors
-    /// [`Error::InvalidArgument`] that says which length does.
+    /// [`Error::InvalidArgument`], whose text says which length fits.
     pub fn check(&self, cipher: Cipher) -> Result<()> {
         if self.as_bytes().len() == cipher.iv_len() {
             return Ok(());
@@ -335,33 +417,43 @@ impl Iv {
     }
 }
 
-/// How to encrypt or decrypt.
+/// Describes one encryption or decryption, except for its key.
+///
+/// # Examples
+/// ```
+/// use accel_core::{Cipher, CipherOptions};
+///
+/// let options = CipherOptions::new(Cipher::AesGcm).aad(b"header".as_slice());
+/// assert_eq!(&*options.aad, b"header");
+/// assert!(options.iv.is_none(), "the engine draws one and returns it");
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct CipherOptions<'a> {
-    /// Cipher and mode.
+    /// The cipher and its mode.
     pub cipher: Cipher,
-    /// The IV. `None` when encrypting means: draw one at random and return it. Decryption needs it.
+    /// The IV. With `None` an encryption draws one at random and returns it; a decryption needs one.
     pub iv: Option<Iv>,
-    /// Associated data: authenticated, not encrypted, not part of the output. Empty for modes without a tag.
+    /// The associated data, which are authenticated, not encrypted, and not part of the output. They are empty for modes
+    /// without a tag.
     pub aad: Cow<'a, [u8]>,
 }
 
 impl<'a> CipherOptions<'a> {
-    /// `cipher` with a random IV and no associated data.
+    /// Describes `cipher` with a random IV and no associated data.
     #[must_use]
     pub const fn new(cipher: Cipher) -> Self {
         Self { cipher, iv: None, aad: Cow::Borrowed(&[]) }
     }
 
-    /// The same with this IV.
+    /// Returns these options with this IV.
     #[must_use]
     pub const fn iv(mut self, iv: Iv) -> Self {
         self.iv = Some(iv);
         self
     }
 
-    /// The same with this associated data.
+    /// Returns these options with these associated data.
     #[must_use]
     pub fn aad(mut self, aad: impl Into<Cow<'a, [u8]>>) -> Self {
         self.aad = aad.into();
@@ -369,25 +461,40 @@ impl<'a> CipherOptions<'a> {
     }
 }
 
-/// What one encryption came to.
+/// Describes one encryption that succeeded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Encrypted {
-    /// The IV that was used; decryption needs it.
+    /// The IV that was used, which decryption needs.
     pub iv: Iv,
-    /// Where it ran, and lengths.
+    /// Where the encryption ran, and the lengths in bytes of its input and output.
     pub outcome: Outcome,
 }
 
-/// An accelerator of symmetric encryption.
+/// An accelerator that encrypts and authenticates with symmetric keys.
 ///
-/// The ciphertext is what the cipher's standard says, the tag behind it; the IV travels beside it.
+/// The ciphertext is what the cipher's standard says, with the tag behind it. The IV is not part of it: the program stores
+/// or sends it beside the ciphertext.
+///
+/// # Examples
+/// ```
+/// use accel_core::{Cipher, CipherOptions, EncryptionAccelerator, Key, Result};
+///
+/// fn round_trip(accelerator: &dyn EncryptionAccelerator, key: &Key, message: &[u8]) -> Result<()> {
+///     let options = CipherOptions::new(Cipher::AesGcm).aad(b"header".as_slice());
+///     let (ciphertext, encrypted) = accelerator.encrypt(key, message, &options)?;
+///     let options = options.iv(encrypted.iv);
+///     let (plaintext, _) = accelerator.decrypt(key, &ciphertext, &options)?;
+///     assert_eq!(plaintext, message);
+///     Ok(())
+/// }
+/// ```
 pub trait EncryptionAccelerator: HardwareAccelerator {
     /// Encrypts `plaintext` into a new vector.
     ///
     /// # Errors
     /// [`InvalidArgument`](Error::InvalidArgument) for a key, IV, plaintext or associated data that does not fit the cipher,
     /// and [`Unsupported`](Error::Unsupported), [`Unavailable`](Error::Unavailable) or [`Device`](Error::Device)
-    /// as the accelerator has it.
+    /// when the accelerator cannot do it.
     fn encrypt(
         &self,
         key: &Key,
@@ -433,17 +540,18 @@ pub trait EncryptionAccelerator: HardwareAccelerator {
         options: &CipherOptions<'_>,
     ) -> Result<Outcome>;
 
-    /// HMAC (RFC 2104, FIPS 198-1) of `input` by `digest`, of [`Digest::len`] bytes; the key is one of [`Key::new`].
+    /// Returns the HMAC (RFC 2104, FIPS 198-1) of `input` by `digest`, which has [`Digest::len`] bytes. The key is one of
+    /// [`Key::new`].
     ///
-    /// Compare what was received with it in constant time, never by `==`.
+    /// A received HMAC has to be compared with it in constant time, never by `==`.
     ///
     /// # Errors
     /// [`InvalidArgument`](Error::InvalidArgument) for a key that [`Key::check_hmac`] refuses, and
-    /// [`Unsupported`](Error::Unsupported), [`Unavailable`](Error::Unavailable) or [`Device`](Error::Device) as the
-    /// accelerator has it.
+    /// [`Unsupported`](Error::Unsupported), [`Unavailable`](Error::Unavailable) or [`Device`](Error::Device) when the
+    /// accelerator cannot do it.
     fn hmac(&self, key: &Key, digest: Digest, input: &[u8]) -> Result<(Vec<u8>, Outcome)>;
 
-    /// [`encrypt`](Self::encrypt) as a future.
+    /// Does what [`encrypt`](Self::encrypt) does, as a future.
     fn encrypt_async(
         &self,
         key: Key,
@@ -451,7 +559,7 @@ pub trait EncryptionAccelerator: HardwareAccelerator {
         options: CipherOptions<'static>,
     ) -> BoxFuture<Result<(Vec<u8>, Encrypted)>>;
 
-    /// [`encrypt_into`](Self::encrypt_into) as a future; `output.len()` is the room.
+    /// Does what [`encrypt_into`](Self::encrypt_into) does, as a future; `output.len()` is the room in bytes.
     fn encrypt_into_async(
         &self,
         key: Key,
@@ -460,7 +568,7 @@ pub trait EncryptionAccelerator: HardwareAccelerator {
         options: CipherOptions<'static>,
     ) -> BoxFuture<Completion<Encrypted>>;
 
-    /// [`decrypt`](Self::decrypt) as a future.
+    /// Does what [`decrypt`](Self::decrypt) does, as a future.
     fn decrypt_async(
         &self,
         key: Key,
@@ -468,7 +576,7 @@ pub trait EncryptionAccelerator: HardwareAccelerator {
         options: CipherOptions<'static>,
     ) -> BoxFuture<Result<(Vec<u8>, Outcome)>>;
 
-    /// [`decrypt_into`](Self::decrypt_into) as a future; `output.len()` is the room.
+    /// Does what [`decrypt_into`](Self::decrypt_into) does, as a future; `output.len()` is the room in bytes.
     fn decrypt_into_async(
         &self,
         key: Key,
@@ -477,7 +585,7 @@ pub trait EncryptionAccelerator: HardwareAccelerator {
         options: CipherOptions<'static>,
     ) -> BoxFuture<Completion<Outcome>>;
 
-    /// [`hmac`](Self::hmac) as a future.
+    /// Does what [`hmac`](Self::hmac) does, as a future.
     fn hmac_async(&self, key: Key, digest: Digest, input: Vec<u8>) -> BoxFuture<Result<(Vec<u8>, Outcome)>>;
 }
 
@@ -514,6 +622,19 @@ mod tests {
         assert!(
             Key::new(&[]).check_hmac().is_err() && Key::with_mac(&[0; 16], &[0; 16]).check_hmac().is_err()
         );
+    }
+
+    #[test]
+    fn generated_keys_fit_their_cipher_and_differ() {
+        for cipher in Cipher::ALL {
+            let (one, other) = (Key::generate(cipher).unwrap(), Key::generate(cipher).unwrap());
+            assert!(one.check(cipher).is_ok(), "{cipher}");
+            assert_ne!(one, other, "{cipher}");
+            let longest = cipher.key_lens().iter().max().unwrap();
+            assert_eq!(one.encryption().len(), *longest, "{cipher}");
+        }
+        assert!(Key::for_cipher(Cipher::AesXts, &[7; 64]).is_err(), "both halves are the same");
+        assert!(Key::for_cipher(Cipher::AesCbcHmacSha256, &[7; 32]).is_err(), "the MAC key is missing");
     }
 
     #[test]

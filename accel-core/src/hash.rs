@@ -1,6 +1,6 @@
-//! Names of checksums and digests.
+//! Names of checksums and digests. Engines in other crates compute them.
 
-/// A checksum: detects accidents, not attackers.
+/// Names a checksum, which detects accidents and not attackers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Checksum {
@@ -14,7 +14,13 @@ pub enum Checksum {
     XxHash64,
 }
 
-/// A cryptographic digest: SHA-2 (FIPS 180-4) or SHA-3 (FIPS 202).
+/// Names a cryptographic digest of the families SHA-2 (FIPS 180-4) and SHA-3 (FIPS 202).
+///
+/// # Examples
+/// ```
+/// use accel_core::Digest;
+/// assert_eq!((Digest::Sha256.len(), Digest::Sha256.block_len()), (32, 64));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Digest {
@@ -35,7 +41,7 @@ pub enum Digest {
 }
 
 impl Digest {
-    /// Every digest.
+    /// All digests, in the order of their declaration.
     pub const ALL: [Self; 7] = [
         Self::Sha224,
         Self::Sha256,
@@ -46,7 +52,7 @@ impl Digest {
         Self::Sha3_512,
     ];
 
-    /// Length of the digest in bytes.
+    /// Returns the length of the digest in bytes.
     #[must_use]
     pub const fn len(self) -> usize {
         match self {
@@ -57,8 +63,8 @@ impl Digest {
         }
     }
 
-    /// Length in bytes of the block that the digest works on, for SHA-3 its rate: the longest key of an HMAC that is not
-    /// hashed first (RFC 2104; FIPS 202, table 3).
+    /// Returns the length in bytes of the block that the digest works on, for SHA-3 its rate. A key of an HMAC that is longer
+    /// is hashed first (RFC 2104; FIPS 202, table 3).
     #[must_use]
     pub const fn block_len(self) -> usize {
         match self {
@@ -70,7 +76,7 @@ impl Digest {
         }
     }
 
-    /// Never true; a digest has bytes.
+    /// Returns `false`, because every digest has bytes; it stands beside [`len`](Self::len) by convention.
     #[must_use]
     pub const fn is_empty(self) -> bool {
         false

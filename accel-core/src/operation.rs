@@ -1,10 +1,16 @@
-//! Operations that can be asked of any accelerator through one call.
+//! The operations that [`HardwareAccelerator::process`](crate::HardwareAccelerator::process) takes by name.
 
 use std::borrow::Cow;
 
 use crate::{Checksum, CompressOptions, DecompressOptions, Digest};
 
-/// An operation for [`HardwareAccelerator::process`](crate::HardwareAccelerator::process).
+/// Names an operation for [`HardwareAccelerator::process`](crate::HardwareAccelerator::process).
+///
+/// # Examples
+/// ```
+/// use accel_core::{CompressOptions, Format, Operation};
+/// assert_eq!(Operation::Compress(CompressOptions::new(Format::Gzip)).name(), "compress");
+/// ```
 #[derive(Debug, Clone, PartialEq)]
 #[non_exhaustive]
 pub enum Operation {
@@ -18,19 +24,19 @@ pub enum Operation {
     /// Decrypt the input. `process` has no key and refuses it: call
     /// [`EncryptionAccelerator::decrypt`](crate::EncryptionAccelerator::decrypt).
     Decrypt,
-    /// A checksum of the input; the output is its value, big-endian.
+    /// Compute a checksum of the input; the output is its value in big-endian order.
     Checksum(Checksum),
-    /// A digest of the input; the output is the digest.
+    /// Compute a digest of the input; the output is the digest.
     Digest(Digest),
-    /// An HMAC of the input. `process` has no key and refuses it: call
+    /// Compute an HMAC of the input. `process` has no key and refuses it: call
     /// [`EncryptionAccelerator::hmac`](crate::EncryptionAccelerator::hmac).
     Hmac(Digest),
-    /// An operation by name, for accelerators that know more than this list.
+    /// Do something that this list does not name, for accelerators that know more.
     Named(Cow<'static, str>),
 }
 
 impl Operation {
-    /// The operation's name as it appears in errors.
+    /// Returns the operation's name as it appears in errors.
     #[must_use]
     pub fn name(&self) -> &str {
         match self {

@@ -1,35 +1,44 @@
-//! Provenance: where a piece of work ran, and why there.
+//! Provenance: where a piece of work ran, and why it ran there.
 
 use std::fmt;
 
-/// What one operation came to.
+/// Describes one operation that succeeded: how many bytes it read and wrote, and where it ran.
+///
+/// # Examples
+/// ```
+/// use accel_core::{Outcome, Path, SoftwareReason};
+///
+/// let outcome = Outcome { bytes_in: 100, bytes_out: 40, path: Path::Software(SoftwareReason::TooSmall) };
+/// assert!(!outcome.path.is_hardware());
+/// assert_eq!(outcome.path.to_string(), "software (input below the threshold)");
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 pub struct Outcome {
-    /// Bytes of input that were used. Less than the input's length only where the operation says so.
+    /// The number of bytes of input that were used. It is less than the input's length only where the operation says so.
     pub bytes_in: usize,
-    /// Bytes of output that were written.
+    /// The number of bytes of output that were written.
     pub bytes_out: usize,
-    /// Where the work ran.
+    /// Where the work ran, and for the CPU why.
     pub path: Path,
 }
 
-/// Where a piece of work ran.
+/// Says where a piece of work ran.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 pub enum Path {
-    /// On a device, on this instance of it (an index into the accelerator's instances).
+    /// It ran on a device.
     Hardware {
-        /// Index of the instance.
+        /// The index of the device's instance among the accelerator's instances.
         instance: u16,
     },
-    /// On the CPU, and why.
+    /// It ran on the CPU, for this reason.
     Software(SoftwareReason),
 }
 
 impl Path {
-    /// Whether a device did the work.
+    /// Returns whether a device did the work.
     #[must_use]
     pub const fn is_hardware(self) -> bool {
         matches!(self, Self::Hardware { .. })
@@ -45,13 +54,13 @@ impl fmt::Display for Path {
     }
 }
 
-/// Why work ran on the CPU.
+/// Says why work ran on the CPU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
 #[non_exhaustive]
 pub enum SoftwareReason {
-    /// The caller asked the software engine itself.
+    /// The caller called the software engine itself.
     Chosen,
     /// The device, its driver or its library is not there.
     Unavailable,
@@ -59,20 +68,20 @@ pub enum SoftwareReason {
     TooSmall,
     /// The device, or this release of the hardware path, cannot do this operation.
     Unsupported,
-    /// The device had no room, or as much to do as it can do at once, and the CPU had time.
+    /// The device had no room for another request, or was busy to capacity while the CPU was not.
     Busy,
-    /// The device failed at it, or failed just before and is left alone for a while.
+    /// The device failed at this work, or had failed shortly before and is not used for a while.
     DeviceError,
     /// The policy in force sends this work to the CPU.
     Policy,
-    /// By what was measured of both, the CPU is done sooner.
+    /// According to the measurements of both, the CPU was expected to finish sooner.
     Sooner,
-    /// The CPU's speed at this work was measured again, to choose by current figures.
+    /// The CPU's speed at this work was due to be measured again.
     Measured,
 }
 
 impl SoftwareReason {
-    /// Every reason, in the order in which the counters hold them.
+    /// All reasons, in the order in which the counters hold them.
     pub const ALL: [Self; 9] = [
         Self::Chosen,
         Self::Unavailable,
@@ -100,7 +109,7 @@ impl fmt::Display for SoftwareReason {
             Self::Busy => "device busy",
             Self::DeviceError => "device error",
             Self::Policy => "policy",
-            Self::Sooner => "sooner done there",
+            Self::Sooner => "expected to finish sooner",
             Self::Measured => "measured again",
         })
     }

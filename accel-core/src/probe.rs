@@ -1,4 +1,4 @@
-//! Devices: what a probe finds, and how it tells of changes.
+//! Devices: what a probe finds, and how it reports changes.
 
 use std::collections::BTreeMap;
 use std::convert::Infallible;
@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use crate::{AcceleratorTypes, Result};
 
-/// Identity of a device on this machine; for PCI functions their address, `0000:6b:00.0`.
+/// Identifies a device on this machine. For a PCI function it is the address, such as `0000:6b:00.0`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(transparent))]
@@ -21,32 +21,32 @@ impl fmt::Display for DeviceId {
     }
 }
 
-/// One device as a probe found it.
+/// Describes one device as a probe found it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[non_exhaustive]
 pub struct Device {
-    /// Identity.
+    /// The device's identity on this machine.
     pub id: DeviceId,
     /// The product's name.
     pub name: String,
-    /// What the device can work on, as configured where that can be read, else as built.
+    /// What the device can work on: as it is configured where that can be read, otherwise as it was built.
     #[cfg_attr(feature = "serde", serde(with = "types_as_bits"))]
     pub types: AcceleratorTypes,
-    /// PCI vendor id.
+    /// The PCI vendor id.
     pub vendor_id: u16,
-    /// PCI device id.
+    /// The PCI device id.
     pub product_id: u16,
-    /// Kernel driver bound to it.
+    /// The kernel driver that is bound to the device, or `None` if there is none.
     pub driver: Option<String>,
-    /// Where the probe found it.
+    /// The path under which the probe found the device.
     pub path: PathBuf,
-    /// Further facts by name, as text; the probe documents which.
+    /// Further facts by name, as text. The probe documents which there are.
     pub properties: BTreeMap<String, String>,
 }
 
 impl Device {
-    /// A device with no driver, no types and no properties yet.
+    /// Makes the record of a device with no driver, no types and no properties yet.
     #[must_use]
     pub fn new(id: DeviceId, name: impl Into<String>, vendor_id: u16, product_id: u16) -> Self {
         Self {
@@ -77,15 +77,15 @@ mod types_as_bits {
     }
 }
 
-/// A difference between two looks at the machine.
+/// Describes how a device differs between two looks at the machine.
 #[derive(Debug, Clone, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum DeviceChange {
-    /// A device that was not there before.
+    /// The device was not there before.
     Added(Device),
-    /// A device that is gone; the record is its last one.
+    /// The device is gone; the record is its last one.
     Removed(Device),
-    /// A device whose record differs: its driver, services or state changed.
+    /// The device's record differs because its driver, its services or its state changed.
     Changed {
         /// The record of the earlier look.
         before: Device,
@@ -94,7 +94,7 @@ pub enum DeviceChange {
     },
 }
 
-/// Receiving end of a subscription to changes. Dropping it ends the subscription.
+/// The receiving end of a subscription to changes. Dropping it ends the subscription.
 #[derive(Debug)]
 pub struct DeviceChanges {
     changes: mpsc::Receiver<DeviceChange>,
@@ -103,7 +103,7 @@ pub struct DeviceChanges {
 }
 
 impl DeviceChanges {
-    /// The probe's end and the subscriber's.
+    /// Makes a subscription and returns the probe's end and the subscriber's end.
     #[must_use]
     pub fn channel() -> (DeviceChangeSender, Self) {
         let (sender, changes) = mpsc::channel();
@@ -111,13 +111,13 @@ impl DeviceChanges {
         (DeviceChangeSender { sender, listener }, Self { changes, _listening: listening })
     }
 
-    /// The next change, if one is waiting.
+    /// Returns the next change if one is waiting.
     #[must_use]
     pub fn try_recv(&self) -> Option<DeviceChange> {
         self.changes.try_recv().ok()
     }
 
-    /// The next change, waiting for at most `timeout`.
+    /// Waits for the next change for at most `timeout`.
     #[must_use]
     pub fn recv_timeout(&self, timeout: Duration) -> Option<DeviceChange> {
         self.changes.recv_timeout(timeout).ok()
@@ -132,40 +132,46 @@ pub struct DeviceChangeSender {
 }
 
 impl DeviceChangeSender {
-    /// Tells the subscriber; without one the change is dropped.
+    /// Reports a change to the subscriber. If the subscriber is gone the change is dropped.
     pub fn send(&self, change: DeviceChange) {
         // `wait` is what reports a subscriber that is gone.
         let _ = self.sender.send(change);
     }
 
-    /// Waits for `interval`, or until the subscriber is gone; whether it is still there.
+    /// Waits for `interval`, or until the subscriber is gone, and returns whether it is still there.
     #[must_use]
     pub fn wait(&self, interval: Duration) -> bool {
         matches!(self.listener.recv_timeout(interval), Err(mpsc::RecvTimeoutError::Timeout))
     }
 }
 
-/// Finds devices. A probe only reads.
+/// A probe, which finds devices. It only reads.
 pub trait HardwareProbe: Send + Sync {
-    /// The devices that can work on at least one of `types`, ordered by id. [`AcceleratorTypes::empty`] asks for
-    /// every device, those of unknown type included.
+    /// Returns the devices that can work on at least one of `types`, ordered by id. [`AcceleratorTypes::empty`] asks for
+    /// every device, including those of unknown type.
     ///
     /// # Errors
     /// [`Error::Unavailable`](crate::Error::Unavailable) when the machine's device tree is there and cannot be read.
     /// A machine without devices is an empty list.
     fn discover(&self, types: AcceleratorTypes) -> Result<Vec<Device>>;
 
-    /// One device by its id, `None` when it is not there.
+    /// Returns one device by its id, or `None` if it is not there.
     ///
     /// # Errors
     /// As [`discover`](Self::discover).
     fn device(&self, id: &DeviceId) -> Result<Option<Device>>;
 
-    /// Tells of every change from now on, looking every `interval`.
+    /// Reports every change from now on. The probe looks every `interval`.
     ///
     /// # Errors
     /// As [`discover`](Self::discover), for the first look.
     fn subscribe(&self, interval: Duration) -> Result<DeviceChanges>;
+
+    /// A number that is another one after devices came, went, or became usable. Looks at no device, so that it may be
+    /// asked every second. 0 where the probe has no such number, as in the provided method.
+    fn fingerprint(&self) -> u64 {
+        0
+    }
 }
 
 #[cfg(test)]

@@ -21,6 +21,7 @@ pub struct Recorder {
     bytes_in: AtomicU64,
     bytes_out: AtomicU64,
     errors: AtomicU64,
+    abandoned: AtomicU64,
     retries: AtomicU64,
     software: [AtomicU64; SoftwareReason::ALL.len()],
     in_flight: AtomicU64,
@@ -44,6 +45,7 @@ impl Recorder {
             bytes_in: AtomicU64::new(0),
             bytes_out: AtomicU64::new(0),
             errors: AtomicU64::new(0),
+            abandoned: AtomicU64::new(0),
             retries: AtomicU64::new(0),
             software: Default::default(),
             in_flight: AtomicU64::new(0),
@@ -52,7 +54,8 @@ impl Recorder {
         }
     }
 
-    /// Starts one operation. Drop the guard without [`finish`](InFlight::finish) and it counts as an error.
+    /// Starts one operation. A guard that is dropped without [`finish`](InFlight::finish) counts the operation as
+    /// abandoned, or as an error if its thread is panicking.
     #[must_use = "the operation is counted when the guard is finished"]
     pub fn start(&self) -> InFlight<'_> {
         InFlight::new(Holder::Borrowed(self))
@@ -64,7 +67,8 @@ impl Recorder {
         InFlight::new(Holder::Shared(self))
     }
 
-    /// Counts one operation as running, for those who take the time themselves. [`end`](Self::end) has to follow.
+    /// Counts one operation as running, for those who take the time themselves. [`end`](Self::end) or
+    /// [`abandon`](Self::abandon) has to follow.
     #[inline]
     pub fn begin(&self) {
         self.in_flight.fetch_add(1, Relaxed);
@@ -90,6 +94,14 @@ impl Recorder {
         self.latency[bucket(ns)].fetch_add(1, Relaxed);
     }
 
+    /// Ends what [`begin`](Self::begin) counted, of which nobody wants the result any more. While the calling thread
+    /// panics, the operation counts as an error instead.
+    pub fn abandon(&self) {
+        self.in_flight.fetch_sub(1, Relaxed);
+        let counter = if std::thread::panicking() { &self.errors } else { &self.abandoned };
+        counter.fetch_add(1, Relaxed);
+    }
+
     /// Operations running now: [`Statistics::in_flight`] alone, at the price of one load.
     #[must_use]
     pub fn in_flight(&self) -> u64 {
@@ -113,6 +125,7 @@ impl Recorder {
             bytes_in: self.bytes_in.load(Relaxed),
             bytes_out: self.bytes_out.load(Relaxed),
             errors: self.errors.load(Relaxed),
+            abandoned: self.abandoned.load(Relaxed),
             retries: self.retries.load(Relaxed),
             software,
             in_flight: self.in_flight.load(Relaxed),
@@ -218,7 +231,7 @@ impl<'a> InFlight<'a> {
 impl Drop for InFlight<'_> {
     fn drop(&mut self) {
         if !self.done {
-            self.recorder.end(Duration::ZERO, None);
+            self.recorder.abandon();
         }
     }
 }
@@ -236,11 +249,15 @@ pub struct Statistics {
     pub bytes_out: u64,
     /// Operations that failed.
     pub errors: u64,
+    /// Asynchronous operations whose future was dropped before they ended. Some never started, and those that ran were
+    /// worked on to their end; their bytes and times are counted nowhere.
+    #[cfg_attr(feature = "serde", serde(default))]
+    pub abandoned: u64,
     /// Requests that were submitted again.
     pub retries: u64,
     /// Operations that ran on the CPU, by reason.
     pub software: SoftwareExecutions,
-    /// Operations running now.
+    /// Operations that have begun and not ended: those that run, and futures that wait for a thread or for the device.
     pub in_flight: u64,
     /// Sum of the operations' durations; more than `elapsed` when they overlap.
     pub busy: Duration,
@@ -351,6 +368,11 @@ mod tests {
         recorder.start().finish(Ok(&outcome(Path::Hardware { instance: 0 })));
         recorder.start().finish(Err(&Error::LimitExceeded { limit: 1 }));
         drop(recorder.start());
+        let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
+            let _in_flight = recorder.start();
+            panic!("on purpose");
+        }));
+        assert!(panicked.is_err());
         recorder.retry();
         let open = recorder.start();
         recorder.begin();
@@ -359,6 +381,7 @@ mod tests {
         recorder.end(Duration::ZERO, None);
         let seen = recorder.statistics();
         assert_eq!((seen.operations, seen.errors, seen.retries, seen.in_flight), (3, 3, 1, 1));
+        assert_eq!(seen.abandoned, 1);
         assert_eq!((seen.bytes_in, seen.bytes_out), (300, 120));
         assert!(seen.busy >= Duration::from_millis(2));
         assert_eq!(seen.software.count(SoftwareReason::Busy), 1);
@@ -415,5 +438,9 @@ mod tests {
         let json = serde_json::to_string(&seen).unwrap();
         assert!(json.contains("\"too_small\":1"), "{json}");
         assert_eq!(serde_json::from_str::<Statistics>(&json).unwrap(), seen);
+        // As an earlier release wrote it.
+        let earlier = json.replace("\"abandoned\":0,", "");
+        assert_ne!(earlier, json);
+        assert_eq!(serde_json::from_str::<Statistics>(&earlier).unwrap(), seen);
     }
 }

@@ -1,6 +1,6 @@
 //! Prints every change of a registry while a pretended driver starts, loses its device and stops.
 //!
-//! `cargo run -p capability-registry --example watch -- 'qat.*'`
+//! `cargo run -p qat-capability-registry --example watch -- 'qat.*'`
 
 use std::{env, error::Error, thread, time::Duration};
 

@@ -4,6 +4,7 @@ use std::{
     collections::{BTreeMap, btree_map},
     fmt,
     sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    task::Waker,
 };
 
 use arc_swap::ArcSwap;
@@ -34,7 +35,7 @@ pub(crate) struct Core {
     /// What readers see. Stored only while `writer` is locked.
     pub(crate) current: ArcSwap<Data>,
     writer: Mutex<Writer>,
-    /// Signalled after each change of `current` and when `closed` is set.
+    /// Signalled after each change of `current` and after `closed` was set.
     pub(crate) changed: Condvar,
 }
 
@@ -43,6 +44,18 @@ pub(crate) struct Writer {
     /// The owner of each entry of `current`.
     holders: BTreeMap<Feature, Arc<str>>,
     pub(crate) closed: bool,
+    /// The tasks that wait in [`Subscription::poll_recv`], each under its subscription's number.
+    pub(crate) wakers: BTreeMap<u64, Waker>,
+    /// The number that the next waiting subscription gets.
+    next_number: u64,
+}
+
+impl Writer {
+    /// Returns a number that no other subscription of this registry has.
+    pub(crate) fn number(&mut self) -> u64 {
+        self.next_number += 1;
+        self.next_number
+    }
 }
 
 impl Core {
@@ -77,9 +90,17 @@ impl Core {
         self.current.store(Arc::new(next));
         writer.holders.retain(|_, holder| !is_own(holder));
         writer.holders.extend(owned.into_iter().map(|feature| (feature, owner.clone())));
+        self.announce(writer);
+        Ok(())
+    }
+
+    /// Releases the lock, then wakes every thread and every task that waits for a change.
+    fn announce(&self, mut writer: MutexGuard<'_, Writer>) {
+        let wakers = std::mem::take(&mut writer.wakers);
         drop(writer);
         self.changed.notify_all();
-        Ok(())
+        // A waker runs foreign code, which may use this registry: never under the lock.
+        wakers.into_values().for_each(Waker::wake);
     }
 }
 
@@ -252,8 +273,9 @@ impl fmt::Debug for Registry {
 
 impl Drop for Handle {
     fn drop(&mut self) {
-        self.0.lock().closed = true;
-        self.0.changed.notify_all();
+        let mut writer = self.0.lock();
+        writer.closed = true;
+        self.0.announce(writer);
     }
 }
 

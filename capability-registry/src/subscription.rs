@@ -2,7 +2,9 @@
 
 use std::{
     fmt,
+    future::poll_fn,
     sync::{Arc, PoisonError},
+    task::{Context, Poll},
     time::{Duration, Instant},
 };
 
@@ -17,7 +19,8 @@ use crate::{Diff, Pattern, Snapshot, registry::Core};
 /// arrives as one [`Diff`] to the latest state, and what was undone in between does not arrive at all.
 /// Starting from [`Subscription::snapshot`], the diffs always add up to what the registry holds.
 ///
-/// As an iterator it is [`Subscription::recv`]. Dropping it unsubscribes.
+/// As an iterator it is [`Subscription::recv`]; an asynchronous task awaits [`Subscription::recv_async`], which works with
+/// every runtime. Dropping it unsubscribes.
 ///
 /// # Examples
 /// ```
@@ -41,6 +44,8 @@ pub struct Subscription {
     core: Arc<Core>,
     pattern: Pattern,
     delivered: Snapshot,
+    /// The number under which the registry keeps this subscription's waker, once a task has waited.
+    number: Option<u64>,
 }
 
 enum Wait {
@@ -51,7 +56,7 @@ enum Wait {
 
 impl Subscription {
     pub(crate) fn new(core: Arc<Core>, pattern: Pattern, delivered: Snapshot) -> Self {
-        Self { core, pattern, delivered }
+        Self { core, pattern, delivered, number: None }
     }
 
     /// What the subscription follows.
@@ -138,6 +143,73 @@ impl Subscription {
         self.next_diff(Wait::No)
     }
 
+    /// Waits for a change without blocking the thread; `None` when none can come any more, as in
+    /// [`recv`](Self::recv).
+    ///
+    /// It needs no particular runtime. Dropping the future loses nothing: the change is delivered by the next call.
+    ///
+    /// # Examples
+    /// ```
+    /// use capability_registry::{Feature, Pattern, Registry, State};
+    ///
+    /// # async fn example() -> Result<(), capability_registry::RegisterError> {
+    /// let registry = Registry::new();
+    /// let mut subscription = registry.subscribe(Pattern::All);
+    /// let _registration = registry.register("demo", [(Feature::from_static("qat"), State::present())])?;
+    /// let diff = subscription.recv_async().await.expect("the registry is still there");
+    /// assert_eq!(diff.added[0].0.as_str(), "qat");
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub async fn recv_async(&mut self) -> Option<Diff> {
+        poll_fn(|context| self.poll_recv(context)).await
+    }
+
+    /// The polling form of [`recv_async`](Self::recv_async), for hand-written futures and streams.
+    ///
+    /// After [`Poll::Pending`] the waker of the latest call is woken at the next change of the registry, whether or not
+    /// the pattern matches it.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::task::{Context, Poll, Waker};
+    /// use capability_registry::{Pattern, Registry};
+    ///
+    /// let registry = Registry::new();
+    /// let mut subscription = registry.subscribe(Pattern::All);
+    /// let mut context = Context::from_waker(Waker::noop());
+    /// assert!(subscription.poll_recv(&mut context).is_pending());
+    /// drop(registry);
+    /// assert_eq!(subscription.poll_recv(&mut context), Poll::Ready(None));
+    /// ```
+    pub fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Option<Diff>> {
+        loop {
+            // Cloning and dropping a waker runs foreign code, so both happen outside the lock.
+            let waker = context.waker().clone();
+            {
+                // Changes are made under this lock, so none slips in between the look and the registration.
+                let mut writer = self.core.lock();
+                let unchanged = self.core.current.load().generation == self.delivered.generation();
+                if unchanged && writer.closed {
+                    return Poll::Ready(None);
+                }
+                if unchanged {
+                    let number = *self.number.get_or_insert_with(|| writer.number());
+                    let replaced = writer.wakers.insert(number, waker);
+                    drop(writer);
+                    drop(replaced);
+                    return Poll::Pending;
+                }
+            }
+            match self.try_recv() {
+                Ok(diff) => return Poll::Ready(Some(diff)),
+                Err(RecvError::Closed) => return Poll::Ready(None),
+                // The change was one that the pattern does not match.
+                Err(RecvError::Empty) => {}
+            }
+        }
+    }
+
     fn next_diff(&mut self, wait: Wait) -> Result<Diff, RecvError> {
         loop {
             let latest = self.newer(&wait)?;
@@ -181,6 +253,15 @@ impl Iterator for Subscription {
 
     fn next(&mut self) -> Option<Diff> {
         self.recv()
+    }
+}
+
+impl Drop for Subscription {
+    fn drop(&mut self) {
+        let Some(number) = self.number else { return };
+        // Bound to a name, so that the lock is released before the waker's own code runs.
+        let waker = self.core.lock().wakers.remove(&number);
+        drop(waker);
     }
 }
 

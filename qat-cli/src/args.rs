@@ -35,11 +35,11 @@ Examples:
   qat info                                     devices, libqat, and what is missing
 
 Formats:
-  gzip     .gz       RFC 1952; members of 1 MiB, which qat and QATzip decompress in parallel
+  gzip     .gz       RFC 1952, one member
   zlib     .zz       RFC 1950
   deflate  .deflate  RFC 1951, raw; has no mark of its own, so name it: by suffix or --format
   lz4      .lz4      LZ4 frame
-  zstd     .zst      Zstandard, RFC 8878
+  zstd     .zst      Zstandard, RFC 8878, one frame
   tink     .tink     Tink streaming AEAD AES256_GCM_HKDF_1MB, by encrypt and decrypt
 
 Names:
@@ -63,6 +63,8 @@ Files:
 Environment:
   QAT_LIBRARY   path of libqat, instead of the names that `qat info` lists
   USDM_LIBRARY  path of libusdm, likewise
+  Both are ignored where qat has more rights than its caller (set-user-ID, set-group-ID, file
+  capabilities).
 
 Exit codes:
   0    success
@@ -73,7 +75,7 @@ Exit codes:
   4    bad input: corrupt, truncated, followed by something else, unknown format
   5    wrong key or associated data, altered ciphertext, malformed key file
   6    the engine is not available, or does not do this
-  7    the decompressed size exceeds --limit
+  7    the decompressed size exceeds --limit, or a Zstandard window --long
   8    refused: the output exists, the input is no regular file or has the suffix already, data to
        or from a terminal, the key file among the files; -f overrides where the message says so
   141  the reader of the output went away (closed pipe)
@@ -109,9 +111,13 @@ pub(crate) struct Compress {
     /// Format to write
     #[arg(long, value_enum, default_value_t = FormatName::Gzip)]
     pub(crate) format: FormatName,
-    /// Write gzip as one member, for readers that stop after the first; decompressing it is serial
+    /// Write gzip as independent members of 1 MiB, zstd as independent frames of 4 to 16 MiB: qat decompresses them in
+    /// parallel, but many other programs read the first one only and lose the rest
     #[arg(long)]
-    pub(crate) single_member: bool,
+    pub(crate) independent: bool,
+    /// Is the default now, and has no effect
+    #[arg(long, hide = true, conflicts_with = "independent")]
+    single_member: bool,
 }
 
 /// `qat decompress`
@@ -125,6 +131,13 @@ pub(crate) struct Decompress {
     /// Most bytes to write per input, such as 500M or 2G (powers of 1024) [default: no limit]
     #[arg(long, value_name = "SIZE", value_parser = parse_size)]
     pub(crate) limit: Option<u64>,
+    /// Accept Zstandard windows of up to 2^N bytes, which are kept in memory, for files that were compressed with `zstd
+    /// --long` or `--ultra` [default: 27, which is 128 MiB; without N: 31]
+    #[arg(
+        long, value_name = "N", num_args = 0..=1, require_equals = true, default_missing_value = "31",
+        value_parser = clap::value_parser!(u8).range(10..=31)
+    )]
+    pub(crate) long: Option<u8>,
 }
 
 /// `qat encrypt` and `qat decrypt`

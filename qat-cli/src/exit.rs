@@ -9,7 +9,7 @@
 //! | 4 | bad input: corrupt, truncated, followed by something else, unknown format |
 //! | 5 | wrong key or associated data, altered ciphertext, malformed key file |
 //! | 6 | the engine is not available, or does not do this |
-//! | 7 | the decompressed size exceeds `--limit` |
+//! | 7 | the decompressed size exceeds `--limit`, or a Zstandard window `--long` |
 //! | 8 | refused: output exists, input no regular file or suffixed already, terminal |
 //! | 141 | closed pipe (128 + SIGPIPE, as a shell shows it) |
 //!
@@ -89,18 +89,28 @@ impl Failure {
             | StreamError::NotEncrypted { .. }
             | StreamError::TooLong => Exit::BadInput,
             StreamError::NoMatchingKey => Exit::Key,
+            StreamError::WindowLimit { .. } => Exit::Limit,
             _ => Exit::Internal,
         };
         let remedy = match error {
             StreamError::Work(Error::Corrupt { .. } | Error::Truncated { .. })
             | StreamError::TruncatedHeader => "; the file is damaged or incomplete: get a good copy",
-            StreamError::Work(Error::TrailingData { .. }) => ": cut it off, or get a good copy",
+            StreamError::Work(Error::TrailingData { .. }) => {
+                ": see what it is before it is cut off, or get a good copy"
+            }
             StreamError::Work(Error::Authentication { .. }) => "; a stream cut short ends like this too",
             StreamError::Work(Error::LimitExceeded { .. }) => " (--limit)",
             StreamError::Work(Error::Unavailable { .. }) => {
                 "; `qat info` says more, and --engine software does without"
             }
+            // What the CPU refuses is refused by every engine.
+            StreamError::Work(Error::Unsupported { accelerator: "software", .. }) => "",
             StreamError::Work(Error::Unsupported { .. }) => " (--engine auto)",
+            StreamError::WindowLimit { required, .. } => {
+                let log = required.next_power_of_two().ilog2();
+                return Self::new(exit, format!("{input}: {error} (--long={log})"));
+            }
+            StreamError::Memory { .. } => " (--threads)",
             StreamError::UnknownFormat => " (--format deflate)",
             _ => "",
         };

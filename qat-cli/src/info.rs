@@ -1,11 +1,12 @@
 //! `qat info`.
 //!
 //! With `--json` one object, whose names stay: `version`; `qat`, which is [`qat::Info`] as it serialises itself
-//! (`available`, `unavailability` {`kind`, `message`}, `library` {`path`, `release_at_least`, `groups`}, `devices`,
+//! (`available`, `unavailability` {`kind`, `message`}, `ignored_variables`, `library` {`path`, `release_at_least`, `groups`}, `devices`,
 //! `devices_error`, `counters` [{`device`, `firmware`, `firmware_error`, `telemetry`, `telemetry_error`}], `services` [{`service`, `instances`, `unavailability`}], `capabilities`); and `cpu` {`threads`,
-//! `isal` {`available`, `reason`}}. What is not known or not there is `null`.
+//! `isal` {`available`, `reason`, `path`}}. What is not known or not there is `null`.
 
 use std::fmt::{self, Display};
+use std::path::Path;
 
 use qat::probe::{DeviceCounters, Unread};
 use qat::{Info as QatInfo, QatAccelerator, software};
@@ -35,17 +36,19 @@ struct Cpu {
 struct Isal {
     available: bool,
     reason: Option<&'static str>,
+    /// The file that it was loaded from, whose name ends with the version.
+    path: Option<&'static Path>,
 }
 
 /// Prints what there is. That something is missing is an answer and no failure.
 pub(crate) fn print(args: &Info) -> Result<()> {
-    let isal = software::isal().err();
+    let isal = software::isal();
     let report = Report {
         version: env!("CARGO_PKG_VERSION"),
         qat: QatAccelerator::default().info(),
         cpu: Cpu {
             threads: std::thread::available_parallelism().map_or(1, Into::into),
-            isal: Isal { available: isal.is_none(), reason: isal },
+            isal: Isal { available: isal.is_ok(), reason: isal.err(), path: isal.ok().flatten() },
         },
     };
     let text = if args.json {
@@ -65,6 +68,14 @@ impl Display for Report {
         match &qat.unavailability {
             None => writeln!(f, "QAT: available")?,
             Some(reason) => writeln!(f, "QAT: not available: {reason}")?,
+        }
+        if !qat.ignored_variables.is_empty() {
+            writeln!(
+                f,
+                "ignored: {}, since this process has more rights than its caller (set-user-ID, set-group-ID or file \
+                 capabilities)",
+                qat.ignored_variables.join(", ")
+            )?;
         }
         match &qat.library {
             None => writeln!(f, "libqat: not loaded")?,
@@ -113,11 +124,15 @@ impl Display for Report {
             writeln!(f, "capabilities: {}", names.join(", "))?;
         }
         writeln!(f, "CPU: {} threads, every format and cipher", cpu.threads)?;
+        let file = cpu.isal.path.map_or_else(String::new, |path| format!(" from {}", path.display()));
         match cpu.isal.reason {
-            None => writeln!(f, "  ISA-L: loaded, for levels 1 and 2 of gzip, zlib and deflate"),
+            None => writeln!(
+                f,
+                "  ISA-L: loaded{file}, for compression at levels 1 and 2 of gzip, zlib and deflate"
+            ),
             Some(reason) => writeln!(
                 f,
-                "  ISA-L: not loaded: {reason}; it makes levels 1 and 2 of gzip, zlib and deflate faster (Debian, Ubuntu: libisal2; Fedora: isa-l)"
+                "  ISA-L: not used: {reason}; it makes levels 1 and 2 of gzip, zlib and deflate faster (Debian, Ubuntu: libisal2; Fedora: isa-l)"
             ),
         }
     }
@@ -188,7 +203,7 @@ mod tests {
         let said = || {
             let registry = QatAccelerator::default().registry().clone();
             let qat = QatAccelerator::new(registry, Arc::new(QatProbe::with_root(root.path()))).info();
-            let isal = Isal { available: true, reason: None };
+            let isal = Isal { available: true, reason: None, path: None };
             Report { version: "0", qat, cpu: Cpu { threads: 1, isal } }.to_string()
         };
         let text = said();

@@ -29,12 +29,15 @@ enum Work {
 
 pub(crate) fn compress(args: &Compress) -> Result<()> {
     let format = args.format.into();
-    let settings = Settings::default().single_member(args.single_member);
+    let settings = Settings::default().independent(args.independent);
     run(&Work::Compress(CompressOptions::new(format).level(args.level)), &args.common, settings, None)
 }
 
 pub(crate) fn decompress(args: &Decompress) -> Result<()> {
-    let settings = Settings::default().limit(args.limit.unwrap_or(u64::MAX));
+    let mut settings = Settings::default().limit(args.limit.unwrap_or(u64::MAX));
+    if let Some(log) = args.long {
+        settings = settings.window_limit(1 << log);
+    }
     run(&Work::Decompress(args.format.map(Format::from)), &args.common, settings, None)
 }
 
@@ -196,11 +199,17 @@ fn one(
     let progress = Arc::new(Progress::default());
     let watch = Watch::new(&name, &progress, input.len(), common.quiet);
     let (start, threads) = (Instant::now(), settings.threads);
-    let settings = settings.progress(Arc::clone(&progress));
+    // Of a name only: standard input may be a file that was read from already.
+    let input_len = input.source().map(|(_, metadata)| metadata.len());
+    let settings = settings.progress(Arc::clone(&progress)).input_len(input_len);
     let done = work.stream(input.reader(), &mut output, engine, path, &settings);
     let elapsed = start.elapsed();
     drop(watch);
-    let summary = done.map_err(|error| Failure::stream(&name, &output_name, &error).with(&output.note()))?;
+    let summary = done.map_err(|error| {
+        let shrunk = input.change() == Change::Shrunk;
+        let note = if shrunk { "; file size changed: it was cut short while it was read" } else { "" };
+        Failure::stream(&name, &output_name, &error).with(note).with(&output.note())
+    })?;
 
     let finished = output.finish(input.source(), common.rm)?;
     if let Some(target) = &target {

@@ -342,3 +342,33 @@ mod linux {
         assert_eq!(room.names(), [""; 0]);
     }
 }
+
+/// `zstd --long=28` of a pipe makes frames whose window is beyond the default.
+#[cfg(unix)]
+#[test]
+fn a_large_window_names_its_option() {
+    let room = Room::new();
+    room.shell("head -c 200000000 /dev/zero | zstd -q --long=28 > a.zst").ok();
+    let run = fails_clean(&room, "decompress a.zst", 7, &["268435456", "134217728", "--long=28"]);
+    assert!(!run.stderr.contains("damaged"), "{}", run.stderr);
+    for option in ["--long=28", "--long"] {
+        room.qat(&format!("decompress -f {option} a.zst")).ok();
+        assert_eq!(room.read("a").len(), 200_000_000);
+    }
+    for option in ["--long=32", "--long=9", "--long=x"] {
+        room.qat(&format!("decompress {option} a.zst")).failed(2, &["--long"]);
+    }
+}
+
+/// Memory that the system refuses is an error that says what to do, and leaves no temporary file.
+#[cfg(target_os = "linux")]
+#[test]
+fn too_little_memory_is_said() {
+    let room = Room::new();
+    room.shell("head -c 500000000 /dev/zero | zstd -q --long=27 > a.zst").ok();
+    let before = room.names();
+    let script =
+        "ulimit -v 120000; exec env MALLOC_ARENA_MAX=1 $QAT decompress --engine software --threads 2 a.zst";
+    room.shell(script).failed(1, &["cannot allocate", "fewer threads"]);
+    assert_eq!(room.names(), before);
+}

@@ -47,7 +47,7 @@ fn kill_loop(room: &Room, kills: u32, command: impl Fn(&str) -> Command) {
     for number in 0..kills {
         let which = number as usize % WORK.len();
         let (source, args) = WORK[which];
-        let rm = if number as usize / WORK.len() % 2 == 0 { "" } else { "--rm" };
+        let rm = if (number as usize / WORK.len()).is_multiple_of(2) { "" } else { "--rm" };
         room.write(source, &sources[which]);
         let mut child = quiet(command(&format!("{args} {rm} -o out {source}"))).spawn().unwrap();
         // Steps of the golden ratio are spread evenly, however many they are. The load of the machine varies.

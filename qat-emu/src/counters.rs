@@ -5,6 +5,7 @@
 
 use std::{
     collections::BTreeMap,
+    fmt,
     sync::atomic::{AtomicU64, Ordering::Relaxed},
 };
 
@@ -12,8 +13,9 @@ use serde::Serialize;
 
 use crate::{
     config::{MAX_VFS, Service},
-    device::message::CHAIN_COMMANDS,
+    device::message::{CHAIN_COMMANDS, NULL_COMMAND},
     memory::{Access, DmaFault},
+    unserved::Place,
 };
 
 const COMMANDS: usize = 32;
@@ -22,6 +24,8 @@ const ERROR_CODES: usize = 256;
 /// Requests waiting in a ring when one was fetched: 1, 2–3, 4–7, … 512 and more.
 const DEPTHS: usize = 10;
 const RECORDED_FAULTS: usize = 16;
+/// Places that are remembered where something was written that the device does not serve.
+const RECORDED_UNSERVED: usize = 32;
 
 /// The counters of one process. All zero is a valid start.
 #[derive(Debug)]
@@ -46,6 +50,11 @@ pub(crate) struct Counters {
     dma_faults: AtomicU64,
     dma_faults_after_unmap: AtomicU64,
     dma_records: [DmaRecord; RECORDED_FAULTS],
+    unserved_records: [UnservedCounter; RECORDED_UNSERVED],
+    /// Findings for which there was no room.
+    unserved_more: AtomicU64,
+    pub(crate) interrupts: AtomicU64,
+    pub(crate) ring_pair_resets: AtomicU64,
     /// Requests in a ring or in work when the library took the ring away.
     pub(crate) abandoned: AtomicU64,
     /// Requests fetched and not yet answered.
@@ -108,6 +117,16 @@ struct DmaRecord {
     origin: AtomicU64,
 }
 
+/// Something that was written and is not served.
+#[derive(Debug)]
+#[repr(C)]
+struct UnservedCounter {
+    /// 0 when free; else bit 63, the place in 62:56, the virtual function in 55:48, where in the place in 47:0.
+    key: AtomicU64,
+    /// All bits that were seen there.
+    value: AtomicU64,
+}
+
 /// The request that made a device access.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Origin {
@@ -164,6 +183,10 @@ impl Default for Counters {
             dma_faults: zero(),
             dma_faults_after_unmap: zero(),
             dma_records: std::array::from_fn(|_| DmaRecord { iova: zero(), len: zero(), origin: zero() }),
+            unserved_records: std::array::from_fn(|_| UnservedCounter { key: zero(), value: zero() }),
+            unserved_more: zero(),
+            interrupts: zero(),
+            ring_pair_resets: zero(),
             abandoned: zero(),
             in_work: zero(),
             response_ring_full: zero(),
@@ -247,6 +270,23 @@ impl Counters {
         record.is_some()
     }
 
+    /// Remembers what was written and is not served, once for each place, and says so the first time.
+    pub(crate) fn unserved(&self, place: Place, vf: usize, at: usize, value: u32) {
+        let key =
+            1 << 63 | (place.index() as u64) << 56 | (vf as u64 & 0xFF) << 48 | at as u64 & 0xFFFF_FFFF_FFFF;
+        for record in &self.unserved_records {
+            let taken = record.key.compare_exchange(0, key, Relaxed, Relaxed);
+            if taken.is_ok() || taken == Err(key) {
+                record.value.fetch_or(value.into(), Relaxed);
+                if taken.is_ok() {
+                    eprintln!("qat-emu: {}", UnservedRecord::new(key, value.into()));
+                }
+                return;
+            }
+        }
+        self.unserved_more.fetch_add(1, Relaxed);
+    }
+
     /// A copy of all counters.
     pub(crate) fn snapshot(&self) -> Snapshot {
         let get = |c: &AtomicU64| c.load(Relaxed);
@@ -320,6 +360,16 @@ impl Counters {
             dma_faults: get(&self.dma_faults),
             dma_faults_after_unmap: get(&self.dma_faults_after_unmap),
             dma_fault_records,
+            unserved_records: self
+                .unserved_records
+                .iter()
+                .map(|record| (get(&record.key), get(&record.value)))
+                .filter(|(key, _)| *key != 0)
+                .map(|(key, value)| UnservedRecord::new(key, value))
+                .collect(),
+            unserved_more: get(&self.unserved_more),
+            interrupts: get(&self.interrupts),
+            ring_pair_resets: get(&self.ring_pair_resets),
             abandoned: get(&self.abandoned),
             in_work: get(&self.in_work),
             response_ring_full: get(&self.response_ring_full),
@@ -371,6 +421,7 @@ fn command_name(service: Service, command: u8) -> String {
         Service::Symmetric => SYMMETRIC.get(usize::from(command)),
         Service::Asymmetric => (command == 0).then_some(&"pke"),
     };
+    let known = if command == NULL_COMMAND { Some(&"null") } else { known };
     known.map_or_else(|| format!("command-{command}"), |name| (*name).to_owned())
 }
 
@@ -390,6 +441,10 @@ pub struct Snapshot {
     pub device_opens: u64,
     /// Resets, by request or because a group left its container.
     pub device_resets: u64,
+    /// Interrupts raised through the program's event descriptors.
+    pub interrupts: u64,
+    /// Resets of one ring pair, by mailbox.
+    pub ring_pair_resets: u64,
     /// Messages received through the mailbox.
     pub mailbox_messages: u64,
     /// Of those, messages of unknown type or about unknown blocks.
@@ -408,6 +463,10 @@ pub struct Snapshot {
     pub dma_faults_after_unmap: u64,
     /// The first of them with their origin.
     pub dma_fault_records: Vec<DmaFaultRecord>,
+    /// What was written to the device or asked of it, and is not served: the first 32 different ones.
+    pub unserved_records: Vec<UnservedRecord>,
+    /// Further ones, of which some may repeat each other.
+    pub unserved_more: u64,
     /// Requests that were waiting or in work when their ring was taken away.
     pub abandoned: u64,
     /// Requests fetched and not yet answered.
@@ -472,6 +531,49 @@ pub struct DmaFaultRecord {
     pub command: String,
 }
 
+/// Something that a program wrote to the device or asked of it, and that the device does not serve.
+///
+/// What is known to have no effect is not recorded: [`WITHOUT_EFFECT`](crate::WITHOUT_EFFECT) lists it with the reasons.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct UnservedRecord {
+    /// The kind: `ring register`, `mailbox register`, `PCI configuration space`, `mailbox message`, `request flags`.
+    pub what: &'static str,
+    /// Virtual function.
+    pub vf: u8,
+    /// Offset of the register, or of the flags in the request; type of a message.
+    pub at: u32,
+    /// Service of a request.
+    pub service: Option<&'static str>,
+    /// The bits that are not served; the data of a message.
+    pub value: u32,
+    /// What became of it.
+    pub outcome: &'static str,
+}
+
+impl UnservedRecord {
+    fn new(key: u64, value: u64) -> Self {
+        let place = Place::ALL.get((key >> 56 & 0x7F) as usize).copied().unwrap_or(Place::RingRegister);
+        let service = Service::ALL.get((key >> 32 & 0xFF) as usize).filter(|_| place == Place::RequestFlags);
+        Self {
+            what: place.name(),
+            vf: (key >> 48 & 0xFF) as u8,
+            at: key as u32,
+            service: service.map(|service| service.name()),
+            value: value as u32,
+            outcome: place.outcome(),
+        }
+    }
+}
+
+impl fmt::Display for UnservedRecord {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { what, vf, at, service, value, outcome } = self;
+        let of = service.map(|service| format!(" of {service}")).unwrap_or_default();
+        write!(f, "{what}{of} {at:#x} of virtual function {vf}: {value:#x} {outcome}")
+    }
+}
+
 impl Snapshot {
     /// Requests of all services.
     #[must_use]
@@ -515,6 +617,8 @@ impl Snapshot {
         find(self.protocol_errors, "ring registers or messages that no library writes");
         find(self.mailbox_unknown, "unknown mailbox messages");
         find(self.engine_panics, "errors of the emulator itself");
+        find(self.unserved_more, "more registers, messages or flags that the device does not serve");
+        findings.extend(self.unserved_records.iter().map(UnservedRecord::to_string));
         for record in &self.dma_fault_records {
             let DmaFaultRecord { iova, len, access, vf, bank, service, command, after_unmap } = record;
             let when = if *after_unmap { ", unmapped before" } else { "" };

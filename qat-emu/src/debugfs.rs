@@ -27,6 +27,11 @@ const FILES: [&str; 8] = [
 ];
 const CONTROL: &str = "telemetry/control";
 
+/// Whether what a program writes to a file has an effect.
+pub(crate) fn is_writable(path: &[u8]) -> bool {
+    path.ends_with(CONTROL.as_bytes())
+}
+
 /// Directory of a device.
 fn directory(model: Model, device: usize) -> String {
     format!("/sys/kernel/debug/qat_{}_{}/", model.driver_name(), physical_address(device))

@@ -1,6 +1,6 @@
 //! A software model of a QAT device below Intel's own, unmodified `libqat`.
 //!
-//! QuickAssist software can be tested only where there is a device, or so it was. This crate makes `libqat.so.4` and
+//! QuickAssist software otherwise needs a device for its tests. This crate makes `libqat.so.4` and
 //! its memory driver see virtual functions of the fourth generation, and computes their requests on the CPU. It works
 //! below VFIO, with registers, rings and firmware messages, so everything above is the real thing: the program, Intel's
 //! library, its memory driver. It needs no privilege, no kernel module and no configuration, and touches nothing
@@ -63,9 +63,13 @@
 //!
 //! # Limits
 //!
-//! The kernel's interrupts are not raised (libqat polls); the telemetry files hold what can be known, zeros else; the
+//! What a program writes without effect is listed in [`WITHOUT_EFFECT`] and in [`device_model`], and everything else is
+//! found by the audit; the telemetry files hold what can be known, zeros else; the
 //! null device answers symmetric and public-key requests without touching their data. Each process has a machine of
 //! its own: two processes do not compete for a virtual function.
+//!
+//! The device does not offer, and answers as unsupported: curves over GF(2^m), SM2, SM3, SM4, ZUC, keys protected by KPT, and
+//! dictionaries.
 //!
 //! The device's contract with the library, register by register, is in [`device_model`].
 
@@ -82,6 +86,7 @@ pub mod engine;
 pub mod fault;
 mod machine;
 pub mod memory;
+mod unserved;
 
 #[doc = include_str!("../DEVICE.md")]
 pub mod device_model {}
@@ -96,3 +101,4 @@ pub use config::{Config, ConfigError, Device, Model, Service, Services, Timing};
 pub use counters::Snapshot;
 pub use device::{Notification, fuzz as fuzz_device};
 pub use fault::{Fault, FaultKind, StartFaults};
+pub use unserved::{WITHOUT_EFFECT, WithoutEffect};

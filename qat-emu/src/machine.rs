@@ -12,7 +12,7 @@ use std::{
 
 use crate::{
     config::{Config, ConfigError},
-    counters::Counters,
+    counters::{Counters, Snapshot},
     debugfs::Telemetry,
     device::{
         bank::Clock,
@@ -77,6 +77,19 @@ impl Machine {
         self.vfs.get(index)
     }
 
+    /// The counters, with what the windows hold now and is not served.
+    pub(crate) fn snapshot(&self) -> Snapshot {
+        self.look();
+        self.counters.snapshot()
+    }
+
+    /// Looks for values in all windows that have no effect.
+    fn look(&self) {
+        for vf in &self.vfs {
+            vf.look(self.counters);
+        }
+    }
+
     /// Stops the firmware of a device, or has it go on.
     pub(crate) fn set_hung(&self, device: usize, is_hung: bool) {
         if let Some(hung) = self.hung.get(device) {
@@ -129,6 +142,7 @@ impl Machine {
         let mut engines = Engines::default();
         let mut seen_calls = 0;
         let mut idle_turns = 0;
+        let mut looked = false;
         let mut last_work = Instant::now();
         while !self.stopping.load(Ordering::Relaxed) {
             let (worked, due) = self.turn(number, threads, &mut engines);
@@ -153,6 +167,11 @@ impl Machine {
                 continue;
             }
             let sleep = (last_work.elapsed() / 8).clamp(SHORTEST_SLEEP, LONGEST_SLEEP);
+            // The program may end without taking anything back.
+            if number == 0 && sleep == LONGEST_SLEEP && !looked {
+                self.look();
+            }
+            looked = sleep == LONGEST_SLEEP;
             let until_due = due.map(|due| due.saturating_duration_since(Instant::now()));
             let sleep = until_due.map_or(sleep, |due| sleep.min(due));
             drop(self.called.wait_timeout(calls, sleep));

@@ -93,6 +93,18 @@ fn a_host_has_a_heartbeat() {
     }
 }
 
+/// Nothing can be written to a file of sysfs: nothing here would look at it.
+#[test]
+fn files_of_sysfs_are_read_only() {
+    with_machine(Config::default(), |_, _| {
+        for file in
+            ["/sys/bus/pci/drivers/vfio-pci/bind", "/sys/kernel/iommu_groups/200/devices/0000:10:00.1/vendor"]
+        {
+            assert_eq!(fs::write(file, "1").unwrap_err().raw_os_error(), Some(libc::EACCES), "{file}");
+        }
+    });
+}
+
 /// The kernel's files of a device, up to date wherever they are opened. In the kernel, too, nothing is to be read of
 /// telemetry before it is switched on.
 #[test]
@@ -103,6 +115,11 @@ fn debug_files_are_the_kernels() {
             let read = |name: &str| fs::read_to_string(directory.join(name));
             let lines = "AE          Requests        Responses\n 0:                0                0\n";
             assert_eq!(read("fw_counters").unwrap(), lines);
+            // What has no effect is not taken.
+            for file in ["fw_counters", "heartbeat/config"] {
+                let refused = fs::write(directory.join(file), "1").unwrap_err();
+                assert_eq!(refused.raw_os_error(), Some(libc::EACCES), "{file}");
+            }
             fs::write(directory.join("telemetry/control"), "0\n").unwrap();
             let refused = read("telemetry/device_data").unwrap_err();
             assert_eq!(refused.raw_os_error(), Some(libc::EPERM));

@@ -18,7 +18,8 @@
 //! # Library dependency
 //! With the feature `loaded` (default) nothing is needed at build time; [`Library::load`] looks for `libqat.so.4` and
 //! `libusdm.so.0` (Windows: `qat.dll`) at run time. With the feature `linked` the libraries are found by pkg-config and
-//! linked, and `Library::linked` is there too. Both features may be on. [`Symbols::resolve`] takes any other source of
+//! linked, and `Library::linked` is there too; their development files are packaged from Debian 13 and Ubuntu 24.04 on, not
+//! in Debian 12. Both features may be on. [`Symbols::resolve`] takes any other source of
 //! addresses, such as stubs in a test.
 //!
 //! # Releases

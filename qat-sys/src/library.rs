@@ -93,8 +93,8 @@ impl fmt::Display for Attempt {
 pub enum LoadError {
     /// A library is not there, or the system refuses it.
     #[error(
-        "libqat cannot be loaded ({}); check that qatlib 23.08 or newer is installed (Debian, Ubuntu: libqat4 and \
-         libusdm0; Fedora, SUSE: qatlib), or name the files in QAT_LIBRARY and USDM_LIBRARY",
+        "libqat cannot be loaded ({}); check that qatlib 23.08 or newer is installed (from Debian 13 and \
+         Ubuntu 24.04 on: libqat4; Fedora, SUSE: qatlib), or name the files in QAT_LIBRARY and USDM_LIBRARY",
         list(tried)
     )]
     #[non_exhaustive]
@@ -125,7 +125,7 @@ pub use loaded::LoadOptions;
 
 #[cfg(feature = "loaded")]
 mod loaded {
-    use std::ffi::{CStr, OsStr, c_void};
+    use std::ffi::{CStr, OsStr, OsString, c_void};
     use std::path::PathBuf;
     use std::ptr;
 
@@ -155,10 +155,24 @@ mod loaded {
 
     impl LoadOptions {
         /// The files that the environment variables `QAT_LIBRARY` and `USDM_LIBRARY` name; empty ones name none.
+        ///
+        /// A process that has more rights than its caller (set-user-ID, set-group-ID, file capabilities: `AT_SECURE` of
+        /// getauxval(3)) ignores both, as the system's loader ignores `LD_LIBRARY_PATH` there: the caller's code would run
+        /// with the rights of the file. [`ignored_variables`](Self::ignored_variables) says which were.
         #[must_use]
         pub fn from_env() -> Self {
-            let path = |name| std::env::var_os(name).filter(|path| !path.is_empty()).map(PathBuf::from);
-            Self { library: path("QAT_LIBRARY"), usdm: path("USDM_LIBRARY") }
+            if is_privileged() {
+                return Self::default();
+            }
+            let [library, usdm] = VARIABLES.map(|name| value(name).map(PathBuf::from));
+            Self { library, usdm }
+        }
+
+        /// The environment variables that [`from_env`](Self::from_env) ignores in this process although they are set.
+        #[must_use]
+        pub fn ignored_variables() -> Vec<&'static str> {
+            let is_set = |name: &&str| is_privileged() && value(name).is_some();
+            VARIABLES.into_iter().filter(is_set).collect()
         }
 
         /// Takes this libqat, and the libusdm beside it if there is one.
@@ -184,6 +198,27 @@ mod loaded {
             };
             let usdm = self.usdm.clone().or_else(beside).or_else(|| usdm.map(PathBuf::from));
             (usdm, self.library.clone().unwrap_or_else(|| PathBuf::from(library)))
+        }
+    }
+
+    /// The variables that name libqat and libusdm.
+    const VARIABLES: [&str; 2] = ["QAT_LIBRARY", "USDM_LIBRARY"];
+
+    fn value(variable: &str) -> Option<OsString> {
+        std::env::var_os(variable).filter(|value| !value.is_empty())
+    }
+
+    /// Whether this process has more rights than whoever started it and chose its environment.
+    fn is_privileged() -> bool {
+        #[cfg(target_os = "linux")]
+        {
+            // SAFETY: getauxval(3): reads a value that the kernel left at the start; any type may be asked for.
+            unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
+        }
+        // libqat is Linux's; elsewhere no such file of it is known.
+        #[cfg(not(target_os = "linux"))]
+        {
+            false
         }
     }
 

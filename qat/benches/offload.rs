@@ -372,6 +372,10 @@ fn run(options: &mut Options) -> Result<(), Error> {
 fn main() -> ExitCode {
     // Cargo adds `--bench`.
     let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    if arguments.iter().any(|argument| argument == "--help" || argument == "-h") {
+        println!("{USAGE}");
+        return ExitCode::SUCCESS;
+    }
     let asked = !arguments.is_empty();
     if arguments.first().is_some_and(|first| !first.starts_with('-')) {
         // Names of other benches.

@@ -95,8 +95,21 @@ fn print_machine() {
     println!("{:<44} {:>14} {:>8}", "", "engine alone", "ours/it");
 }
 
+const HELP: &str = "\
+What this crate costs on top of the engines it chose, called directly: medians of interleaved rounds.
+
+cargo bench -p qat --bench overhead [-- FILTER]
+
+FILTER measures only rows whose name contains it, such as deflate, inflate, LZ4, Zstandard, AES, 64 KiB.
+Each row: the engine's speed, and our time over its time. 1.00 is equal, 1.03 is 3 % slower.
+Some minutes for all rows. Without Cargo's --bench, as `cargo test` runs it, each row runs once and nothing is measured.";
+
 fn main() {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
+    if arguments.iter().any(|argument| argument == "--help" || argument == "-h") {
+        println!("{HELP}");
+        return;
+    }
     let smoke = !arguments.iter().any(|argument| argument == "--bench");
     let filter = arguments.into_iter().find(|argument| !argument.starts_with("--"));
     let mut bench = Bench { filter, smoke, worst: 0.0 };

@@ -4,8 +4,10 @@ mod batch;
 mod counted;
 mod dma;
 mod encryption;
+mod explain;
 mod futures;
 mod operations;
+mod retry;
 
 pub use dma::{DmaCompletion, DmaRequest, DmaSession};
 
@@ -19,18 +21,27 @@ use capability_registry::{Feature, Registration, Registry, State, Value};
 
 use crate::driver::{self, Current, Driver, Lease, ProcessMark, Services, Watcher};
 use crate::info::{Info, LibraryInfo, ServiceInfo};
-use crate::probe::{
-    self, Access, DeviceCounters, DeviceState, Function, QatDevice, QatProbe, Service, Support, Telemetry,
-};
+use crate::instance::Pool;
+use crate::probe::{self, DeviceCounters, DeviceState, QatDevice, QatProbe, Service, Support, Telemetry};
 use crate::{Capabilities, HardwareSettings, Unavailability};
+use explain::{Configured, HugePageUse, explain};
+use retry::Retry;
 
 pub(crate) const NAME: &str = "qat";
 
 /// Compression and encryption on QAT hardware, never on the CPU. Cheap to clone; clones are one accelerator.
 ///
 /// Construction touches nothing. The first question that needs an answer loads libqat, asks it for a device and starts
-/// it; concurrent askers wait for that one answer, which then stays until [`reinitialize`](Self::reinitialize) or
-/// [`shutdown`](Self::shutdown). All accelerators of a process share one started libqat; the last one to go stops it.
+/// it; concurrent askers wait for that one answer. Hardware stays until [`shutdown`](Self::shutdown) or the last drop. All
+/// accelerators of a process share one started libqat; the last one to go stops it.
+///
+/// # Hardware that comes later
+/// A process may be started before `qat.service` has set up the devices. Where there is no hardware, later calls look again,
+/// after pauses that double from one second to one minute, and as soon as the probe finds that devices have come or gone and
+/// have been still for a second. The one call that looks waits for the start, others go on with the old answer meanwhile;
+/// no thread and no timer does it, so that nothing happens while nobody asks. What comes of it is an event (`tracing`) and in
+/// the registry. [`reinitialize`](Self::reinitialize) looks at once. A start that gave some services and not others is not
+/// repeated.
 ///
 /// While there is an answer, the registry has it under `qat` and below: what libqat and the device offer is present,
 /// everything else absent with the reason.
@@ -83,6 +94,7 @@ struct Inner {
     recorder: Arc<Recorder>,
     /// The same as the board's.
     answer: Arc<ArcSwapOption<Answer>>,
+    retry: Retry,
     // Dropped in this order: first nobody is told of the hardware any more, then it goes.
     board: Arc<Board>,
     lease: Mutex<Option<Lease>>,
@@ -91,6 +103,7 @@ struct Inner {
 /// Where the answer is put up, for callers and for the registry. A recovery changes it.
 struct Board {
     answer: Arc<ArcSwapOption<Answer>>,
+    probe: Arc<dyn HardwareProbe>,
     told: Mutex<Option<Told>>,
     /// Failed trials that the registry knows of.
     failures: AtomicU32,
@@ -108,6 +121,8 @@ struct Answer {
     /// Of the process that asked.
     process: ProcessMark,
     result: driver::Answer,
+    /// Why services are missing that `result` has no instances of.
+    missing: Missing,
     /// Whose telemetry says how busy the hardware is; looked for on the first question.
     measured: OnceLock<Vec<QatDevice>>,
 }
@@ -154,10 +169,14 @@ impl QatAccelerator {
     ) -> Self {
         let recorder = Arc::new(Recorder::new());
         let answer = Arc::new(ArcSwapOption::empty());
-        let board =
-            Arc::new(Board { answer: answer.clone(), told: Mutex::default(), failures: AtomicU32::new(0) });
-        let lease = Mutex::default();
-        Self(Arc::new(Inner { registry, probe, driver, settings, recorder, answer, board, lease }))
+        let board = Arc::new(Board {
+            answer: answer.clone(),
+            probe: probe.clone(),
+            told: Mutex::default(),
+            failures: AtomicU32::new(0),
+        });
+        let (lease, retry) = (Mutex::default(), Retry::new());
+        Self(Arc::new(Inner { registry, probe, driver, settings, recorder, answer, retry, board, lease }))
     }
 
     /// The same with other settings, if it is the first to start the hardware in this process. Forgets what was found
@@ -183,10 +202,10 @@ impl QatAccelerator {
     /// serve encryption without compression, or the other way round.
     #[must_use]
     pub fn unavailability_for(&self, types: AcceleratorTypes) -> Option<Arc<Unavailability>> {
-        match &self.0.answer().result {
+        let answer = self.0.answer();
+        match &answer.result {
             Err(reason) => Some(reason.clone()),
-            Ok(pool) => missing_service(&pool.services, types)
-                .map(|service| Arc::new(Unavailability::NoInstances { service: Some(service) })),
+            Ok(pool) => missing_service(&pool.services, types).map(|service| answer.missing.reason(&service)),
         }
     }
 
@@ -214,14 +233,14 @@ impl QatAccelerator {
         };
         let services = answer.result.as_ref().ok().map(|pool| pool.offered());
         let service_info = |(service, instances): (Service, u16)| ServiceInfo {
-            unavailability: (instances == 0)
-                .then(|| Unavailability::NoInstances { service: Some(service.clone()) }),
+            unavailability: (instances == 0).then(|| Unavailability::clone(&answer.missing.reason(&service))),
             service,
             instances,
         };
         Info {
             available: services.is_some(),
             unavailability: answer.result.as_ref().err().map(|reason| Unavailability::clone(reason)),
+            ignored_variables: qat_sys::LoadOptions::ignored_variables(),
             library: self.0.driver.library().map(LibraryInfo::of),
             counters: devices.iter().filter_map(DeviceCounters::read).collect(),
             devices,
@@ -277,7 +296,11 @@ impl Inner {
     /// The answer, found now if it was not before.
     fn answer(&self) -> Arc<Answer> {
         if let Some(answer) = self.valid_answer() {
-            return answer;
+            return if answer.result.is_err() && self.is_look_due() {
+                self.look_again(answer)
+            } else {
+                answer
+            };
         }
         let _detection = self.driver.lock_detection();
         if let Some(answer) = self.valid_answer() {
@@ -298,9 +321,39 @@ impl Inner {
         (!is_of_a_start || answer.process.is_this()).then(|| answer.clone())
     }
 
+    /// Whether the next question looks for hardware once more.
+    #[inline]
+    fn is_look_due(&self) -> bool {
+        self.retry.is_due(|| self.driver.now())
+    }
+
+    /// Looks for hardware once more, if nobody else does.
+    #[cold]
+    fn look_again(&self, before: Arc<Answer>) -> Arc<Answer> {
+        let Some(_detection) = self.driver.try_lock_detection() else { return before };
+        let Some(answer) = self.valid_answer() else { return before };
+        let Some(reason) = answer.result.as_ref().err().filter(|_| self.is_look_due()) else { return answer };
+        if !self.retry.is_to_try(self.driver.now(), self.probe.fingerprint()) {
+            return answer;
+        }
+        let started = Instant::now();
+        match self.acquire() {
+            Ok(lease) => self.put_up(Ok(lease), started),
+            Err(now) => {
+                let again_in = self.retry.failed(self.driver.now());
+                if now == **reason {
+                    tracing::debug!(%now, ?again_in, "QAT is still not available");
+                    return answer;
+                }
+                self.put_up(Err(now), started)
+            }
+        }
+    }
+
     /// Puts up an answer without hardware, or none, empties the registry and gives the hardware back.
     fn release(&self, reason: Option<Unavailability>) -> Option<Arc<Answer>> {
-        let answer = reason.map(|reason| Answer::new(Err(Arc::new(reason))));
+        self.retry.stop();
+        let answer = reason.map(|reason| Answer::new(Err(Arc::new(reason)), &*self.probe));
         let told = {
             // Under the lock, so that no change of the hardware's comes after.
             let mut told = self.board.told();
@@ -316,12 +369,34 @@ impl Inner {
     /// Asks library and device, tells the registry, keeps the answer. The caller holds the detection lock and has
     /// released what an earlier answer held.
     fn detect(&self) -> Arc<Answer> {
-        let started = Instant::now();
-        let acquired = self.driver.acquire(self.settings).map_err(|reason| explain(reason, &*self.probe));
+        let (started, fingerprint) = (Instant::now(), self.probe.fingerprint());
+        let acquired = self.acquire();
+        if acquired.is_err() {
+            self.retry.start(self.driver.now(), fingerprint);
+        }
+        self.put_up(acquired, started)
+    }
+
+    /// Starts libqat or joins those who use it.
+    fn acquire(&self) -> Result<Lease, Unavailability> {
+        let lease = self
+            .driver
+            .acquire(self.settings)
+            .map_err(|reason| explain(reason, &*self.probe, HugePageUse::of(self.driver.library())))?;
+        let no_answer = lease.current().state().ok().and_then(|pool| {
+            missing_service(&pool.services, AcceleratorTypes::all())?;
+            Configured::read(&*self.probe).no_answer(&pool.services)
+        });
+        no_answer.map_or(Ok(lease), Err)
+    }
+
+    /// Tells the registry and keeps the answer. The caller holds the detection lock.
+    fn put_up(&self, acquired: Result<Lease, Unavailability>, started: Instant) -> Arc<Answer> {
         let took = started.elapsed();
         let mut told = self.board.told();
         let (current, result) = match acquired {
             Ok(lease) => {
+                self.retry.stop();
                 let current = lease.current().clone();
                 *self.lease.lock().unwrap_or_else(PoisonError::into_inner) = Some(lease);
                 let watcher: Weak<Board> = Arc::downgrade(&self.board);
@@ -338,19 +413,53 @@ impl Inner {
             }
             Err(reason) => tracing::info!(?took, %reason, "QAT is not available"),
         }
-        let registration = self
-            .registry
-            .register(NAME, entries(&services_of(&result)))
-            .inspect_err(|error| tracing::warn!(%error, "the registry was not told"))
-            .ok();
+        let answer = Answer::new(result, &*self.probe);
+        let entries = answer.entries();
+        let registration = match told.take().and_then(|told| told.registration) {
+            Some(registration) => registration.replace(entries).map(|_| registration),
+            None => self.registry.register(NAME, entries),
+        };
+        let registration =
+            registration.inspect_err(|error| tracing::warn!(%error, "the registry was not told")).ok();
         *told = Some(Told { current, registration });
-        self.board.settle(result)
+        self.board.settle(answer)
+    }
+}
+
+/// Why services have no instances.
+struct Missing([Arc<Unavailability>; 4]);
+
+impl Missing {
+    const SERVICES: [Service; 4] =
+        [Service::Compression, Service::Decompression, Service::Symmetric, Service::Asymmetric];
+
+    fn new(configured: &Configured) -> Self {
+        Self(Self::SERVICES.map(|service| Arc::new(configured.missing(service))))
+    }
+
+    fn reason(&self, service: &Service) -> Arc<Unavailability> {
+        let at = Self::SERVICES.iter().position(|it| it == service).unwrap_or_default();
+        self.0[at].clone()
     }
 }
 
 impl Answer {
-    fn new(result: driver::Answer) -> Arc<Self> {
-        Arc::new(Self { process: ProcessMark::of_this(), result, measured: OnceLock::new() })
+    /// Asks `probe` where libqat has no instances of some service.
+    fn new(result: driver::Answer, probe: &dyn HardwareProbe) -> Arc<Self> {
+        let is_partial =
+            |pool: &Arc<Pool>| missing_service(&pool.services, AcceleratorTypes::all()).is_some();
+        let configured = if result.as_ref().is_ok_and(is_partial) {
+            Configured::read(probe)
+        } else {
+            Configured::default()
+        };
+        let missing = Missing::new(&configured);
+        Arc::new(Self { process: ProcessMark::of_this(), result, missing, measured: OnceLock::new() })
+    }
+
+    /// What the registry is told.
+    fn entries(&self) -> Vec<(Feature, State)> {
+        entries(&services_of(&self.result), &self.missing)
     }
 }
 
@@ -363,19 +472,19 @@ impl Board {
     fn tell_failed_trials(&self) {
         let told = self.told();
         let answer = self.answer.load();
-        let Some(Ok(pool)) = answer.as_ref().map(|answer| &answer.result) else { return };
+        let Some(answer) = answer.as_ref() else { return };
+        let Ok(pool) = &answer.result else { return };
         let failures = pool.trials.failures();
         if self.failures.swap(failures, Relaxed) != failures
             && let Some(Told { registration: Some(registration), .. }) = &*told
-            && let Err(error) = registration.replace(entries(&Ok(pool.offered())))
+            && let Err(error) = registration.replace(answer.entries())
         {
             tracing::warn!(%error, "the registry was not told");
         }
     }
 
-    fn settle(&self, result: driver::Answer) -> Arc<Answer> {
-        self.failures.store(result.as_ref().map_or(0, |pool| pool.trials.failures()), Relaxed);
-        let answer = Answer::new(result);
+    fn settle(&self, answer: Arc<Answer>) -> Arc<Answer> {
+        self.failures.store(answer.result.as_ref().map_or(0, |pool| pool.trials.failures()), Relaxed);
         self.answer.store(Some(answer.clone()));
         answer
     }
@@ -385,13 +494,13 @@ impl Watcher for Board {
     fn changed(&self) {
         let told = self.told();
         let Some(Told { current: Some(current), registration }) = &*told else { return };
-        let state = current.state();
+        let answer = Answer::new(current.state(), &*self.probe);
         if let Some(registration) = registration
-            && let Err(error) = registration.replace(entries(&services_of(&state)))
+            && let Err(error) = registration.replace(answer.entries())
         {
             tracing::warn!(%error, "the registry was not told");
         }
-        self.settle(state);
+        self.settle(answer);
     }
 }
 
@@ -415,57 +524,6 @@ fn is_at_work(device: &QatDevice) -> bool {
     device.support == Support::Supported
         && device.state != Some(DeviceState::Down)
         && device.types().intersects(work)
-}
-
-/// Says more closely what libqat only calls "no device" or "failed".
-fn explain(reason: Unavailability, probe: &dyn HardwareProbe) -> Unavailability {
-    let is_vague = matches!(reason, Unavailability::NoDevice | Unavailability::StartFailed { .. });
-    if !is_vague {
-        return reason;
-    }
-    let devices = match qat_devices(probe) {
-        Ok(devices) => devices,
-        Err(error) => {
-            tracing::debug!(%error, "the probe does not help to explain");
-            let Error::Unavailable { reason: cause, .. } = error else { return reason };
-            return match cause.downcast_ref::<Unavailability>() {
-                Some(cause) if reason == Unavailability::NoDevice => cause.clone(),
-                _ => reason,
-            };
-        }
-    };
-    let supported = || devices.iter().filter(|device| device.support == Support::Supported);
-    let virtual_functions = || supported().filter(|device| device.is_virtual());
-    let with_access = |wanted: fn(Access) -> bool| {
-        virtual_functions().find_map(|device| {
-            device.vfio.as_ref().filter(|vfio| wanted(vfio.access)).map(|vfio| (device, &vfio.path))
-        })
-    };
-    if let Some((device, _)) = with_access(|access| access == Access::Granted) {
-        return match reason {
-            Unavailability::NoDevice => Unavailability::NotOffered { device: device.id.clone() },
-            started => started,
-        };
-    }
-    if let Some((_, path)) = with_access(|access| access != Access::Granted) {
-        return Unavailability::NoPermission { path: path.clone() };
-    }
-    if reason != Unavailability::NoDevice {
-        return reason;
-    }
-    if let Some(device) = virtual_functions().next() {
-        return Unavailability::NotBound { device: device.id.clone(), driver: device.driver.clone() };
-    }
-    let is_physical = |device: &&QatDevice| matches!(device.function, Function::Physical { .. });
-    if let Some(device) = supported().find(is_physical) {
-        return Unavailability::NoVirtualFunctions { device: device.id.clone() };
-    }
-    let first = |support| devices.iter().find(|device| device.support == support).map(|it| it.id.clone());
-    match (first(Support::OutOfTree), first(Support::Legacy)) {
-        (Some(device), _) => Unavailability::OutOfTreeDriver { device },
-        (None, Some(device)) => Unavailability::LegacyDevice { device },
-        (None, None) => reason,
-    }
 }
 
 /// The first service that one of `types` needs and that has no instance.
@@ -493,13 +551,16 @@ fn services_of(result: &driver::Answer) -> Result<Services, Arc<Unavailability>>
 }
 
 /// The registry's entries for an answer.
-fn entries(result: &Result<Services, Arc<Unavailability>>) -> Vec<(Feature, State)> {
+fn entries(result: &Result<Services, Arc<Unavailability>>, missing: &Missing) -> Vec<(Feature, State)> {
     let services = result.as_ref().copied().unwrap_or_default();
     let Services { instances, capabilities } = services;
     let reason = result.as_ref().err().map(|reason| Arc::<str>::from(reason.to_string()));
     let counted = |service: Option<Service>, count: u64| match &reason {
         Some(reason) => State::Absent(reason.clone()),
-        None if count == 0 => State::absent(Unavailability::NoInstances { service }.to_string()),
+        None if count == 0 => State::absent(match service {
+            Some(service) => missing.reason(&service).to_string(),
+            None => Unavailability::NoInstances { service: None }.to_string(),
+        }),
         None => State::Present(Value::Integer(count)),
     };
     let compression = counted(Some(Service::Compression), compression_instances(&services));

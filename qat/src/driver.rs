@@ -10,21 +10,20 @@ mod start;
 
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, mpsc};
 use std::thread::{self, JoinHandle};
 
-use arc_swap::ArcSwapOption;
 use once_cell::sync::OnceCell;
 use qat_sys::{self as sys, Library, LoadError, Symbols};
 use serde::Serialize;
 
 pub(crate) use current::{Current, State as Answer, Watcher};
-pub(crate) use fork::ProcessMark;
+pub(crate) use fork::{PerProcess, ProcessMark};
 use owner::Owner;
 
 use crate::info::MemoryInfo;
 use crate::probe::Service;
-use crate::raw::{cy, dc, instance, sal};
+use crate::raw::{clock, cy, dc, instance, sal};
 use crate::{Capabilities, HardwareSettings, Unavailability};
 
 /// The section name of libqat's samples and of its default configuration; the kernel's driver has no sections and does
@@ -37,15 +36,22 @@ pub(crate) type Load = fn() -> Result<Library, LoadError>;
 /// What a `Driver` is to the process; a test makes its own.
 pub(crate) struct Driver {
     load: Load,
-    /// Of the process that last asked. A forked child finds its parent's, sees it by the pid, and makes its own: locks
-    /// in the old one may be held by threads that the child does not have.
-    process: ArcSwapOption<&'static Process>,
+    /// Nanoseconds of a monotonic clock.
+    clock: fn() -> u64,
+    process: PerProcess<Process>,
 }
 
 /// The system's libqat.
 pub(crate) static SYSTEM: Driver = Driver::new(load_system);
 
 fn load_system() -> Result<Library, LoadError> {
+    let ignored = sys::LoadOptions::ignored_variables();
+    if !ignored.is_empty() {
+        tracing::warn!(
+            variables = ignored.join(", "),
+            "ignored: this process has more rights than its caller (set-user-ID, set-group-ID or file capabilities)"
+        );
+    }
     // SAFETY: the files that the names lead to are trusted as every shared library of the process is. The driver keeps
     // the library until the process ends.
     unsafe { Library::load(&sys::LoadOptions::from_env()) }
@@ -129,34 +135,40 @@ impl Lease {
 
 impl Driver {
     pub(crate) const fn new(load: Load) -> Self {
-        Self { load, process: ArcSwapOption::const_empty() }
+        Self::with_clock(load, clock::now)
+    }
+
+    pub(crate) const fn with_clock(load: Load, clock: fn() -> u64) -> Self {
+        Self { load, clock, process: PerProcess::new() }
+    }
+
+    pub(crate) fn now(&self) -> u64 {
+        (self.clock)()
     }
 
     fn process(&'static self) -> &'static Process {
-        let pid = std::process::id();
-        let own = |held: &Option<Arc<&'static Process>>| {
-            held.as_deref().copied().filter(|process| process.pid == pid)
-        };
-        let seen = self.process.load();
-        if let Some(process) = own(&seen) {
-            return process;
-        }
-        let fresh: &'static Process = Box::leak(Box::new(Process {
-            pid,
+        self.process.get(|| Process {
+            pid: std::process::id(),
             library: OnceCell::new(),
             detection: Mutex::new(()),
             state: Mutex::default(),
             memory: start::Memories::default(),
             recoveries: AtomicU64::new(0),
-        }));
-        // Whoever was first stays; a second one of the same moment is lost, unused.
-        let before = self.process.compare_and_swap(&seen, Some(Arc::new(fresh)));
-        own(&before).unwrap_or(fresh)
+        })
     }
 
     /// Held by an accelerator while it detects, so that concurrent first callers wait for one answer.
     pub(crate) fn lock_detection(&'static self) -> MutexGuard<'static, ()> {
         self.process().detection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The same, unless somebody has it.
+    pub(crate) fn try_lock_detection(&'static self) -> Option<MutexGuard<'static, ()>> {
+        match self.process().detection.try_lock() {
+            Ok(guard) => Some(guard),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
     }
 
     /// The library, if it is loaded.

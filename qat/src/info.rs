@@ -17,6 +17,9 @@ pub struct Info {
     pub available: bool,
     /// Why not.
     pub unavailability: Option<Unavailability>,
+    /// Environment variables that name libraries and are ignored, because this process has more rights than its caller
+    /// (set-user-ID, set-group-ID or file capabilities).
+    pub ignored_variables: Vec<&'static str>,
     /// The library, when it is loaded.
     pub library: Option<LibraryInfo>,
     /// Devices that the probe found, whether usable or not.

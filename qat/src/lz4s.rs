@@ -12,7 +12,7 @@ mod tests;
 
 use std::sync::Arc;
 
-use accel_core::{Error, Result};
+use accel_core::{End, Error, Result};
 
 pub use fuzz::fuzz;
 
@@ -130,7 +130,8 @@ fn internal(detail: String) -> Error {
     Error::Internal { engine: "lz4s", detail: detail.into() }
 }
 
-/// Writes one Zstandard frame, with content size and checksum, of blocks that the device compressed to LZ4s.
+/// Writes one Zstandard frame, with content size and checksum, or blocks of an open one ([`End::Open`]), of blocks that the
+/// device compressed to LZ4s.
 ///
 /// The blocks may be on the device at the same time; here they come in order, each as soon as it and its predecessors
 /// are there. Contexts are kept per thread.
@@ -149,7 +150,21 @@ impl<'a> FrameWriter<'a> {
     /// A writer of all of `plain` to the front of `output`, for which `software::zstd::bound` is always enough when
     /// blocks are of 1 KiB and more.
     pub(crate) fn new(plain: &'a [u8], output: &'a mut [u8], min_match: MinMatch) -> Result<Self> {
-        let frame = Frame::begin(plain).map_err(zstd::internal)?;
+        Self::with_end(plain, output, min_match, End::Final)
+    }
+
+    /// The same, of a frame or of blocks of an open one.
+    pub(crate) fn with_end(
+        plain: &'a [u8],
+        output: &'a mut [u8],
+        min_match: MinMatch,
+        end: End,
+    ) -> Result<Self> {
+        let frame = match end {
+            End::Final => Frame::begin(plain),
+            End::Open => Frame::begin_open(plain),
+        };
+        let frame = frame.map_err(zstd::internal)?;
         Ok(Self { frame, plain, done: 0, output, written: 0, min_match, broken: false })
     }
 
@@ -188,7 +203,7 @@ impl<'a> FrameWriter<'a> {
     /// # Errors
     /// `Internal` when bytes are missing, `OutputTooSmall`.
     pub(crate) fn finish(mut self) -> Result<usize> {
-        if self.plain.is_empty() {
+        if self.plain.is_empty() && !self.frame.is_open() {
             self.encode(0)?;
         }
         if self.done != self.plain.len() {

@@ -18,8 +18,8 @@ use crate::probe::Service;
 pub enum Unavailability {
     /// libqat or libusdm cannot be loaded.
     #[error(
-        "libqat cannot be loaded, tried {}; check that qatlib 23.08 or newer is installed (Debian, Ubuntu: libqat4 and \
-         libusdm0; Fedora, SUSE: qatlib), or name the files in QAT_LIBRARY and USDM_LIBRARY",
+        "libqat cannot be loaded, tried {}; check that qatlib 23.08 or newer is installed (from Debian 13 and \
+         Ubuntu 24.04 on: libqat4; Fedora, SUSE: qatlib), or name the files in QAT_LIBRARY and USDM_LIBRARY",
         tried.join("; ")
     )]
     NoLibrary {
@@ -76,6 +76,46 @@ pub enum Unavailability {
         device: DeviceId,
     },
 
+    /// A device is there, but no driver has it.
+    #[error(
+        "{device} has no driver; load the kernel's own (modprobe {module}), and if it does not take the device, look at what \
+         it says (dmesg): often its firmware is missing (package linux-firmware, {module}.bin; then build the initramfs anew)"
+    )]
+    #[non_exhaustive]
+    NoDriver {
+        /// The first physical function without a driver.
+        device: DeviceId,
+        /// The kernel module.
+        module: String,
+    },
+
+    /// A device is there, but another driver than the one that makes virtual functions has it.
+    #[error(
+        "{device} is bound to {driver}, not to {expected}, the kernel's own driver for it; unbind it (write {device} to \
+         /sys/bus/pci/drivers/{driver}/unbind, then to /sys/bus/pci/drivers/{expected}/bind), and check that nothing claims \
+         it at boot (vfio-pci.ids on the kernel's command line, driverctl)"
+    )]
+    #[non_exhaustive]
+    OtherDriver {
+        /// The first such physical function.
+        device: DeviceId,
+        /// Its driver.
+        driver: String,
+        /// The driver it needs.
+        expected: &'static str,
+    },
+
+    /// The driver has the device down.
+    #[error(
+        "{device} is down (qat/state); start qat.service or write up to /sys/bus/pci/devices/{device}/qat/state, and if it \
+         does not stay up, look at what the kernel says (dmesg)"
+    )]
+    #[non_exhaustive]
+    DeviceDown {
+        /// The first physical function that is down.
+        device: DeviceId,
+    },
+
     /// A device is there, but it has no virtual functions, which are what a process uses.
     #[error(
         "{device} has no virtual functions (sriov_numvfs is 0); start qat.service or write their number to its \
@@ -86,9 +126,9 @@ pub enum Unavailability {
         device: DeviceId,
     },
 
-    /// Virtual functions are there, but none is bound to `vfio-pci`.
+    /// Virtual functions are there, but none is bound to `vfio-pci` or `qat_vfio_pci`.
     #[error(
-        "the virtual function {device} is bound to {}, not to vfio-pci; start qat.service, and check that the IOMMU is \
+        "the virtual function {device} is bound to {}, not to vfio-pci or qat_vfio_pci; start qat.service, and check that the IOMMU is \
          switched on (/sys/kernel/iommu_groups is not empty)",
         driver.as_deref().unwrap_or("no driver")
     )]
@@ -112,7 +152,7 @@ pub enum Unavailability {
 
     /// Everything looks right, and libqat sees no device all the same.
     #[error(
-        "libqat finds no device although {device} is bound to vfio-pci and open to this process; check qat.service (restart \
+        "libqat finds no device although {device} is bound to VFIO and open to this process; check qat.service (restart \
          it after an update), and that libqat is new enough for the device"
     )]
     NotOffered {
@@ -129,6 +169,51 @@ pub enum Unavailability {
     StartFailed {
         /// What `icp_sal_userStart` returned.
         status: CpaStatus,
+    },
+
+    /// libqat wants huge pages of 2 MiB, and there are none for it.
+    #[error(
+        "libqat does not start for want of huge pages: {free} of the system's {total} pages of 2 MiB are free; {}",
+        huge_pages(*wanted, *total)
+    )]
+    #[non_exhaustive]
+    NoHugePages {
+        /// What `QAT_MAX_2M_HPG_PER_PROCESS` says; `None` when it is not set.
+        wanted: Option<u64>,
+        /// Huge pages of 2 MiB that the system has.
+        total: u64,
+        /// Those of them that are free.
+        free: u64,
+    },
+
+    /// The physical function does not answer libqat, which takes services for granted then that the device does not have.
+    #[error(
+        "{device} is configured for {}, but libqat sees other services: the mailbox between the virtual function and its \
+         physical one does not answer; look at what the kernel says (dmesg), restart qat.service, and then start this \
+         process anew, for libqat does not ask again",
+        list(configured)
+    )]
+    #[non_exhaustive]
+    NoAnswer {
+        /// The first usable virtual function.
+        device: DeviceId,
+        /// What the usable virtual functions are configured for.
+        configured: Vec<Service>,
+    },
+
+    /// Devices are configured for a service and open to this process, and libqat has no instance of it.
+    #[error(
+        "libqat runs without instances of {} although {device} is configured for it and open to this process; check that \
+         other processes left instances free (QAT_POLICY=1 shares them) and that the device answers (dmesg), and start this \
+         process anew if it lost a device before",
+        service.as_ref().map_or("any service".to_owned(), |service| format!("the service {service}"))
+    )]
+    #[non_exhaustive]
+    NoInstancesLeft {
+        /// The first usable virtual function that is configured for it.
+        device: DeviceId,
+        /// The service; `None` when there is none of any.
+        service: Option<Service>,
     },
 
     /// The thread that has to own the library could not be made.
@@ -188,6 +273,25 @@ pub enum Unavailability {
     Stopped,
 }
 
+fn list(services: &[Service]) -> String {
+    services.iter().map(ToString::to_string).collect::<Vec<_>>().join(";")
+}
+
+/// What to do for huge pages.
+fn huge_pages(wanted: Option<u64>, total: u64) -> String {
+    const MORE: &str = "add pages in /sys/kernel/mm/hugepages/hugepages-2048kB/nr_hugepages";
+    match wanted {
+        Some(wanted) if wanted > 0 => {
+            format!("QAT_MAX_2M_HPG_PER_PROCESS asks for up to {wanted}: {MORE}, or unset the variable")
+        }
+        _ if total > 0 => format!(
+            "this release of libqat takes them as soon as there are any, for whomever: {MORE} and see that \
+             /dev/hugepages/qat may be written, set nr_hugepages to 0, or update to qatlib 26.08"
+        ),
+        _ => format!("VFIO without an IOMMU needs them: {MORE} and set QAT_MAX_2M_HPG_PER_PROCESS"),
+    }
+}
+
 impl Unavailability {
     /// Whether libqat was started and would be again.
     pub(crate) const fn is_of_a_started_library(&self) -> bool {
@@ -204,11 +308,17 @@ impl Unavailability {
             Self::NoDeviceList { .. } => "no-device-list",
             Self::LegacyDevice { .. } => "legacy-device",
             Self::OutOfTreeDriver { .. } => "out-of-tree-driver",
+            Self::NoDriver { .. } => "no-driver",
+            Self::OtherDriver { .. } => "other-driver",
+            Self::DeviceDown { .. } => "device-down",
             Self::NoVirtualFunctions { .. } => "no-virtual-functions",
             Self::NotBound { .. } => "not-bound",
             Self::NoPermission { .. } => "no-permission",
             Self::NotOffered { .. } => "not-offered",
             Self::StartFailed { .. } => "start-failed",
+            Self::NoHugePages { .. } => "no-huge-pages",
+            Self::NoAnswer { .. } => "no-answer",
+            Self::NoInstancesLeft { .. } => "no-instances-left",
             Self::NoThread { .. } => "no-thread",
             Self::NoInstances { .. } => "no-instances",
             Self::Recovering { .. } => "recovering",

@@ -4,7 +4,9 @@
 mod support;
 
 use accel_core::{Cipher, CipherOptions, CompressOptions, DecompressOptions, End, Format, Iv, Level};
+use accel_core::{CompressionAccelerator, HardwareAccelerator};
 use allocation_counter::measure;
+use qat::{AutoAccelerator, Policy, QatAccelerator};
 use support::{FORMATS, integer_levels, key, noise, software, text};
 
 /// Two calls to prepare contexts, then none may allocate.
@@ -68,6 +70,28 @@ fn compress_into_on_each_core() {
         let info = measure(|| compress_on(core));
         assert_eq!(info.count_total, 0, "core {core}: {} bytes", info.bytes_total);
     }
+}
+
+/// Without hardware the policy asks whether it came, which costs no allocation. Once in a while a call does look, and may
+/// allocate; there are not five such in a row.
+#[test]
+fn the_policy_without_hardware() {
+    let probe = std::sync::Arc::new(qat::probe::QatProbe::with_root("/nowhere"));
+    let absent = QatAccelerator::new(capability_registry::Registry::new(), probe);
+    let auto = AutoAccelerator::new(absent, Policy::Auto);
+    if auto.qat().is_available() {
+        println!("this machine has QAT, and nothing is absent");
+        return;
+    }
+    let (plain, options) = (text(100_000), CompressOptions::new(Format::Gzip));
+    let mut output = vec![0; auto.compress_bound(plain.len(), &options)];
+    let mut call = || {
+        auto.compress_into(&plain, &mut output, &options).unwrap();
+    };
+    call();
+    call();
+    let counts: Vec<u64> = (0..5).map(|_| measure(&mut call).count_total).collect();
+    assert!(counts.contains(&0), "{counts:?}");
 }
 
 #[test]

@@ -1,49 +1,18 @@
-//! Against tools that nobody here wrote, both ways: gzip, pigz, lz4, zstd, OpenSSL, Python's zlib and gzip, Tink.
+//! Against tools that nobody here wrote, both ways: gzip, pigz, lz4, zstd, OpenSSL, Python's zlib and gzip.
 //!
-//! A tool that is missing fails its test and names the Debian package. Tink comes from PyPI into a virtual environment
-//! below cargo's target directory, made on the first run.
+//! A tool that is missing fails its test and names the Debian package.
 
 mod support;
 
 use std::fs;
-use std::io::{ErrorKind, Write};
-use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
 
 use accel_core::{
     Checksum, Cipher, CipherOptions, CompressOptions, DecompressOptions, Digest, Format, Iv, Key, Level,
     Operation,
 };
-use qat::stream::{self, Keyset, StreamError};
-use support::{NAMED_LEVELS, Subject, contents, hex, noise, same, settings, software, text, to_hex};
-
-/// Runs a tool with `input` on its standard input; its standard output. It must succeed.
-#[track_caller]
-fn tool(program: impl AsRef<Path>, package: &str, args: &[&str], input: &[u8]) -> Vec<u8> {
-    let program = program.as_ref();
-    let mut child = match Command::new(program)
-        .args(args)
-        .stdin(Stdio::piped())
-        .stdout(Stdio::piped())
-        .stderr(Stdio::piped())
-        .spawn()
-    {
-        Ok(child) => child,
-        Err(error) if error.kind() == ErrorKind::NotFound => {
-            panic!("{} is missing: apt-get install {package}", program.display())
-        }
-        Err(error) => panic!("{}: {error}", program.display()),
-    };
-    let mut stdin = child.stdin.take().unwrap();
-    let output = std::thread::scope(|scope| {
-        // A tool that fails closes its input early; its status and message tell.
-        scope.spawn(move || drop(stdin.write_all(input)));
-        child.wait_with_output().unwrap()
-    });
-    let message = String::from_utf8_lossy(&output.stderr);
-    assert!(output.status.success(), "{} {args:?}: {}\n{message}", program.display(), output.status);
-    output.stdout
-}
+use qat::stream;
+use support::tool::{tool, verdict};
+use support::{NAMED_LEVELS, Subject, contents, hex, noise, rules, same, settings, software, text, to_hex};
 
 fn pack(subject: &Subject, plain: &[u8], options: &CompressOptions) -> Vec<u8> {
     let mut packed = Vec::new();
@@ -72,6 +41,22 @@ fn we_read(subject: &Subject, packed: &[u8], format: Format, plain: &[u8], what:
 }
 
 const SIZES: [usize; 6] = [0, 1, 65_535, 65_536, 65_537, 2_300_000];
+
+/// The verdicts of the conformance suite at the borders of the standards are those of the formats' own tools.
+#[test]
+fn the_tools_draw_the_same_borders() {
+    for rules::Case { name, packed, plain } in rules::deflate() {
+        let member = rules::gzip(&packed, plain.as_deref().unwrap_or_default(), false);
+        assert_eq!(verdict("gzip", "gzip", &["-dc"], &member), plain, "gzip: {name}");
+        let script = "import sys, zlib; d = zlib.decompressobj(-15); sys.stdout.buffer.write(d.decompress(sys.stdin.buffer.read())); sys.exit(not d.eof)";
+        assert_eq!(verdict("python3", "python3", &["-c", script], &packed), plain, "zlib: {name}");
+    }
+    // Of a frame that it has in whole, libzstd does not compare raw and repeated blocks with the window. RFC 8878 does.
+    let is_told = |case: &rules::Case| case.plain.is_some() || !case.name.contains("window");
+    for rules::Case { name, packed, plain } in rules::zstd().into_iter().filter(is_told) {
+        assert_eq!(verdict("zstd", "zstd", &["-dc"], &packed), plain, "zstd: {name}");
+    }
+}
 
 /// Every output of ours, by stream and by one call, through the tool's decompressor.
 fn they_read(subject: &Subject, format: Format, program: &str, args: &[&str]) {
@@ -313,20 +298,6 @@ fn a_hundred_megabytes_both_ways() {
         stream::decompress(&theirs[..], &mut read, &subject.engine, None, &settings(2)).unwrap();
         same(&read, &plain, program);
     }
-    let (python, dir) = (tink_python(), tempfile::tempdir().unwrap());
-    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
-    let (keyset, mut ours, mut opened) = (Keyset::generate().unwrap(), Vec::new(), Vec::new());
-    stream::encrypt(&plain[..], &mut ours, &subject.engine, &keyset, b"", &settings(2)).unwrap();
-    fs::write(path("keyset"), keyset.to_json().as_bytes()).unwrap();
-    fs::write(path("plain"), &plain).unwrap();
-    fs::write(path("ours"), ours).unwrap();
-    let line = |call: &str, from: &str, to: &str| {
-        format!("{call}\t{}\t\t{}\t{}\n", path("keyset"), path(from), path(to))
-    };
-    tink(&python, &[line("encrypt", "plain", "theirs"), line("decrypt", "ours", "plain")]);
-    let theirs = fs::read(path("theirs")).unwrap();
-    stream::decrypt(&theirs[..], &mut opened, &subject.engine, &keyset, b"", &settings(2)).unwrap();
-    same(&opened, &plain, "Tink");
 }
 
 const BLOCK_SIZES: [usize; 7] = [0, 1, 15, 16, 17, 65_537, 1 << 20];
@@ -404,165 +375,5 @@ fn openssl_and_we_read_each_other() {
                 same(&ours, &tool("openssl", "openssl", &args, &plain), (name, size, key.len()));
             }
         }
-    }
-}
-
-const TINK: &str = "1.16.1";
-
-/// A Python that has Tink: the one that `QAT_TEST_TINK_PYTHON` names, or a virtual environment below cargo's target
-/// directory.
-fn tink_python() -> PathBuf {
-    if let Some(python) = std::env::var_os("QAT_TEST_TINK_PYTHON") {
-        return python.into();
-    }
-    let venv = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("tink-{TINK}"));
-    let (python, ready) = (venv.join("bin/python"), venv.join("ready"));
-    if !ready.exists() {
-        let make = Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv).status();
-        assert!(
-            make.is_ok_and(|status| status.success()),
-            "no virtual environment: apt-get install python3-venv"
-        );
-        let wheel = format!("tink=={TINK}");
-        let install = Command::new(&python).args(["-m", "pip", "install", "--quiet", &wheel]).status();
-        assert!(
-            install.is_ok_and(|status| status.success()),
-            "pip install {wheel} failed: it needs PyPI or a mirror"
-        );
-        fs::write(ready, "").unwrap();
-    }
-    python
-}
-
-/// Does what the lines of its standard input say.
-const TINK_SCRIPT: &str = r#"
-import io, sys, tink
-from tink import cleartext_keyset_handle, streaming_aead
-streaming_aead.register()
-
-def primitive(path):
-    handle = cleartext_keyset_handle.read(tink.JsonKeysetReader(open(path).read()))
-    return handle.primitive(streaming_aead.StreamingAead)
-
-count = 0
-for line in sys.stdin:
-    what, *rest = line.rstrip("\n").split("\t")
-    if what == "keyset":
-        template, path = rest
-        handle = tink.new_keyset_handle(getattr(streaming_aead.streaming_aead_key_templates, template))
-        with open(path, "w") as file:
-            cleartext_keyset_handle.write(tink.JsonKeysetWriter(file), handle)
-    elif what == "encrypt":
-        keyset, aad, source, target = rest
-        with primitive(keyset).new_encrypting_stream(open(target, "wb"), aad.encode()) as stream:
-            stream.write(open(source, "rb").read())
-    elif what == "decrypt":
-        keyset, aad, source, expected = rest
-        with primitive(keyset).new_decrypting_stream(open(source, "rb"), aad.encode()) as stream:
-            assert stream.read() == open(expected, "rb").read(), line
-    elif what == "refuse":
-        keyset, aad, source = rest
-        try:
-            with primitive(keyset).new_decrypting_stream(open(source, "rb"), aad.encode()) as stream:
-                stream.read()
-        except tink.TinkError:
-            pass
-        else:
-            raise AssertionError(line)
-    count += 1
-print(count)
-"#;
-
-fn tink(python: &Path, lines: &[String]) {
-    let done = tool(python, "python3-venv", &["-c", TINK_SCRIPT], lines.concat().as_bytes());
-    assert_eq!(String::from_utf8(done).unwrap().trim(), lines.len().to_string());
-}
-
-/// One keyset of the enabled keys of several, as Tink's JSON.
-fn merged(keysets: &[&str], primary: usize) -> String {
-    let json: Vec<serde_json::Value> =
-        keysets.iter().map(|text| serde_json::from_str(text).unwrap()).collect();
-    let keys: Vec<_> = json.iter().map(|keyset| keyset["key"][0].clone()).collect();
-    serde_json::json!({ "primaryKeyId": json[primary]["primaryKeyId"], "key": keys }).to_string()
-}
-
-#[test]
-fn tink_and_we_read_each_other() {
-    let subject = software();
-    let python = tink_python();
-    let dir = tempfile::tempdir().unwrap();
-    let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
-    let encrypt = |keyset: &str, plain: &[u8], aad: &str| {
-        let (mut sealed, keyset) = (Vec::new(), Keyset::parse(keyset).unwrap());
-        stream::encrypt(plain, &mut sealed, &subject.engine, &keyset, aad.as_bytes(), &settings(2)).unwrap();
-        sealed
-    };
-    let decrypt = |keyset: &str, sealed: &[u8], aad: &str, threads| -> Result<Vec<u8>, StreamError> {
-        let (mut plain, keyset) = (Vec::new(), Keyset::parse(keyset).unwrap());
-        stream::decrypt(sealed, &mut plain, &subject.engine, &keyset, aad.as_bytes(), &settings(threads))?;
-        Ok(plain)
-    };
-
-    // Tink's keysets of every AES-GCM-HKDF template, and ours.
-    let templates =
-        ["AES256_GCM_HKDF_1MB", "AES256_GCM_HKDF_4KB", "AES128_GCM_HKDF_1MB", "AES128_GCM_HKDF_4KB"];
-    tink(&python, &templates.map(|name| format!("keyset\t{name}\t{}\n", path(name))));
-    let mut keysets: Vec<(String, String)> =
-        templates.iter().map(|name| (name.to_string(), fs::read_to_string(path(name)).unwrap())).collect();
-    keysets.push(("generated".into(), Keyset::generate().unwrap().to_json().to_string()));
-    keysets.push(("hexadecimal".into(), Keyset::parse(&to_hex(&noise(32))).unwrap().to_json().to_string()));
-    // Written again by us, a keyset is the same to Tink.
-    keysets.push(("rewritten".into(), Keyset::parse(&keysets[1].1).unwrap().to_json().to_string()));
-    let texts: Vec<&str> = keysets.iter().map(|(_, text)| text.as_str()).collect();
-    let several = merged(&[texts[0], texts[1], texts[2], texts[3], texts[4]], 3);
-    keysets.push(("several".into(), several));
-
-    let mut lines = Vec::new();
-    let mut cases = Vec::new();
-    for (name, keyset) in &keysets {
-        fs::write(path(name), keyset).unwrap();
-        let (segment, header) = match name.as_str() {
-            "AES256_GCM_HKDF_4KB" | "rewritten" => (4096, 40),
-            "AES128_GCM_HKDF_1MB" => (1 << 20, 24),
-            "AES128_GCM_HKDF_4KB" | "several" => (4096, 24),
-            _ => (1 << 20, 40),
-        };
-        let (first, next): (usize, usize) = (segment - header - 16, segment - 16);
-        let borders =
-            [first - 1, first, first + 1, first + next - 1, first + next, first + next + 1, first + 2 * next];
-        for size in [0, 1, 1000, 65_536].into_iter().chain(borders) {
-            let (plain, aad) = (text(size), if size % 2 == 0 { "" } else { "associated data" });
-            let stem = format!("{name}-{size}");
-            let (source, theirs, ours) =
-                (path(&stem), path(&format!("{stem}.tink")), path(&format!("{stem}.ours")));
-            let sealed = encrypt(keyset, &plain, aad);
-            assert_eq!(usize::from(sealed[0]), header, "{name}");
-            fs::write(&source, &plain).unwrap();
-            fs::write(&ours, &sealed).unwrap();
-            lines.push(format!("encrypt\t{}\t{aad}\t{source}\t{theirs}\n", path(name)));
-            lines.push(format!("decrypt\t{}\t{aad}\t{ours}\t{source}\n", path(name)));
-            lines.push(format!("refuse\t{}\t{aad}?\t{ours}\n", path(name)));
-            cases.push((name, keyset, plain, aad, theirs));
-        }
-    }
-    // What any of several keys sealed, the keyset of all of them opens, there as here.
-    let several = &keysets.last().unwrap().1;
-    for (name, keyset) in &keysets[..5] {
-        let ours = path(&format!("{name}.by-one"));
-        fs::write(&ours, encrypt(keyset, b"by one of several", "x")).unwrap();
-        fs::write(path("by-one"), b"by one of several").unwrap();
-        lines.push(format!("decrypt\t{}\tx\t{ours}\t{}\n", path("several"), path("by-one")));
-        same(&decrypt(several, &fs::read(&ours).unwrap(), "x", 1).unwrap(), b"by one of several", name);
-    }
-    tink(&python, &lines);
-    assert_eq!(cases.len(), 8 * 11);
-    for (name, keyset, plain, aad, theirs) in cases {
-        let sealed = fs::read(theirs).unwrap();
-        for threads in [1, 3] {
-            same(&decrypt(keyset, &sealed, aad, threads).unwrap(), &plain, (name, plain.len()));
-        }
-        same(&decrypt(several, &sealed, aad, 1).unwrap_or_else(|_| plain.clone()), &plain, (name, "several"));
-        let error = decrypt(keyset, &sealed, "other", 1).unwrap_err();
-        assert!(matches!(error, StreamError::NoMatchingKey), "{name}: {error}");
     }
 }

@@ -14,7 +14,7 @@ use std::task::{Context, Waker};
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
-use accel_core::{CompressOptions, CompressionAccelerator, Error, Format};
+use accel_core::{CompressOptions, CompressionAccelerator, Error, Format, HardwareAccelerator};
 use qat::{DeviceError, HardwareSettings, QatAccelerator, Unavailability};
 use qat_emu::{Config, Fault, FaultKind, Services, Timing};
 
@@ -83,6 +83,53 @@ fn a_stop_with_requests_in_flight() {
     });
 }
 
+/// A program that is started before its device, as a daemon before `qat.service`: later calls find it, with no word from the
+/// program.
+#[test]
+fn a_device_that_comes_after_the_first_call() {
+    alone_with_each("a_device_that_comes_after_the_first_call", || {
+        let machine = Machine::new(Config::with_vfs(1, Services::DC));
+        let nodes = fs::read_dir(machine.emulator.tree().join("dev/vfio")).unwrap();
+        let mut paths = nodes.map(|node| node.unwrap().path());
+        let group = paths.find(|path| !path.ends_with("vfio/vfio")).expect("a node for the function");
+        let hidden = machine.emulator.tree().join("dev/hidden");
+        fs::rename(&group, &hidden).unwrap();
+        let qat = machine.accelerator();
+        assert!(!works(&qat));
+        assert!(!qat.registry().is_present("qat"));
+        fs::rename(&hidden, &group).unwrap();
+        let started = Instant::now();
+        while !works(&qat) {
+            assert!(started.elapsed() < LONGEST, "{:?}", qat.unavailability());
+            thread::sleep(Duration::from_millis(10));
+        }
+        println!("found after {:?}", started.elapsed());
+        assert!(qat.registry().is_present("qat.compression"));
+        drop(qat);
+        machine.assert_clean();
+    });
+}
+
+/// A device whose mailbox is dead has no instances, whatever it is configured for: the configuration is not blamed.
+#[test]
+fn a_dead_mailbox_is_named() {
+    alone_with_each("a_dead_mailbox_is_named", || {
+        let mut config = Config::with_vfs(1, Services::DC);
+        config.host = true;
+        config.start.mailbox_dead = true;
+        let machine = Machine::new(config);
+        let qat = machine.accelerator();
+        let reason = qat.unavailability().expect("nothing of it can be used");
+        println!("{reason}");
+        assert!(matches!(reason.kind(), "no-answer" | "no-instances-left"), "{reason}");
+        let text = reason.to_string();
+        assert!(text.contains("dmesg") && !text.contains("cfg_services"), "{text}");
+        assert!(!qat.registry().is_present("qat.*"));
+        drop(qat);
+        machine.assert_clean();
+    });
+}
+
 /// A request that is never answered: the stop gives up, and the stopped device cannot reach the memory any more.
 #[test]
 fn a_stop_with_requests_that_are_never_answered() {
@@ -138,6 +185,9 @@ fn futures_are_dropped_in_every_state() {
                 assert_eq!(gunzip(&packed), [7; 5000]);
             }
         }
+        // Eight a round, of which none, one or two were waited for.
+        let counted = qat.statistics();
+        assert_eq!((counted.abandoned, counted.errors, counted.in_flight), (60 * 7, 0, 0));
         let started = Instant::now();
         while qat.info().instances.iter().any(|it| it.slots_in_use > 0) {
             // Nobody waits for the last answers; whoever polls next takes them in.

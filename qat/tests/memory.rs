@@ -122,8 +122,7 @@ fn memory_is_bounded() {
         let mut file = tempfile::tempfile().unwrap();
         let options = CompressOptions::new(format).level(Level::Fast);
         let zeroes = io::repeat(0).take(1 << 30);
-        stream::compress(zeroes, &mut file, &subject.engine, &options, &settings(2).single_member(true))
-            .unwrap();
+        stream::compress(zeroes, &mut file, &subject.engine, &options, &settings(2)).unwrap();
         let mut packed = Vec::new();
         file.rewind().unwrap();
         file.read_to_end(&mut packed).unwrap();
@@ -151,12 +150,49 @@ fn memory_is_bounded() {
         let format = Some(Format::Zstd);
         stream::decompress(&lie[..], &mut out, &subject.engine, format, &settings(2)).unwrap_err();
     });
-    // A gzip header that goes on for ever.
-    within(16, "an endless header", || {
+    // A gzip name of 64 MiB is skipped and not kept.
+    within(16, "a long header", || {
         let head: &[u8] = &[0x1f, 0x8b, 8, 8, 0, 0, 0, 0, 0, 3];
-        let endless = head.chain(io::repeat(b'n'));
-        let result =
-            stream::decompress(endless, io::sink(), &subject.engine, Some(Format::Gzip), &settings(2));
-        assert!(matches!(result, Err(StreamError::Work(Error::Corrupt { .. }))), "{result:?}");
+        let member: &[u8] = b"\0\x03\0\0\0\0\0\0\0\0\0";
+        let long = head.chain(io::repeat(b'n').take(64 << 20)).chain(member);
+        let mut out = Vec::new();
+        stream::decompress(long, &mut out, &subject.engine, Some(Format::Gzip), &settings(2)).unwrap();
+        assert!(out.is_empty());
     });
+    // Members and frames that hold far more than the limit allows, for many threads.
+    let zeroes = vec![0; 15 << 20];
+    let deflated = {
+        let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::new(1));
+        encoder.write_all(&zeroes).unwrap();
+        encoder.finish().unwrap()
+    };
+    let mut crc = flate2::Crc::new();
+    crc.update(&zeroes);
+    let len = zeroes.len() as u32;
+    let member = [
+        &[0x1f, 0x8b, 8, 4, 0, 0, 0, 0, 0, 255, 12, 0, b'Q', b'Z', 8, 0][..],
+        &len.to_le_bytes(),
+        &(deflated.len() as u32).to_le_bytes(),
+        &deflated,
+        &crc.sum().to_le_bytes(),
+        &len.to_le_bytes(),
+    ];
+    let members = member.concat().repeat(150);
+    let frame = zstd_safe_frame(&zeroes);
+    for (format, packed) in [(Format::Gzip, members), (Format::Zstd, frame.repeat(150))] {
+        within(8 + 2 * 32, (format, "a limit for many threads"), || {
+            let limited = settings(32).limit(1 << 20);
+            let mut out = Vec::new();
+            let result = stream::decompress(&packed[..], &mut out, &subject.engine, Some(format), &limited);
+            assert!(matches!(result, Err(StreamError::Work(Error::LimitExceeded { .. }))), "{result:?}");
+            assert_eq!(out.len(), 1 << 20);
+        });
+    }
+}
+
+fn zstd_safe_frame(plain: &[u8]) -> Vec<u8> {
+    let mut frame = vec![0; zstd_safe::compress_bound(plain.len())];
+    let len = zstd_safe::compress(&mut frame[..], plain, 1).unwrap();
+    frame.truncate(len);
+    frame
 }

@@ -1,5 +1,9 @@
 //! `cargo xtask bench`: the command `qat` beside its peers: whole processes, interleaved, file to file, medians.
 
+mod corpus;
+mod figures;
+mod offload;
+
 use std::fs::{self, File};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -8,7 +12,9 @@ use std::time::Instant;
 use anyhow::{Context as _, ensure};
 use xshell::{Shell, cmd};
 
-use crate::{corpus, flags, offload};
+use crate::workspace::target_dir;
+use crate::{flags, tools};
+use figures::{median, print_machine};
 
 /// One measured command; `{}` in `arguments` stands for nothing: all read standard input and write standard output.
 struct Row {
@@ -36,8 +42,9 @@ impl flags::Bench {
 }
 
 fn processes(sh: &Shell, rounds: usize, wanted: impl Fn(&str) -> bool) -> anyhow::Result<()> {
-    cmd!(sh, "cargo build --quiet --release --locked --package qat-cli").run()?;
-    let qat = crate::target_dir().join("release/qat");
+    tools::need(sh, &["gzip", "igzip", "lz4", "openssl", "pigz", "zstd"])?;
+    cmd!(sh, "cargo build --release --locked --package qat-cli").run()?;
+    let qat = target_dir().join("release/qat");
     let corpus = corpus::file(sh)?;
     print_machine(sh)?;
     println!("input    {} bytes of sources, code and one archive", fs::metadata(&corpus)?.len());
@@ -46,21 +53,6 @@ fn processes(sh: &Shell, rounds: usize, wanted: impl Fn(&str) -> bool) -> anyhow
             measure(&group, rounds)?;
         }
     }
-    Ok(())
-}
-
-pub(crate) fn print_machine(sh: &Shell) -> anyhow::Result<()> {
-    let cpu = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
-    let model =
-        cpu.lines().find(|line| line.starts_with("model name")).and_then(|line| line.split(": ").nth(1));
-    let cores = std::thread::available_parallelism()?;
-    let commit = cmd!(sh, "git rev-parse --short HEAD").quiet().read()?;
-    let dirty = !cmd!(sh, "git status --porcelain").quiet().read()?.is_empty();
-    let load = fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    println!("machine  {} x {}", cores, model.unwrap_or("unknown"));
-    println!("compiler {}", cmd!(sh, "rustc --version").quiet().read()?);
-    println!("commit   {commit}{}", if dirty { " with local changes" } else { "" });
-    println!("load     {} before the run", load.split_whitespace().next().unwrap_or("unknown"));
     Ok(())
 }
 
@@ -158,7 +150,7 @@ fn run(row: &Row, input: &Path, output: &Path) -> anyhow::Result<f64> {
         .stdout(stdout)
         .stderr(Stdio::null())
         .status()
-        .with_context(|| format!("{} is not installed: `cargo xtask test --install`", row.program))?;
+        .with_context(|| format!("{} cannot be started", row.program))?;
     ensure!(status.success(), "{} {:?} failed: {status}", row.program, row.arguments);
     Ok(start.elapsed().as_secs_f64())
 }
@@ -197,10 +189,4 @@ fn measure(group: &Group, rounds: usize) -> anyhow::Result<()> {
         );
     }
     Ok(())
-}
-
-pub(crate) fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    if values.len() % 2 == 1 { values[middle] } else { (values[middle - 1] + values[middle]) / 2.0 }
 }

@@ -3,12 +3,13 @@
 use xshell::{Shell, cmd};
 
 use crate::flags;
+use crate::workspace::target_dir;
 
 impl flags::Dist {
     pub(crate) fn run(self, sh: &Shell) -> anyhow::Result<()> {
-        let dir = crate::target_dir().join("dist");
+        let dir = target_dir().join("dist");
         sh.create_dir(&dir)?;
-        cmd!(sh, "cargo run --quiet --locked --package qat-cli --example assets -- {dir}").run()?;
+        cmd!(sh, "cargo run --locked --package qat-cli --example assets -- {dir}").run()?;
         println!("{}", dir.display());
         Ok(())
     }

@@ -2,14 +2,19 @@
 #![allow(unreachable_pub)]
 
 use std::ffi::OsString;
-
-use crate::pins::{RELEASES, Release};
+use std::path::PathBuf;
 
 xflags::xflags! {
     src "./src/flags.rs"
 
     /// The project's own tasks.
     cmd xtask {
+        /// Compress and encrypt a real file, get it back, and let the tools that are installed check the result.
+        cmd demo {
+            /// The file (default: this project's Cargo.lock).
+            optional file: PathBuf
+        }
+
         /// Print the directory of the libqat and libusdm headers, fetching them if need be.
         cmd headers {
             /// The qatlib release: 24.02 or 26.08 (default).
@@ -88,6 +93,7 @@ pub struct Xtask {
 
 #[derive(Debug)]
 pub enum XtaskCmd {
+    Demo(Demo),
     Headers(Headers),
     Libqat(Libqat),
     Emu(Emu),
@@ -98,6 +104,11 @@ pub enum XtaskCmd {
     Tidy(Tidy),
     Bench(Bench),
     Dist(Dist),
+}
+
+#[derive(Debug)]
+pub struct Demo {
+    pub file: Option<PathBuf>,
 }
 
 #[derive(Debug)]
@@ -169,12 +180,3 @@ impl Xtask {
     }
 }
 // generated end
-
-/// Finds the release a flag names.
-pub(crate) fn release(flag: Option<&str>, default: &str) -> anyhow::Result<&'static Release> {
-    let name = flag.unwrap_or(default);
-    RELEASES.iter().find(|release| release.name == name).ok_or_else(|| {
-        let known: Vec<_> = RELEASES.iter().map(|release| release.name).collect();
-        anyhow::anyhow!("qatlib {name} is not pinned here; known: {}", known.join(", "))
-    })
-}

@@ -1,13 +1,20 @@
-//! `cargo xtask libqat`: where the run-time libraries and Intel's own programs are.
+//! `cargo xtask libqat` and `cargo xtask headers`: where Intel's libraries, headers and programs are.
+
+mod apt;
+pub(crate) mod headers;
+mod pins;
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::{Context as _, bail, ensure};
+use anyhow::{Context as _, anyhow, bail, ensure};
 use xshell::{Shell, cmd};
 
-use crate::pins::{PROGRAM_RUNTIME, Release};
-use crate::{apt, flags};
+pub(crate) use pins::{RELEASES, Release};
+
+use crate::flags;
+use crate::workspace::target_dir;
+use pins::{PROGRAM_RUNTIME, Package};
 
 /// Where Debian puts libraries, below a root.
 pub(crate) const LIB: &str = "usr/lib/x86_64-linux-gnu";
@@ -17,11 +24,20 @@ const SYSTEM: [&str; 3] = ["/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/usr/lib"
 
 impl flags::Libqat {
     pub(crate) fn run(self, sh: &Shell) -> anyhow::Result<()> {
-        let release = flags::release(self.release.as_deref(), "24.02")?;
+        let release = release(self.release.as_deref(), "24.02")?;
         let dir = if self.programs { programs(sh, release)? } else { libraries(sh, release)? };
         println!("{}", dir.display());
         Ok(())
     }
+}
+
+/// Finds the release a flag names.
+pub(crate) fn release(flag: Option<&str>, default: &str) -> anyhow::Result<&'static Release> {
+    let name = flag.unwrap_or(default);
+    RELEASES.iter().find(|release| release.name == name).ok_or_else(|| {
+        let known: Vec<_> = RELEASES.iter().map(|release| release.name).collect();
+        anyhow!("qatlib {name} is not pinned here; known: {}", known.join(", "))
+    })
 }
 
 /// The system's own directory with `libqat.so.4` and `libusdm.so.0`, of whatever release.
@@ -51,7 +67,7 @@ pub(crate) fn libraries(sh: &Shell, release: &Release) -> anyhow::Result<PathBuf
 
 /// The root of the release's unpacked headers and libraries.
 pub(crate) fn unpacked(sh: &Shell, release: &Release) -> anyhow::Result<PathBuf> {
-    let root = crate::target_dir().join("libqat").join(release.name);
+    let root = target_dir().join("libqat").join(release.name);
     let packages: Vec<_> = release.packages.iter().collect();
     apt::unpack(sh, &root, release.suite, &packages, &[])?;
     Ok(root)
@@ -61,8 +77,8 @@ pub(crate) fn unpacked(sh: &Shell, release: &Release) -> anyhow::Result<PathBuf>
 /// `$root/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2 --library-path $root/usr/lib/x86_64-linux-gnu $root/usr/bin/qzip`,
 /// with `--preload` for a library of ours.
 pub(crate) fn programs(sh: &Shell, release: &Release) -> anyhow::Result<PathBuf> {
-    let root = crate::target_dir().join("libqat").join(format!("{}-programs", release.name));
-    let is_library = |package: &&crate::pins::Package| !package.name.ends_with("-dev");
+    let root = target_dir().join("libqat").join(format!("{}-programs", release.name));
+    let is_library = |package: &&Package| !package.name.ends_with("-dev");
     let packages: Vec<_> = release.packages.iter().filter(is_library).chain(release.programs).collect();
     apt::unpack(sh, &root, release.suite, &packages, PROGRAM_RUNTIME)
         .with_context(|| format!("the programs of qatlib {} cannot be fetched", release.name))?;
@@ -80,7 +96,7 @@ pub(crate) fn programs(sh: &Shell, release: &Release) -> anyhow::Result<PathBuf>
         };
         if let Some(line) = needed.lines().find(outside) {
             bail!(
-                "{} needs a library that PROGRAM_RUNTIME in xtask/src/pins.rs lacks: {}",
+                "{} needs a library that PROGRAM_RUNTIME in xtask/src/libqat/pins.rs lacks: {}",
                 program.display(),
                 line.trim()
             );

@@ -1,5 +1,7 @@
 //! `cargo xtask tidy`: the rules that no compiler checks, each with the text that says why.
 
+mod order;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -8,21 +10,36 @@ use anyhow::{Context as _, bail};
 use xshell::{Shell, cmd};
 
 use crate::flags;
+use crate::workspace::project_root;
 
 impl flags::Tidy {
     pub(crate) fn run(self, sh: &Shell) -> anyhow::Result<()> {
         // A container may own the checkout as somebody else, which git would refuse to read.
         let git = ["-c", "safe.directory=*"];
         let files = cmd!(sh, "git {git...} ls-files --cached --others --exclude-standard").quiet().read()?;
-        let root = crate::project_root();
+        let root = project_root();
         let files: Vec<PathBuf> =
             files.lines().map(PathBuf::from).filter(|file| root.join(file).exists()).collect();
         let mut complaints = doors(root)?;
+        let mut orders: BTreeMap<&str, order::Order> = BTreeMap::new();
         for file in &files {
             let Ok(text) = fs::read_to_string(root.join(file)) else { continue };
             complaints.extend(words(file, &text));
             if file.extension().is_some_and(|end| end == "rs") {
                 complaints.extend(source(file, &text));
+            }
+            let name = file.to_string_lossy();
+            for member in ORDERED {
+                if let Some(path) = name.strip_prefix(member).and_then(|path| path.strip_prefix("/src/")) {
+                    orders.entry(member).or_default().add(path, &text);
+                }
+            }
+        }
+        for (member, order) in orders {
+            let cycle = order.cycle();
+            if !cycle.is_empty() {
+                complaints
+                    .push(format!("{member}: modules use each other in a circle: {}", cycle.join(" -> ")));
             }
         }
         for paper in PAPERS {
@@ -41,6 +58,7 @@ const PAPERS: &[&str] = &[
     "README.md",
     "ARCHITECTURE.md",
     "BENCHMARKS.md",
+    "RELEASING.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
     "SECURITY.md",
@@ -102,6 +120,9 @@ fn words(file: &Path, text: &str) -> Vec<String> {
     }
     complaints
 }
+
+/// Members whose modules form no cycle.
+const ORDERED: &[&str] = &["accel-core", "capability-registry", "qat-cli", "qat-sys", "xtask"];
 
 const LONGEST_MODULE: usize = 800;
 const LONGEST_LIB: usize = 120;
@@ -167,7 +188,7 @@ mod tests {
     #[test]
     fn the_repository_is_tidy() {
         let sh = Shell::new().unwrap();
-        sh.change_dir(crate::project_root());
+        sh.change_dir(project_root());
         flags::Tidy {}.run(&sh).unwrap();
     }
 

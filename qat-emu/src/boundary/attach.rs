@@ -220,10 +220,20 @@ fn in_tree(path: &[u8]) -> Option<&[u8]> {
     (paths::target(path) == Some(Target::Debug)).then_some(path)
 }
 
-/// Opens a redirected path and remembers what the descriptor stands for.
-pub(super) fn opened(redirected: &Redirected, open: impl FnOnce() -> c_int) -> c_int {
+/// Opens a redirected path and remembers what the descriptor stands for. The kernel's files are read-only, but for the
+/// one that the device looks at.
+pub(super) fn opened(redirected: &Redirected, flags: c_int, open: impl FnOnce() -> c_int) -> c_int {
     let Some(attached) = attached() else { return next::fail(libc::ENODEV) };
+    let makes = flags & libc::O_CREAT != 0;
+    let writes = makes || flags & libc::O_ACCMODE != libc::O_RDONLY;
+    let path = Path::new(OsStr::from_bytes(redirected.path()));
+    // What does not exist is not found instead.
+    let refused = writes && (makes || shielded(true, || path.exists()));
     let file = match redirected.target {
+        Target::Plain | Target::Physical if refused => return next::fail(libc::EACCES),
+        Target::Debug if refused && !debugfs::is_writable(redirected.path()) => {
+            return next::fail(libc::EACCES);
+        }
         Target::Plain | Target::Physical | Target::Data | Target::Debug => return open(),
         Target::Refused => return next::fail(libc::EPERM),
         Target::Container => File::Container,

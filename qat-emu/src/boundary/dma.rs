@@ -32,6 +32,23 @@ struct Mapping {
     /// Address in this process.
     start: usize,
     bytes: usize,
+    access: Allowed,
+}
+
+impl Mapping {
+    fn allows(&self, access: Access) -> bool {
+        match access {
+            Access::Read => self.access.read,
+            Access::Write => self.access.write,
+        }
+    }
+}
+
+/// What the device may do in a mapping.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Allowed {
+    pub(super) read: bool,
+    pub(super) write: bool,
 }
 
 /// Why a mapping was refused.
@@ -46,12 +63,18 @@ impl Space {
         Self { mappings: RwLock::new(BTreeMap::new()), unmapped: Mutex::new(VecDeque::new()), counters }
     }
 
-    /// Maps `bytes` at `start` to `iova`.
+    /// Maps `bytes` at `start` to `iova`, for what `access` allows.
     ///
     /// # Safety
-    /// The memory is readable and writable by this process until it is unmapped here, and whoever maps it accepts
-    /// that the device changes it at any time: the contract of `VFIO_IOMMU_MAP_DMA`.
-    pub(super) unsafe fn map(&self, start: u64, iova: u64, bytes: u64) -> Result<(), MapError> {
+    /// This process can do with the memory what `access` allows until it is unmapped here, and whoever maps it accepts
+    /// that the device does so at any time: the contract of `VFIO_IOMMU_MAP_DMA`.
+    pub(super) unsafe fn map(
+        &self,
+        start: u64,
+        iova: u64,
+        bytes: u64,
+        access: Allowed,
+    ) -> Result<(), MapError> {
         let end = iova.checked_add(bytes).filter(|end| *end <= 1 << IOVA_BITS).ok_or(MapError::Invalid)?;
         let wraps = start.checked_add(bytes).is_none();
         if bytes == 0 || wraps || start == 0 || (start | iova | bytes) & 0xFFF != 0 {
@@ -62,7 +85,7 @@ impl Space {
         if before.is_some_and(|(at, mapping)| at + mapping.bytes as u64 > iova) {
             return Err(MapError::Overlaps);
         }
-        mappings.insert(iova, Mapping { start: start as usize, bytes: bytes as usize });
+        mappings.insert(iova, Mapping { start: start as usize, bytes: bytes as usize, access });
         self.counters.maps.fetch_add(1, Ordering::Relaxed);
         self.counters.mapped.fetch_add(1, Ordering::Relaxed);
         self.counters.mapped_bytes.fetch_add(bytes, Ordering::Relaxed);
@@ -132,6 +155,9 @@ impl View<'_> {
         let (mut at, mut left, mut count) = (iova, len, 0);
         while left > 0 {
             let (base, mapping) = self.mappings.range(..=at).next_back().ok_or(fault)?;
+            if !mapping.allows(access) {
+                return Err(fault);
+            }
             let offset = usize::try_from(at - base).map_err(|_| fault)?;
             let run = mapping.bytes.checked_sub(offset).filter(|room| *room > 0).ok_or(fault)?.min(left);
             match runs.get_mut(count) {
@@ -148,7 +174,7 @@ impl View<'_> {
         Ok(())
     }
 
-    /// The aligned word at `iova`.
+    /// The aligned word at `iova`, for `access` and nothing else.
     fn word(&self, iova: u64, access: Access) -> Result<&AtomicU32, DmaFault> {
         let mut address = 0;
         if iova.is_multiple_of(4) {
@@ -157,8 +183,8 @@ impl View<'_> {
         if address == 0 {
             return Err(DmaFault { iova, len: 4, access });
         }
-        // SAFETY: `map`'s contract: readable and writable until unmapped, which the borrowed table prevents. Mappings
-        // are page-aligned, so a multiple of 4 stays one; the other side changes the word with plain stores of a word.
+        // SAFETY: `map`'s contract: what `access` allows is possible until unmapped, which the borrowed table prevents;
+        // the caller does no more than that with the word. Mappings are page-aligned, so a multiple of 4 stays one; the other side changes the word with plain stores of a word.
         Ok(unsafe { AtomicU32::from_ptr(ptr::with_exposed_provenance_mut(address)) })
     }
 }
@@ -207,6 +233,8 @@ impl RingMemory for View<'_> {
 mod tests {
     use super::*;
 
+    const BOTH: Allowed = Allowed { read: true, write: true };
+
     /// Two pages that stay where they are.
     fn pages() -> &'static mut [[u8; 4096]] {
         #[repr(align(4096))]
@@ -223,13 +251,13 @@ mod tests {
         let space = Space::new(Box::leak(Box::default()));
         let start = pages().as_mut_ptr().expose_provenance() as u64;
         // SAFETY: leaked pages, used through the space only.
-        unsafe { space.map(start, 0x10_0000, 4096) }.unwrap();
+        unsafe { space.map(start, 0x10_0000, 4096, BOTH) }.unwrap();
         // SAFETY: as above.
-        unsafe { space.map(start + 4096, 0x10_1000, 4096) }.unwrap();
+        unsafe { space.map(start + 4096, 0x10_1000, 4096, BOTH) }.unwrap();
         // SAFETY: refused.
-        assert_eq!(unsafe { space.map(start, 0x10_1000, 4096) }, Err(MapError::Overlaps));
+        assert_eq!(unsafe { space.map(start, 0x10_1000, 4096, BOTH) }, Err(MapError::Overlaps));
         // SAFETY: refused.
-        assert_eq!(unsafe { space.map(start, u64::MAX - 4095, 4096) }, Err(MapError::Invalid));
+        assert_eq!(unsafe { space.map(start, u64::MAX - 4095, 4096, BOTH) }, Err(MapError::Invalid));
         lend(&space, |memory| {
             memory.write(0x10_0FFE, &[1, 2, 3, 4]).unwrap();
             let mut read = [0; 4];
@@ -249,5 +277,23 @@ mod tests {
             assert!(memory.read(0x10_1000, &mut [0]).is_ok());
             assert!(memory.was_mapped(0x10_0FFF) && !memory.was_mapped(0x10_1000));
         });
+    }
+
+    /// `VFIO_DMA_MAP_FLAG_READ` and `_WRITE`: "readable from device", "writable from device" (`vfio.h`).
+    #[test]
+    fn the_device_does_what_the_mapping_allows() {
+        let counters: &Counters = Box::leak(Box::default());
+        let start = pages().as_mut_ptr().expose_provenance() as u64;
+        for (read, write) in [(true, false), (false, true)] {
+            let space = Space::new(counters);
+            // SAFETY: leaked pages, used through the space only.
+            unsafe { space.map(start, 0x1000, 4096, Allowed { read, write }) }.unwrap();
+            lend(&space, |memory| {
+                assert_eq!(memory.read(0x1000, &mut [0]).is_ok(), read);
+                assert_eq!(memory.write(0x1000, &[1]).is_ok(), write);
+                assert_eq!(memory.load_word(0x1000).is_ok(), read);
+                assert_eq!(memory.store_word(0x1000, 0).is_ok(), write);
+            });
+        }
     }
 }

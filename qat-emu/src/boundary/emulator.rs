@@ -93,7 +93,7 @@ impl Emulator {
     /// What the devices of this process saw. In a forked child that has not used a device this is all zero.
     #[must_use]
     pub fn counters(&self) -> Snapshot {
-        attached().map(|a| a.machine.counters.snapshot()).unwrap_or_default()
+        attached().map(|a| a.machine.snapshot()).unwrap_or_default()
     }
 
     /// The private tree that stands in for `/dev/vfio` and parts of `/sys`.

@@ -31,7 +31,7 @@ macro_rules! open_hook {
                 return unsafe { next::$next(path, flags, mode) };
             };
             // SAFETY: `redirected` holds a NUL-terminated path.
-            attach::opened(&redirected, || unsafe { next::$next(redirected.as_ptr(), flags, mode) })
+            attach::opened(&redirected, flags, || unsafe { next::$next(redirected.as_ptr(), flags, mode) })
         }
     };
 }

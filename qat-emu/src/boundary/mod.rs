@@ -7,6 +7,7 @@ mod emulator;
 mod files;
 #[allow(unreachable_pub, reason = "reached by their C names")]
 mod hooks;
+mod interrupts;
 mod next;
 mod paths;
 mod preload;

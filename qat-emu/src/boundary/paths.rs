@@ -79,6 +79,11 @@ impl Redirected {
         Some(Self { path: joined, target })
     }
 
+    /// The path without its terminator.
+    pub(super) fn path(&self) -> &[u8] {
+        CStr::from_bytes_until_nul(&self.path).unwrap_or(c"").to_bytes()
+    }
+
     pub(super) fn as_ptr(&self) -> *const c_char {
         CStr::from_bytes_until_nul(&self.path).unwrap_or(c"").as_ptr()
     }

@@ -12,9 +12,10 @@ use std::{
 
 use super::{
     attach::pass_through,
-    dma::{MapError, Space},
+    dma::{Allowed, MapError, Space},
     files::{self, File},
-    window::{self, DeviceFile, MISC_REGION, REGION_SHIFT, RING_REGION},
+    interrupts,
+    window::{self, CONFIG_REGION, DeviceFile, MISC_REGION, REGION_SHIFT, RING_REGION},
 };
 use crate::{
     device::vf::{Vf, Windows},
@@ -40,10 +41,9 @@ const IOMMU_UNMAP_DMA: c_ulong = BASE + 114;
 
 /// The IO memory management unit of x86, the only kind offered.
 const TYPE1_IOMMU: c_ulong = 1;
-const MSI: u32 = 1;
 
 /// A system call's answer: a value, or an error number.
-type Answer = Result<c_int, c_int>;
+pub(super) type Answer = Result<c_int, c_int>;
 
 /// The third argument of an `ioctl` call.
 pub(super) struct Argument(*mut c_void);
@@ -78,7 +78,7 @@ impl Argument {
     }
 
     /// The structure of at least `N` bytes that the argument points to.
-    fn structure<const N: usize>(&self) -> Result<Structure<N>, c_int> {
+    pub(super) fn structure<const N: usize>(&self) -> Result<Structure<N>, c_int> {
         if self.int()?.cast_unsigned() < N as u32 {
             return Err(libc::EINVAL);
         }
@@ -87,26 +87,35 @@ impl Argument {
         Ok(Structure { bytes })
     }
 
+    /// `N` bytes at an offset into the argument's structure, whose size in the first word is enough.
+    pub(super) fn data<const N: usize>(&self, offset: usize) -> Result<[u8; N], c_int> {
+        if self.int()?.cast_unsigned() < (offset + N) as u32 {
+            return Err(libc::EINVAL);
+        }
+        // SAFETY: `new`'s contract, and the size in the first word is enough.
+        Ok(unsafe { ptr::read_unaligned(self.0.wrapping_byte_add(offset).cast::<[u8; N]>()) })
+    }
+
     /// Writes the structure back.
-    fn store<const N: usize>(&self, structure: &Structure<N>) {
+    pub(super) fn store<const N: usize>(&self, structure: &Structure<N>) {
         // SAFETY: `structure` came from here, with its size checked.
         unsafe { ptr::write_unaligned(self.0.cast::<[u8; N]>(), structure.bytes) };
     }
 }
 
 /// A copy of a caller's structure.
-struct Structure<const N: usize> {
+pub(super) struct Structure<const N: usize> {
     bytes: [u8; N],
 }
 
 impl<const N: usize> Structure<N> {
-    fn u32(&self, offset: usize) -> u32 {
+    pub(super) fn u32(&self, offset: usize) -> u32 {
         crate::device::message::word(&self.bytes, offset)
     }
     fn u64(&self, offset: usize) -> u64 {
         u64::from(self.u32(offset)) | u64::from(self.u32(offset + 4)) << 32
     }
-    fn set_u32(&mut self, offset: usize, value: u32) {
+    pub(super) fn set_u32(&mut self, offset: usize, value: u32) {
         crate::device::message::set_word(&mut self.bytes, offset, value);
     }
     fn set_u64(&mut self, offset: usize, value: u64) {
@@ -128,7 +137,7 @@ fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn os_error(error: &io::Error) -> c_int {
+pub(super) fn os_error(error: &io::Error) -> c_int {
     error.raw_os_error().unwrap_or(libc::EIO)
 }
 
@@ -218,8 +227,15 @@ impl Vfio {
             self.machine.counters.injected_faults.fetch_add(1, Ordering::Relaxed);
             return Err(libc::ENOMEM);
         }
+        const READ: u32 = 1;
+        const WRITE: u32 = 2;
+        let flags = map.u32(4);
+        let access = Allowed { read: flags & READ != 0, write: flags & WRITE != 0 };
+        if flags & !(READ | WRITE) != 0 || flags == 0 {
+            return Err(libc::EINVAL);
+        }
         // SAFETY: the caller of VFIO_IOMMU_MAP_DMA gives this memory to the device (`vfio.h`).
-        let mapped = unsafe { space.map(map.u64(8), map.u64(16), map.u64(24)) };
+        let mapped = unsafe { space.map(map.u64(8), map.u64(16), map.u64(24), access) };
         mapped.map(|()| 0).map_err(|error| match error {
             MapError::Invalid => libc::EINVAL,
             MapError::Overlaps => libc::EEXIST,
@@ -278,6 +294,7 @@ impl Vfio {
             Ok(Windows {
                 rings: Box::new(file.window(RING_REGION)?),
                 misc: Box::new(file.window(MISC_REGION)?),
+                config: Box::new(file.window(CONFIG_REGION)?),
             })
         };
         device.windows(open).map_err(|e| os_error(&e))?;
@@ -298,9 +315,8 @@ impl Vfio {
             _ if device.is_removed() => Err(libc::ENODEV),
             DEVICE_GET_INFO => device_info(argument),
             DEVICE_GET_REGION_INFO => region_info(argument),
-            DEVICE_GET_IRQ_INFO => irq_info(argument),
-            // The eventfd is never signalled: the library polls.
-            DEVICE_SET_IRQS => argument.structure::<20>().map(|_| 0),
+            DEVICE_GET_IRQ_INFO => interrupts::info(argument),
+            DEVICE_SET_IRQS => interrupts::set(device, self.machine.counters, argument),
             DEVICE_RESET => {
                 device.reset(self.machine.counters);
                 Ok(0)
@@ -324,8 +340,15 @@ fn iommu_info(argument: &Argument) -> Answer {
 }
 
 fn unmap(space: &Space, argument: &Argument) -> Answer {
+    const ALL: u32 = 2;
     let mut unmap = argument.structure::<24>()?;
-    let bytes = space.unmap(unmap.u64(8), unmap.u64(16));
+    let (flags, iova, bytes) = (unmap.u32(4), unmap.u64(8), unmap.u64(16));
+    let bytes = match flags {
+        0 if bytes != 0 => space.unmap(iova, bytes),
+        ALL if (iova, bytes) == (0, 0) => space.unmap(0, u64::MAX),
+        // The kernel's other flags ask for a record of what was written and for an exchange of address spaces.
+        _ => return Err(libc::EINVAL),
+    };
     unmap.set_u64(16, bytes);
     argument.store(&unmap);
     Ok(0)
@@ -360,16 +383,6 @@ fn region_info(argument: &Argument) -> Answer {
     info.set_u32(12, 0);
     info.set_u64(16, window::region_bytes(region));
     info.set_u64(24, u64::from(region) << REGION_SHIFT);
-    argument.store(&info);
-    Ok(0)
-}
-
-fn irq_info(argument: &Argument) -> Answer {
-    const EVENTFD: u32 = 1;
-    let mut info = argument.structure::<16>()?;
-    let interrupts = u32::from(info.u32(8) == MSI);
-    info.set_u32(4, EVENTFD);
-    info.set_u32(12, interrupts);
     argument.store(&info);
     Ok(0)
 }

@@ -7,7 +7,7 @@ use std::{
     sync::atomic::{AtomicU32, Ordering},
 };
 
-use crate::device::registers::{MISC_BAR_BYTES, RING_BAR_BYTES, Registers};
+use crate::device::registers::{CONFIG_BYTES, MISC_BAR_BYTES, RING_BAR_BYTES, Registers};
 
 /// Bit position of the region number in a file offset: the layout of `vfio-pci`.
 pub(super) const REGION_SHIFT: u32 = 40;
@@ -15,14 +15,13 @@ pub(super) const REGION_SHIFT: u32 = 40;
 pub(super) const RING_REGION: u32 = 0;
 pub(super) const MISC_REGION: u32 = 2;
 pub(super) const CONFIG_REGION: u32 = 7;
-pub(super) const CONFIG_BYTES: u64 = 0x1000;
 
 /// Size of a region in bytes.
 pub(super) fn region_bytes(region: u32) -> u64 {
     match region {
         RING_REGION => RING_BAR_BYTES as u64,
         MISC_REGION => MISC_BAR_BYTES as u64,
-        CONFIG_REGION => CONFIG_BYTES,
+        CONFIG_REGION => CONFIG_BYTES as u64,
         _ => 0,
     }
 }
@@ -101,5 +100,11 @@ impl Registers for Window {
         if let Some(register) = self.register(offset) {
             register.store(value, Ordering::Release);
         }
+    }
+
+    fn exchange(&self, offset: usize, current: u32, new: u32) -> bool {
+        self.register(offset).is_some_and(|register| {
+            register.compare_exchange(current, new, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+        })
     }
 }

@@ -10,7 +10,10 @@ use std::{
 
 use super::{
     message::{self, failed, unsupported, word},
-    registers::{BankOffsets, REQUEST, RESPONSE, Registers},
+    registers::{
+        BANK_STRIDE, BASE_SEEN, BankOffsets, COALESCING, COALESCING_TIME, CONFIG_SEEN, REQUEST, RESPONSE,
+        Registers, TAIL_SEEN,
+    },
 };
 use crate::{
     config::{Service, Timing},
@@ -18,6 +21,7 @@ use crate::{
     engine::{self, Engines, Request, Response, dc::Injection},
     fault::{FaultKind, Faults},
     memory::{DeviceMemory, DmaFault},
+    unserved::{self, Place},
 };
 
 /// First word of a free slot of a response ring.
@@ -31,6 +35,10 @@ const MAX_SIZE_CODE: u32 = 16;
 const FATAL: i8 = -13;
 /// An answer that nothing overtakes is published after this time all the same.
 const REORDER_PATIENCE: Duration = Duration::from_millis(2);
+/// Unit of the coalescing time: 256 cycles of a clock of 1 GHz.
+const COALESCING_UNIT: Duration = Duration::from_nanos(256);
+/// Shortest time between two interrupts about the same responses.
+const SHORTEST_REPEAT: Duration = Duration::from_micros(50);
 
 /// Host memory with the two ordered accesses that rings need.
 pub(crate) trait RingMemory: DeviceMemory {
@@ -111,6 +119,15 @@ pub(crate) struct Turn {
     pub(crate) due: Option<Instant>,
     /// A fault that hits the whole virtual function.
     pub(crate) event: Option<FaultKind>,
+    /// The ring pair interrupts.
+    pub(crate) interrupt: bool,
+}
+
+impl Turn {
+    /// There is something to do at `due`.
+    fn at(&mut self, due: Instant) {
+        self.due = Some(self.due.map_or(due, |soonest| soonest.min(due)));
+    }
 }
 
 #[derive(Debug)]
@@ -125,6 +142,10 @@ pub(crate) struct Bank {
     stalled_until: Option<Instant>,
     /// The request ring while it is in use; the library takes its registers back before it resets the device.
     ring: Option<Ring>,
+    /// When the next interrupt is due; `None` while none is wanted.
+    interrupt_at: Option<Instant>,
+    /// The response tail as of the last interrupt.
+    interrupted_tail: u32,
 }
 
 #[derive(Debug)]
@@ -141,22 +162,39 @@ struct Pending {
 struct Ring {
     base: u64,
     bytes: u32,
+    /// The registers as they were read.
+    config: u32,
+    base_low: u32,
 }
 
 impl Ring {
     fn read(registers: &dyn Registers, offsets: BankOffsets, ring: usize) -> Option<Self> {
-        let code = registers.load(offsets.config(ring)) & 0x1F;
-        let low = u64::from(registers.load(offsets.base_low(ring)));
+        let config = registers.load(offsets.config(ring));
+        let base_low = registers.load(offsets.base_low(ring));
+        let code = config & 0x1F;
         let high = u64::from(registers.load(offsets.base_high(ring)));
-        let base = high << 32 | low;
-        (code != 0 && code <= MAX_SIZE_CODE && base != 0).then_some(Self { base, bytes: 64 << code })
+        let base = high << 32 | u64::from(base_low & !BASE_SEEN);
+        let valid = code != 0 && code <= MAX_SIZE_CODE && base != 0;
+        valid.then_some(Self { base, bytes: 64 << code, config, base_low })
+    }
+
+    /// Whether the device has taken note of the registers, and nobody wrote them since.
+    fn is_seen(&self) -> bool {
+        self.config & CONFIG_SEEN != 0 && self.base_low & BASE_SEEN != 0
+    }
+
+    /// Takes note of the registers. A register that was written meanwhile stays without the mark, so that the next
+    /// turn looks again.
+    fn mark(&self, registers: &dyn Registers, offsets: BankOffsets, ring: usize) {
+        registers.exchange(offsets.config(ring), self.config, self.config | CONFIG_SEEN);
+        registers.exchange(offsets.base_low(ring), self.base_low, self.base_low | BASE_SEEN);
     }
 }
 
 impl Bank {
     pub(crate) fn new(vf: usize, number: usize, service: Service) -> Self {
         Self {
-            offsets: BankOffsets(number * super::registers::BANK_STRIDE),
+            offsets: BankOffsets::of(number),
             vf,
             number,
             service,
@@ -165,33 +203,90 @@ impl Bank {
             pending: VecDeque::new(),
             stalled_until: None,
             ring: None,
+            interrupt_at: None,
+            interrupted_tail: 0,
         }
     }
 
     /// Whether only the registers can give it work.
     pub(crate) fn is_idle(&self) -> bool {
-        self.pending.is_empty() && self.stalled_until.is_none()
+        self.pending.is_empty() && self.stalled_until.is_none() && self.interrupt_at.is_none()
     }
 
     fn request_bytes(&self) -> u32 {
         if self.service == Service::Asymmetric { 64 } else { 128 }
     }
 
-    /// Forgets everything, counts what was not answered and sets the registers as after a reset.
+    /// Forgets everything, and counts what was not answered.
     pub(crate) fn reset(&mut self, registers: &dyn Registers, counters: &Counters) {
-        let waiting = self.ring.map_or(0, |ring| self.waiting(registers, ring));
+        let tail = registers.load(self.offsets.tail(REQUEST)) & !TAIL_SEEN;
+        let waiting = self.ring.map_or(0, |ring| self.waiting(tail, ring));
+        self.forget(waiting, counters);
+    }
+
+    /// As [`reset`](Self::reset), and puts all registers of the ring pair into their state after a reset.
+    pub(crate) fn reset_all(&mut self, registers: &dyn Registers, counters: &Counters) {
+        self.reset(registers, counters);
+        for register in (0..BANK_STRIDE).step_by(4) {
+            registers.store(self.offsets.0 + register, 0);
+        }
+        registers.store(self.offsets.empty_status(), u32::MAX);
+    }
+
+    fn forget(&mut self, waiting: u32, counters: &Counters) {
         counters.abandon(self.pending.len() as u64, u64::from(waiting));
         self.pending.clear();
         self.request_head = 0;
         self.response_tail = 0;
         self.stalled_until = None;
         self.ring = None;
+        self.interrupt_at = None;
+        self.interrupted_tail = 0;
     }
 
     /// Requests in the ring that were not fetched.
-    fn waiting(&self, registers: &dyn Registers, ring: Ring) -> u32 {
-        let tail = registers.load(self.offsets.tail(REQUEST));
+    fn waiting(&self, tail: u32, ring: Ring) -> u32 {
         tail.wrapping_sub(self.request_head) % ring.bytes / self.request_bytes()
+    }
+
+    /// The rings, if both are configured. Rings whose registers were written since the device saw them last, if only
+    /// with the same values, start at their beginnings, as on hardware.
+    fn rings(&mut self, registers: &dyn Registers, counters: &Counters) -> Option<(Ring, Ring)> {
+        let requests = Ring::read(registers, self.offsets, REQUEST)?;
+        let responses = Ring::read(registers, self.offsets, RESPONSE)?;
+        if !(requests.is_seen() && responses.is_seen()) {
+            self.set_up(registers, counters);
+            requests.mark(registers, self.offsets, REQUEST);
+            responses.mark(registers, self.offsets, RESPONSE);
+        }
+        self.ring = Some(requests);
+        Some((requests, responses))
+    }
+
+    /// Starts at the beginning of both rings.
+    fn set_up(&mut self, registers: &dyn Registers, counters: &Counters) {
+        let tail = registers.load(self.offsets.tail(REQUEST));
+        // Without the mark the program has written the tail since the device looked last: it is that of the new ring.
+        let is_old = tail & TAIL_SEEN != 0;
+        let waiting = self.ring.filter(|_| is_old).map_or(0, |ring| self.waiting(tail & !TAIL_SEEN, ring));
+        self.forget(waiting, counters);
+        if is_old {
+            registers.exchange(self.offsets.tail(REQUEST), tail, 0);
+        }
+        for register in [self.offsets.head(REQUEST), self.offsets.head(RESPONSE), self.offsets.tail(RESPONSE)]
+        {
+            registers.store(register, 0);
+        }
+        registers.store(self.offsets.empty_status(), u32::MAX);
+    }
+
+    /// The tail of the request ring, which is marked as seen.
+    fn tail(&self, registers: &dyn Registers) -> u32 {
+        let tail = registers.load(self.offsets.tail(REQUEST));
+        if tail & TAIL_SEEN == 0 {
+            registers.exchange(self.offsets.tail(REQUEST), tail, tail | TAIL_SEEN);
+        }
+        tail & !TAIL_SEEN
     }
 
     /// Fetches, executes and answers what there is.
@@ -199,6 +294,7 @@ impl Bank {
         let mut turn = Turn::default();
         let registers = around.registers;
         if registers.load(self.offsets.arbiter()) & 1 == 0 {
+            self.interrupt_at = None;
             let idle = registers.load(self.offsets.config(REQUEST)) == 0
                 && registers.load(self.offsets.config(RESPONSE)) == 0;
             if idle && self.ring.is_some() {
@@ -206,12 +302,7 @@ impl Bank {
             }
             return turn;
         }
-        let (Some(requests), Some(responses)) =
-            (Ring::read(registers, self.offsets, REQUEST), Ring::read(registers, self.offsets, RESPONSE))
-        else {
-            return turn;
-        };
-        self.ring = Some(requests);
+        let Some((requests, responses)) = self.rings(registers, around.counters) else { return turn };
         let now = Instant::now();
         if self.stalled_until.is_some_and(|until| until > now) {
             turn.due = self.stalled_until;
@@ -225,6 +316,7 @@ impl Bank {
                 // Without this, one turn's answers would wait for its last request.
                 self.publish(around, responses, &mut turn);
                 if turn.event.is_some() || self.stalled_until.is_some() {
+                    self.interrupt(registers, &mut turn);
                     return turn;
                 }
             }
@@ -235,7 +327,32 @@ impl Bank {
         if drained && empty & 1 << RESPONSE == 0 {
             registers.store(self.offsets.empty_status(), empty | 1 << RESPONSE);
         }
+        self.interrupt(registers, &mut turn);
         turn
+    }
+
+    /// Interrupts while the response ring holds something, according to its head, and the program asked for it: once
+    /// the coalescing time has passed, or without coalescing at each response; then again after the same time, until
+    /// the program has moved the head.
+    fn interrupt(&mut self, registers: &dyn Registers, turn: &mut Turn) {
+        let enabled = registers.load(self.offsets.interrupt_enable()) & 1 << RESPONSE != 0;
+        if !enabled || registers.load(self.offsets.head(RESPONSE)) == self.response_tail {
+            self.interrupt_at = None;
+            self.interrupted_tail = self.response_tail;
+            return;
+        }
+        let control = registers.load(self.offsets.coalescing());
+        let coalesced = control & COALESCING != 0;
+        let time = if coalesced { COALESCING_UNIT * (control & COALESCING_TIME) } else { Duration::ZERO };
+        let now = Instant::now();
+        let news = !coalesced && self.interrupted_tail != self.response_tail;
+        let due = if news { now } else { *self.interrupt_at.get_or_insert(now + time) };
+        if due <= now {
+            turn.interrupt = true;
+            self.interrupted_tail = self.response_tail;
+            self.interrupt_at = Some(now + time.max(SHORTEST_REPEAT));
+        }
+        turn.at(self.interrupt_at.unwrap_or(due));
     }
 
     /// Takes one request; `false` when there is none or too many answers are held.
@@ -248,13 +365,13 @@ impl Bank {
     ) -> bool {
         let (registers, counters) = (around.registers, around.counters);
         let step = self.request_bytes();
-        let tail = registers.load(self.offsets.tail(REQUEST));
+        let tail = self.tail(registers);
         if tail >= ring.bytes || !tail.is_multiple_of(step) {
             counters.protocol_errors.fetch_add(1, Relaxed);
-            registers.store(self.offsets.tail(REQUEST), self.request_head);
+            registers.exchange(self.offsets.tail(REQUEST), tail | TAIL_SEEN, self.request_head | TAIL_SEEN);
             return false;
         }
-        let waiting = self.waiting(registers, ring);
+        let waiting = self.waiting(tail, ring);
         if waiting == 0 || self.pending.len() >= (ring.bytes / step) as usize {
             return false;
         }
@@ -313,6 +430,13 @@ impl Bank {
         true
     }
 
+    /// Whether a request has flags that this device does not know; has the audit name them.
+    fn refuses(&self, request: &Request, counters: &Counters) -> bool {
+        let Some((at, flags)) = unserved::unknown_flags(request) else { return false };
+        counters.unserved(Place::RequestFlags, self.vf, self.service.index() << 32 | at, flags);
+        true
+    }
+
     fn origin(&self, command: u8) -> Origin {
         Origin { vf: self.vf, bank: self.number, service: self.service, command }
     }
@@ -338,10 +462,13 @@ impl Bank {
         let mut response = match fault {
             Some(FaultKind::Error { code }) => failed(request, code),
             Some(FaultKind::Unsupported) => unsupported(request),
+            // Whatever the ring's service is. What the library calls a firmware version is not reported.
+            _ if request[2] == message::service_id::NULL => message::reply(request),
             _ if message::service(request) != Some(self.service) => {
                 around.counters.protocol_errors.fetch_add(1, Relaxed);
                 unsupported(request)
             }
+            _ if self.refuses(request, around.counters) => unsupported(request),
             _ => {
                 let execute = || engines.execute(self.service, request, memory, &injection, null);
                 match catch_unwind(AssertUnwindSafe(execute)) {
@@ -391,7 +518,7 @@ impl Bank {
         let mut index = 0;
         while let Some(pending) = self.pending.get(index) {
             if let Some(due) = pending.due.filter(|due| *due > now) {
-                turn.due = Some(turn.due.map_or(due, |soonest| soonest.min(due)));
+                turn.at(due);
                 index += 1;
                 continue;
             }
@@ -501,7 +628,7 @@ mod tests {
     use super::{
         super::{
             flat::Flat,
-            registers::{RING_BAR_BYTES, fake::Window},
+            registers::{PlainWindow, RING_BAR_BYTES},
         },
         *,
     };
@@ -510,9 +637,9 @@ mod tests {
     const RESPONSES: u64 = Flat::START + 512;
 
     /// A bank with rings of four requests and four answers.
-    fn rings() -> (Bank, Window, Flat) {
+    fn rings() -> (Bank, PlainWindow, Flat) {
         let bank = Bank::new(0, 0, Service::Symmetric);
-        let window = Window::new(RING_BAR_BYTES);
+        let window = PlainWindow::new(RING_BAR_BYTES);
         let offsets = bank.offsets;
         for (ring, base, code) in [(REQUEST, REQUESTS, 3), (RESPONSE, RESPONSES, 1)] {
             window.store(offsets.base_low(ring), base as u32);
@@ -523,10 +650,10 @@ mod tests {
         (bank, window, memory)
     }
 
-    fn submit(window: &Window, memory: &Flat, number: u64) {
+    fn submit(window: &PlainWindow, memory: &Flat, number: u64) {
         let slot = number % 4 * 128;
         let mut request = [0; 128];
-        request[2] = message::service_id::SYMMETRIC;
+        (request[2], request[3]) = (message::service_id::SYMMETRIC, 0x80);
         request[24..32].copy_from_slice(&number.to_le_bytes());
         memory.write(REQUESTS + slot, &request).unwrap();
         window.store(BankOffsets(0).tail(REQUEST), (slot as u32 + 128) % 512);

@@ -1,33 +1,18 @@
 //! Entry point for fuzzing: registers, mailbox words, rings and everything that requests name are the caller's.
 
-use std::sync::atomic::{AtomicU32, Ordering};
-
 use super::{
     bank::{Alone, Bank},
     flat::Flat,
     mailbox::Mailbox,
     message::word,
-    registers::{BankOffsets, MISC_BAR_BYTES, REQUEST, RESPONSE, RING_BAR_BYTES, Registers, VF_TO_PF},
+    registers::{
+        BankOffsets, MISC_BAR_BYTES, PlainWindow, REQUEST, RESPONSE, RING_BAR_BYTES, Registers, VF_TO_PF,
+    },
 };
 use crate::{
     config::{Config, Service, Services, Timing},
     engine::Engines,
 };
-
-/// Registers in plain memory.
-struct Window(Vec<AtomicU32>);
-
-impl Registers for Window {
-    fn load(&self, offset: usize) -> u32 {
-        self.0.get(offset / 4).map_or(0, |r| r.load(Ordering::Relaxed))
-    }
-
-    fn store(&self, offset: usize, value: u32) {
-        if let Some(register) = self.0.get(offset / 4) {
-            register.store(value, Ordering::Relaxed);
-        }
-    }
-}
 
 /// Lets a device work on arbitrary registers and memory: the first 32 bytes choose the service, the ring registers
 /// and a mailbox word, the rest is the memory, mapped from address 0x1000 on.
@@ -36,13 +21,13 @@ impl Registers for Window {
 /// When an engine panicked, or requests were lost: defects of the emulator.
 pub fn fuzz(bytes: &[u8]) {
     let Some((head, memory)) = bytes.split_first_chunk::<32>() else { return };
-    let misc = Window((0..MISC_BAR_BYTES / 4).map(|_| AtomicU32::new(0)).collect());
+    let misc = PlainWindow::new(MISC_BAR_BYTES);
     let config = Config { capability_version: 2 + head[1] % 3, ..Config::default() };
     let mailbox = Mailbox::new(Services::SYM_DC, &config);
     misc.store(VF_TO_PF, word(head, 4) | 1);
-    mailbox.serve(&misc);
+    mailbox.serve(&misc, &mut |_| {});
 
-    let rings = Window((0..RING_BAR_BYTES / 4).map(|_| AtomicU32::new(0)).collect());
+    let rings = PlainWindow::new(RING_BAR_BYTES);
     let service = Service::ALL[usize::from(head[0]) % Service::ALL.len()];
     let mut bank = Bank::new(0, 0, service);
     let offsets = BankOffsets(0);

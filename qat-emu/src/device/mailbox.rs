@@ -3,13 +3,19 @@
 //! A word holds bit 0 "new" (the receiver clears it as acknowledgement), bit 1 always set, the type in bits 7:2
 //! and data in bits 31:8.
 
-use super::registers::{PF_TO_VF, Registers, VF_TO_PF};
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
+
+use super::registers::{BANKS, PF_TO_VF, Registers, VF_TO_PF};
 use crate::config::{Config, Service, Services};
 
 const NEW: u32 = 1;
 const ORIGIN: u32 = 2;
 /// The compatibility version that every library since 2022 speaks.
 const COMPATIBILITY: u32 = 5;
+/// The version that answers the message of libraries from before these versions: 1.1.
+const LEGACY_VERSION: u32 = 0x11;
+/// From this compatibility version on, a function is told of fatal errors and of the end of a restart.
+const FALLBACK: u32 = 5;
 
 /// Types of messages from the virtual function.
 mod to_pf {
@@ -30,6 +36,22 @@ mod to_vf {
     pub(super) const BLOCK: u32 = 0x03;
     pub(super) const RING_PAIR_RESET: u32 = 0x10;
 }
+
+/// Results of a version exchange.
+mod version {
+    pub(super) const COMPATIBLE: u32 = 1;
+    pub(super) const INCOMPATIBLE: u32 = 2;
+    pub(super) const UNKNOWN: u32 = 3;
+}
+
+/// Results of a ring pair reset.
+mod reset {
+    pub(super) const SUCCESS: u32 = 0;
+    pub(super) const NOT_SUPPORTED: u32 = 1;
+}
+
+/// Bits of a ring pair reset that name one of the four ring pairs; the others are reserved.
+const RESET_BANK: u32 = BANKS as u32 - 1;
 
 /// What the physical function tells all its virtual functions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,20 +75,26 @@ impl Notification {
     }
 }
 
-/// Puts a notification into the mailbox; `false` while the last word there is unread.
-pub(crate) fn notify(registers: &dyn Registers, notification: Notification) -> bool {
-    if registers.load(PF_TO_VF) & NEW != 0 || registers.load(VF_TO_PF) & NEW != 0 {
-        return false;
-    }
-    registers.store(PF_TO_VF, notification.word());
-    true
-}
-
 /// What the mailbox of one virtual function answers.
 #[derive(Debug)]
 pub(crate) struct Mailbox {
     capabilities: Vec<u8>,
     ring_map: Vec<u8>,
+    /// The function's program is running, as it said.
+    started: AtomicBool,
+    /// The compatibility version that the program named last.
+    compatibility: AtomicU32,
+}
+
+/// What came of a notification.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Notified {
+    /// It is in the mailbox.
+    Sent,
+    /// The last word there is unread.
+    Busy,
+    /// The kernel's driver does not tell this function.
+    NotWanted,
 }
 
 /// A message that was answered.
@@ -78,17 +106,36 @@ pub(crate) enum Handled {
 
 impl Mailbox {
     pub(crate) fn new(services: Services, config: &Config) -> Self {
-        Self { capabilities: capability_block(services, config), ring_map: ring_map(services) }
+        Self {
+            capabilities: capability_block(services, config),
+            ring_map: ring_map(services),
+            started: AtomicBool::new(false),
+            compatibility: AtomicU32::new(0),
+        }
     }
 
-    /// Answers the message that waits, if any. The answer is published before the acknowledgement, because the
-    /// library looks for it once only after it saw that.
-    pub(crate) fn serve(&self, registers: &dyn Registers) -> Option<Handled> {
+    /// Puts a notification into the mailbox, under the conditions of the kernel's driver: the program has said that
+    /// it is running, and speaks a version that knows the notification.
+    pub(crate) fn notify(&self, registers: &dyn Registers, notification: Notification) -> Notified {
+        let known = notification == Notification::Restarting || self.compatibility.load(Relaxed) >= FALLBACK;
+        if !self.started.load(Relaxed) || !known {
+            return Notified::NotWanted;
+        }
+        if registers.load(PF_TO_VF) & NEW != 0 || registers.load(VF_TO_PF) & NEW != 0 {
+            return Notified::Busy;
+        }
+        registers.store(PF_TO_VF, notification.word());
+        Notified::Sent
+    }
+
+    /// Answers the message that waits, if any; `reset` resets a ring pair. The answer is published before the
+    /// acknowledgement, because the library looks for it once only after it saw that.
+    pub(crate) fn serve(&self, registers: &dyn Registers, reset: &mut dyn FnMut(usize)) -> Option<Handled> {
         let message = registers.load(VF_TO_PF);
         if message & NEW == 0 {
             return None;
         }
-        let (answer, handled) = self.answer(message);
+        let (answer, handled) = self.answer(message, reset);
         if let Some((kind, data)) = answer {
             registers.store(PF_TO_VF, data << 8 | kind << 2 | ORIGIN | NEW);
         }
@@ -96,7 +143,7 @@ impl Mailbox {
         Some(handled)
     }
 
-    fn answer(&self, message: u32) -> (Option<(u32, u32)>, Handled) {
+    fn answer(&self, message: u32, reset: &mut dyn FnMut(usize)) -> (Option<(u32, u32)>, Handled) {
         let data = message >> 8;
         let bits = |low: u32, width: u32| data >> low & ((1 << width) - 1);
         let block = |number: u32, index: u32| {
@@ -106,14 +153,42 @@ impl Mailbox {
             (Some((to_vf::BLOCK, kind | u32::from(value) << 2)), handled)
         };
         match message >> 2 & 0x3F {
-            to_pf::VERSION | to_pf::LEGACY_VERSION => {
-                (Some((to_vf::VERSION, COMPATIBILITY | 1 << 8)), Handled::Known)
+            to_pf::VERSION => {
+                let asked = bits(0, 8);
+                self.compatibility.store(asked, Relaxed);
+                let result = match asked {
+                    0 => version::INCOMPATIBLE,
+                    1..=COMPATIBILITY => version::COMPATIBLE,
+                    _ => version::UNKNOWN,
+                };
+                (Some((to_vf::VERSION, COMPATIBILITY | result << 8)), Handled::Known)
+            }
+            to_pf::LEGACY_VERSION => {
+                self.compatibility.store(0, Relaxed);
+                (Some((to_vf::VERSION, LEGACY_VERSION | version::COMPATIBLE << 8)), Handled::Known)
             }
             to_pf::SMALL_BLOCK => block(bits(0, 4), bits(4, 5)),
             to_pf::MEDIUM_BLOCK => block(bits(0, 3) + 16, bits(3, 6)),
             to_pf::LARGE_BLOCK => block(bits(0, 2) + 24, bits(2, 7)),
-            to_pf::INIT | to_pf::SHUTDOWN | to_pf::RESTARTING_COMPLETE => (None, Handled::Known),
-            to_pf::RING_PAIR_RESET => (Some((to_vf::RING_PAIR_RESET, 0)), Handled::Known),
+            to_pf::INIT => {
+                self.started.store(true, Relaxed);
+                (None, Handled::Known)
+            }
+            to_pf::SHUTDOWN => {
+                self.started.store(false, Relaxed);
+                (None, Handled::Known)
+            }
+            // See `without_effect`.
+            to_pf::RESTARTING_COMPLETE => (None, Handled::Known),
+            to_pf::RING_PAIR_RESET => {
+                let result = if data & !RESET_BANK != 0 {
+                    reset::NOT_SUPPORTED
+                } else {
+                    reset((data & RESET_BANK) as usize);
+                    reset::SUCCESS
+                };
+                (Some((to_vf::RING_PAIR_RESET, result)), Handled::Known)
+            }
             _ => (None, Handled::Unknown),
         }
     }
@@ -217,21 +292,43 @@ fn crc8(bytes: &[u8]) -> u8 {
 
 #[cfg(test)]
 mod tests {
-    use super::{super::registers::fake::Window, *};
+    use super::{super::registers::PlainWindow, *};
 
     fn ask(mailbox: &Mailbox, kind: u32, data: u32) -> u32 {
-        let window = Window::new(0x2000);
+        let window = PlainWindow::new(0x2000);
         window.store(VF_TO_PF, data << 8 | kind << 2 | 3);
-        assert_eq!(mailbox.serve(&window), Some(Handled::Known));
+        assert_eq!(serve(mailbox, &window), Some(Handled::Known));
         assert_eq!(window.load(VF_TO_PF) & NEW, 0, "acknowledged");
-        assert_eq!(mailbox.serve(&window), None);
+        assert_eq!(serve(mailbox, &window), None);
         window.load(PF_TO_VF)
     }
 
+    fn serve(mailbox: &Mailbox, window: &PlainWindow) -> Option<Handled> {
+        mailbox.serve(window, &mut |bank| panic!("nobody asked to reset {bank}"))
+    }
+
+    /// The answers of the kernel's `adf_vf_compat_checker` and of its legacy version message.
     #[test]
-    fn version_is_compatible() {
+    fn versions_are_compared() {
         let mailbox = Mailbox::new(Services::DC, &Config::default());
-        assert_eq!(ask(&mailbox, 0x06, 5), (5 | 1 << 8) << 8 | 0x02 << 2 | 3);
+        for (asked, result) in [(0, 2), (1, 1), (5, 1), (6, 3)] {
+            assert_eq!(ask(&mailbox, 0x06, asked), (5 | result << 8) << 8 | 0x02 << 2 | 3);
+        }
+        assert_eq!(ask(&mailbox, 0x05, 0), (0x11 | 1 << 8) << 8 | 0x02 << 2 | 3);
+    }
+
+    /// The results of the kernel's `handle_rp_reset_req`: reserved bits are not supported, as there are.
+    #[test]
+    fn ring_pairs_are_reset() {
+        let mailbox = Mailbox::new(Services::DC, &Config::default());
+        let window = PlainWindow::new(0x2000);
+        for (data, result, expected) in [(2, 0, Some(2)), (0, 0, Some(0)), (4, 1, None), (1 << 23, 1, None)] {
+            window.store(VF_TO_PF, data << 8 | 0x10 << 2 | 3);
+            let mut done = None;
+            mailbox.serve(&window, &mut |bank| done = Some(bank));
+            assert_eq!(done, expected);
+            assert_eq!(window.load(PF_TO_VF), result << 8 | 0x10 << 2 | 3);
+        }
     }
 
     #[test]
@@ -248,9 +345,9 @@ mod tests {
         assert_eq!(block[6..10], (0x0403_920D_u32 | 0x03C0_0020).to_le_bytes());
         // Banks C S C S: 2 | 3 << 3 | 2 << 6 | 3 << 9.
         assert_eq!((0..4).map(|i| byte(3, i)).collect::<Vec<_>>(), [1, 2, 0x9A, 0x06]);
-        let window = Window::new(0x2000);
+        let window = PlainWindow::new(0x2000);
         window.store(VF_TO_PF, 7 << 8 | 0x09 << 2 | 3);
-        assert_eq!(mailbox.serve(&window), Some(Handled::Unknown));
+        assert_eq!(serve(&mailbox, &window), Some(Handled::Unknown));
     }
 
     #[test]
@@ -263,11 +360,19 @@ mod tests {
         assert_eq!(capability_block(Services::SYM, &version(4))[14..], [0; 14]);
     }
 
+    /// The conditions of the kernel's `adf_pf2vf_notify_*`.
     #[test]
-    fn unread_words_are_not_overwritten_by_notifications() {
-        let window = Window::new(0x2000);
-        assert!(notify(&window, Notification::FatalError));
-        assert!(!notify(&window, Notification::Restarting));
+    fn who_does_not_run_is_not_told_and_unread_words_stay() {
+        let mailbox = Mailbox::new(Services::DC, &Config::default());
+        let window = PlainWindow::new(0x2000);
+        assert_eq!(mailbox.notify(&window, Notification::Restarting), Notified::NotWanted);
+        ask(&mailbox, 0x03, 0);
+        assert_eq!(mailbox.notify(&window, Notification::FatalError), Notified::NotWanted);
+        ask(&mailbox, 0x06, 5);
+        assert_eq!(mailbox.notify(&window, Notification::FatalError), Notified::Sent);
+        assert_eq!(mailbox.notify(&window, Notification::Restarting), Notified::Busy);
         assert_eq!(window.load(PF_TO_VF), 4 << 2 | 3);
+        ask(&mailbox, 0x04, 0);
+        assert_eq!(mailbox.notify(&window, Notification::Restarting), Notified::NotWanted);
     }
 }

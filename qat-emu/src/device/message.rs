@@ -7,6 +7,8 @@ use crate::{
 
 /// Service ids in byte 2 of a request.
 pub(crate) mod service_id {
+    /// Asks for an answer and nothing else.
+    pub(crate) const NULL: u8 = 0;
     pub(crate) const ASYMMETRIC: u8 = 3;
     pub(crate) const SYMMETRIC: u8 = 4;
     pub(crate) const COMPRESSION: u8 = 9;
@@ -37,12 +39,16 @@ pub(crate) fn command(request: &Request) -> u8 {
     match request[2] {
         service_id::ASYMMETRIC => 0,
         service_id::CHAIN => CHAIN_COMMANDS | request[1],
+        service_id::NULL => NULL_COMMAND,
         _ => request[1],
     }
 }
 
 /// Where the commands of chaining begin in the counters.
 pub(crate) const CHAIN_COMMANDS: u8 = 16;
+
+/// The request that asks for nothing, in the counters.
+pub(crate) const NULL_COMMAND: u8 = 31;
 
 /// Reads a little-endian word of a descriptor.
 pub(crate) fn word(bytes: &[u8], offset: usize) -> u32 {

@@ -1,11 +1,15 @@
 //! Register offsets of a virtual function and how they are reached.
 
+use std::sync::atomic::{AtomicU32, Ordering};
+
 /// A window of 32-bit registers that both sides change at any time.
 pub(crate) trait Registers {
     /// Reads the register at a byte offset, with acquire ordering; 0 outside the window.
     fn load(&self, offset: usize) -> u32;
     /// Writes it, with release ordering; nothing outside the window.
     fn store(&self, offset: usize, value: u32);
+    /// Writes `new` if the register still holds `current`, with both orderings; whether it did.
+    fn exchange(&self, offset: usize, current: u32, new: u32) -> bool;
 }
 
 /// Bytes of the window with the rings.
@@ -13,6 +17,15 @@ pub(crate) const RING_BAR_BYTES: usize = 0x1_0000;
 /// Bytes of the window with the mailbox.
 pub(crate) const MISC_BAR_BYTES: usize = 0x2000;
 
+/// Bytes of the PCI configuration space.
+pub(crate) const CONFIG_BYTES: usize = 0x1000;
+/// Command and status word of the configuration space.
+pub(crate) const COMMAND: usize = 4;
+/// Bit of the command: the function may access memory.
+pub(crate) const BUS_MASTER: u32 = 1 << 2;
+
+/// Mask of the interrupt that a word from the physical function raises: bit 0 switches it off.
+pub(crate) const MESSAGE_MASK: usize = 0x1004;
 /// Mailbox word from the physical to the virtual function.
 pub(crate) const PF_TO_VF: usize = 0x1008;
 /// Mailbox word from the virtual to the physical function.
@@ -24,11 +37,29 @@ pub(crate) const BANK_STRIDE: usize = 0x2000;
 pub(crate) const REQUEST: usize = 0;
 pub(crate) const RESPONSE: usize = 1;
 
+/// Mark of the device in a ring's configuration word: the device has taken note of the value.
+///
+/// The register windows are plain memory, so that a write cannot be seen when it repeats the value that is there. The
+/// device therefore sets a bit that the hardware reserves; whoever writes the register afterwards clears it.
+pub(crate) const CONFIG_SEEN: u32 = 1 << 31;
+/// The same mark in the low word of a ring's address, which is aligned to 64 bytes at least.
+pub(crate) const BASE_SEEN: u32 = 1;
+/// The same mark in the tail of a request ring, whose values end far below.
+pub(crate) const TAIL_SEEN: u32 = 1 << 31;
+
+/// Bit of the coalescing control: coalescing is on.
+pub(crate) const COALESCING: u32 = 1 << 31;
+/// Field of the coalescing control: how long responses are collected, in units of 256 ns.
+pub(crate) const COALESCING_TIME: u32 = 0xFFFF;
+
 /// Registers of one bank, as offsets into the ring window.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct BankOffsets(pub(crate) usize);
 
 impl BankOffsets {
+    pub(crate) fn of(bank: usize) -> Self {
+        Self(bank * BANK_STRIDE)
+    }
     pub(crate) fn head(self, ring: usize) -> usize {
         self.0 + 0xC0 + 4 * ring
     }
@@ -38,6 +69,13 @@ impl BankOffsets {
     /// One bit per ring: empty.
     pub(crate) fn empty_status(self) -> usize {
         self.0 + 0x14C
+    }
+    /// One bit per ring: interrupts, coalesced or not, while the ring is not empty.
+    pub(crate) fn interrupt_enable(self) -> usize {
+        self.0 + 0x17C
+    }
+    pub(crate) fn coalescing(self) -> usize {
+        self.0 + 0x180
     }
     pub(crate) fn arbiter(self) -> usize {
         self.0 + 0x19C
@@ -53,27 +91,29 @@ impl BankOffsets {
     }
 }
 
-#[cfg(test)]
-pub(crate) mod fake {
-    use std::sync::atomic::{AtomicU32, Ordering};
+/// Registers in plain memory, for tests and fuzzing.
+pub(crate) struct PlainWindow(Vec<AtomicU32>);
 
-    /// A register window in plain memory.
-    pub(crate) struct Window(Vec<AtomicU32>);
+impl PlainWindow {
+    pub(crate) fn new(bytes: usize) -> Self {
+        Self((0..bytes / 4).map(|_| AtomicU32::new(0)).collect())
+    }
+}
 
-    impl Window {
-        pub(crate) fn new(bytes: usize) -> Self {
-            Self((0..bytes / 4).map(|_| AtomicU32::new(0)).collect())
+impl Registers for PlainWindow {
+    fn load(&self, offset: usize) -> u32 {
+        self.0.get(offset / 4).map_or(0, |register| register.load(Ordering::Acquire))
+    }
+
+    fn store(&self, offset: usize, value: u32) {
+        if let Some(register) = self.0.get(offset / 4) {
+            register.store(value, Ordering::Release);
         }
     }
 
-    impl super::Registers for Window {
-        fn load(&self, offset: usize) -> u32 {
-            self.0.get(offset / 4).map_or(0, |r| r.load(Ordering::Acquire))
-        }
-        fn store(&self, offset: usize, value: u32) {
-            if let Some(r) = self.0.get(offset / 4) {
-                r.store(value, Ordering::Release);
-            }
-        }
+    fn exchange(&self, offset: usize, current: u32, new: u32) -> bool {
+        self.0.get(offset / 4).is_some_and(|register| {
+            register.compare_exchange(current, new, Ordering::AcqRel, Ordering::Relaxed).is_ok()
+        })
     }
 }

@@ -4,14 +4,17 @@ use std::{
     collections::VecDeque,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, TryLockError,
-        atomic::{AtomicBool, AtomicU32, Ordering::Relaxed},
+        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
     },
 };
 
 use super::{
     bank::{AddressSpace, Bank, Surroundings, Turn},
-    mailbox::{Handled, Mailbox, Notification, notify},
-    registers::{BANK_STRIDE, BANKS, BankOffsets, MISC_BAR_BYTES, REQUEST, RING_BAR_BYTES, Registers},
+    mailbox::{Handled, Mailbox, Notification, Notified},
+    registers::{
+        BANK_STRIDE, BANKS, BASE_SEEN, BUS_MASTER, BankOffsets, COMMAND, CONFIG_BYTES, CONFIG_SEEN,
+        MESSAGE_MASK, MISC_BAR_BYTES, PF_TO_VF, REQUEST, RESPONSE, RING_BAR_BYTES, Registers, VF_TO_PF,
+    },
 };
 use crate::{
     config::{Config, Model, Services},
@@ -19,6 +22,7 @@ use crate::{
     engine::Engines,
     fault::FaultKind,
     machine::Machine,
+    unserved::{self, Place},
 };
 
 /// What sysfs says about a virtual function.
@@ -74,6 +78,13 @@ fn bus(device: usize) -> usize {
 pub(crate) struct Windows {
     pub(crate) rings: Box<dyn Registers + Send + Sync>,
     pub(crate) misc: Box<dyn Registers + Send + Sync>,
+    pub(crate) config: Box<dyn Registers + Send + Sync>,
+}
+
+/// Where the function's message interrupt goes.
+pub(crate) trait Interrupt: Send + Sync {
+    /// Announces one interrupt.
+    fn raise(&self);
 }
 
 pub(crate) struct Vf {
@@ -82,7 +93,7 @@ pub(crate) struct Vf {
     banks: [Mutex<Bank>; BANKS],
     /// What the registers of each bank said when it had nothing to do, so that it need not be looked at closer
     /// until they say something else.
-    quiet: [AtomicU32; BANKS],
+    quiet: [AtomicU64; BANKS],
     windows: OnceLock<Windows>,
     space: RwLock<Option<Arc<dyn AddressSpace>>>,
     /// No requests are served until the next reset.
@@ -90,12 +101,25 @@ pub(crate) struct Vf {
     removed: AtomicBool,
     mailbox_dead: bool,
     notifications: Mutex<VecDeque<Notification>>,
+    /// The one message interrupt, which all ring pairs share.
+    interrupt: Mutex<Option<Box<dyn Interrupt>>>,
 }
 
-/// Bit of a quiet bank's sign: the arbiter is on.
-const ENABLED: u32 = 1 << 31;
 /// No sign.
-const NOT_QUIET: u32 = u32::MAX;
+const NOT_QUIET: u64 = u64::MAX;
+
+/// What of a bank's registers may mean work: the tail, the arbiter, whether interrupts are wanted, and whether the
+/// rings' addresses were written since the device saw them.
+fn sign(rings: &dyn Registers, offsets: BankOffsets) -> u64 {
+    let bit = |offset: usize, mask: u32, at: u32| u64::from(rings.load(offset) & mask != 0) << at;
+    u64::from(rings.load(offsets.tail(REQUEST)))
+        | bit(offsets.arbiter(), 1, 32)
+        | bit(offsets.interrupt_enable(), 1 << RESPONSE, 33)
+        | bit(offsets.base_low(REQUEST), BASE_SEEN, 34)
+        | bit(offsets.base_low(RESPONSE), BASE_SEEN, 35)
+        | bit(offsets.config(REQUEST), CONFIG_SEEN, 36)
+        | bit(offsets.config(RESPONSE), CONFIG_SEEN, 37)
+}
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     // A panic in an engine is caught before it reaches a lock; the state is consistent in any case.
@@ -109,13 +133,14 @@ impl Vf {
         Self {
             mailbox: Mailbox::new(identity.services, config),
             banks: std::array::from_fn(|bank| Mutex::new(Bank::new(index, bank, services[bank]))),
-            quiet: [const { AtomicU32::new(NOT_QUIET) }; BANKS],
+            quiet: [const { AtomicU64::new(NOT_QUIET) }; BANKS],
             windows: OnceLock::new(),
             space: RwLock::new(None),
             dead: AtomicBool::new(false),
             removed: AtomicBool::new(false),
             mailbox_dead: config.start.mailbox_dead,
             notifications: Mutex::new(VecDeque::new()),
+            interrupt: Mutex::new(None),
             identity,
         }
     }
@@ -145,15 +170,22 @@ impl Vf {
         *self.space.write().unwrap_or_else(PoisonError::into_inner) = Some(space);
     }
 
-    /// Takes the memory away, and resets.
+    /// Takes the memory away, and resets; the configuration space and the interrupt are as before the first use.
     pub(crate) fn detach(&self, counters: &Counters) {
         self.reset(counters);
+        if let Some(windows) = self.windows.get() {
+            clear(&*windows.config, CONFIG_BYTES);
+        }
+        self.set_interrupt(None);
         *self.space.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// As after the reset of the PCI function.
+    /// As after the reset of the PCI function. The kernel saves and restores the configuration space around it.
     pub(crate) fn reset(&self, counters: &Counters) {
         let Some(windows) = self.windows.get() else { return };
+        self.look(counters);
+        // Before the banks: a ring pair's reset by the mailbox takes these locks in this order.
+        lock(&self.notifications).clear();
         let mut banks: Vec<_> = self.banks.iter().map(lock).collect();
         for bank in &mut banks {
             bank.reset(&*windows.rings, counters);
@@ -161,16 +193,58 @@ impl Vf {
         for quiet in &self.quiet {
             quiet.store(NOT_QUIET, Relaxed);
         }
-        for offset in (0..RING_BAR_BYTES).step_by(4) {
-            windows.rings.store(offset, 0);
-        }
-        for offset in (0..MISC_BAR_BYTES).step_by(4) {
-            windows.misc.store(offset, 0);
-        }
+        clear(&*windows.rings, RING_BAR_BYTES);
+        clear(&*windows.misc, MISC_BAR_BYTES);
         mark_empty(&*windows.rings);
-        lock(&self.notifications).clear();
         self.dead.store(false, Relaxed);
         counters.device_resets.fetch_add(1, Relaxed);
+    }
+
+    /// Resets one ring pair.
+    fn reset_ring_pair(&self, windows: &Windows, bank: usize, counters: &Counters) {
+        self.look(counters);
+        let (Some(place), Some(quiet)) = (self.banks.get(bank), self.quiet.get(bank)) else { return };
+        lock(place).reset_all(&*windows.rings, counters);
+        quiet.store(NOT_QUIET, Relaxed);
+        counters.ring_pair_resets.fetch_add(1, Relaxed);
+    }
+
+    /// Has interrupts go to `interrupt` from now on.
+    pub(crate) fn set_interrupt(&self, interrupt: Option<Box<dyn Interrupt>>) {
+        *lock(&self.interrupt) = interrupt;
+    }
+
+    /// Whether the program has given the interrupt a place to go to.
+    pub(crate) fn has_interrupt(&self) -> bool {
+        lock(&self.interrupt).is_some()
+    }
+
+    /// Interrupts, if the program has given the interrupt a place to go to.
+    pub(crate) fn interrupt(&self, counters: &Counters) {
+        if let Some(interrupt) = &*lock(&self.interrupt) {
+            interrupt.raise();
+            counters.interrupts.fetch_add(1, Relaxed);
+        }
+    }
+
+    /// Looks for values in the windows that have no effect on this device, and has the audit name them.
+    pub(crate) fn look(&self, counters: &Counters) {
+        let Some(Windows { rings, misc, config }) = self.windows.get() else { return };
+        let scan = |place, window: &dyn Registers, bytes, known: &dyn Fn(usize) -> u32| {
+            for offset in (0..bytes).step_by(4) {
+                let unknown = window.load(offset) & !known(offset);
+                if unknown != 0 {
+                    counters.unserved(place, self.identity.index, offset, unknown);
+                }
+            }
+        };
+        // Behind the ring pairs there is nothing.
+        let ring = |offset| {
+            if offset < BANKS * BANK_STRIDE { unserved::ring_register(offset % BANK_STRIDE) } else { 0 }
+        };
+        scan(Place::RingRegister, &**rings, RING_BAR_BYTES, &ring);
+        scan(Place::MailboxRegister, &**misc, MISC_BAR_BYTES, &unserved::mailbox_register);
+        scan(Place::ConfigurationSpace, &**config, CONFIG_BYTES, &unserved::configuration_word);
     }
 
     /// Queues a notification and, for the two that end service, stops it.
@@ -205,15 +279,35 @@ impl Vf {
             Err(TryLockError::WouldBlock) => return false,
         };
         if let Some(next) = notifications.front()
-            && notify(&*windows.misc, *next)
+            && let notified = self.mailbox.notify(&*windows.misc, *next)
+            && notified != Notified::Busy
         {
             notifications.pop_front();
+            if notified == Notified::Sent {
+                self.announce_message(windows, counters);
+            }
             return true;
         }
-        let Some(handled) = self.mailbox.serve(&*windows.misc) else { return false };
+        let message = windows.misc.load(VF_TO_PF);
+        let mut reset = |bank| self.reset_ring_pair(windows, bank, counters);
+        let Some(handled) = self.mailbox.serve(&*windows.misc, &mut reset) else { return false };
         counters.mailbox_messages.fetch_add(1, Relaxed);
-        counters.mailbox_unknown.fetch_add(u64::from(handled == Handled::Unknown), Relaxed);
+        if windows.misc.load(PF_TO_VF) & 1 != 0 {
+            self.announce_message(windows, counters);
+        }
+        if handled == Handled::Unknown {
+            counters.mailbox_unknown.fetch_add(1, Relaxed);
+            let (kind, data) = ((message >> 2 & 0x3F) as usize, message >> 8);
+            counters.unserved(Place::MailboxMessage, self.identity.index, kind, data);
+        }
         true
+    }
+
+    /// Interrupts because a word for the program is in the mailbox, unless the program has masked that.
+    fn announce_message(&self, windows: &Windows, counters: &Counters) {
+        if windows.misc.load(MESSAGE_MASK) & 1 == 0 {
+            self.interrupt(counters);
+        }
     }
 
     /// Serves one ring pair.
@@ -222,9 +316,11 @@ impl Vf {
         if self.is_dead() || machine.is_hung(self.identity.device) {
             return Turn::default();
         }
-        let offsets = BankOffsets(bank * BANK_STRIDE);
-        let enabled = windows.rings.load(offsets.arbiter()) << 31;
-        let sign = enabled | (windows.rings.load(offsets.tail(REQUEST)) & !ENABLED);
+        // Without this the device's accesses to memory do not leave it.
+        if windows.config.load(COMMAND) & BUS_MASTER == 0 {
+            return Turn::default();
+        }
+        let sign = sign(&*windows.rings, BankOffsets::of(bank));
         if self.quiet[bank].load(Relaxed) == sign {
             return Turn::default();
         }
@@ -244,6 +340,9 @@ impl Vf {
         let quiet = !turn.progress && guard.is_idle();
         self.quiet[bank].store(if quiet { sign } else { NOT_QUIET }, Relaxed);
         drop(guard);
+        if turn.interrupt {
+            self.interrupt(machine.counters);
+        }
         match turn.event {
             Some(FaultKind::FatalError) => self.notify(Notification::FatalError),
             Some(FaultKind::Restart) => self.notify(Notification::Restarting),
@@ -258,6 +357,13 @@ impl Vf {
 /// All rings of all banks empty.
 fn mark_empty(rings: &dyn Registers) {
     for bank in 0..BANKS {
-        rings.store(BankOffsets(bank * BANK_STRIDE).empty_status(), u32::MAX);
+        rings.store(BankOffsets::of(bank).empty_status(), u32::MAX);
+    }
+}
+
+/// All registers of a window zero.
+fn clear(window: &dyn Registers, bytes: usize) {
+    for offset in (0..bytes).step_by(4) {
+        window.store(offset, 0);
     }
 }

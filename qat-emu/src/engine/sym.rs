@@ -8,7 +8,7 @@
 //! | Command | Served |
 //! |---|---|
 //! | 0 | AES ECB, CBC, CTR, XTS; DES and 3DES ECB, CBC, CTR; null; single pass AES-GCM, AES-CCM, ChaCha20-Poly1305, GMAC |
-//! | 1 | MD5, SHA-1, SHA-2, SHA-3, HMAC in modes 1 and 2, nested hash, AES-XCBC-MAC, AES-CMAC, AES-CBC-MAC |
+//! | 1 | null; MD5, SHA-1, SHA-2, SHA-3, HMAC in modes 1 and 2, nested hash, AES-XCBC-MAC, AES-CMAC, AES-CBC-MAC |
 //! | 2, 3 | any cipher with any hash in both orders; AES-GCM, GMAC and AES-CCM over two slices |
 //! | 6, 7, 8 | key derivation of SSL 3.0, TLS 1.0/1.1, TLS 1.2 |
 //! | 9 | MGF1 |
@@ -71,10 +71,14 @@ enum Verdict {
 #[must_use]
 pub fn execute(request: &Request, memory: &dyn DeviceMemory) -> Outcome {
     let message = Message::new(request);
+    let flags = message.flags();
+    let protocol = flags.protocol();
     let result = match message.command() {
-        0 if message.flags().single_pass() => aead::single_pass(message, memory),
-        2 | 3 if message.flags().protocol() == request::PROTOCOL_GCM => aead::two_slice_gcm(message, memory),
-        2 | 3 if message.flags().protocol() == request::PROTOCOL_CCM => aead::two_slice_ccm(message, memory),
+        0 if flags.single_pass() => aead::single_pass(message, memory),
+        _ if flags.single_pass() => Err(Refusal::Unsupported),
+        2 | 3 if protocol == request::PROTOCOL_GCM => aead::two_slice_gcm(message, memory),
+        2 | 3 if protocol == request::PROTOCOL_CCM => aead::two_slice_ccm(message, memory),
+        0..=3 if protocol != request::PROTOCOL_NONE => Err(Refusal::Unsupported),
         0 => chain::cipher(message, memory),
         1 => chain::hash(message, memory),
         2 => chain::cipher_then_hash(message, memory),

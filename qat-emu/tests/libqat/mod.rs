@@ -60,6 +60,9 @@ macro_rules! library {
             directory: PathBuf,
             /// `cpaDcSetCrcControlData`, which came with 26.08.
             pub set_crc_control: Option<SetCrcControl>,
+            /// `cpaInstanceSetResponseMode` and `cpaInstanceSetIntCoalescingTimer`, likewise.
+            pub set_response_mode: Option<SetMode>,
+            pub set_coalescing: Option<SetMode>,
         }
 
         impl Libqat {
@@ -83,6 +86,16 @@ macro_rules! library {
                         let found = unsafe { qat.get(b"cpaDcSetCrcControlData\0") };
                         found.ok().map(|function| *function)
                     },
+                    set_response_mode: {
+                        // SAFETY: as above.
+                        let found = unsafe { qat.get(b"cpaInstanceSetResponseMode\0") };
+                        found.ok().map(|function| *function)
+                    },
+                    set_coalescing: {
+                        // SAFETY: as above.
+                        let found = unsafe { qat.get(b"cpaInstanceSetIntCoalescingTimer\0") };
+                        found.ok().map(|function| *function)
+                    },
                 };
                 // Loaded for the rest of the process.
                 std::mem::forget((usdm, qat));
@@ -95,6 +108,7 @@ macro_rules! library {
 pub type DcCallback = unsafe extern "C" fn(*mut c_void, Status);
 pub type SymCallback = unsafe extern "C" fn(*mut c_void, Status, u32, *mut c_void, *mut BufferList, c_int);
 pub type SetCrcControl = unsafe extern "C" fn(Handle, *mut c_void, *mut dc::CrcControl) -> Status;
+pub type SetMode = unsafe extern "C" fn(Handle, c_int, u32) -> Status;
 pub type Translate = unsafe extern "C" fn(*mut c_void) -> u64;
 pub type Notify = unsafe extern "C" fn(Handle, *mut c_void, u32);
 
@@ -105,6 +119,8 @@ library! {
     icp_sal_check_device(u32) -> Status;
     icp_sal_DcPollInstance(Handle, u32) -> Status;
     icp_sal_CyPollInstance(Handle, u32) -> Status;
+    icp_sal_DcGetFileDescriptor(Handle, *mut c_int) -> Status;
+    icp_sal_CyGetFileDescriptor(Handle, *mut c_int) -> Status;
     qaeMemAllocNUMA(usize, c_int, usize) -> *mut c_void;
     qaeMemFreeNUMA(*mut *mut c_void);
     qaeVirtToPhysNUMA(*mut c_void) -> u64;

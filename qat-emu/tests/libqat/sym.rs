@@ -347,6 +347,14 @@ impl Session {
     /// # Errors
     /// The status with which the library refuses the call.
     pub fn perform(&self, packet: &Packet<'_>) -> Result<Answer, Status> {
+        self.perform_after(packet, || ())
+    }
+
+    /// Runs one packet, and calls `wait` before each poll.
+    ///
+    /// # Errors
+    /// The status with which the library refuses the call.
+    pub fn perform_after(&self, packet: &Packet<'_>, wait: impl Fn()) -> Result<Answer, Status> {
         let library = self.library;
         let from = |bytes: &[u8]| (!bytes.is_empty()).then(|| library.alloc_from(bytes));
         let pointer = |buffer: &Option<DmaBuffer>| buffer.as_ref().map_or(ptr::null_mut(), DmaBuffer::as_ptr);
@@ -394,6 +402,7 @@ impl Session {
         };
         refused(status)?;
         let status = completion.wait(|| {
+            wait();
             // SAFETY: a valid handle.
             unsafe { (self.library.icp_sal_CyPollInstance)(self.instance, 0) }
         });

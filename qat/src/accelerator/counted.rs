@@ -8,7 +8,7 @@ use accel_core::{Outcome, Result};
 use super::QatAccelerator;
 use crate::raw::clock;
 
-/// A call under way, of an accelerator borrowed or owned. Dropped before its end, it counts as an error.
+/// A call under way, of an accelerator borrowed or owned. A call that is dropped before its end counts as abandoned.
 pub(super) struct Counted<A: Borrow<QatAccelerator>> {
     accelerator: A,
     started: u64,
@@ -35,12 +35,18 @@ impl<A: Borrow<QatAccelerator>> Counted<A> {
         self.accelerator().0.recorder.end(took, result.as_ref().ok().map(outcome));
         result
     }
+
+    /// Counts a call that failed before it reached the hardware.
+    pub(super) fn fail(mut self) {
+        self.is_over = true;
+        self.accelerator().0.recorder.end(Duration::ZERO, None);
+    }
 }
 
 impl<A: Borrow<QatAccelerator>> Drop for Counted<A> {
     fn drop(&mut self) {
         if !self.is_over {
-            self.accelerator().0.recorder.end(Duration::ZERO, None);
+            self.accelerator().0.recorder.abandon();
         }
     }
 }

@@ -319,7 +319,7 @@ impl Future for DmaRequest {
 impl Drop for DmaRequest {
     fn drop(&mut self) {
         if !matches!(self.step, Step::Over) {
-            self.recorder().end(Duration::ZERO, None);
+            self.recorder().abandon();
         }
     }
 }

@@ -12,7 +12,7 @@ use super::counted::Counted;
 use super::futures::{begun, failed, unwrapped};
 use crate::cy;
 use crate::instance::{Patience, Pool};
-use crate::software::pool::keep;
+use crate::software::workers::keep;
 
 impl QatAccelerator {
     pub(crate) fn encrypt_into_with(

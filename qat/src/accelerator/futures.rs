@@ -14,7 +14,8 @@ use accel_core::{
 use super::QatAccelerator;
 use super::counted::Counted;
 use crate::instance::{Patience, Pool};
-use crate::software::{self, output::Output, pool};
+use crate::software::workers::Queue;
+use crate::software::{self, output::Output};
 use crate::{dc, poll};
 
 /// A future that has begun: what it can do without waiting is done when this returns.
@@ -27,18 +28,24 @@ pub(super) fn begun<T: Send + 'static>(future: impl Future<Output = T> + Send + 
 }
 
 impl QatAccelerator {
-    /// Starts the hardware on a thread of the pool. Its answer is what the next question finds.
-    pub(super) fn start_elsewhere(&self) -> BoxFuture<()> {
+    /// Starts the hardware on a thread that does only this. Its answer is what the next question finds.
+    pub(super) async fn start_elsewhere(&self) -> Result<()> {
         let this = self.clone();
-        Box::pin(async { drop(pool::run(move || this.initialize()).await) })
+        Queue::start_hardware(move || this.initialize()).await?
     }
 
-    /// The instances for `types`. The first question, which starts the hardware, is asked on a thread of the pool.
+    /// Returns whether the next question looks for hardware once more, and may take long.
+    pub(crate) fn is_look_due(&self) -> bool {
+        self.0.is_look_due()
+    }
+
+    /// The instances for `types`. A question that may start the hardware is asked on another thread.
     pub(super) async fn pool_async(&self, types: AcceleratorTypes) -> Result<Arc<Pool>> {
         match self.0.valid_answer() {
-            Some(answer) => answer.pool(types).cloned(),
-            None => {
-                self.start_elsewhere().await;
+            Some(answer) if answer.result.is_ok() || !self.0.is_look_due() => answer.pool(types).cloned(),
+            _ => {
+                // Its failure is the answer that the question finds.
+                let _ = self.start_elsewhere().await;
                 self.pool(types)
             }
         }
@@ -153,8 +160,7 @@ pub(super) fn failed<T: Send + 'static>(
     (input, output): (Vec<u8>, Vec<u8>),
     error: Error,
 ) -> BoxFuture<Completion<T>> {
-    // Dropped, it counts as an error.
-    drop(counted);
+    counted.fail();
     Box::pin(ready(Completion { input, output, result: Err(error) }))
 }
 

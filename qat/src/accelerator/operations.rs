@@ -10,7 +10,6 @@ use accel_core::{
 use super::counted::Counted;
 use super::futures::unwrapped;
 use super::{Answer, NAME, QatAccelerator, missing_service, unavailable};
-use crate::Unavailability;
 use crate::dc;
 use crate::instance::{Call, Patience, Pool};
 use crate::software::{self, output::Output, recorded};
@@ -22,9 +21,7 @@ impl Answer {
         match &self.result {
             Ok(pool) => match missing_service(&pool.services, types) {
                 None => Ok(pool),
-                Some(service) => {
-                    Err(unavailable(Unavailability::NoInstances { service: Some(service) }.into()))
-                }
+                Some(service) => Err(unavailable(self.missing.reason(&service))),
             },
             Err(reason) => Err(unavailable(reason.clone())),
         }
@@ -40,7 +37,7 @@ impl QatAccelerator {
     #[inline(always)]
     fn look<T>(&self, types: AcceleratorTypes, work: impl FnOnce(&Arc<Pool>) -> Result<T>) -> Result<T> {
         let seen = self.0.answer.load();
-        match seen.as_ref().filter(|answer| answer.process.is_this()) {
+        match seen.as_ref().filter(|answer| answer.result.is_ok() && answer.process.is_this()) {
             Some(answer) => work(answer.pool(types)?),
             None => work(self.0.answer().pool(types)?),
         }

@@ -1,18 +1,20 @@
 //! Tests of the accelerator on stub tables: each reason, one detection, the registry.
 
 use std::sync::Barrier;
+use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread;
 
 use qat_sys::{Library, LoadError, LoadOptions};
 
 use accel_core::{
-    Checksum, CipherOptions, DeviceId, EncryptionAccelerator, HardwareAccelerator, Key, Operation,
+    Checksum, CipherOptions, CompressionAccelerator, DeviceId, EncryptionAccelerator, HardwareAccelerator,
+    Key, Operation,
 };
 
 use super::*;
 use crate::CpaStatus;
-use crate::driver::stub::{FakeProbe, stub_library};
-use crate::probe::{VENDOR_INTEL, Vfio};
+use crate::driver::stub::{ChangingProbe, FakeProbe, stub_library};
+use crate::probe::{Access, VENDOR_INTEL, Vfio};
 
 fn accelerator(driver: &'static Driver) -> QatAccelerator {
     QatAccelerator::with_driver(Registry::new(), FakeProbe::none(), driver)
@@ -201,7 +203,8 @@ fn the_probe_explains_why_the_library_sees_nothing() {
         it.vfio = Some(Vfio { path: path.into(), access });
         it
     };
-    let (physical, virtual_function, legacy) = (device(0x4940), device(0x4941), device(0x37c8));
+    let (mut physical, virtual_function, legacy) = (device(0x4940), device(0x4941), device(0x37c8));
+    physical.driver = Some("4xxx".to_owned());
     let mut out_of_tree = device(0x4940);
     out_of_tree.support = Support::OutOfTree;
     let denied = with_vfio("/dev/vfio/15", Access::Denied);
@@ -259,6 +262,228 @@ fn a_start_without_instances_is_stopped_again() {
 }
 
 #[test]
+fn what_no_device_is_configured_for_is_no_service() {
+    stub_library!(unasked: available 1, start 0, instances [0, 0, 2, 0]);
+    let mut usable = device(0x4941);
+    usable.vfio = Some(Vfio { path: "/dev/vfio/15".into(), access: Access::Granted });
+    let with = |services: &[Service]| {
+        let devices = vec![QatDevice { services: Some(services.to_vec()), ..usable.clone() }];
+        QatAccelerator::with_driver(Registry::new(), Arc::new(FakeProbe(Ok(devices))), &unasked::DRIVER)
+    };
+    // What libqat 24.02 offers of a device for compression whose mailbox is dead.
+    let qat = with(&[Service::Compression]);
+    let configured = vec![Service::Compression];
+    assert_eq!(reason(&qat), Unavailability::NoAnswer { device: usable.id.clone(), configured });
+    assert!(reason(&qat).to_string().contains("dmesg") && !reason(&qat).to_string().contains("cfg_services"));
+    assert_eq!(unasked::COUNTS.seen(), [1, 1, 1], "it is stopped");
+
+    // Configured for both, and only one of them is there.
+    let qat = with(&[Service::Symmetric, Service::Compression]);
+    assert!(qat.is_available_for(AcceleratorTypes::ENCRYPTION));
+    let expected =
+        Unavailability::NoInstancesLeft { device: usable.id.clone(), service: Some(Service::Compression) };
+    assert_eq!(qat.unavailability_for(AcceleratorTypes::COMPRESSION).as_deref(), Some(&expected));
+    let told = qat.registry().get("qat.compression.deflate").unwrap();
+    assert_eq!(told.reason(), Some(expected.to_string().as_str()));
+    assert_eq!(qat.info().services[0].unavailability, Some(expected));
+
+    // Not configured: the advice is to do so.
+    let qat = with(&[Service::Symmetric]);
+    let missing = qat.unavailability_for(AcceleratorTypes::COMPRESSION).unwrap();
+    assert_eq!(*missing, Unavailability::NoInstances { service: Some(Service::Compression) });
+}
+
+const SECOND: u64 = 1_000_000_000;
+
+/// The parts of a machine whose devices come later, each test its own.
+macro_rules! later_machine {
+    ($name:ident) => {
+        mod $name {
+            use std::sync::atomic::{AtomicU32, AtomicU64, AtomicUsize, Ordering::SeqCst};
+
+            pub(super) static AVAILABLE: AtomicU32 = AtomicU32::new(0);
+            pub(super) static ASKED: AtomicUsize = AtomicUsize::new(0);
+            pub(super) static NOW: AtomicU64 = AtomicU64::new(0);
+
+            pub(super) fn is_available() -> qat_sys::CpaBoolean {
+                ASKED.fetch_add(1, SeqCst);
+                AVAILABLE.load(SeqCst) as qat_sys::CpaBoolean
+            }
+
+            pub(super) fn now() -> u64 {
+                NOW.load(SeqCst)
+            }
+        }
+    };
+}
+
+later_machine!(slow_boot);
+
+#[test]
+fn a_device_that_comes_later_is_found_by_a_later_call() {
+    stub_library!(
+        booting: available super::slow_boot::is_available(), start 0, instances [1, 0, 0, 0],
+        clock super::slow_boot::now
+    );
+    let (asked, now) = (
+        || slow_boot::ASKED.load(SeqCst),
+        |tenths: u64| {
+            slow_boot::NOW.store(tenths * SECOND / 10, SeqCst);
+        },
+    );
+    let probe = Arc::new(ChangingProbe::default());
+    let qat = QatAccelerator::with_driver(Registry::new(), probe.clone(), &booting::DRIVER);
+    let compress = || qat.compress(&[7; 100], &accel_core::CompressOptions::new(accel_core::Format::Gzip));
+    let events = Events::default();
+    let _guard = tracing::subscriber::set_default(events.clone());
+    for (at, expected) in [(0, 1), (9, 1), (10, 2), (19, 2), (20, 2), (30, 3), (69, 3), (70, 4)] {
+        now(at);
+        for _ in 0..3 {
+            assert!(!qat.is_available());
+            assert!(matches!(compress(), Err(Error::Unavailable { .. })));
+        }
+        assert_eq!(asked(), expected, "after {at} tenths of a second");
+    }
+    // Another reason is news.
+    let mut unbound = device(0x4941);
+    unbound.driver = Some("4xxxvf".to_owned());
+    probe.devices.lock().unwrap().push(unbound);
+    now(150);
+    assert!(matches!(reason(&qat), Unavailability::NotBound { .. }));
+    assert!(qat.registry().get("qat").unwrap().reason().unwrap().contains("not to vfio-pci"));
+    assert_eq!(asked(), 5);
+
+    // It is bound: something changes, and when it has been still for a second, the device is started.
+    let told = events.count("QAT is available");
+    slow_boot::AVAILABLE.store(1, SeqCst);
+    probe.fingerprint.store(1, SeqCst);
+    for at in [159, 160, 169] {
+        now(at);
+        assert!(!qat.is_available(), "after {at} tenths of a second");
+    }
+    now(170);
+    assert!(qat.is_available() && qat.unavailability().is_none());
+    assert!(qat.registry().is_present("qat.compression.deflate"));
+    assert_eq!((asked(), booting::COUNTS.seen()), (6, [1, 1, 0]));
+    assert_eq!((told, events.count("QAT is available")), (0, 1));
+
+    // There is nothing to look for any more.
+    now(100_000);
+    assert!(qat.is_available());
+    qat.shutdown();
+    now(200_000);
+    assert_eq!(reason(&qat), Unavailability::Stopped);
+    assert_eq!((asked(), booting::COUNTS.seen()), (6, [1, 1, 1]));
+}
+
+later_machine!(impatient);
+
+#[test]
+fn reinitialize_looks_at_once_and_the_pauses_begin_anew() {
+    stub_library!(
+        asked_for: available super::impatient::is_available(), start 0, instances [1, 0, 0, 0],
+        clock super::impatient::now
+    );
+    let asked = || impatient::ASKED.load(SeqCst);
+    let qat = accelerator(&asked_for::DRIVER);
+    for at in [0, 1, 3, 7] {
+        impatient::NOW.store(at * SECOND, SeqCst);
+        assert!(!qat.is_available());
+    }
+    assert_eq!(asked(), 4);
+    assert!(qat.reinitialize().is_err());
+    assert_eq!(asked(), 5);
+    impatient::NOW.store(8 * SECOND, SeqCst);
+    assert!(!qat.is_available());
+    assert_eq!(asked(), 6, "a second after the failure, not eight");
+    impatient::AVAILABLE.store(1, SeqCst);
+    assert!(!qat.is_available());
+    qat.reinitialize().unwrap();
+    assert!(qat.is_available());
+}
+
+later_machine!(crowded);
+
+static IS_STARTING: AtomicBool = AtomicBool::new(false);
+static MAY_START: AtomicBool = AtomicBool::new(false);
+
+/// Sleeps until the test has seen that nobody else waits.
+fn start_when_allowed() -> i32 {
+    IS_STARTING.store(true, SeqCst);
+    while !MAY_START.load(SeqCst) {
+        thread::yield_now();
+    }
+    0
+}
+
+#[test]
+fn one_call_looks_and_the_others_go_on() {
+    stub_library!(
+        watched: available super::crowded::is_available(), start super::start_when_allowed(), instances [1, 0, 0, 0],
+        clock super::crowded::now
+    );
+    let qat = accelerator(&watched::DRIVER);
+    assert!(!qat.is_available());
+    crowded::AVAILABLE.store(1, SeqCst);
+    crowded::NOW.store(SECOND, SeqCst);
+    thread::scope(|scope| {
+        let looking = scope.spawn(|| qat.is_available());
+        while !IS_STARTING.load(SeqCst) {
+            thread::yield_now();
+        }
+        for _ in 0..100 {
+            assert!(!qat.is_available());
+        }
+        MAY_START.store(true, SeqCst);
+        assert!(looking.join().unwrap());
+    });
+    assert!(qat.is_available());
+    assert_eq!(watched::COUNTS.seen(), [1, 1, 0]);
+}
+
+/// Counts events by their message.
+#[derive(Clone, Default)]
+struct Events(Arc<Mutex<Vec<String>>>);
+
+impl Events {
+    fn count(&self, message: &str) -> usize {
+        self.0.lock().unwrap().iter().filter(|it| *it == message).count()
+    }
+}
+
+impl tracing::Subscriber for Events {
+    fn enabled(&self, _: &tracing::Metadata<'_>) -> bool {
+        true
+    }
+
+    fn new_span(&self, _: &tracing::span::Attributes<'_>) -> tracing::span::Id {
+        tracing::span::Id::from_u64(1)
+    }
+
+    fn record(&self, _: &tracing::span::Id, _: &tracing::span::Record<'_>) {}
+
+    fn record_follows_from(&self, _: &tracing::span::Id, _: &tracing::span::Id) {}
+
+    fn event(&self, event: &tracing::Event<'_>) {
+        struct Message(String);
+        impl tracing::field::Visit for Message {
+            fn record_debug(&mut self, field: &tracing::field::Field, value: &dyn std::fmt::Debug) {
+                if field.name() == "message" {
+                    self.0 = format!("{value:?}");
+                }
+            }
+        }
+        let mut message = Message(String::new());
+        event.record(&mut message);
+        self.0.lock().unwrap().push(message.0);
+    }
+
+    fn enter(&self, _: &tracing::span::Id) {}
+
+    fn exit(&self, _: &tracing::span::Id) {}
+}
+
+#[test]
 fn a_missing_library_is_looked_for_again_on_demand_only() {
     static LOADS: std::sync::atomic::AtomicUsize = std::sync::atomic::AtomicUsize::new(0);
     fn load() -> Result<Library, LoadError> {
@@ -266,7 +491,7 @@ fn a_missing_library_is_looked_for_again_on_demand_only() {
         // SAFETY: there is nothing to load.
         unsafe { Library::load(&LoadOptions::default().with_library("/nowhere/libqat.so.4")) }
     }
-    static DRIVER: Driver = Driver::new(load);
+    static DRIVER: Driver = Driver::with_clock(load, || 0);
     let qat = accelerator(&DRIVER);
     for _ in 0..3 {
         assert!(!qat.is_available());

@@ -13,8 +13,13 @@ use crate::instance::Patience;
 /// A device behind the policy. Futures own their buffers and hand both back, whatever comes of the call: the same
 /// request can then go to the CPU. The output of the forms without `into` is what they made, no longer than that.
 pub(crate) trait Hardware: Debug + Send + Sync {
-    /// Whether all of `types` can be expected to work now. May block on the first call only.
+    /// Whether all of `types` can be expected to work now. May block on the first call, and when a look is due.
     fn is_available_for(&self, types: AcceleratorTypes) -> bool;
+
+    /// Whether hardware that was not there is looked for by the next question.
+    fn is_look_due(&self) -> bool {
+        false
+    }
 
     /// Requests on it now, anybody's.
     fn in_flight(&self) -> u64;
@@ -164,6 +169,10 @@ pub(crate) trait Hardware: Debug + Send + Sync {
 impl Hardware for QatAccelerator {
     fn is_available_for(&self, types: AcceleratorTypes) -> bool {
         Self::is_available_for(self, types)
+    }
+
+    fn is_look_due(&self) -> bool {
+        Self::is_look_due(self)
     }
 
     fn in_flight(&self) -> u64 {

@@ -16,6 +16,9 @@ pub(crate) enum Kind {
     Hmac(Digest),
 }
 
+/// Bytes that no cipher or digest needs more than some 10 µs for on a core with instructions for AES.
+const SHORT: usize = 4096;
+
 /// Rows per family in the model's table, with room for what the vocabulary may gain; later ones share the last.
 const FAMILY: usize = 8;
 /// Three named levels and the integers from 0 to 22; those above share the last.
@@ -68,6 +71,17 @@ impl Kind {
             Operation::Digest(digest) => Self::Digest(*digest),
             _ => return None,
         })
+    }
+
+    /// Whether work on `len` bytes takes less than the way to another thread and back: some microseconds, whatever the
+    /// bytes. Of compressed bytes that cannot be said, nor of compression, whose levels differ by factors of hundreds.
+    pub(crate) const fn is_short(self, len: usize) -> bool {
+        match self {
+            Self::Encrypt(_) | Self::Decrypt(_) | Self::Hmac(_) | Self::Digest(_) | Self::Checksum(_) => {
+                len <= SHORT
+            }
+            Self::Compress(..) | Self::Decompress(_) => false,
+        }
     }
 
     /// Nanoseconds that one core is believed to take for `len` bytes: today's server cores, to a factor of about three.

@@ -8,6 +8,7 @@ mod route;
 mod snapshot;
 mod turns;
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -19,10 +20,11 @@ use accel_core::{
 
 use crate::QatAccelerator;
 use crate::instance::Patience;
-use crate::software::{self, pool, recorded};
+use crate::software::workers::Queue;
+use crate::software::{self, Done, SoftwareAccelerator, recorded, workers};
 use hardware::Hardware;
-use kind::Kind;
-use route::{Done, On, Shared};
+pub(crate) use kind::Kind;
+use route::{On, Shared};
 pub use snapshot::{DeviceTime, ModelCell, ModelSnapshot, Preferred};
 
 const NAME: &str = "auto";
@@ -71,6 +73,12 @@ pub enum Policy {
 /// last word: a broken device is no reason to throw good data away. Bad data take both engines' time therefore. Other
 /// errors of the input or the arguments are final.
 ///
+/// # Futures
+/// An asynchronous call starts when it is made: it is submitted to the device at once, or goes to the threads that
+/// [`SoftwareAccelerator`] describes, with the same bound. Only the very first one waits for the device to start, on a
+/// thread of its own, before it is sent anywhere. A request on the device whose future is dropped is finished there, and its
+/// buffers are freed then.
+///
 /// [`SoftwareReason::Busy`]: accel_core::SoftwareReason::Busy
 /// [`SoftwareReason::DeviceError`]: accel_core::SoftwareReason::DeviceError
 /// [`SoftwareReason::Measured`]: accel_core::SoftwareReason::Measured
@@ -105,13 +113,23 @@ impl AutoAccelerator {
     /// Chooses between `qat` and the CPU by `policy`. Touches nothing.
     #[must_use]
     pub fn new(qat: QatAccelerator, policy: Policy) -> Self {
-        Self { shared: Arc::new(Shared::new(Box::new(qat.clone()), policy)), qat }
+        Self::with_queue_limit(qat, policy, SoftwareAccelerator::DEFAULT_QUEUE_LIMIT)
+    }
+
+    /// The same with at most `limit` asynchronous calls that wait for a thread of the CPU at a time, as
+    /// [`SoftwareAccelerator::with_queue_limit`] has it.
+    #[must_use]
+    pub fn with_queue_limit(qat: QatAccelerator, policy: Policy, limit: NonZeroUsize) -> Self {
+        let hardware = Box::new(qat.clone());
+        Self { shared: Arc::new(Shared::new(hardware, policy, Queue::new(limit))), qat }
     }
 
     /// Chooses between any hardware and the CPU.
     #[cfg(test)]
     fn with_hardware(hardware: impl Hardware + 'static, policy: Policy) -> Self {
-        Self { shared: Arc::new(Shared::new(Box::new(hardware), policy)), qat: QatAccelerator::default() }
+        let queue = Queue::new(SoftwareAccelerator::DEFAULT_QUEUE_LIMIT);
+        let shared = Arc::new(Shared::new(Box::new(hardware), policy, queue));
+        Self { shared, qat: QatAccelerator::default() }
     }
 
     /// The hardware side.
@@ -136,7 +154,7 @@ impl AutoAccelerator {
         + 'static,
         cpu: impl FnOnce(&[u8], Path) -> Result<(Vec<u8>, T)> + Send + 'static,
     ) -> BoxFuture<Result<(Vec<u8>, T)>> {
-        let cpu = move |input: &[u8], output: &mut Vec<u8>, path| pool::keep(cpu(input, path), output);
+        let cpu = move |input: &[u8], output: &mut Vec<u8>, path| workers::keep(cpu(input, path), output);
         let completion = self.shared.start(kind, input, Vec::new(), device, cpu);
         Box::pin(async {
             let Completion { output, result, .. } = completion.await;

@@ -134,12 +134,18 @@ pub(crate) struct Place {
     pub(crate) at: u64,
 }
 
+impl Place {
+    pub(super) const fn kind(&self) -> Kind {
+        self.kind
+    }
+}
+
 /// Measurements and choices of one accelerator and its clones.
 pub(crate) struct Model {
     origin: Instant,
     cores: OnceLock<u32>,
     rows: Box<[OnceLock<Box<Row>>]>,
-    /// Requests on the CPU: at work, and waiting for their turn or for a thread of the pool.
+    /// Requests on the CPU: at work, and waiting for their turn or for a thread.
     running: AtomicU32,
     waiting: AtomicU32,
     turns: Turns,
@@ -186,7 +192,7 @@ impl<M: Deref<Target = Model>> Counted<M> {
         Self::new(model, |model| &model.running)
     }
 
-    /// A request that waits for its turn or for a thread of the pool.
+    /// A request that waits for its turn or for a thread.
     pub(crate) fn waiting(model: M) -> Self {
         Self::new(model, |model| &model.waiting)
     }

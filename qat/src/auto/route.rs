@@ -4,39 +4,15 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use accel_core::{
-    BoxFuture, Completion, Encrypted, Error, InFlight, Outcome, Path, Recorder, Result, SoftwareReason,
-};
+use accel_core::{BoxFuture, Completion, Error, InFlight, Path, Recorder, Result, SoftwareReason};
 
 use super::Policy;
 use super::hardware::Hardware;
 use super::kind::Kind;
 use super::model::{Choice, Counted, Model, Place};
 use crate::instance::Patience;
-use crate::software::pool;
-
-/// What an operation comes to.
-pub(super) trait Done {
-    fn outcome(&self) -> &Outcome;
-}
-
-impl Done for Outcome {
-    fn outcome(&self) -> &Outcome {
-        self
-    }
-}
-
-impl Done for Encrypted {
-    fn outcome(&self) -> &Outcome {
-        &self.outcome
-    }
-}
-
-impl<T: Done> Done for (Vec<u8>, T) {
-    fn outcome(&self) -> &Outcome {
-        self.1.outcome()
-    }
-}
+use crate::software::workers::{Caller, Queue};
+use crate::software::{Done, conclude};
 
 /// Where to try a request.
 #[derive(Debug, Clone, Copy)]
@@ -96,14 +72,15 @@ pub(super) struct Shared {
     pub(super) policy: Policy,
     pub(super) recorder: Arc<Recorder>,
     pub(super) model: Arc<Model>,
-    /// Whether the hardware was ever asked whether it is there: from then on asking does not block.
+    queue: Queue,
+    /// Whether the hardware was ever asked whether it is there: from then on asking blocks only when a look is due.
     is_asked: AtomicBool,
 }
 
 impl Shared {
-    pub(super) fn new(hardware: Box<dyn Hardware>, policy: Policy) -> Self {
+    pub(super) fn new(hardware: Box<dyn Hardware>, policy: Policy, queue: Queue) -> Self {
         let (recorder, model) = (Arc::default(), Arc::new(Model::new()));
-        Self { hardware, policy, recorder, model, is_asked: AtomicBool::new(false) }
+        Self { hardware, policy, recorder, model, queue, is_asked: AtomicBool::new(false) }
     }
 
     fn is_available(&self, kind: Kind) -> bool {
@@ -169,10 +146,11 @@ impl Shared {
         let turn = if self.policy == Policy::Auto { self.model.turn(&place) } else { None };
         let clock = (turn.is_some() || before != Before::Nothing).then(Instant::now);
         let path = Path::Software(reason);
-        self.finish_on_cpu(in_flight, &place, before, clock, || attempt(On::Cpu(path)))
+        let caller = Caller::present();
+        self.finish_on_cpu(in_flight, &caller, &place, before, clock, || attempt(On::Cpu(path)))
     }
 
-    /// [`run`](Self::run) as a future: `device` starts the hardware's own, `cpu` runs on the pool. The latter's output
+    /// [`run`](Self::run) as a future: `device` starts the hardware's own, `cpu` runs on a worker thread. The latter's output
     /// may replace the vector that it gets.
     pub(super) fn start<T, D, C>(
         self: &Arc<Self>,
@@ -188,18 +166,19 @@ impl Shared {
         C: FnOnce(&[u8], &mut Vec<u8>, Path) -> Result<T> + Send + 'static,
     {
         let this = self.clone();
-        if self.policy == Policy::Never || self.is_asked.load(Relaxed) {
+        let is_quick = self.is_asked.load(Relaxed) && !self.hardware.is_look_due();
+        if self.policy == Policy::Never || is_quick {
             return this.start_asked(kind, input, output, device, cpu);
         }
-        // The first question may load a library and start a device, which is nothing for an executor's thread.
-        let asked = pool::spawn(move || {
+        // The question may load a library and start a device, which is nothing for an executor's thread.
+        let asked = Queue::start_hardware(move || {
             this.is_available(kind);
             this.start_asked(kind, input, output, device, cpu)
         });
         Box::pin(async move {
             match asked.await {
                 Ok(started) => started.await,
-                Err(gone) => pool::lost_buffers(gone),
+                Err(error) => Completion { input: Vec::new(), output: Vec::new(), result: Err(error) },
             }
         })
     }
@@ -221,7 +200,7 @@ impl Shared {
         let (route, place) = self.route(kind, input.len(), in_flight.started());
         let patience = match route {
             Route::Cpu(reason) => {
-                return self.on_pool(in_flight, place, (reason, Before::Nothing), input, output, cpu);
+                return self.on_worker(in_flight, place, (reason, Before::Nothing), input, output, cpu);
             }
             Route::Device(patience) => patience,
         };
@@ -235,12 +214,12 @@ impl Shared {
                     let result = self.finish_on_device(in_flight, &place, result);
                     Completion { input, output, result }
                 }
-                Some(instead) => self.on_pool(in_flight, place, instead, input, output, cpu).await,
+                Some(instead) => self.on_worker(in_flight, place, instead, input, output, cpu).await,
             }
         })
     }
 
-    fn on_pool<T: Done + Send + 'static>(
+    fn on_worker<T: Done + Send + 'static>(
         self: Arc<Self>,
         in_flight: InFlight<'static>,
         place: Place,
@@ -250,10 +229,11 @@ impl Shared {
         cpu: impl FnOnce(&[u8], &mut Vec<u8>, Path) -> Result<T> + Send + 'static,
     ) -> BoxFuture<Completion<T>> {
         let waiting = Counted::waiting(self.model.clone());
-        pool::run_owned(input, output, move |input, output| {
+        let is_short = place.kind().is_short(input.len());
+        self.queue.run_owned(is_short, input, output, move |input, output, caller| {
             drop(waiting);
             let work = || cpu(input, output, Path::Software(reason));
-            self.finish_on_cpu(in_flight, &place, before, Some(Instant::now()), work)
+            self.finish_on_cpu(in_flight, caller, &place, before, Some(Instant::now()), work)
         })
     }
 
@@ -291,6 +271,7 @@ impl Shared {
     fn finish_on_cpu<T: Done>(
         &self,
         in_flight: InFlight<'_>,
+        caller: &Caller<'_>,
         place: &Place,
         before: Before,
         clock: Option<Instant>,
@@ -305,7 +286,7 @@ impl Shared {
         let crowd = (crowd + self.model.crowd()) / 2.0;
         drop(running);
         let alone = clock.map(|clock| clock.elapsed());
-        let took = in_flight.finish(result.as_ref().map(Done::outcome));
+        let took = conclude(in_flight, caller, &result);
         let done = result?;
         match at_work {
             Some(at_work) => self.model.cpu_did(place, at_work, 1.0),

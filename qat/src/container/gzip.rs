@@ -1,6 +1,7 @@
 //! gzip members (RFC 1952), with QATzip's extra field that says how long a member is.
 
 use accel_core::{Error, Format, Result};
+use libdeflater::Crc;
 
 use super::le32;
 
@@ -18,8 +19,6 @@ const FEXTRA: u8 = 1 << 2;
 const FNAME: u8 = 1 << 3;
 const FCOMMENT: u8 = 1 << 4;
 const RESERVED: u8 = 0xe0;
-/// A header beyond this is refused: nobody writes one, and it must be held in memory.
-const MAX_HEADER: usize = 1 << 20;
 
 /// Sizes in QATzip's extra field (`Q`, `Z`): those of one member's data, headers not counted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,62 +58,178 @@ pub(crate) fn trailer(crc: u32, plain_len: u64) -> [u8; TRAILER_LEN] {
 
 /// Parses the header at the front of `input`; `None` when more bytes are needed.
 pub(crate) fn parse_header(input: &[u8]) -> Result<Option<Header>> {
-    let corrupt = |detail: &'static str| Error::Corrupt { format: Format::Gzip, detail: detail.into() };
-    if input.iter().zip(MAGIC).any(|(have, want)| *have != want) {
-        return Err(corrupt("no gzip signature"));
-    }
-    let Some(fixed) = input.first_chunk::<HEADER_LEN>() else { return Ok(None) };
-    if fixed[2] != 8 {
-        return Err(corrupt("compression method is not deflate"));
-    }
-    let flags = fixed[3];
-    if flags & RESERVED != 0 {
-        return Err(corrupt("reserved header flags are set"));
-    }
-    let parsed = parse_optional(input, flags);
-    match parsed {
-        None if input.len() > MAX_HEADER => Err(corrupt("header is longer than 1 MiB")),
-        None => Ok(None),
-        Some((len, sizes, true)) => Ok(Some(Header { len, sizes })),
-        Some((_, _, false)) => Err(corrupt("header checksum does not match")),
-    }
+    let mut reader = HeaderReader::default();
+    let len = reader.feed(input)?;
+    Ok(reader.is_done().then(|| reader.header(len)))
 }
 
-/// Length, sizes, and whether the header's own checksum holds; `None` when more bytes are needed.
-fn parse_optional(input: &[u8], flags: u8) -> Option<(usize, Option<MemberSizes>, bool)> {
-    let mut at = HEADER_LEN;
-    let mut sizes = None;
-    if flags & FEXTRA != 0 {
-        let len = usize::from(u16::from_le_bytes([*input.get(at)?, *input.get(at + 1)?]));
-        let extra = input.get(at + 2..at + 2 + len)?;
-        sizes = member_sizes(extra);
-        at += 2 + len;
-    }
-    for flag in [FNAME, FCOMMENT] {
-        if flags & flag != 0 {
-            at += input.get(at..)?.iter().position(|b| *b == 0)? + 1;
-        }
-    }
-    let mut intact = true;
-    if flags & FHCRC != 0 {
-        let want = u16::from_le_bytes([*input.get(at)?, *input.get(at + 1)?]);
-        intact = libdeflater::crc32(&input[..at]) as u16 == want;
-        at += 2;
-    }
-    (at <= input.len()).then_some((at, sizes, intact))
+/// Reads a member header that arrives piece by piece. It keeps nothing but the sizes, so that fields may have any length
+/// (RFC 1952 sets none for name and comment).
+#[derive(Default)]
+pub(crate) struct HeaderReader {
+    part: Part,
+    flags: u8,
+    /// The front of a part of fixed length, of which `have` bytes have arrived.
+    front: [u8; HEADER_LEN],
+    have: usize,
+    /// Bytes of the extra field that are not read yet.
+    extra: usize,
+    sizes: Option<MemberSizes>,
+    crc: Crc,
 }
 
-/// Finds the `QZ` subfield among the extra field's subfields.
-fn member_sizes(mut extra: &[u8]) -> Option<MemberSizes> {
-    while let Some((head, rest)) = extra.split_first_chunk::<4>() {
-        let len = usize::from(u16::from_le_bytes([head[2], head[3]]));
-        let data = rest.get(..len)?;
-        if head[..2] == *b"QZ" && len == 8 {
-            return Some(MemberSizes { plain: le32(data)?, deflated: le32(&data[4..])? });
-        }
-        extra = &rest[len..];
+/// The part of a header that comes next, in the order of RFC 1952 section 2.3.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+enum Part {
+    #[default]
+    Fixed,
+    ExtraLen,
+    /// The head of a subfield, or the rest of the extra field where that is no subfield.
+    Subfield,
+    /// The data of a subfield `QZ`.
+    Sizes,
+    /// So many bytes of a subfield that nobody needs.
+    Skip(usize),
+    Name,
+    Comment,
+    Check,
+    Done,
+}
+
+impl HeaderReader {
+    /// Reads on from the front of `input` as far as the header goes; the bytes used.
+    pub(crate) fn feed(&mut self, input: &[u8]) -> Result<usize> {
+        let mut rest = input;
+        while self.part != Part::Done && self.read_part(&mut rest)? {}
+        Ok(input.len() - rest.len())
     }
-    None
+
+    /// Whether the whole header has been read.
+    pub(crate) fn is_done(&self) -> bool {
+        self.part == Part::Done
+    }
+
+    /// The header of `len` bytes that was read.
+    pub(crate) fn header(&self, len: usize) -> Header {
+        Header { len, sizes: self.sizes }
+    }
+
+    /// Whether the header states the member's sizes, as far as it has been read; `None` when more bytes decide.
+    pub(crate) fn states_sizes(&self) -> Option<bool> {
+        if self.sizes.is_some() { Some(true) } else { (self.part >= Part::Name).then_some(false) }
+    }
+
+    /// Reads one part; whether all of it was there.
+    fn read_part(&mut self, rest: &mut &[u8]) -> Result<bool> {
+        let corrupt =
+            |detail: &'static str| Err(Error::Corrupt { format: Format::Gzip, detail: detail.into() });
+        match self.part {
+            Part::Fixed => {
+                let whole = self.gather(rest, HEADER_LEN);
+                let arrived = if whole { HEADER_LEN } else { self.have };
+                if self.front[..arrived].iter().zip(MAGIC).any(|(have, want)| *have != want) {
+                    return corrupt("no gzip signature");
+                }
+                if !whole {
+                    return Ok(false);
+                }
+                if self.front[2] != 8 {
+                    return corrupt("compression method is not deflate");
+                }
+                self.flags = self.front[3];
+                if self.flags & RESERVED != 0 {
+                    return corrupt("reserved header flags are set");
+                }
+                self.crc.update(&self.front);
+                self.enter(Part::ExtraLen);
+            }
+            Part::ExtraLen => {
+                if !self.gather(rest, 2) {
+                    return Ok(false);
+                }
+                self.crc.update(&self.front[..2]);
+                self.extra = usize::from(u16::from_le_bytes([self.front[0], self.front[1]]));
+                self.part = Part::Subfield;
+            }
+            Part::Subfield if self.extra == 0 => self.enter(Part::Name),
+            Part::Subfield if self.extra < 4 => self.skip_extra(self.extra),
+            Part::Subfield => {
+                if !self.gather(rest, 4) {
+                    return Ok(false);
+                }
+                self.crc.update(&self.front[..4]);
+                self.extra -= 4;
+                let len = usize::from(u16::from_le_bytes([self.front[2], self.front[3]]));
+                match &self.front[..2] {
+                    b"QZ" if len == 8 && self.extra >= 8 && self.sizes.is_none() => self.part = Part::Sizes,
+                    // A subfield that ends behind the field makes nonsense of the rest.
+                    _ => self.skip_extra(len.min(self.extra)),
+                }
+            }
+            Part::Sizes => {
+                if !self.gather(rest, 8) {
+                    return Ok(false);
+                }
+                self.crc.update(&self.front[..8]);
+                self.extra -= 8;
+                self.sizes = le32(&self.front)
+                    .zip(le32(&self.front[4..]))
+                    .map(|(plain, deflated)| MemberSizes { plain, deflated });
+                self.part = Part::Subfield;
+            }
+            Part::Skip(len) => {
+                let (skipped, more) = rest.split_at(rest.len().min(len));
+                self.crc.update(skipped);
+                *rest = more;
+                self.part =
+                    if skipped.len() == len { Part::Subfield } else { Part::Skip(len - skipped.len()) };
+                return Ok(skipped.len() == len);
+            }
+            Part::Name | Part::Comment => {
+                let end = rest.iter().position(|byte| *byte == 0);
+                let (skipped, more) = rest.split_at(end.map_or(rest.len(), |end| end + 1));
+                self.crc.update(skipped);
+                *rest = more;
+                if end.is_none() {
+                    return Ok(false);
+                }
+                self.enter(if self.part == Part::Name { Part::Comment } else { Part::Check });
+            }
+            Part::Check => {
+                if !self.gather(rest, 2) {
+                    return Ok(false);
+                }
+                if self.front[..2] != (self.crc.sum() as u16).to_le_bytes() {
+                    return corrupt("header checksum does not match");
+                }
+                self.part = Part::Done;
+            }
+            Part::Done => {}
+        }
+        Ok(true)
+    }
+
+    /// Goes to the first part from `part` on that the flags announce.
+    fn enter(&mut self, part: Part) {
+        let optional =
+            [(Part::ExtraLen, FEXTRA), (Part::Name, FNAME), (Part::Comment, FCOMMENT), (Part::Check, FHCRC)];
+        let next = optional.into_iter().find(|(next, flag)| *next >= part && self.flags & flag != 0);
+        self.part = next.map_or(Part::Done, |(next, _)| next);
+    }
+
+    fn skip_extra(&mut self, len: usize) {
+        self.extra -= len;
+        self.part = Part::Skip(len);
+    }
+
+    /// Fills the front with `want` bytes; whether there were so many.
+    fn gather(&mut self, rest: &mut &[u8], want: usize) -> bool {
+        let (taken, more) = rest.split_at(rest.len().min(want - self.have));
+        self.front[self.have..][..taken.len()].copy_from_slice(taken);
+        *rest = more;
+        self.have = (self.have + taken.len()) % want;
+        self.have == 0 && (!taken.is_empty() || want == 0)
+    }
 }
 
 /// Checks a member's trailer against what was inflated.
@@ -155,8 +270,45 @@ mod tests {
         let len = header.len();
         header.extend_from_slice(b"data");
         assert_eq!(parse_header(&header).unwrap(), Some(Header { len, sizes: None }));
+        for cut in 0..len {
+            let mut reader = HeaderReader::default();
+            assert_eq!(reader.feed(&header[..cut]).unwrap(), cut);
+            assert!(!reader.is_done(), "{cut} bytes");
+            assert_eq!(reader.feed(&header[cut..]).unwrap(), len - cut);
+            assert!(reader.is_done(), "{cut} bytes and the rest");
+        }
         header[5] ^= 1;
         assert!(matches!(parse_header(&header), Err(Error::Corrupt { .. })));
+    }
+
+    #[test]
+    fn sizes_are_found_among_subfields_however_they_arrive() {
+        let sizes = MemberSizes { plain: 0x0102_0304, deflated: 5 };
+        let qz = b"QZ\x08\0\x04\x03\x02\x01\x05\0\0\0";
+        for (extra, expected) in [
+            (&[&b"ab\x01\0z"[..], qz].concat()[..], Some(sizes)),
+            (&[&qz[..], b"ab"].concat(), Some(sizes)),
+            (&[&qz[..], b"ab\xff\xffz"].concat(), Some(sizes)),
+            (&[&b"ab\xff\xff"[..], qz].concat(), None),
+            (b"QZ\x04\0\x04\x03\x02\x01", None),
+            (&qz[..11], None),
+            (b"", None),
+        ] {
+            let len = (extra.len() as u16).to_le_bytes();
+            let header =
+                [&[0x1f, 0x8b, 8, FEXTRA | FNAME, 0, 0, 0, 0, 0, 3][..], &len, extra, b"n\0"].concat();
+            assert_eq!(parse_header(&header).unwrap(), Some(Header { len: header.len(), sizes: expected }));
+            let mut reader = HeaderReader::default();
+            for (at, byte) in header.iter().enumerate() {
+                assert!(!reader.is_done());
+                if at < 12 {
+                    assert_eq!(reader.states_sizes(), None, "{at} bytes");
+                }
+                assert_eq!(reader.feed(&[*byte]).unwrap(), 1);
+            }
+            assert!(reader.is_done());
+            assert_eq!((reader.sizes, reader.states_sizes()), (expected, Some(expected.is_some())));
+        }
     }
 
     #[test]

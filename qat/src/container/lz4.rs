@@ -17,9 +17,12 @@ pub(crate) const WINDOW: usize = 64 << 10;
 /// Longest frame header: magic, flags, content size, dictionary id, checksum.
 pub(crate) const MAX_HEADER: usize = 4 + 2 + 8 + 4 + 1;
 
-/// Whether these four bytes begin a skippable frame (LZ4 and Zstandard share them).
+/// First four bytes of a skippable frame, the lowest of 16 (LZ4 and Zstandard share them).
+pub(crate) const SKIPPABLE_MAGIC: u32 = 0x184D_2A50;
+
+/// Whether these four bytes begin a skippable frame.
 pub(crate) fn is_skippable(magic: u32) -> bool {
-    magic & 0xffff_fff0 == 0x184D_2A50
+    magic & 0xffff_fff0 == SKIPPABLE_MAGIC
 }
 
 /// Whether these four bytes begin a frame of any kind, and so end a legacy one.
@@ -92,19 +95,24 @@ impl Descriptor {
         if code < 4 {
             return Err(corrupt("unknown block size"));
         }
-        if flags & 1 != 0 {
-            return Err(corrupt("it needs a preset dictionary"));
-        }
         let content_size = if flags & 8 != 0 {
             let Some(bytes) = input.get(6..14).and_then(<[u8]>::first_chunk) else { return Ok(None) };
             Some(u64::from_le_bytes(*bytes))
         } else {
             None
         };
-        let at = if content_size.is_some() { 14 } else { 6 };
+        let mut at = if content_size.is_some() { 14 } else { 6 };
+        let mut dictionary = None;
+        if flags & 1 != 0 {
+            dictionary = input.get(at..).and_then(le32);
+            at += 4;
+        }
         let Some(checksum) = input.get(at) else { return Ok(None) };
         if *checksum != header_checksum(&input[4..at]) {
             return Err(corrupt("header checksum does not match"));
+        }
+        if let Some(id) = dictionary {
+            return Err(super::needs_dictionary(Format::Lz4Frame, id));
         }
         let descriptor = Self {
             independent: flags & 0x20 != 0,

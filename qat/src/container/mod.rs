@@ -1,9 +1,36 @@
 //! Wire formats around compressed blocks: headers, trailers and frames, without any engine.
 
+pub(crate) mod deflate;
 pub(crate) mod gzip;
 pub(crate) mod lz4;
 pub(crate) mod zlib;
 pub(crate) mod zstd;
+
+use accel_core::{Error, Format};
+
+/// The error for data that were compressed with a dictionary, which no call here takes; `id` is what the header calls it.
+pub(crate) fn needs_dictionary(format: Format, id: u32) -> Error {
+    let tool = match format {
+        Format::Zlib => "zlib's inflateSetDictionary",
+        Format::Zstd => "zstd -D FILE",
+        _ => "lz4 -D FILE",
+    };
+    Error::Unsupported {
+        accelerator: crate::software::NAME,
+        operation: format!("{format} data that need a dictionary (id {id}, {id:#x})").into(),
+        remedy: format!("decompress them by a program that takes the dictionary, such as {tool}").into(),
+    }
+}
+
+/// Whether `head`, fewer than four bytes, may be the front of a frame of `format`.
+pub(crate) fn may_begin_frame(head: &[u8], format: Format) -> bool {
+    let begins = |magic: u32| magic.to_le_bytes().starts_with(head);
+    let own = match format {
+        Format::Zstd => begins(zstd::MAGIC),
+        _ => begins(lz4::MAGIC) || begins(lz4::LEGACY_MAGIC),
+    };
+    own || (0..16).any(|n| begins(lz4::SKIPPABLE_MAGIC + n))
+}
 
 /// A little-endian `u32` at the front of `bytes`, `None` when they are too few.
 pub(crate) fn le32(bytes: &[u8]) -> Option<u32> {

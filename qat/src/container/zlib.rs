@@ -20,8 +20,9 @@ pub(crate) fn check_header(input: &[u8]) -> Result<Option<()>> {
     if !is_header(*head) {
         return corrupt("no zlib header");
     }
-    if head[1] & 0x20 != 0 {
-        return corrupt("it needs a preset dictionary");
+    if needs_dictionary(*head) {
+        let id = input.get(HEADER_LEN..).and_then(<[u8]>::first_chunk).copied().map(u32::from_be_bytes);
+        return id.map_or(Ok(None), |id| Err(super::needs_dictionary(Format::Zlib, id)));
     }
     Ok(Some(()))
 }
@@ -29,6 +30,11 @@ pub(crate) fn check_header(input: &[u8]) -> Result<Option<()>> {
 /// Whether two bytes can begin a zlib stream.
 pub(crate) fn is_header(head: [u8; HEADER_LEN]) -> bool {
     head[0] & 0x0f == 8 && head[0] >> 4 <= 7 && u16::from_be_bytes(head).is_multiple_of(31)
+}
+
+/// Whether a header announces a preset dictionary, whose Adler-32 follows it.
+pub(crate) fn needs_dictionary(head: [u8; HEADER_LEN]) -> bool {
+    head[1] & 0x20 != 0
 }
 
 /// Checks the trailer against the checksum of what was inflated.
@@ -51,8 +57,18 @@ mod tests {
             assert_eq!(check_header(&header(effort)).unwrap(), Some(()));
         }
         assert_eq!(check_header(&[0x78]).unwrap(), None);
-        for bad in [[0x78, 0x9d], [0x79, 0x9c], [0x88, 0x1c], [0x78, 0xbb]] {
+        for bad in [[0x78, 0x9d], [0x79, 0x9c], [0x88, 0x1c]] {
             assert!(check_header(&bad).is_err(), "{bad:x?}");
         }
+        // What Python's zlib.compressobj(zdict=b"hello") writes first: the dictionary's Adler-32 is 0x062c0215.
+        let head = [0x78, 0xbb, 0x06, 0x2c, 0x02, 0x15];
+        for cut in 2..6 {
+            assert_eq!(check_header(&head[..cut]).unwrap(), None, "{cut} bytes");
+        }
+        let error = check_header(&head).unwrap_err();
+        assert!(
+            matches!(error, Error::Unsupported { .. }) && error.to_string().contains("0x62c0215"),
+            "{error}"
+        );
     }
 }

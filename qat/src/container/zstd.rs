@@ -6,18 +6,81 @@ use super::le32;
 
 /// First four bytes of a frame.
 pub(crate) const MAGIC: u32 = 0xFD2F_B528;
-/// Longest frame header: magic, descriptor, window, dictionary id, content size.
+/// Largest power of two that libzstd takes for a window (`ZSTD_WINDOWLOG_MAX`).
+pub(crate) const MAX_WINDOW: u64 = if cfg!(target_pointer_width = "64") { 1 << 31 } else { 1 << 30 };
+/// The longest frame header in bytes: magic, descriptor, window, dictionary id and content size.
 pub(crate) const MAX_HEADER: usize = 4 + 1 + 1 + 4 + 8;
 pub(crate) const BLOCK_HEADER_LEN: usize = 3;
+/// `Block_Maximum_Size` is this or the window, whichever is less.
+const MAX_BLOCK: u64 = 128 << 10;
 /// Low half of the content's xxHash64.
 pub(crate) const CHECKSUM_LEN: usize = 4;
+
+/// A raw block without content that is the last one of its frame (RFC 8878 section 3.1.1.2).
+pub(crate) const EMPTY_LAST_BLOCK: [u8; BLOCK_HEADER_LEN] = [1, 0, 0];
+
+/// What a frame is declared to be, besides having a checksum.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Descriptor {
+    /// How far back blocks may refer, in bytes: a power of two from 1 KiB on.
+    pub(crate) window: usize,
+    /// Length of the content, where it is known.
+    pub(crate) content_size: Option<u64>,
+}
+
+impl Descriptor {
+    /// Writes magic and header to the front of `out` ([`MAX_HEADER`] bytes are enough); its length.
+    pub(crate) fn write(&self, out: &mut [u8]) -> usize {
+        out[..4].copy_from_slice(&MAGIC.to_le_bytes());
+        // A content checksum follows; a content size of 8 bytes, or none.
+        out[4] = 0x04 | if self.content_size.is_some() { 0xc0 } else { 0 };
+        // The exponent counts from 1 KiB.
+        out[5] = (self.window.ilog2() as u8 - 10) << 3;
+        let Some(size) = self.content_size else { return 6 };
+        out[6..14].copy_from_slice(&size.to_le_bytes());
+        14
+    }
+}
+
+/// Unmarks the last one of the blocks in `blocks`, so that more can follow; `None` where they are no whole blocks or none
+/// is the last.
+pub(crate) fn unmark_last(blocks: &mut [u8]) -> Option<()> {
+    let mut at = 0;
+    loop {
+        let header = parse_block_header(*blocks.get(at..)?.first_chunk()?, MAX_BLOCK as usize).ok()?;
+        if header.last {
+            blocks[at] &= !1;
+            return (at + BLOCK_HEADER_LEN + header.len == blocks.len()).then_some(());
+        }
+        at += BLOCK_HEADER_LEN + header.len;
+    }
+}
 
 /// A frame's header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Header {
     pub(crate) len: usize,
     pub(crate) content_size: Option<u64>,
+    /// How far back the data may refer, in bytes.
+    pub(crate) window: u64,
+    /// The dictionary that the frame was compressed with; 0 for none.
+    pub(crate) dictionary: u32,
     pub(crate) checksum: bool,
+    /// `Block_Maximum_Size` (RFC 8878 section 3.1.1.2.4).
+    pub(crate) max_block: usize,
+}
+
+impl Header {
+    /// Refuses a valid frame that libzstd cannot decode: one that needs a dictionary, or so large a window.
+    pub(crate) fn check_supported(&self) -> Result<()> {
+        if self.dictionary != 0 {
+            return Err(super::needs_dictionary(Format::Zstd, self.dictionary));
+        }
+        if self.window >= 2 * MAX_WINDOW {
+            return Err(unsupported_window(self.window));
+        }
+        Ok(())
+    }
 }
 
 /// A block's header.
@@ -30,6 +93,15 @@ pub(crate) struct BlockHeader {
 
 fn corrupt(detail: &'static str) -> Error {
     Error::Corrupt { format: Format::Zstd, detail: detail.into() }
+}
+
+/// The error for a window of so many bytes.
+pub(crate) fn unsupported_window(window: u64) -> Error {
+    Error::Unsupported {
+        accelerator: crate::software::NAME,
+        operation: format!("Zstandard data with a window of {window} bytes").into(),
+        remedy: format!("compress them again with a window of at most {MAX_WINDOW} bytes").into(),
+    }
 }
 
 /// Parses the header at the front of `input`, magic included (RFC 8878 section 3.1.1.1); `None` when more bytes are
@@ -48,24 +120,44 @@ pub(crate) fn parse_header(input: &[u8]) -> Result<Option<Header>> {
         0 => usize::from(single_segment),
         code => 1 << code,
     };
-    let at = 5 + usize::from(!single_segment) + dictionary_len;
+    let dictionary_at = 5 + usize::from(!single_segment);
+    let at = dictionary_at + dictionary_len;
     let Some(size) = input.get(at..at + size_len) else { return Ok(None) };
-    let mut value = [0; 8];
-    value[..size_len].copy_from_slice(size);
-    let value = u64::from_le_bytes(value);
+    let integer = |bytes: &[u8]| bytes.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte));
     let content_size = match size_len {
         0 => None,
         // Two bytes count from 256: shorter sizes have a form of their own.
-        2 => Some(value + 256),
-        _ => Some(value),
+        2 => Some(integer(size) + 256),
+        _ => Some(integer(size)),
     };
-    Ok(Some(Header { len: at + size_len, content_size, checksum: descriptor & 0x04 != 0 }))
+    // A single segment has the length of its content for a window; the others have it in three bits of mantissa and five
+    // of exponent (section 3.1.1.1.2).
+    let window = match content_size {
+        Some(size) if single_segment => size,
+        _ => {
+            let base = 1_u64 << (10 + (input[5] >> 3));
+            base + base / 8 * u64::from(input[5] & 7)
+        }
+    };
+    let dictionary = integer(&input[dictionary_at..at]) as u32;
+    Ok(Some(Header {
+        len: at + size_len,
+        content_size,
+        window,
+        dictionary,
+        checksum: descriptor & 0x04 != 0,
+        max_block: window.min(MAX_BLOCK) as usize,
+    }))
 }
 
-/// Parses a block header (RFC 8878 section 3.1.1.2).
-pub(crate) fn parse_block_header(header: [u8; BLOCK_HEADER_LEN]) -> Result<BlockHeader> {
+/// Parses a block header (RFC 8878 section 3.1.1.2) of a frame whose blocks have `max_block` bytes at most.
+pub(crate) fn parse_block_header(header: [u8; BLOCK_HEADER_LEN], max_block: usize) -> Result<BlockHeader> {
     let word = u32::from_le_bytes([header[0], header[1], header[2], 0]);
     let size = (word >> 3) as usize;
+    // The limit is that of every type. libzstd checks it in streams, and not in whole frames.
+    if size > max_block {
+        return Err(corrupt("a block is larger than the frame allows"));
+    }
     let len = match word >> 1 & 3 {
         // RLE: one byte stands for all of them.
         1 => 1,
@@ -73,6 +165,22 @@ pub(crate) fn parse_block_header(header: [u8; BLOCK_HEADER_LEN]) -> Result<Block
         _ => size,
     };
     Ok(BlockHeader { len, last: word & 1 != 0 })
+}
+
+/// Returns the length of the frame at the front of `input`, by walking its blocks; `None` when more bytes are needed.
+pub(crate) fn frame_len(input: &[u8]) -> Result<Option<usize>> {
+    let Some(header) = parse_header(input)? else { return Ok(None) };
+    let mut at = header.len;
+    loop {
+        let Some(head) = input.get(at..).and_then(<[u8]>::first_chunk) else { return Ok(None) };
+        let block = parse_block_header(*head, header.max_block)?;
+        at += BLOCK_HEADER_LEN + block.len;
+        if block.last {
+            break;
+        }
+    }
+    at += if header.checksum { CHECKSUM_LEN } else { 0 };
+    Ok((at <= input.len()).then_some(at))
 }
 
 #[cfg(test)]
@@ -92,15 +200,31 @@ mod tests {
             frame.truncate(len);
             let header = parse_header(&frame).unwrap().unwrap();
             assert_eq!((header.content_size, header.checksum), (Some(plain.len() as u64), checksum));
-            let mut at = header.len;
-            loop {
-                let block = parse_block_header(*frame[at..].first_chunk().unwrap()).unwrap();
-                at += BLOCK_HEADER_LEN + block.len;
-                if block.last {
-                    break;
-                }
+            assert_eq!((header.window, header.dictionary), (plain.len() as u64, 0), "one segment");
+            for cut in [0, 4, header.len, len - 1] {
+                assert_eq!(frame_len(&frame[..cut]).unwrap(), None, "{cut} of {len} bytes");
             }
-            assert_eq!(at + if checksum { CHECKSUM_LEN } else { 0 }, len);
+            frame.extend_from_slice(b"behind it");
+            assert_eq!(frame_len(&frame).unwrap(), Some(len));
+        }
+    }
+
+    #[test]
+    fn windows_and_dictionaries_are_read() {
+        // RFC 8878 section 3.1.1.1.2: the lowest window is 1 KiB, the highest 3.75 TiB.
+        for (byte, window) in [(0, 1 << 10), (1, 1152), (0x88, 1 << 27), (0xff, 15 << 38)] {
+            let header = parse_header(&[0x28, 0xB5, 0x2F, 0xFD, 0, byte]).unwrap().unwrap();
+            assert_eq!((header.window, header.content_size, header.len), (window, None, 6));
+            assert_eq!(header.check_supported().is_err(), byte == 0xff);
+        }
+        for (descriptor, id, expected) in
+            [(0x21, &[7][..], 7), (0x22, &[7, 1], 263), (0x23, &[1, 2, 3, 4], 0x0403_0201), (0x21, &[0], 0)]
+        {
+            let frame = [&[0x28, 0xB5, 0x2F, 0xFD, descriptor][..], id, &[5]].concat();
+            let header = parse_header(&frame).unwrap().unwrap();
+            assert_eq!((header.dictionary, header.content_size), (expected, Some(5)));
+            assert_eq!(header.check_supported().is_err(), expected != 0);
+            assert_eq!(parse_header(&frame[..frame.len() - 1]).unwrap(), None);
         }
     }
 }

@@ -73,7 +73,7 @@ pub(crate) async fn compress(
     let level = hardware_level(format, level)?;
     super::check_offered(call, format, Direction::Compress)?;
     if format == Format::Zstd {
-        let (bytes_out, instance) = super::zstd::compress(call, level, input, output).await?;
+        let (bytes_out, instance) = super::zstd::compress(call, level, input, output, end).await?;
         return Ok(outcome(input.len(), bytes_out, instance));
     }
     let mut writer = Writer::new(output, compress_bound(input.len(), options));
@@ -113,7 +113,7 @@ pub(super) fn outcome(bytes_in: usize, bytes_out: usize, instance: Option<u16>) 
 }
 
 /// libqat's level for the caller's: named ones as `CompressOptions` says, integers as they are.
-pub(super) fn hardware_level(format: Format, level: Level) -> Result<u8> {
+pub(crate) fn hardware_level(format: Format, level: Level) -> Result<u8> {
     match level {
         Level::Fast => Ok(1),
         Level::Balanced => Ok(6),

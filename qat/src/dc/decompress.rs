@@ -12,8 +12,12 @@ use crate::op::{Direction, Landed};
 use crate::settings::Integrity;
 use crate::software::{self, output::Output};
 
-/// Input of the first request for a stream whose end is not known; each further one takes four times as much.
+/// Most input of the first request for a stream whose end is not known; each further one takes [`MORE`] times as much.
 const FIRST_INPUT: usize = 4 << 20;
+/// Least input of such a request.
+const LEAST_INPUT: usize = 1 << 10;
+/// How much more input the next request takes than one that did not reach the stream's end, and than the member before.
+const MORE: usize = 4;
 /// Least room for output. Too little costs another request, and a line of libqat's on the standard error stream.
 pub(super) const LEAST_ROOM: usize = 64 << 10;
 /// Least room of the first request for a stream of unknown length: small ones never run out of it.
@@ -39,7 +43,8 @@ pub(crate) async fn decompress(
     };
     match format {
         Format::Deflate => {
-            let used = inflate(call, input, output, Checksum::Crc32, format, None, &mut last).await?.0;
+            let whole = Guess::whole(input);
+            let used = inflate(call, input, output, Checksum::Crc32, format, whole, &mut last).await?.0;
             software::nothing_after(input, used, format)?;
         }
         Format::Zlib => {
@@ -47,7 +52,7 @@ pub(crate) async fn decompress(
             let start = output.written();
             let body = &input[zlib::HEADER_LEN..];
             let (used, adler) =
-                inflate(call, body, output, Checksum::Adler32, format, None, &mut last).await?;
+                inflate(call, body, output, Checksum::Adler32, format, Guess::whole(body), &mut last).await?;
             let used = used + zlib::HEADER_LEN;
             let trailer = input[used..].first_chunk().ok_or(Error::Truncated { format })?;
             let plain = &output.filled()[start..];
@@ -55,14 +60,16 @@ pub(crate) async fn decompress(
             software::nothing_after(input, used + zlib::TRAILER_LEN, format)?;
         }
         Format::Gzip => {
-            let mut at = 0;
+            let (mut at, mut members) = (0, Members::default());
             loop {
                 let header = gzip::parse_header(&input[at..])?.ok_or(Error::Truncated { format })?;
                 at += header.len;
                 let start = output.written();
                 let body = &input[at..];
+                let guess = members.guess(header.sizes, body.len());
                 let (used, crc) =
-                    inflate(call, body, output, Checksum::Crc32, format, header.sizes, &mut last).await?;
+                    inflate(call, body, output, Checksum::Crc32, format, guess, &mut last).await?;
+                members.learn(guess, used);
                 at += used;
                 let trailer = input[at..].first_chunk().ok_or(Error::Truncated { format })?;
                 let plain = &output.filled()[start..];
@@ -105,29 +112,79 @@ fn witness(checked: Result<()>, device: u32, checksum: Checksum, plain: &[u8]) -
     }
 }
 
-/// Inflates one stream from the front of `input`; the bytes consumed, and the plain data's checksum. `sizes` are what
-/// the stream says of itself, true or not.
+/// What the first request for a stream takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Guess {
+    /// Bytes of input.
+    taken: usize,
+    /// Plain length of the stream, where it says so.
+    plain: Option<usize>,
+}
+
+impl Guess {
+    /// All of `input` is one stream, as far as anybody knows.
+    fn whole(input: &[u8]) -> Self {
+        Self { taken: input.len(), plain: None }
+    }
+}
+
+/// How much input the members of a gzip file are likely to take. A request with more than its member is copied for
+/// nothing, so that many small members with all that follows them would cost the square of the file's length. What is
+/// handed to the device stays below a multiple of that length: each guess is at most [`MORE`] times the member before or
+/// what did not reach the end of this one, and a file that lied about a member's length is not believed again.
+#[derive(Debug)]
+struct Members {
+    /// For a member that does not say its length.
+    likely: usize,
+    /// Lengths in headers were true so far.
+    is_honest: bool,
+}
+
+impl Default for Members {
+    fn default() -> Self {
+        Self { likely: FIRST_INPUT, is_honest: true }
+    }
+}
+
+impl Members {
+    /// The first request for a member whose data begin `available` bytes of input. `sizes` are what it says of itself.
+    fn guess(&self, sizes: Option<gzip::MemberSizes>, available: usize) -> Guess {
+        let sizes = sizes.filter(|sizes| self.is_honest && sizes.deflated > 0);
+        Guess {
+            taken: sizes.map_or(self.likely, |sizes| sizes.deflated as usize).min(available),
+            plain: sizes.map(|sizes| sizes.plain as usize),
+        }
+    }
+
+    /// The member took `used` bytes.
+    fn learn(&mut self, guess: Guess, used: usize) {
+        self.is_honest &= guess.plain.is_none() || guess.taken == used;
+        self.likely = used.saturating_mul(MORE).clamp(LEAST_INPUT, FIRST_INPUT);
+    }
+}
+
+/// Input of the request after one with `taken` bytes that did not reach the stream's end, of `available` bytes.
+fn more_input(taken: usize, available: usize) -> usize {
+    taken.saturating_mul(MORE).min(available)
+}
+
+/// Inflates one stream from the front of `input`; the bytes consumed, and the plain data's checksum. `guess` is what the
+/// first request takes.
 async fn inflate(
     call: Call<'_>,
     input: &[u8],
     output: &mut Output<'_>,
     checksum: Checksum,
     format: Format,
-    sizes: Option<gzip::MemberSizes>,
+    guess: Guess,
     last: &mut Option<u16>,
 ) -> Result<(usize, u32)> {
     let kind = Kind::Inflate { checksum };
     if input.is_empty() {
         return Err(Error::Truncated { format });
     }
-    let sizes = sizes.filter(|sizes| sizes.deflated > 0);
-    let mut taken = match format {
-        // Other members may follow.
-        Format::Gzip => sizes.map_or(FIRST_INPUT, |sizes| sizes.deflated as usize),
-        _ => input.len(),
-    };
-    taken = taken.min(input.len());
-    let mut room = room_for(call, output, taken, sizes);
+    let mut taken = guess.taken;
+    let mut room = room_for(call, output, taken, guess.plain);
     loop {
         let request = Request { kind, prefix: &[], input: &input[..taken], room, is_open: false };
         let (landed, instance) = call.run(request).await.map_err(|fault| call.error(fault))?;
@@ -154,7 +211,7 @@ async fn inflate(
             if taken == input.len() {
                 return Err(Error::Truncated { format });
             }
-            taken = taken.saturating_mul(4).min(input.len());
+            taken = more_input(taken, input.len());
             room = room_for(call, output, taken, None).max(room);
             continue;
         }
@@ -181,16 +238,11 @@ fn most(call: Call<'_>, output: &Output<'_>, taken: usize) -> usize {
     wanted.min(device).max(LEAST_ROOM)
 }
 
-/// A first guess for the output of `taken` bytes.
-fn room_for(
-    call: Call<'_>,
-    output: &mut Output<'_>,
-    taken: usize,
-    sizes: Option<gzip::MemberSizes>,
-) -> usize {
+/// A first guess for the output of `taken` bytes; `plain` is its length, if the stream tells the truth.
+fn room_for(call: Call<'_>, output: &mut Output<'_>, taken: usize, plain: Option<usize>) -> usize {
     let room = output.room().len().saturating_add(1);
-    let guess = match sizes {
-        Some(sizes) => sizes.plain as usize + 1,
+    let guess = match plain {
+        Some(plain) => plain.saturating_add(1),
         None if output.is_fixed() => room,
         None => room.max(taken.saturating_mul(if taken <= FIRST_INPUT { 8 } else { 4 })).max(FIRST_ROOM),
     };
@@ -208,4 +260,58 @@ pub(super) fn accept(landed: &Landed, answer: &Answer, output: &mut Output<'_>) 
     landed.output().read(0, &mut output.room()[..answer.produced]);
     output.advance(answer.produced);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The bytes handed to the device for members of these lengths, each with what it says of its own.
+    fn handed(members: &[(usize, Option<u32>)]) -> usize {
+        let (mut rest, mut handed) = (members.iter().map(|(len, _)| len).sum::<usize>(), 0);
+        let mut seen = Members::default();
+        for (len, said) in members {
+            let sizes = said.map(|deflated| gzip::MemberSizes { plain: 1 << 20, deflated });
+            let guess = seen.guess(sizes, rest);
+            let mut taken = guess.taken;
+            handed += taken;
+            while taken < *len {
+                taken = more_input(taken, rest);
+                handed += taken;
+            }
+            seen.learn(guess, *len);
+            rest -= len;
+        }
+        handed
+    }
+
+    /// The square of the length of any of these would be hundreds of times as much.
+    #[test]
+    fn what_the_device_is_given_is_a_small_multiple_of_the_file() {
+        let small = [(31, None)].repeat(32_000);
+        let honest = [(100_000, Some(100_000))].repeat(50);
+        let lying = [(2000, Some(u32::MAX))].repeat(10_000);
+        let lying_short = [(100_000, Some(1))].repeat(50);
+        let mixed: Vec<_> = (0..400_usize).map(|i| (if i % 2 == 0 { 40 } else { 50_000 }, None)).collect();
+        let growing: Vec<_> = (0..22).map(|i| (32 << i, None)).collect();
+        let falling: Vec<_> = growing.iter().rev().copied().collect();
+        for (what, members) in [
+            ("small", small),
+            ("honest", honest),
+            ("lying", lying),
+            ("lying short", lying_short),
+            ("mixed", mixed),
+            ("growing", growing),
+            ("falling", falling),
+        ] {
+            let len: usize = members.iter().map(|(len, _)| len).sum();
+            // The first guess, the least for each member, and eleven times what there is at most.
+            let bound = FIRST_INPUT.min(len) + members.len() * LEAST_INPUT + 11 * len;
+            let handed = handed(&members);
+            assert!(handed <= bound, "{what}: {handed} bytes for {len}, more than {bound}");
+            if what == "honest" {
+                assert_eq!(handed, len);
+            }
+        }
+    }
 }

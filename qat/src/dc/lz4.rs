@@ -187,8 +187,7 @@ impl<'a> Part<'a> {
         if self.is_stored {
             return Ok(self.data.len());
         }
-        let len = lz4::block_len(self.data, Format::Lz4Frame)?;
-        if len > descriptor.max_block { Err(lz4::holds_too_much()) } else { Ok(len) }
+        lz4::frame_block_len(self.data, descriptor.max_block)
     }
 }
 
@@ -234,14 +233,9 @@ async fn legacy_frame(
     let mut at = 4;
     while at < input.len() {
         let word = le32(&input[at..]).ok_or_else(truncated)?;
-        if container::begins_frame(word) {
-            break;
-        }
-        let len = lz4::legacy_block_size(word)?;
+        let Some(len) = lz4::legacy_block_size(word, at == 4)? else { break };
         let data = input.get(at + 4..).and_then(|rest| rest.get(..len)).ok_or_else(truncated)?;
-        if lz4::block_len(data, Format::Lz4Frame)? > container::LEGACY_BLOCK {
-            return Err(lz4::holds_too_much());
-        }
+        lz4::frame_block_len(data, container::LEGACY_BLOCK)?;
         block(call, data, output, Format::Lz4Frame, last).await?;
         at += 4 + len;
     }

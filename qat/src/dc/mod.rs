@@ -15,7 +15,7 @@ use crate::capabilities::Directions;
 use crate::instance::Call;
 use crate::op::Direction;
 
-pub(crate) use compress::compress;
+pub(crate) use compress::{compress, hardware_level};
 pub(crate) use decompress::decompress;
 pub(crate) use session::Sessions;
 pub(crate) use single::Single;

@@ -40,7 +40,9 @@ impl Call<'_> {
         request: Request<'_>,
         patience: Patience,
     ) -> Result<(Flight, u16), Fault> {
-        if request.prefix.len() + request.input.len() + request.room > self.pool.settings.memory {
+        let len = request.prefix.len() + request.input.len() + request.room;
+        // An answer counts in 32 bits.
+        if len > self.pool.settings.memory || u32::try_from(len).is_err() {
             return Err(Fault::TooLarge);
         }
         let load = |instance: &Instance, claim: &mut Claim| {

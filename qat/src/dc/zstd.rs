@@ -1,6 +1,6 @@
 //! Zstandard by LZ4s: the device finds the matches of all blocks, this thread codes them in order.
 
-use accel_core::{Format, Result};
+use accel_core::{End, Format, Result};
 
 use super::compress::complete;
 use super::request::Request;
@@ -19,14 +19,16 @@ fn room(len: usize) -> usize {
     2 * len + 2048
 }
 
-/// Compresses `input` to one frame at the front of `output`; the bytes written, and the last instance at work.
+/// Compresses `input` to one frame at the front of `output`, or to blocks of an open one; the bytes written, and the last
+/// instance at work.
 pub(super) async fn compress(
     call: Call<'_>,
     level: u8,
     input: &[u8],
     output: &mut [u8],
+    end: End,
 ) -> Result<(usize, Option<u16>)> {
-    let mut frame = FrameWriter::new(input, output, MIN_MATCH)?;
+    let mut frame = FrameWriter::with_end(input, output, MIN_MATCH, end)?;
     let kind = Kind::Lz4s { level };
     let mut window = Window::new();
     let mut last = None;

@@ -1,7 +1,7 @@
 //! Libraries made of stubs: what libqat answers, without libqat.
 
 use std::ffi::{CStr, c_void};
-use std::sync::atomic::AtomicUsize;
+use std::sync::atomic::{AtomicU64, AtomicUsize};
 use std::sync::{Arc, Mutex};
 use std::thread::ThreadId;
 
@@ -89,6 +89,7 @@ macro_rules! stub_library {
     (
         $name:ident: available $available:expr, start $start:expr, instances $instances:expr
         $(, without $without:expr)?
+        $(, clock $clock:expr)?
     ) => {
         mod $name {
             use std::ffi::{c_char, c_void};
@@ -101,7 +102,8 @@ macro_rules! stub_library {
             use crate::driver::stub::{Counts, symbols};
 
             pub(crate) static COUNTS: Counts = Counts::new();
-            pub(crate) static DRIVER: Driver = Driver::new(load);
+            pub(crate) static DRIVER: Driver = Driver::with_clock(load, CLOCK);
+            const CLOCK: fn() -> u64 = [$($clock as fn() -> u64,)? crate::raw::clock::now][0];
             const INSTANCES: [u16; 4] = $instances;
 
             fn load() -> Result<sys::Library, sys::LoadError> {
@@ -239,6 +241,31 @@ pub(crate) use stub_library;
 
 /// A probe that finds these devices, or this error.
 pub(crate) struct FakeProbe(pub(crate) Result<Vec<QatDevice>, Unavailability>);
+
+/// A probe whose devices change.
+#[derive(Default)]
+pub(crate) struct ChangingProbe {
+    pub(crate) devices: Mutex<Vec<QatDevice>>,
+    pub(crate) fingerprint: AtomicU64,
+}
+
+impl HardwareProbe for ChangingProbe {
+    fn discover(&self, _: AcceleratorTypes) -> AccelResult<Vec<Device>> {
+        Ok(self.devices.lock().unwrap().iter().map(Device::from).collect())
+    }
+
+    fn device(&self, _: &DeviceId) -> AccelResult<Option<Device>> {
+        unreachable!("detection asks for all devices")
+    }
+
+    fn subscribe(&self, _: std::time::Duration) -> AccelResult<DeviceChanges> {
+        unreachable!("detection does not subscribe")
+    }
+
+    fn fingerprint(&self) -> u64 {
+        self.fingerprint.load(std::sync::atomic::Ordering::SeqCst)
+    }
+}
 
 impl FakeProbe {
     pub(crate) fn none() -> Arc<Self> {

@@ -31,7 +31,8 @@ pub mod property {
     pub const NUMA_NODE: &str = "numa-node";
     /// IOMMU group.
     pub const IOMMU_GROUP: &str = "iommu-group";
-    /// The file through which a process uses a function that is bound to `vfio-pci`, or the first that is in the way.
+    /// The file through which a process uses a function that is bound to `vfio-pci` or `qat_vfio_pci`, or the first that is
+    /// in the way.
     pub const VFIO_PATH: &str = "vfio-path";
     /// What this process may do with it: `granted`, `denied` or `missing`.
     pub const VFIO_ACCESS: &str = "vfio-access";
@@ -68,7 +69,7 @@ pub struct QatDevice {
     pub numa_node: Option<u32>,
     /// IOMMU group.
     pub iommu_group: Option<u32>,
-    /// The way into it from user space, for a function bound to `vfio-pci`.
+    /// The way into it from user space, for a function bound to `vfio-pci` or `qat_vfio_pci`.
     pub vfio: Option<Vfio>,
     /// Whether the kernel driver has it up; physical functions of generation 4 and later.
     pub state: Option<DeviceState>,

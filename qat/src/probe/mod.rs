@@ -12,7 +12,7 @@ mod device;
 mod model;
 mod sysfs;
 #[cfg(all(test, target_os = "linux"))]
-mod tests;
+pub(crate) mod tests;
 
 use std::path::PathBuf;
 use std::thread;
@@ -24,6 +24,7 @@ pub(crate) use counters::utilisation;
 pub use counters::{DeviceCounters, EngineCounters, FirmwareCounters, Telemetry, Unread};
 pub use device::{Access, DeviceState, Function, NotQat, QatDevice, Service, Support, Vfio, property};
 pub use model::{Model, VENDOR_INTEL};
+pub(crate) use sysfs::HugePages;
 
 /// Finds QAT devices below a root directory, `/` unless told otherwise.
 ///
@@ -41,6 +42,8 @@ pub use model::{Model, VENDOR_INTEL};
 #[derive(Debug, Clone)]
 pub struct QatProbe {
     root: PathBuf,
+    /// `dev/vfio` below it: joined once, since it is looked at from time to time.
+    vfio: PathBuf,
 }
 
 impl Default for QatProbe {
@@ -60,7 +63,8 @@ impl QatProbe {
     /// a test.
     #[must_use]
     pub fn with_root(root: impl Into<PathBuf>) -> Self {
-        Self { root: root.into() }
+        let root = root.into();
+        Self { vfio: root.join("dev/vfio"), root }
     }
 
     /// Every QAT function, ordered by id.
@@ -82,6 +86,10 @@ impl HardwareProbe for QatProbe {
 
     fn device(&self, id: &DeviceId) -> Result<Option<Device>> {
         Ok(sysfs::device(&self.root, id).as_ref().map(Device::from))
+    }
+
+    fn fingerprint(&self) -> u64 {
+        sysfs::fingerprint(&self.vfio)
     }
 
     fn subscribe(&self, interval: Duration) -> Result<DeviceChanges> {

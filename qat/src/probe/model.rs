@@ -76,6 +76,18 @@ impl Model {
         self.built_for
     }
 
+    /// The kernel's own driver of the physical function, as sysfs names it, of families that libqat can drive. Its module
+    /// has `qat_` before the name.
+    #[must_use]
+    pub(crate) fn kernel_driver(&self) -> Option<&'static str> {
+        Some(match self.physical_id? {
+            0x4940 | 0x4942 | 0x4944 => "4xxx",
+            0x4946 => "420xx",
+            0x4948 => "6xxx",
+            _ => return None,
+        })
+    }
+
     /// Whether libqat can drive this family under the kernel's own driver.
     #[must_use]
     pub const fn support(&self) -> Support {

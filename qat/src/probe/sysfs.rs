@@ -14,11 +14,51 @@ use crate::Unavailability;
 
 /// Most bytes read of one file; sysfs gives a page at most.
 const MAX_TEXT: u64 = 4096;
-/// The driver that hands a function to user space.
-const VFIO_PCI: &str = "vfio-pci";
+/// The drivers that hand a function to user space: the general one, and the kernel's own for virtual functions of QAT, which
+/// can also be moved to another machine.
+const VFIO_DRIVERS: &[&str] = &["vfio-pci", "qat_vfio_pci"];
 
 fn pci_devices(root: &Path) -> PathBuf {
     root.join("sys/bus/pci/devices")
+}
+
+/// Changes when the node of a function in `dev/vfio` comes or goes: a function is bound to VFIO, or not any more.
+pub(super) fn fingerprint(vfio: &Path) -> u64 {
+    #[cfg(unix)]
+    if let Ok(about) = fs::metadata(vfio) {
+        use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+        use std::os::unix::fs::MetadataExt as _;
+        let mut hasher = DefaultHasher::new();
+        (about.dev(), about.ino(), about.mtime(), about.mtime_nsec(), about.ctime(), about.ctime_nsec())
+            .hash(&mut hasher);
+        return hasher.finish();
+    }
+    let _ = vfio;
+    0
+}
+
+/// The system's huge pages of 2 MiB, which libqat uses for a device's memory if it is told to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct HugePages {
+    pub(crate) total: u64,
+    pub(crate) free: u64,
+    /// Whether this process may make files in libqat's directory of them.
+    pub(crate) is_open: bool,
+}
+
+impl HugePages {
+    /// Those of the machine that `device` was found on. A kernel without huge pages has none.
+    pub(crate) fn beside(device: &QatDevice) -> Self {
+        // Below the root, `sys/bus/pci/devices` and the address.
+        let root = device.path.ancestors().nth(5).unwrap_or(Path::new("/"));
+        let directory = root.join("sys/kernel/mm/hugepages/hugepages-2048kB");
+        let count = |name| number(&directory, name).unwrap_or_default();
+        Self {
+            total: count("nr_hugepages"),
+            free: count("free_hugepages"),
+            is_open: access(&root.join("dev/hugepages/qat")) == Access::Granted,
+        }
+    }
 }
 
 /// Every QAT function, ordered by address.
@@ -73,7 +113,9 @@ fn read(root: &Path, address: &str) -> Option<QatDevice> {
         function,
         numa_node: number(&path, "numa_node"),
         iommu_group,
-        vfio: iommu_group.filter(|_| driver.as_deref() == Some(VFIO_PCI)).map(|group| vfio(root, group)),
+        vfio: iommu_group
+            .filter(|_| driver.as_deref().is_some_and(|driver| VFIO_DRIVERS.contains(&driver)))
+            .map(|group| vfio(root, group)),
         debug_path: driver
             .as_ref()
             .filter(|_| is_physical)

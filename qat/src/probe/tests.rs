@@ -13,10 +13,10 @@ use super::*;
 use crate::Unavailability;
 
 /// A machine made of files.
-struct Tree(TempDir);
+pub(crate) struct Tree(TempDir);
 
 impl Tree {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
         // Other users may look too; see `as_another_user`.
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
@@ -24,11 +24,11 @@ impl Tree {
         Self(directory)
     }
 
-    fn probe(&self) -> QatProbe {
+    pub(crate) fn probe(&self) -> QatProbe {
         QatProbe::with_root(self.0.path())
     }
 
-    fn file(&self, path: impl AsRef<Path>, content: impl AsRef<[u8]>) {
+    pub(crate) fn file(&self, path: impl AsRef<Path>, content: impl AsRef<[u8]>) {
         let path = self.0.path().join(path);
         fs::create_dir_all(path.parent().unwrap()).unwrap();
         fs::write(path, content).unwrap();
@@ -39,7 +39,7 @@ impl Tree {
     }
 
     /// A PCI function as the kernel shows it: a link among the devices to a directory elsewhere.
-    fn function(&self, address: &str, vendor: u16, device: u16) -> Entry<'_> {
+    pub(crate) fn function(&self, address: &str, vendor: u16, device: u16) -> Entry<'_> {
         let directory = format!("sys/devices/pci0000:00/{address}");
         self.file(format!("{directory}/vendor"), format!("{vendor:#06x}\n"));
         self.file(format!("{directory}/device"), format!("{device:#06x}\n"));
@@ -51,18 +51,18 @@ impl Tree {
     }
 }
 
-struct Entry<'a> {
+pub(crate) struct Entry<'a> {
     tree: &'a Tree,
     directory: String,
 }
 
 impl Entry<'_> {
-    fn file(&self, name: &str, content: impl AsRef<[u8]>) -> &Self {
+    pub(crate) fn file(&self, name: &str, content: impl AsRef<[u8]>) -> &Self {
         self.tree.file(format!("{}/{name}", self.directory), content);
         self
     }
 
-    fn link(&self, name: &str, target: &str) -> &Self {
+    pub(crate) fn link(&self, name: &str, target: &str) -> &Self {
         self.tree.link(format!("{}/{name}", self.directory), target);
         self
     }
@@ -295,6 +295,34 @@ fn malformed_and_unreadable_files_are_facts_not_known() {
     fs::set_permissions(&secret, fs::Permissions::from_mode(0o0)).unwrap();
     let devices = as_another_user(|| tree.probe().devices().unwrap());
     assert_eq!((devices.len(), devices[0].state.clone()), (1, None));
+}
+
+#[test]
+fn both_vfio_drivers_are_a_way_in() {
+    let tree = configured();
+    let driver = tree.0.path().join("sys/devices/pci0000:00/0000:6b:00.1/driver");
+    fs::remove_file(&driver).unwrap();
+    symlink("../../../bus/pci/drivers/qat_vfio_pci", &driver).unwrap();
+    let vfio = tree.probe().devices().unwrap()[1].vfio.clone().unwrap();
+    assert_eq!((vfio.path.file_name().unwrap().to_str(), vfio.access), (Some("15"), Access::Granted));
+}
+
+#[test]
+fn the_fingerprint_changes_with_the_nodes_of_functions() {
+    let tree = Tree::new();
+    let print = || tree.probe().fingerprint();
+    let mut seen = vec![print()];
+    tree.file("dev/vfio/vfio", "");
+    seen.push(print());
+    // File times are as coarse as the kernel's clock tick.
+    thread::sleep(Duration::from_millis(20));
+    tree.file("dev/vfio/15", "");
+    seen.push(print());
+    thread::sleep(Duration::from_millis(20));
+    fs::remove_file(tree.0.path().join("dev/vfio/15")).unwrap();
+    seen.push(print());
+    assert!(seen.windows(2).all(|pair| pair[0] != pair[1]), "{seen:?}");
+    assert_eq!(print(), print());
 }
 
 #[test]

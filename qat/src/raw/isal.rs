@@ -1,26 +1,27 @@
-//! ISA-L's deflate and inflate (`libisal.so.2`), loaded at run time where it is installed.
+//! ISA-L's deflate (`libisal.so.2`), loaded at run time where it is installed.
 //!
-//! The structures are those of `igzip_lib.h` as far as a caller sets and reads them; what follows is the library's own
-//! business and only its size matters. The soname fixes the layout: 82,384 and 87,368 bytes in 2.30, with room here.
+//! The structure is that of `igzip_lib.h` as far as a caller sets and reads it; what follows is the library's own
+//! business and only its size matters. The soname fixes the layout: 82,384 bytes in 2.30, with room here. What the
+//! soname does not fix is what the functions do, so the library has to compress a sample before it is used, and what it
+//! counts is checked at each call. A library that fails either is not used any more, and [`Isal::load`] says why.
 
 use std::ffi::{c_int, c_void};
 use std::mem::offset_of;
+use std::path::{Path, PathBuf};
 
 use libloading::Library;
 use once_cell::sync::OnceCell;
+use zlib_rs::{Inflate, InflateFlush, Status};
 
 /// Names tried, in order.
 pub(crate) const NAMES: &[&str] = if cfg!(windows) { &["isa-l.dll"] } else { &["libisal.so.2"] };
 
 const FULL_FLUSH: u16 = 2;
 const COMP_OK: c_int = 0;
-const DECOMP_OK: c_int = 0;
-const END_INPUT: c_int = 1;
-const OUT_OVERFLOW: c_int = 2;
-const BLOCK_FINISH: c_int = 5;
 /// `ISAL_DEF_LVLx_DEFAULT` is 276, 324 and 340 KiB for levels 1 to 3.
 const LEVEL_BUFFER: usize = 352 * 1024;
-/// Spare bytes behind each structure, should a later minor release grow it.
+const MAX_LEVEL: u32 = 3;
+/// Spare bytes behind the structure, should a later minor release grow it.
 const SPARE: usize = 16 * 1024;
 
 #[repr(C, align(64))]
@@ -42,46 +43,31 @@ struct ZStream {
     internal: [u8; 82_320 + SPARE],
 }
 
-#[repr(C, align(64))]
-struct InflateState {
-    next_out: *mut u8,
-    avail_out: u32,
-    total_out: u32,
-    next_in: *const u8,
-    read_in: u64,
-    avail_in: u32,
-    read_in_length: i32,
-    huffman_codes: [u8; 18_912 + 2_208],
-    block_state: c_int,
-    dict_length: u32,
-    bfinal: u32,
-    crc_flag: u32,
-    crc: u32,
-    hist_bits: u32,
-    internal: [u8; 66_184 + SPARE],
-}
-
-// The offsets that `igzip_lib.h` gives on every 64-bit target.
-const _: () = {
-    assert!(offset_of!(ZStream, internal) == 64);
-    assert!(offset_of!(InflateState, block_state) == 21_160);
-    assert!(offset_of!(InflateState, internal) == 21_184);
-};
+// The offset that `igzip_lib.h` gives on every 64-bit target.
+const _: () = assert!(offset_of!(ZStream, internal) == 64);
 
 /// The functions in use.
 pub(crate) struct Isal {
+    functions: Functions,
+    /// The file that they come from, where the system tells.
+    path: Option<PathBuf>,
+    /// What the library did that it may not do.
+    fault: OnceCell<String>,
+    /// Below the addresses, which are worth nothing without it; `None` where they are a test's.
+    _library: Option<Library>,
+}
+
+#[derive(Clone, Copy)]
+struct Functions {
     deflate_stateless_init: unsafe extern "C" fn(*mut ZStream),
     deflate_stateless: unsafe extern "C" fn(*mut ZStream) -> c_int,
-    inflate_init: unsafe extern "C" fn(*mut InflateState),
-    inflate: unsafe extern "C" fn(*mut InflateState) -> c_int,
-    _library: Library,
 }
 
 impl Isal {
-    /// The library, loaded once per process; the reason when it is not there.
+    /// The library, loaded and tried once per process; the reason when it is not there or not fit for use.
     pub(crate) fn load() -> Result<&'static Self, &'static str> {
         static ISAL: OnceCell<Result<Isal, String>> = OnceCell::new();
-        ISAL.get_or_init(|| {
+        let isal = ISAL.get_or_init(|| {
             if !cfg!(all(target_pointer_width = "64", target_endian = "little")) {
                 return Err("ISA-L is used on 64-bit little-endian targets only".to_owned());
             }
@@ -89,14 +75,17 @@ impl Isal {
             for name in NAMES {
                 // SAFETY: loading runs the library's initialisers; libisal has none beyond its CPU dispatch tables.
                 match unsafe { Library::new(*name) } {
-                    Ok(library) => return Self::resolve(library).map_err(|error| format!("{name}: {error}")),
+                    Ok(library) => {
+                        let isal = Self::resolve(library).map_err(|error| format!("{name}: {error}"))?;
+                        return isal.tried().map_err(|fault| format!("{name}: {fault}"));
+                    }
                     Err(error) => tried.push(error.to_string()),
                 }
             }
             Err(tried.join("; "))
-        })
-        .as_ref()
-        .map_err(String::as_str)
+        });
+        let isal = isal.as_ref().map_err(String::as_str)?;
+        isal.fault.get().map_or(Ok(isal), |fault| Err(fault))
     }
 
     fn resolve(library: Library) -> Result<Self, libloading::Error> {
@@ -107,36 +96,109 @@ impl Isal {
                 *unsafe { library.get(concat!($name, "\0").as_bytes()) }?
             };
         }
-        Ok(Self {
+        let functions = Functions {
             deflate_stateless_init: symbol!("isal_deflate_stateless_init"),
             deflate_stateless: symbol!("isal_deflate_stateless"),
-            inflate_init: symbol!("isal_inflate_init"),
-            inflate: symbol!("isal_inflate"),
-            _library: library,
-        })
+        };
+        let path = file_of(functions.deflate_stateless as *const c_void);
+        Ok(Self { functions, path, fault: OnceCell::new(), _library: Some(library) })
+    }
+
+    /// The file that it was loaded from, links followed, where the system tells. The name ends with its version.
+    pub(crate) fn path(&self) -> Option<&Path> {
+        self.path.as_deref()
+    }
+
+    /// Returns `self` if it compresses a sample to what another library reads back as the sample.
+    fn tried(self) -> Result<Self, String> {
+        // Longer than deflate's window: words, a run, and bytes without a pattern.
+        let words =
+            b"the library has to compress a sample before it is used ".iter().copied().cycle().take(20_000);
+        let noise = (0..10_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8);
+        let sample: Vec<u8> = words.chain([0; 10_000]).chain(noise).collect();
+        let (head, tail) = sample.split_at(25_000);
+        let failed = |what: &str, level: u32| {
+            let file = self.path.as_ref().map_or_else(String::new, |path| format!(" ({})", path.display()));
+            let fault = format!("its self-test failed{file}: level {level} {what}");
+            tracing::warn!(fault, "ISA-L is not used; libdeflate takes its place");
+            fault
+        };
+        for level in 0..=MAX_LEVEL {
+            let mut packed = vec![0; sample.len() + 2048];
+            let mut deflater = Deflater::new(&self);
+            let head_len = deflater
+                .deflate(head, &mut packed, level, false)
+                .ok_or_else(|| failed("does not compress", level))?;
+            let tail_len = deflater
+                .deflate(tail, &mut packed[head_len..], level, true)
+                .ok_or_else(|| failed("does not compress", level))?;
+            packed.truncate(head_len + tail_len);
+            let mut plain = vec![0; sample.len() + 1];
+            let mut inflate = Inflate::new(false, 15);
+            let status = inflate.decompress(&packed, &mut plain, InflateFlush::Finish);
+            plain.truncate(inflate.total_out() as usize);
+            if status != Ok(Status::StreamEnd) || inflate.total_in() != packed.len() as u64 || plain != sample
+            {
+                return Err(failed("writes what does not decompress to the same", level));
+            }
+        }
+        Ok(self)
+    }
+
+    /// Remembers that the library broke its contract, and says so once.
+    fn blame(&self, fault: String) {
+        if self.fault.set(fault).is_ok() {
+            let (fault, file) = (self.fault.get(), self.path.as_ref());
+            tracing::warn!(fault, ?file, "ISA-L is not used any more; libdeflate takes its place");
+        }
+    }
+}
+
+/// The file that a function was loaded from, links followed.
+fn file_of(function: *const c_void) -> Option<PathBuf> {
+    #[cfg(unix)]
+    {
+        use std::ffi::{CStr, OsStr};
+        use std::os::unix::ffi::OsStrExt as _;
+        // SAFETY: a C structure of pointers, for which all zeroes is a value.
+        let mut info = unsafe { std::mem::zeroed::<libc::Dl_info>() };
+        // SAFETY: `dladdr(3)`: takes any address, and writes one structure where the pointer says.
+        let found = unsafe { libc::dladdr(function, &mut info) };
+        if found == 0 || info.dli_fname.is_null() {
+            return None;
+        }
+        // SAFETY: `dladdr(3)`: the name is a string that stays as long as the library is loaded.
+        let name = unsafe { CStr::from_ptr(info.dli_fname) };
+        std::fs::canonicalize(OsStr::from_bytes(name.to_bytes())).ok()
+    }
+    #[cfg(not(unix))]
+    {
+        let _ = function;
+        None
     }
 }
 
 /// A reusable compressor of whole blocks.
-pub(crate) struct Deflater {
-    isal: &'static Isal,
+pub(crate) struct Deflater<'a> {
+    isal: &'a Isal,
     stream: Box<ZStream>,
     level_buffer: Box<[u8]>,
 }
 
-// SAFETY: `igzip_lib.h` ties neither structure to a thread; the raw pointers in them are set for each call and mean
-// nothing between calls.
-unsafe impl Send for Deflater {}
+// SAFETY: `igzip_lib.h` ties the structure to no thread; the raw pointers in it are set for each call and mean nothing
+// between calls.
+unsafe impl Send for Deflater<'_> {}
 
-impl Deflater {
-    pub(crate) fn new(isal: &'static Isal) -> Self {
+impl<'a> Deflater<'a> {
+    pub(crate) fn new(isal: &'a Isal) -> Self {
         // SAFETY: a C structure of integers, pointers and bytes, for which all zeroes is a value.
         let stream = Box::new(unsafe { std::mem::zeroed::<ZStream>() });
         Self { isal, stream, level_buffer: vec![0; LEVEL_BUFFER].into_boxed_slice() }
     }
 
     /// Compresses `input` to raw deflate at ISA-L's `level` (0 to 3). With `last` unset the output ends on a byte
-    /// boundary and more may follow. `None` when `output` is too small or a length is beyond 32 bits.
+    /// boundary and more may follow. `None` when `output` is too small, when the length of `input` is beyond 32 bits, and
+    /// when the library breaks its contract.
     pub(crate) fn deflate(
         &mut self,
         input: &[u8],
@@ -144,10 +206,15 @@ impl Deflater {
         level: u32,
         last: bool,
     ) -> Option<usize> {
-        let (avail_in, avail_out) = (u32::try_from(input.len()).ok()?, clamp(output.len()));
+        if self.isal.fault.get().is_some() {
+            return None;
+        }
+        let avail_in = u32::try_from(input.len()).ok()?;
+        // Room beyond 32 bits is more than it can fill.
+        let avail_out = u32::try_from(output.len()).unwrap_or(u32::MAX);
         let stream = &mut *self.stream;
         // SAFETY: `stream` is a whole `isal_zstream`; init only writes its fields.
-        unsafe { (self.isal.deflate_stateless_init)(stream) };
+        unsafe { (self.isal.functions.deflate_stateless_init)(stream) };
         stream.level = level;
         stream.level_buf = self.level_buffer.as_mut_ptr();
         stream.level_buf_size = LEVEL_BUFFER as u32;
@@ -159,84 +226,29 @@ impl Deflater {
         stream.avail_out = avail_out;
         // SAFETY: `igzip_lib.h`: reads `avail_in` bytes at `next_in`, writes at most `avail_out` at `next_out`, uses
         // `level_buf` of `level_buf_size` bytes; all three are valid for these lengths and distinct.
-        let status = unsafe { (self.isal.deflate_stateless)(stream) };
-        (status == COMP_OK && stream.avail_in == 0).then_some(stream.total_out as usize)
-    }
-}
-
-/// What one step of a streaming inflate came to.
-pub(crate) struct InflateStep {
-    pub(crate) consumed: usize,
-    pub(crate) produced: usize,
-    pub(crate) finished: bool,
-}
-
-/// A streaming decompressor of raw deflate.
-pub(crate) struct StreamInflater {
-    isal: &'static Isal,
-    state: Box<InflateState>,
-    /// Bytes at the front of the next input that the library has taken already: should the stream end, those it read
-    /// ahead into its bit buffer belong to what follows, also when an earlier step took them.
-    held: usize,
-}
-
-/// Bytes that the library's bit buffer holds at most.
-const READ_AHEAD: usize = size_of::<u64>();
-
-// SAFETY: as for `Deflater`.
-unsafe impl Send for StreamInflater {}
-
-impl StreamInflater {
-    pub(crate) fn new(isal: &'static Isal) -> Self {
-        // SAFETY: as in `Deflater::new`.
-        let state = Box::new(unsafe { std::mem::zeroed::<InflateState>() });
-        let mut this = Self { isal, state, held: 0 };
-        this.reset();
-        this
-    }
-
-    /// Forgets the stream so far.
-    pub(crate) fn reset(&mut self) {
-        // SAFETY: `state` is a whole `inflate_state`; init only writes its fields.
-        unsafe { (self.isal.inflate_init)(&mut *self.state) };
-        self.held = 0;
-    }
-
-    /// Inflates from the front of `input`, which begins with what the last step did not consume, to the front of
-    /// `output`; `None` when the data is not deflate.
-    pub(crate) fn step(&mut self, input: &[u8], output: &mut [u8]) -> Option<InflateStep> {
-        let input = input.get(self.held..).unwrap_or_default();
-        let (avail_in, avail_out) = (clamp(input.len()), clamp(output.len()));
-        let state = &mut *self.state;
-        state.next_in = input.as_ptr();
-        state.avail_in = avail_in;
-        state.next_out = output.as_mut_ptr();
-        state.avail_out = avail_out;
-        // SAFETY: `igzip_lib.h`: reads at most `avail_in` bytes at `next_in`, writes at most `avail_out` at
-        // `next_out`; the slices are valid for these lengths. History lives inside the state.
-        let status = unsafe { (self.isal.inflate)(state) };
-        if !matches!(status, DECOMP_OK | END_INPUT | OUT_OVERFLOW) {
+        let status = unsafe { (self.isal.functions.deflate_stateless)(stream) };
+        if status != COMP_OK {
             return None;
         }
-        let finished = state.block_state == BLOCK_FINISH;
-        let taken = self.held + (avail_in - state.avail_in) as usize;
-        let ahead =
-            if finished { usize::try_from(state.read_in_length / 8).unwrap_or(0) } else { READ_AHEAD };
-        self.held = ahead.min(taken);
-        Some(InflateStep {
-            consumed: taken - self.held,
-            produced: (avail_out - state.avail_out) as usize,
-            finished,
-        })
+        // What it says that it took and wrote: all of the input, and no more than there was room for.
+        let written =
+            u32::checked_sub(avail_out, stream.avail_out).filter(|written| *written == stream.total_out);
+        let (Some(written), 0) = (written, stream.avail_in) else {
+            self.isal.blame(format!(
+                "it says that of {avail_in} bytes of input {} are left, and that {} of {avail_out} bytes of room are \
+                 left behind {} bytes of output",
+                stream.avail_in, stream.avail_out, stream.total_out
+            ));
+            return None;
+        };
+        Some(written as usize)
     }
-}
-
-fn clamp(len: usize) -> u32 {
-    u32::try_from(len).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicBool, Ordering};
+
     use super::*;
 
     #[test]
@@ -256,20 +268,103 @@ mod tests {
         let first = deflater.deflate(head, &mut packed, 1, false).unwrap();
         let second = deflater.deflate(tail, &mut packed[first..], 1, true).unwrap();
         packed.truncate(first + second);
-        packed.extend_from_slice(b"behind the stream");
-        let mut inflater = StreamInflater::new(isal);
-        let (mut output, mut at, mut chunk) = (Vec::new(), 0, vec![0; 10_000]);
-        loop {
-            let end = packed.len().min(at + 777);
-            let step = inflater.step(&packed[at..end], &mut chunk).unwrap();
-            at += step.consumed;
-            output.extend_from_slice(&chunk[..step.produced]);
-            if step.finished {
-                break;
-            }
-            assert!(at < packed.len());
+        let mut plain = vec![0; input.len()];
+        let mut reader = flate2::read::DeflateDecoder::new(&packed[..]);
+        std::io::Read::read_exact(&mut reader, &mut plain).unwrap();
+        assert!(plain == input);
+        assert_eq!(deflater.deflate(&input, &mut [0; 64], 1, true), None);
+        #[cfg(target_os = "linux")]
+        {
+            let path = isal.path().expect("the loader knows where it found it");
+            let name = path.file_name().unwrap().to_str().unwrap();
+            assert!(path.is_absolute() && name.starts_with("libisal.so.2."), "{path:?}");
         }
-        assert_eq!(&packed[at..], b"behind the stream");
-        assert!(output == input);
+    }
+
+    /// A library made of `deflate_stateless`.
+    fn fake(deflate_stateless: unsafe extern "C" fn(*mut ZStream) -> c_int) -> Isal {
+        unsafe extern "C" fn init(_: *mut ZStream) {}
+        let functions = Functions { deflate_stateless_init: init, deflate_stateless };
+        Isal { functions, path: None, fault: OnceCell::new(), _library: None }
+    }
+
+    /// Stored blocks: the simplest that is right.
+    unsafe extern "C" fn stores(stream: *mut ZStream) -> c_int {
+        // SAFETY: the caller passes a whole structure, whose pointers and lengths are those of its slices.
+        let stream = unsafe { &mut *stream };
+        // SAFETY: the same.
+        let input = unsafe { std::slice::from_raw_parts(stream.next_in, stream.avail_in as usize) };
+        // SAFETY: the same.
+        let output = unsafe { std::slice::from_raw_parts_mut(stream.next_out, stream.avail_out as usize) };
+        let (len, is_last) = (input.len(), stream.end_of_stream != 0);
+        output[0] = u8::from(is_last);
+        output[1..3].copy_from_slice(&(len as u16).to_le_bytes());
+        output[3..5].copy_from_slice(&(!(len as u16)).to_le_bytes());
+        output[5..5 + len].copy_from_slice(input);
+        stream.avail_in = 0;
+        stream.avail_out -= 5 + len as u32;
+        stream.total_out = 5 + len as u32;
+        COMP_OK
+    }
+
+    #[test]
+    fn a_library_that_does_what_it_should_passes_the_self_test() {
+        assert!(fake(stores).tried().is_ok());
+    }
+
+    #[test]
+    fn a_library_that_fails_its_self_test_is_not_used() {
+        unsafe extern "C" fn writes_nothing(stream: *mut ZStream) -> c_int {
+            // SAFETY: the caller passes a whole structure.
+            unsafe { (*stream).avail_in = 0 };
+            COMP_OK
+        }
+        unsafe extern "C" fn refuses(_: *mut ZStream) -> c_int {
+            -1
+        }
+        unsafe extern "C" fn alters(stream: *mut ZStream) -> c_int {
+            // SAFETY: the caller passes a whole structure.
+            let first = unsafe { &*stream }.next_out.wrapping_add(5);
+            // SAFETY: this function's own contract.
+            let status = unsafe { stores(stream) };
+            // SAFETY: `stores` has written there.
+            unsafe { *first ^= 1 };
+            status
+        }
+        for broken in [writes_nothing, refuses, alters] {
+            let fault = fake(broken).tried().err().expect("it is not fit for use");
+            assert!(fault.contains("its self-test failed"), "{fault}");
+        }
+    }
+
+    /// After it passed its self-test it gives input back, counts more output than there was room for, or counts what
+    /// it does not write: it is not believed, and not asked again.
+    #[test]
+    fn counts_that_cannot_be_end_the_use_of_the_library() {
+        static CALLED: AtomicBool = AtomicBool::new(false);
+        type Counts = fn(&mut ZStream);
+        fn broken<const WHICH: usize>() -> Isal {
+            const COUNTS: [Counts; 4] = [
+                |stream| stream.avail_in += 1,
+                |stream| stream.avail_in = 1,
+                |stream| (stream.avail_out, stream.total_out) = (u32::MAX, 0),
+                |stream| (stream.avail_in, stream.total_out) = (0, stream.avail_out + 1),
+            ];
+            unsafe extern "C" fn deflate<const WHICH: usize>(stream: *mut ZStream) -> c_int {
+                CALLED.store(true, Ordering::Relaxed);
+                // SAFETY: the caller passes a whole structure.
+                COUNTS[WHICH](unsafe { &mut *stream });
+                COMP_OK
+            }
+            fake(deflate::<WHICH>)
+        }
+        for isal in [broken::<0>(), broken::<1>(), broken::<2>(), broken::<3>()] {
+            let mut output = vec![0; 1000];
+            assert_eq!(Deflater::new(&isal).deflate(b"input", &mut output, 2, true), None);
+            assert!(isal.fault.get().is_some_and(|fault| fault.contains("of 5 bytes of input")));
+            assert!(CALLED.swap(false, Ordering::Relaxed));
+            assert_eq!(Deflater::new(&isal).deflate(b"input", &mut output, 2, true), None);
+            assert!(!CALLED.load(Ordering::Relaxed), "it was asked again");
+        }
     }
 }

@@ -7,7 +7,6 @@ pub(crate) mod dc;
 pub(crate) mod dc_dp;
 pub(crate) mod instance;
 pub(crate) mod isal;
-pub(crate) mod libdeflate;
 pub(crate) mod mem;
 pub(crate) mod sal;
 pub(crate) mod zstd;

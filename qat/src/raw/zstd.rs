@@ -23,7 +23,7 @@ const PRODUCER_ERROR: usize = usize::MAX;
 /// `ZSTD_ps_enable`
 const ENABLE: c_int = 1;
 
-const PARAMETERS: [(Parameter, c_int); 10] = [
+const PARAMETERS: [(Parameter, c_int); 9] = [
     (Parameter::ZSTD_c_compressionLevel, 1),
     (Parameter::ZSTD_c_checksumFlag, 1),
     // LZ4s reaches back 64 KiB; a window below the largest block would make blocks smaller.
@@ -32,8 +32,6 @@ const PARAMETERS: [(Parameter, c_int); 10] = [
     (Parameter::ZSTD_c_hashLog, 6),
     (Parameter::ZSTD_c_chainLog, 6),
     (Parameter::ZSTD_c_minMatch, 3),
-    // ZSTD_c_stableInBuffer
-    (Parameter::ZSTD_c_experimentalParam9, 1),
     // ZSTD_c_validateSequences
     (Parameter::ZSTD_c_experimentalParam12, 1),
     // ZSTD_c_repcodeResolution: a tenth of the time for up to 7 % of ratio.
@@ -41,6 +39,14 @@ const PARAMETERS: [(Parameter, c_int); 10] = [
     // ZSTD_c_blockSplitterLevel: 1 is off, blocks end where the device's do.
     (Parameter::ZSTD_c_experimentalParam20, 1),
 ];
+
+/// The input stays where it is for a whole frame, and is not copied.
+const STABLE_INPUT: Parameter = Parameter::ZSTD_c_experimentalParam9;
+
+/// The block before those of an open frame: zeroes, and matches farther back than any of LZ4s.
+const PREFACE: [u8; BLOCK_MAX] = [0; BLOCK_MAX];
+/// Farthest match of LZ4s.
+const FARTHEST: u32 = 64 << 10;
 
 thread_local! {
     static SPARE: Cell<Option<Encoder>> = const { Cell::new(None) };
@@ -134,6 +140,7 @@ pub(crate) struct Frame<'a> {
     encoder: ManuallyDrop<Encoder>,
     plain: &'a [u8],
     at: usize,
+    is_open: bool,
 }
 
 impl<'a> Frame<'a> {
@@ -142,13 +149,56 @@ impl<'a> Frame<'a> {
     /// # Panics
     /// When memory is exhausted, as `Box::new` would.
     pub(crate) fn begin(plain: &'a [u8]) -> Result<Self, usize> {
+        Self::begin_as(plain, false)
+    }
+
+    /// Blocks for a part, `plain`, of a frame that others begin and end: none is the last, none refers to what is before
+    /// this part.
+    ///
+    /// A frame's decoder begins with three recent offsets that the format fixes, and libzstd refers to them in place of
+    /// an offset that is the same. In the middle of a frame they would be whatever stood before. So libzstd begins with a
+    /// block that is thrown away, of three matches that leave offsets behind which no match of LZ4s can have. Of its
+    /// codes nothing remains for the blocks behind it: its literals are one byte repeated, and so few sequences are
+    /// written with the codes that the format fixes.
+    ///
+    /// # Panics
+    /// As [`begin`](Self::begin).
+    pub(crate) fn begin_open(plain: &'a [u8]) -> Result<Self, usize> {
+        let mut frame = Self::begin_as(&PREFACE, true)?;
+        let sequences = frame.sequences();
+        let (first, shortest) = (FARTHEST + 8, 3);
+        let mut rest = BLOCK_MAX as u32 - first;
+        sequences.push(Sequence { offset: FARTHEST + 1, litLength: first, matchLength: shortest, rep: 0 });
+        for offset in [FARTHEST + 2, FARTHEST + 3] {
+            sequences.push(Sequence { offset, litLength: 1, matchLength: shortest, rep: 0 });
+            rest -= 1;
+        }
+        rest -= 3 * shortest;
+        sequences.push(Sequence { offset: 0, litLength: rest, matchLength: 0, rep: 0 });
+        let mut thrown_away = [0; 1024];
+        // So much is always enough for this block; were it not, libzstd would hold back what is left.
+        frame.block(BLOCK_MAX, &mut thrown_away)?.ok_or(PRODUCER_ERROR)?;
+        (frame.plain, frame.at) = (plain, 0);
+        Ok(frame)
+    }
+
+    /// Whether this is a part of a frame.
+    pub(crate) fn is_open(&self) -> bool {
+        self.is_open
+    }
+
+    fn begin_as(plain: &'a [u8], is_open: bool) -> Result<Self, usize> {
         let encoder = SPARE.take().map_or_else(Encoder::new, Ok)?;
         let context = encoder.context.as_ptr();
         // SAFETY: a live context; this forgets a frame that was left open, with the input it knew.
         check(unsafe { sys::ZSTD_CCtx_reset(context, sys::ZSTD_ResetDirective::ZSTD_reset_session_only) })?;
+        let (len, stable) =
+            if is_open { (sys::ZSTD_CONTENTSIZE_UNKNOWN as u64, 0) } else { (plain.len() as u64, 1) };
         // SAFETY: as above.
-        check(unsafe { sys::ZSTD_CCtx_setPledgedSrcSize(context, plain.len() as u64) })?;
-        Ok(Self { encoder: ManuallyDrop::new(encoder), plain, at: 0 })
+        check(unsafe { sys::ZSTD_CCtx_setParameter(context, STABLE_INPUT, stable) })?;
+        // SAFETY: as above.
+        check(unsafe { sys::ZSTD_CCtx_setPledgedSrcSize(context, len) })?;
+        Ok(Self { encoder: ManuallyDrop::new(encoder), plain, at: 0, is_open })
     }
 
     /// Where the next block's sequences go, empty: literals and matches in turn, then literals (also none) with offset
@@ -169,7 +219,7 @@ impl<'a> Frame<'a> {
             sys::ZSTD_inBuffer { src: self.plain.as_ptr().cast::<c_void>(), size: end, pos: self.at };
         let mut output =
             sys::ZSTD_outBuffer { dst: output.as_mut_ptr().cast::<c_void>(), size: output.len(), pos: 0 };
-        let how = if end == self.plain.len() { ZSTD_e_end } else { ZSTD_e_flush };
+        let how = if end == self.plain.len() && !self.is_open { ZSTD_e_end } else { ZSTD_e_flush };
         // SAFETY: zstd.h: reads `src` up to `size`, writes `dst` up to its `size`, both of slices of that length; with
         // a stable input `src` is the same and unchanged in every call of a frame, which `'a` holds borrowed. Sequences
         // are validated, so wrong ones are an error or a wrong frame, not undefined behaviour.

@@ -9,11 +9,12 @@ use aws_lc_rs::iv::FixedLength;
 use aws_lc_rs::{constant_time, hmac};
 
 use super::ccm::Ccm;
+use super::wipe::with_wiped_stack;
 use super::xts::Xts;
 
 const BLOCK: usize = 16;
 
-/// What is derived from a key once and kept with it, in a box of the key's.
+/// What is derived from a key once and kept with it, in a box of its own that it never leaves.
 #[allow(clippy::large_enum_variant)]
 enum Prepared {
     Aead(LessSafeKey),
@@ -28,7 +29,12 @@ enum Prepared {
     Ccm(Ccm),
 }
 
-fn prepare(cipher: Cipher, key: &Key) -> Result<Prepared> {
+/// Sets the cipher up, and leaves nothing of the key on the stack.
+fn prepare(cipher: Cipher, key: &Key) -> Result<Box<Prepared>> {
+    with_wiped_stack(|| set_up(cipher, key).map(Box::new))
+}
+
+fn set_up(cipher: Cipher, key: &Key) -> Result<Prepared> {
     let bytes = key.encryption();
     let wrong =
         || Error::Internal { engine: super::NAME, detail: "it refused a key of a valid length".into() };
@@ -75,7 +81,7 @@ fn unsupported(cipher: Cipher) -> Error {
 fn with_prepared<T>(cipher: Cipher, key: &Key, with: impl FnOnce(&Prepared) -> Result<T>) -> Result<T> {
     match key.prepared(cipher, |key| prepare(cipher, key))? {
         Some(prepared) => with(prepared),
-        None => with(&prepare(cipher, key)?),
+        None => with(&*prepare(cipher, key)?),
     }
 }
 

@@ -1,15 +1,21 @@
-//! Raw deflate on the CPU: libdeflate for whole blocks, zlib-rs where a block has to stay open, ISA-L for the fast
-//! levels where it is installed.
+//! Raw deflate on the CPU. It is compressed by libdeflate, or by ISA-L for the fast levels where it is installed.
+//!
+//! Everything is inflated by zlib-rs. libdeflate and ISA-L are faster, but each of them accepts streams that the other
+//! one, zlib and gzip refuse (reserved symbols, codewords without a meaning, incomplete codes), and neither says that it
+//! has seen any. One decoder makes one rule, whichever way the data come. The rule is that of zlib and gzip, which
+//! `cpa_dc.h` lists as the errors of the device, too: no more than 286 literal and length codes and 30 distance codes,
+//! complete codes except for a single distance code or none, and no codeword without a meaning.
 
 use std::cell::RefCell;
 use std::sync::{Mutex, MutexGuard};
 
 use accel_core::{End, Error, Format, Level, Result};
 use libdeflater::{CompressionLvl, Compressor};
-use zlib_rs::{Deflate, DeflateFlush, Inflate, InflateFlush, Status};
+use zlib_rs::{Inflate, InflateFlush, Status};
 
-pub(crate) use crate::raw::libdeflate::InflateFault;
-use crate::raw::{isal, libdeflate::Inflater};
+use super::output::Output;
+use crate::container::deflate;
+use crate::raw::isal;
 
 /// Highest level; libdeflate's own scale, of which 1 to 9 mean what zlib's mean.
 const MAX_LEVEL: u8 = 12;
@@ -25,9 +31,8 @@ const fn isal_level(level: u8) -> Option<u32> {
 
 #[derive(Default)]
 struct Contexts {
-    open: [Option<Deflate>; 10],
-    isal: Option<isal::Deflater>,
-    inflater: Option<Inflater>,
+    isal: Option<isal::Deflater<'static>>,
+    inflater: Option<StreamInflater>,
 }
 
 /// Compressors that nobody uses, by the core that used them last and their level. They take half a core's cache: where
@@ -78,7 +83,7 @@ pub(crate) fn level(format: Format, level: Level) -> Result<u8> {
 
 /// Most bytes that `len` bytes deflate to, with any engine and end.
 pub(crate) const fn bound(len: usize) -> usize {
-    // Stored blocks cost 5 bytes each; libdeflate makes them of 5,000 bytes or more, zlib-rs adds a flush marker.
+    // Stored blocks cost 5 bytes each; libdeflate makes them of 5,000 bytes or more. An open end takes 5 bytes.
     len.saturating_add(len / 512).saturating_add(128)
 }
 
@@ -96,7 +101,7 @@ pub(crate) fn deflate(input: &[u8], output: &mut [u8], level: u8, end: End) -> R
         }
         match end {
             End::Final => finish(input, output, level),
-            End::Open => contexts.leave_open(input, output, level),
+            End::Open => leave_open(input, output, level),
         }
     })
 }
@@ -117,57 +122,54 @@ fn finish(input: &[u8], output: &mut [u8], level: u8) -> Result<usize> {
     deflated.map_err(|_| Error::OutputTooSmall { required: Some(bound(input.len())), available })
 }
 
-impl Contexts {
-    fn leave_open(&mut self, input: &[u8], output: &mut [u8], level: u8) -> Result<usize> {
-        // zlib-rs' level 1 packs 20 % worse than zlib's and libdeflate's; its level 2 is their equal.
-        let level = if level == 1 { 2 } else { level.min(9) };
-        let slot = usize::from(level);
-        let stream = self.open[slot].get_or_insert_with(|| Deflate::new(i32::from(level), false, 15));
-        stream.reset();
-        loop {
-            let (at, written) = (stream.total_in() as usize, stream.total_out() as usize);
-            let room = &mut output[written..];
-            stream
-                .compress(&input[at..], room, DeflateFlush::SyncFlush)
-                .map_err(|error| Error::Internal { engine: "zlib-rs", detail: error.as_str().into() })?;
-            let (at, written) = (stream.total_in() as usize, stream.total_out() as usize);
-            if written == output.len() {
-                // A flush that fits exactly cannot be told from one that was cut off. zlib-rs 0.6 does not survive
-                // many resets with output pending, so the stream goes.
-                self.open[slot] = None;
-                return Err(Error::OutputTooSmall {
-                    required: Some(bound(input.len())),
-                    available: output.len(),
-                });
-            }
-            if at == input.len() {
-                return Ok(written);
-            }
+/// Deflates as [`finish`] does, to a stream that ends on a byte border with more to come.
+fn leave_open(input: &[u8], output: &mut [u8], level: u8) -> Result<usize> {
+    let len = finish(input, output, level)?;
+    deflate::reopen(output, len).map_err(|fault| match fault {
+        deflate::Fault::NoRoom => {
+            Error::OutputTooSmall { required: Some(bound(input.len())), available: output.len() }
         }
-    }
-}
-
-/// Inflates one whole raw deflate stream: bytes consumed and produced.
-pub(crate) fn inflate(input: &[u8], output: &mut [u8]) -> Result<(usize, usize), InflateFault> {
-    CONTEXTS.with_borrow_mut(|contexts| {
-        contexts.inflater.get_or_insert_with(Inflater::new).inflate(input, output)
+        deflate::Fault::Invalid => {
+            Error::Internal { engine: "libdeflate", detail: "its output is no deflate stream".into() }
+        }
     })
 }
 
-/// What is wrong with data that [`inflate`] called bad: cut off, or altered.
-pub(crate) fn diagnose(input: &[u8], format: Format) -> Error {
-    let (mut inflater, mut sink) = (StreamInflater::with_zlib_rs(), vec![0; 64 << 10]);
-    let mut at = 0;
-    loop {
-        match inflater.step(&input[at..], &mut sink, format) {
-            Err(error) => return error,
-            Ok(step) if step.finished => {
-                return Error::Corrupt { format, detail: "the deflate data is invalid".into() };
+/// Inflates one whole stream from the front of `input` to `output`; the bytes consumed.
+pub(crate) fn inflate(input: &[u8], output: &mut Output<'_>, format: Format) -> Result<usize> {
+    CONTEXTS.with_borrow_mut(|contexts| {
+        let inflater = contexts.inflater.get_or_insert_with(StreamInflater::new);
+        inflater.reset();
+        let mut at = 0;
+        loop {
+            // All of the input is here, so that zlib-rs need not keep a window behind the end.
+            let step = inflater.run(&input[at..], output.room(), InflateFlush::Finish, format);
+            at += step.consumed;
+            output.advance(step.produced);
+            if let Some(error) = step.error {
+                return Err(error);
             }
-            Ok(step) if step.consumed == 0 && step.produced == 0 => return Error::Truncated { format },
-            Ok(step) => at += step.consumed,
+            if step.finished {
+                return Ok(at);
+            }
+            if step.consumed > 0 || step.produced > 0 {
+                continue;
+            }
+            if output.room().is_empty() {
+                output.grow().map_err(|no_room| {
+                    // What is cut off needs no room. A byte for the output to go to shows which it is.
+                    let step = inflater.run(&input[at..], &mut [0], InflateFlush::Finish, format);
+                    match step.error {
+                        Some(error) => error,
+                        None if step.consumed == 0 && step.produced == 0 => Error::Truncated { format },
+                        None => no_room,
+                    }
+                })?;
+            } else {
+                return Err(Error::Truncated { format });
+            }
         }
-    }
+    })
 }
 
 /// One step of a [`StreamInflater`].
@@ -176,63 +178,41 @@ pub(crate) struct InflateStep {
     pub(crate) produced: usize,
     /// The stream has ended.
     pub(crate) finished: bool,
+    /// What is wrong with the data behind what was produced; the stream does not go on.
+    pub(crate) error: Option<Error>,
 }
 
 /// Inflates a stream piece by piece, in constant memory.
-pub(crate) struct StreamInflater(Engine);
-
-enum Engine {
-    Isal(isal::StreamInflater),
-    ZlibRs(Box<Inflate>),
-}
+pub(crate) struct StreamInflater(Box<Inflate>);
 
 impl StreamInflater {
-    /// The fastest that is installed.
     pub(crate) fn new() -> Self {
-        match isal::Isal::load() {
-            Ok(library) => Self(Engine::Isal(isal::StreamInflater::new(library))),
-            Err(_) => Self::with_zlib_rs(),
-        }
-    }
-
-    fn with_zlib_rs() -> Self {
-        Self(Engine::ZlibRs(Box::new(Inflate::new(false, 15))))
+        Self(Box::new(Inflate::new(false, 15)))
     }
 
     /// Forgets the stream so far.
     pub(crate) fn reset(&mut self) {
-        match &mut self.0 {
-            Engine::Isal(inflater) => inflater.reset(),
-            Engine::ZlibRs(inflater) => inflater.reset(false),
-        }
+        self.0.reset(false);
     }
 
     /// Inflates from the front of `input` to the front of `output`, as far as either reaches.
-    pub(crate) fn step(&mut self, input: &[u8], output: &mut [u8], format: Format) -> Result<InflateStep> {
-        match &mut self.0 {
-            Engine::Isal(inflater) => match inflater.step(input, output) {
-                Some(step) => Ok(InflateStep {
-                    consumed: step.consumed,
-                    produced: step.produced,
-                    finished: step.finished,
-                }),
-                None => Err(Error::Corrupt { format, detail: "the deflate data is invalid".into() }),
-            },
-            Engine::ZlibRs(inflater) => {
-                let (before_in, before_out) = (inflater.total_in(), inflater.total_out());
-                let status = inflater.decompress(input, output, InflateFlush::NoFlush).map_err(|error| {
-                    let detail = inflater.error_message().unwrap_or(error.as_str());
-                    Error::Corrupt {
-                        format,
-                        detail: format!("the deflate data is invalid ({detail})").into(),
-                    }
-                })?;
-                Ok(InflateStep {
-                    consumed: (inflater.total_in() - before_in) as usize,
-                    produced: (inflater.total_out() - before_out) as usize,
-                    finished: status == Status::StreamEnd,
-                })
-            }
+    pub(crate) fn step(&mut self, input: &[u8], output: &mut [u8], format: Format) -> InflateStep {
+        self.run(input, output, InflateFlush::NoFlush, format)
+    }
+
+    fn run(&mut self, input: &[u8], output: &mut [u8], flush: InflateFlush, format: Format) -> InflateStep {
+        let inflater = &mut self.0;
+        let (before_in, before_out) = (inflater.total_in(), inflater.total_out());
+        let status = inflater.decompress(input, output, flush);
+        let error = status.err().map(|error| {
+            let detail = inflater.error_message().unwrap_or(error.as_str());
+            Error::Corrupt { format, detail: format!("the deflate data is invalid ({detail})").into() }
+        });
+        InflateStep {
+            consumed: (inflater.total_in() - before_in) as usize,
+            produced: (inflater.total_out() - before_out) as usize,
+            finished: status == Ok(Status::StreamEnd),
+            error,
         }
     }
 }

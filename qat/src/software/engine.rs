@@ -115,7 +115,13 @@ pub(crate) fn compress_into(
         }
         Format::Lz4Block => lz4::compress_block(input, output, lz4::level(format, level)?)?,
         Format::Lz4Frame => lz4::compress_frame(input, output, lz4::level(format, level)?)?,
-        Format::Zstd => zstd::compress(input, output, zstd::level(level)?)?,
+        Format::Zstd => {
+            let level = zstd::level(level)?;
+            match end {
+                End::Final => zstd::compress(input, output, level)?,
+                End::Open => zstd::compress_open(input, output, level)?,
+            }
+        }
         other => return Err(unsupported(other)),
     };
     Ok(Outcome { bytes_in: input.len(), bytes_out, path })
@@ -123,12 +129,12 @@ pub(crate) fn compress_into(
 
 /// Only raw deflate can stay open.
 pub(crate) fn check_end(format: Format, end: End) -> Result<()> {
-    if end == End::Final || format == Format::Deflate {
+    if end == End::Final || matches!(format, Format::Deflate | Format::Zstd) {
         return Ok(());
     }
     Err(Error::InvalidArgument {
         argument: "end",
-        remedy: format!("only raw deflate can stay open, not {format}").into(),
+        remedy: format!("only raw deflate and Zstandard can stay open, not {format}").into(),
     })
 }
 
@@ -181,13 +187,13 @@ pub(crate) fn size_hint(input: &[u8], format: Format) -> usize {
 fn decompress_to(input: &[u8], output: &mut Output<'_>, format: Format) -> Result<()> {
     match format {
         Format::Deflate => {
-            let used = inflate(input, output, format)?;
+            let used = deflate::inflate(input, output, format)?;
             nothing_after(input, used, format)
         }
         Format::Zlib => {
             zlib::check_header(input)?.ok_or(Error::Truncated { format })?;
             let start = output.written();
-            let used = zlib::HEADER_LEN + inflate(&input[zlib::HEADER_LEN..], output, format)?;
+            let used = zlib::HEADER_LEN + deflate::inflate(&input[zlib::HEADER_LEN..], output, format)?;
             let trailer = input[used..].first_chunk().ok_or(Error::Truncated { format })?;
             zlib::check_trailer(trailer, libdeflater::adler32(&output.filled()[start..]))?;
             nothing_after(input, used + zlib::TRAILER_LEN, format)
@@ -208,20 +214,6 @@ pub(crate) fn nothing_after(input: &[u8], consumed: usize, format: Format) -> Re
     Err(Error::TrailingData { format, consumed: consumed as u64 })
 }
 
-/// Inflates one stream from the front of `input`; the bytes consumed.
-fn inflate(input: &[u8], output: &mut Output<'_>, format: Format) -> Result<usize> {
-    loop {
-        match deflate::inflate(input, output.room()) {
-            Ok((consumed, produced)) => {
-                output.advance(produced);
-                return Ok(consumed);
-            }
-            Err(deflate::InflateFault::OutputFull) => output.grow()?,
-            Err(deflate::InflateFault::BadData) => return Err(deflate::diagnose(input, format)),
-        }
-    }
-}
-
 fn gunzip(input: &[u8], output: &mut Output<'_>) -> Result<()> {
     let format = Format::Gzip;
     let mut at = 0;
@@ -229,7 +221,7 @@ fn gunzip(input: &[u8], output: &mut Output<'_>) -> Result<()> {
         let header = gzip::parse_header(&input[at..])?.ok_or(Error::Truncated { format })?;
         at += header.len;
         let start = output.written();
-        at += inflate(&input[at..], output, format)?;
+        at += deflate::inflate(&input[at..], output, format)?;
         let trailer = input[at..].first_chunk().ok_or(Error::Truncated { format })?;
         let plain = &output.filled()[start..];
         gzip::check_trailer(trailer, libdeflater::crc32(plain), plain.len() as u64)?;

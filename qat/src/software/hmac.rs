@@ -5,8 +5,9 @@ use aws_lc_rs::{digest, hmac};
 use zeroize::Zeroizing;
 
 use super::hash;
+use super::wipe::with_wiped_stack;
 
-/// What is derived from a key once and kept with it, in a box of the key's.
+/// What is derived from a key once and kept with it, in a box of its own that it never leaves.
 #[allow(clippy::large_enum_variant)]
 enum Prepared {
     Sha2(hmac::Key),
@@ -23,7 +24,12 @@ pub(crate) fn hmac(key: &Key, digest: Digest, input: &[u8]) -> Result<Vec<u8>> {
     }
 }
 
-fn prepare(key: &Key, digest: Digest) -> Result<Prepared> {
+/// Sets the HMAC up, and leaves nothing of the key on the stack.
+fn prepare(key: &Key, digest: Digest) -> Result<Box<Prepared>> {
+    with_wiped_stack(|| set_up(key, digest).map(Box::new))
+}
+
+fn set_up(key: &Key, digest: Digest) -> Result<Prepared> {
     let sha2 = match digest {
         Digest::Sha224 => hmac::HMAC_SHA224,
         Digest::Sha256 => hmac::HMAC_SHA256,

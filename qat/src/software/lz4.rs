@@ -4,13 +4,15 @@ use accel_core::{Error, Format, Level, Result};
 use twox_hash::XxHash32;
 
 use super::output::Output;
-use crate::container::{le32, lz4 as frame};
+use crate::container::{le32, lz4 as frame, may_begin_frame};
 
 /// Lowest level of the high-compression search; below it the fast one runs.
 const FIRST_HC_LEVEL: u8 = 3;
 const MAX_LEVEL: u8 = 12;
 /// Largest input of one block, `LZ4_MAX_INPUT_SIZE`.
 const MAX_INPUT: usize = 0x7E00_0000;
+/// Longest slice that lz4 takes: its lengths are C integers, to which the crate converts without a look.
+const MAX_LEN: usize = i32::MAX as usize;
 
 /// The integer level behind a named one. `Balanced` is `lz4`'s own default: who picks LZ4 wants its speed.
 pub(crate) fn level(format: Format, level: Level) -> Result<u8> {
@@ -52,6 +54,8 @@ pub(crate) fn compress_block(input: &[u8], output: &mut [u8], level: u8) -> Resu
         *output.first_mut().ok_or_else(too_small)? = 0;
         return Ok(1);
     }
+    // More room than lz4 can name is more than it needs.
+    let output = &mut output[..available.min(MAX_LEN)];
     let written = if level < FIRST_HC_LEVEL {
         lzzzz::lz4::compress(input, output, lzzzz::lz4::ACC_LEVEL_DEFAULT)
     } else {
@@ -100,7 +104,9 @@ pub(crate) fn compress_frame(input: &[u8], output: &mut [u8], level: u8) -> Resu
     Ok(at + 8)
 }
 
-/// Plain length of a block, by walking its sequences (LZ4 block format description).
+/// Returns the plain length of a block, which it finds by walking the sequences, and checks their offsets on the way (LZ4
+/// block format description): a match 0 bytes back is what some decoders, a device's among them, refuse and others make
+/// whatever bytes of.
 pub(crate) fn block_len(input: &[u8], format: Format) -> Result<usize> {
     fn extended(input: &[u8], at: &mut usize, nibble: u8) -> Option<usize> {
         let mut len = usize::from(nibble);
@@ -116,7 +122,8 @@ pub(crate) fn block_len(input: &[u8], format: Format) -> Result<usize> {
         }
         Some(len)
     }
-    let walk = || {
+    let mut has_zero_offset = false;
+    let mut walk = || {
         let (mut at, mut len) = (0, 0_usize);
         loop {
             let token = *input.get(at)?;
@@ -128,12 +135,31 @@ pub(crate) fn block_len(input: &[u8], format: Format) -> Result<usize> {
                 // The last sequence is literals only.
                 return Some(len);
             }
-            input.get(at..at + 2)?;
+            has_zero_offset = *input.get(at..at + 2)? == [0; 2];
+            if has_zero_offset {
+                return None;
+            }
             at += 2;
             len += extended(input, &mut at, token & 15)? + 4;
         }
     };
-    walk().ok_or(Error::Truncated { format })
+    let len = walk();
+    if has_zero_offset {
+        return Err(Error::Corrupt { format, detail: "a match has the offset 0".into() });
+    }
+    len.ok_or(Error::Truncated { format })
+}
+
+/// Whether two zeros stand side by side somewhere, as they do in an offset of 0. Rare in compressed data, and found at a
+/// fraction of the cost of a walk.
+fn has_zero_pair(bytes: &[u8]) -> bool {
+    let (Some((_, behind)), Some((_, before))) = (bytes.split_first(), bytes.split_last()) else {
+        return false;
+    };
+    before.chunks(1024).zip(behind.chunks(1024)).any(|(before, behind)| {
+        // Without a way out inside, so that it is done many bytes at a time.
+        before.iter().zip(behind).fold(false, |found, (a, b)| found | (a | b == 0))
+    })
 }
 
 /// Decompresses one block into the front of `output`, which may refer to `history` right before it.
@@ -143,23 +169,58 @@ pub(crate) fn decompress_block(
     history: &[u8],
     format: Format,
 ) -> Result<usize> {
-    // Without any room lz4 is stricter about an empty block than with some.
-    let mut spare = [0];
-    if output.is_empty() && matches!(lzzzz::lz4::decompress(input, &mut spare), Ok(0)) {
-        return Ok(0);
+    if input.len() > MAX_LEN {
+        return Err(too_long());
     }
-    let done = if history.is_empty() {
+    let most = output.len().min(MAX_LEN);
+    let Some(written) = decompress_raw(input, &mut output[..most], history) else {
+        return decompress_tight(input, output, history, format);
+    };
+    if has_zero_pair(input) {
+        block_len(input, format)?;
+    }
+    Ok(written)
+}
+
+/// Says why a block is refused, or decompresses one that lz4 refuses only for the room: where a block's end is near the
+/// end of the room it wants the last bytes to be literals, which it otherwise does not look at.
+#[cold]
+fn decompress_tight(input: &[u8], output: &mut [u8], history: &[u8], format: Format) -> Result<usize> {
+    /// More than lz4 looks at behind a block.
+    const SPARE: usize = 64;
+    let required = block_len(input, format)?;
+    if required > MAX_LEN - SPARE {
+        return Err(too_long());
+    }
+    let available = output.len();
+    let Some(room) = output.get_mut(..required) else {
+        return Err(Error::OutputTooSmall { required: Some(required), available });
+    };
+    let mut spare = vec![0; required + SPARE];
+    if decompress_raw(input, &mut spare, history) != Some(required) {
+        return Err(Error::Corrupt { format, detail: "a sequence is invalid".into() });
+    }
+    room.copy_from_slice(&spare[..required]);
+    Ok(required)
+}
+
+/// lz4's own call. Neither slice may be longer than [`MAX_LEN`].
+fn decompress_raw(input: &[u8], output: &mut [u8], history: &[u8]) -> Option<usize> {
+    let written = if history.is_empty() {
         lzzzz::lz4::decompress(input, output)
     } else {
         lzzzz::lz4::decompress_with_dict(input, output, history)
     };
-    done.or_else(|_| {
-        let required = block_len(input, format)?;
-        if required > output.len() {
-            return Err(Error::OutputTooSmall { required: Some(required), available: output.len() });
-        }
-        Err(Error::Corrupt { format, detail: "a sequence is invalid".into() })
-    })
+    written.ok()
+}
+
+/// The error for a block that lz4's C integers cannot express.
+fn too_long() -> Error {
+    Error::Unsupported {
+        accelerator: super::NAME,
+        operation: format!("an LZ4 block of more than {MAX_LEN} bytes").into(),
+        remedy: "use the frame format, whose blocks are shorter".into(),
+    }
 }
 
 /// Decompresses a bare block.
@@ -228,7 +289,7 @@ fn after_frames(at: usize, rest: &[u8]) -> Error {
     if at > 0 {
         return Error::TrailingData { format, consumed: at as u64 };
     }
-    if rest.len() < 4 && frame::MAGIC.to_le_bytes().starts_with(rest) {
+    if rest.len() < 4 && may_begin_frame(rest, format) {
         return Error::Truncated { format };
     }
     Error::Corrupt { format, detail: "no LZ4 frame signature".into() }
@@ -246,14 +307,21 @@ pub(crate) fn block_size(word: u32, max_block: usize) -> Result<(usize, bool)> {
     Ok((len, word & frame::STORED != 0))
 }
 
-/// Length of a block of a legacy frame.
-pub(crate) fn legacy_block_size(word: u32) -> Result<usize> {
+/// Length of the next block of a legacy frame by its size word; `None` where the frame has ended, since it has no end
+/// mark: another frame begins there, or something that is no block.
+pub(crate) fn legacy_block_size(word: u32, is_first: bool) -> Result<Option<usize>> {
+    if frame::begins_frame(word) {
+        return Ok(None);
+    }
     let len = word as usize;
-    if len > block_bound(frame::LEGACY_BLOCK) {
+    if len <= block_bound(frame::LEGACY_BLOCK) {
+        return Ok(Some(len));
+    }
+    if is_first {
         let detail = "a legacy block is larger than 8 MiB can become".into();
         return Err(Error::Corrupt { format: Format::Lz4Frame, detail });
     }
-    Ok(len)
+    Ok(None)
 }
 
 /// Checks an xxHash32 that the frame carries.
@@ -265,7 +333,6 @@ pub(crate) fn check_hash(actual: u32, stored: u32, what: &'static str) -> Result
 }
 
 fn decompress_frame(input: &[u8], output: &mut Output<'_>) -> Result<usize> {
-    let format = Format::Lz4Frame;
     let (descriptor, mut at) = frame::Descriptor::parse(input)?.ok_or(TRUNCATED)?;
     let start = output.written();
     loop {
@@ -289,7 +356,7 @@ fn decompress_frame(input: &[u8], output: &mut Output<'_>) -> Result<usize> {
             continue;
         }
         if !output.is_fixed() {
-            output.reserve(block_len(block, format)?.min(descriptor.max_block))?;
+            output.reserve(frame_block_len(block, descriptor.max_block)?)?;
         }
         let (history, room) = output.split();
         let since = if descriptor.independent {
@@ -298,8 +365,9 @@ fn decompress_frame(input: &[u8], output: &mut Output<'_>) -> Result<usize> {
             start.max(history.len().saturating_sub(frame::WINDOW))
         };
         let room_len = room.len().min(descriptor.max_block);
-        let written = decompress_block(block, &mut room[..room_len], &history[since..], format)
-            .map_err(|error| output.no_room(oversized(error, descriptor.max_block)))?;
+        let (room, history) = (&mut room[..room_len], &history[since..]);
+        let written = decompress_frame_block(block, room, history, descriptor.max_block)
+            .map_err(|error| output.no_room(error))?;
         output.advance(written);
     }
     Ok(at + check_content(&descriptor, &output.filled()[start..], &input[at..])?)
@@ -319,15 +387,36 @@ pub(crate) fn check_content(descriptor: &frame::Descriptor, content: &[u8], rest
     Ok(4)
 }
 
-/// A block that holds more than its frame allows is corrupt, whatever room there is.
-pub(crate) fn oversized(error: Error, max_block: usize) -> Error {
+/// Decompresses one block of a frame with blocks of at most `max_block` bytes, as [`decompress_block`].
+pub(crate) fn decompress_frame_block(
+    block: &[u8],
+    room: &mut [u8],
+    history: &[u8],
+    max_block: usize,
+) -> Result<usize> {
+    decompress_block(block, room, history, Format::Lz4Frame).map_err(|error| in_frame(error, max_block))
+}
+
+/// Plain length of one block of a frame with blocks of at most `max_block` bytes.
+pub(crate) fn frame_block_len(block: &[u8], max_block: usize) -> Result<usize> {
+    let len = block_len(block, Format::Lz4Frame).map_err(|error| in_frame(error, max_block))?;
+    if len > max_block { Err(holds_too_much()) } else { Ok(len) }
+}
+
+/// The error of a block, as one of a frame that says how long its blocks are: a block that ends early is not cut off but
+/// wrong, and so is one that holds more than the frame allows, whatever room there is.
+pub(crate) fn in_frame(error: Error, max_block: usize) -> Error {
     match error {
         Error::OutputTooSmall { required: Some(required), .. } if required > max_block => holds_too_much(),
+        Error::Truncated { .. } | Error::TrailingData { .. } => {
+            Error::Corrupt { format: Format::Lz4Frame, detail: "a block is invalid".into() }
+        }
+        Error::Corrupt { detail, .. } => Error::Corrupt { format: Format::Lz4Frame, detail },
         other => other,
     }
 }
 
-pub(crate) fn holds_too_much() -> Error {
+fn holds_too_much() -> Error {
     Error::Corrupt { format: Format::Lz4Frame, detail: "a block holds more than the frame allows".into() }
 }
 
@@ -348,21 +437,17 @@ pub(crate) fn store_block(input: &[u8], mut put: impl FnMut(&[u8]) -> Result<()>
 
 fn decompress_legacy(input: &[u8], output: &mut Output<'_>) -> Result<usize> {
     let mut at = 4;
-    // A legacy frame has no end mark: it ends with the input or where another frame begins.
     while at < input.len() {
         let word = le32(&input[at..]).ok_or(TRUNCATED)?;
-        if frame::begins_frame(word) {
-            break;
-        }
-        let len = legacy_block_size(word)?;
+        let Some(len) = legacy_block_size(word, at == 4)? else { break };
         let block = input.get(at + 4..).and_then(|rest| rest.get(..len)).ok_or(TRUNCATED)?;
         if !output.is_fixed() {
-            output.reserve(block_len(block, Format::Lz4Frame)?.min(frame::LEGACY_BLOCK))?;
+            output.reserve(frame_block_len(block, frame::LEGACY_BLOCK)?)?;
         }
         let room = output.room();
         let room_len = room.len().min(frame::LEGACY_BLOCK);
-        let written = decompress_block(block, &mut room[..room_len], &[], Format::Lz4Frame)
-            .map_err(|error| output.no_room(oversized(error, frame::LEGACY_BLOCK)))?;
+        let written = decompress_frame_block(block, &mut room[..room_len], &[], frame::LEGACY_BLOCK)
+            .map_err(|error| output.no_room(error))?;
         output.advance(written);
         at += 4 + len;
     }

@@ -2,7 +2,7 @@
 //!
 //! | format | engine | named levels fast, balanced, best | integer levels |
 //! |---|---|---|---|
-//! | gzip, zlib, deflate | libdeflate; ISA-L for levels 1 and 2 where `libisal.so.2` is installed | 1, 6, 9 | 0 to 12 |
+//! | gzip, zlib, deflate | libdeflate; ISA-L for levels 1 and 2 where `libisal.so.2` is installed; zlib-rs for decompression | 1, 6, 9 | 0 to 12 |
 //! | LZ4 frame and block | lz4 | 1, 1, 9 | 1 to 12 (high compression from 3) |
 //! | Zstandard | zstd | 1, 3, 12 | 1 to 22 |
 //!
@@ -17,16 +17,19 @@ mod hash;
 pub(crate) mod hmac;
 pub(crate) mod lz4;
 pub(crate) mod output;
-pub(crate) mod pool;
+pub(crate) mod wipe;
+pub(crate) mod workers;
 mod xts;
 pub(crate) mod zstd;
 
+use std::num::NonZeroUsize;
 use std::sync::Arc;
+use std::time::Duration;
 
 use accel_core::{
     AcceleratorTypes, BoxFuture, CipherOptions, Completion, CompressOptions, CompressionAccelerator,
-    DecompressOptions, Digest, Encrypted, EncryptionAccelerator, HardwareAccelerator, Key, Operation,
-    Outcome, Path, Recorder, Result, SoftwareReason, Statistics,
+    DecompressOptions, Digest, Encrypted, EncryptionAccelerator, HardwareAccelerator, InFlight, Key,
+    Operation, Outcome, Path, Recorder, Result, SoftwareReason, Statistics,
 };
 
 pub(crate) use engine::{
@@ -36,20 +39,44 @@ pub(crate) use engine::{
 };
 pub use hash::{checksum, digest};
 
+use crate::auto::Kind;
 use crate::raw::isal;
+use workers::{Caller, Queue};
 
 pub(crate) const NAME: &str = "software";
 
-/// The optional engine that is loaded at run time, or why it is not: ISA-L, which makes the fast deflate levels about
-/// twice as fast.
+/// Returns the file of the optional engine that is loaded at run time, or why it is not used: ISA-L, which makes the
+/// fast deflate levels about twice as fast. The file's name ends with the version of the library, such as
+/// `libisal.so.2.0.30`; `None` where the system does not tell it.
 ///
 /// # Errors
-/// The reason, in the words of the system's loader.
-pub fn isal() -> std::result::Result<(), &'static str> {
-    isal::Isal::load().map(drop)
+/// The reason, in the words of the system's loader, or what the library did wrong when it was tried or used.
+pub fn isal() -> std::result::Result<Option<&'static std::path::Path>, &'static str> {
+    isal::Isal::load().map(isal::Isal::path)
 }
 
 /// Compression and encryption on the CPU. Cheap to clone; clones count together.
+///
+/// # Futures
+/// An asynchronous call starts when it is made, not when its future is first polled. Its work runs on threads of this
+/// crate, as many as there are cores, which all accelerators of the process share; it never runs on the threads of an
+/// executor or of a pool of the caller's, so that any thread may block on such a future.
+///
+/// Up to [`DEFAULT_QUEUE_LIMIT`](Self::DEFAULT_QUEUE_LIMIT) calls of an accelerator and its clones wait for a thread, or as
+/// many as [`with_queue_limit`](Self::with_queue_limit) says. A call beyond that is not refused: its future keeps the work
+/// and queues it when it is polled and there is room, in the order of the calls. It waits without blocking the thread that
+/// polls it.
+///
+/// A call whose future is dropped before its work has started never starts, and gives back its buffers at once. Work that
+/// runs already is finished, and then freed. Both are counted as [`abandoned`](Statistics::abandoned).
+///
+/// The way to another thread and back takes 3 to 10 µs where threads are awake, and up to 50 µs where one has to be woken
+/// on an idle machine. Encryption, decryption and HMAC of at most 4 KiB take less than that: the thread that makes such an
+/// asynchronous call does the work itself, and the future is ready when the call returns. For other small inputs the
+/// blocking calls are the faster ones.
+///
+/// In a forked child, calls that were made before the fork fail with [`Unavailable`](accel_core::Error::Unavailable); new
+/// ones work.
 ///
 /// # Examples
 /// ```
@@ -62,9 +89,16 @@ pub fn isal() -> std::result::Result<(), &'static str> {
 /// assert_eq!(plain, b"to be or not to be");
 /// # Ok::<(), accel_core::Error>(())
 /// ```
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct SoftwareAccelerator {
     recorder: Arc<Recorder>,
+    queue: Queue,
+}
+
+impl Default for SoftwareAccelerator {
+    fn default() -> Self {
+        Self { recorder: Arc::default(), queue: Queue::new(Self::DEFAULT_QUEUE_LIMIT) }
+    }
 }
 
 /// Where everything of this accelerator runs, and why.
@@ -76,6 +110,85 @@ impl SoftwareAccelerator {
     pub fn new() -> Self {
         Self::default()
     }
+
+    /// Calls that wait for a thread at a time, where nothing else is set: 1024.
+    pub const DEFAULT_QUEUE_LIMIT: NonZeroUsize = workers::DEFAULT_QUEUE;
+
+    /// The same with at most `limit` asynchronous calls that wait for a thread at a time; those beyond wait in their
+    /// futures. The limit is shared by clones that are made of the result. It bounds what is worked on although nobody
+    /// polls; the memory of a call is its caller's to bound, since each future owns its buffers.
+    #[must_use]
+    pub fn with_queue_limit(self, limit: NonZeroUsize) -> Self {
+        Self { queue: Queue::new(limit), ..self }
+    }
+
+    /// Starts a call that writes to `output` or replaces it.
+    fn start<T: Done + Send + 'static>(
+        &self,
+        kind: Kind,
+        input: Vec<u8>,
+        output: Vec<u8>,
+        work: impl FnOnce(&[u8], &mut Vec<u8>) -> Result<T> + Send + 'static,
+    ) -> BoxFuture<Completion<T>> {
+        let in_flight = self.recorder.clone().start_shared();
+        let is_short = kind.is_short(input.len());
+        self.queue.run_owned(is_short, input, output, move |input, output, caller| {
+            let result = work(input, output);
+            conclude(in_flight, caller, &result);
+            result
+        })
+    }
+
+    /// Starts a call that makes its own output.
+    fn start_anew<T: Done + Send + 'static>(
+        &self,
+        kind: Kind,
+        input: Vec<u8>,
+        work: impl FnOnce(&[u8]) -> Result<(Vec<u8>, T)> + Send + 'static,
+    ) -> BoxFuture<Result<(Vec<u8>, T)>> {
+        let done =
+            self.start(kind, input, Vec::new(), move |input, output| workers::keep(work(input), output));
+        Box::pin(async {
+            let Completion { output, result, .. } = done.await;
+            result.map(|done| (output, done))
+        })
+    }
+}
+
+/// What an operation comes to.
+pub(crate) trait Done {
+    fn outcome(&self) -> &Outcome;
+}
+
+impl Done for Outcome {
+    fn outcome(&self) -> &Outcome {
+        self
+    }
+}
+
+impl Done for Encrypted {
+    fn outcome(&self) -> &Outcome {
+        &self.outcome
+    }
+}
+
+impl<T: Done> Done for (Vec<u8>, T) {
+    fn outcome(&self) -> &Outcome {
+        self.1.outcome()
+    }
+}
+
+/// Counts what a job came to, which nobody may want any more; how long it took, its time in the queue included.
+pub(crate) fn conclude<T: Done>(
+    in_flight: InFlight<'_>,
+    caller: &Caller<'_>,
+    result: &Result<T>,
+) -> Duration {
+    if caller.is_gone() {
+        // Dropped, it counts as abandoned.
+        return in_flight.started().elapsed();
+    }
+    in_flight.finish(result.as_ref().map(Done::outcome))
 }
 
 /// Runs `work` between the recorder's start and finish.
@@ -146,7 +259,43 @@ impl CompressionAccelerator for SoftwareAccelerator {
         recorded(&self.recorder, || decompress_into(input, output, options, HERE), |outcome| outcome)
     }
 
-    pool::compression_futures!();
+    fn compress_async(
+        &self,
+        input: Vec<u8>,
+        options: CompressOptions,
+    ) -> BoxFuture<Result<(Vec<u8>, Outcome)>> {
+        let kind = Kind::Compress(options.format, options.level);
+        self.start_anew(kind, input, move |input| compress(input, &options, HERE))
+    }
+
+    fn compress_into_async(
+        &self,
+        input: Vec<u8>,
+        output: Vec<u8>,
+        options: CompressOptions,
+    ) -> BoxFuture<Completion<Outcome>> {
+        let kind = Kind::Compress(options.format, options.level);
+        self.start(kind, input, output, move |input, output| compress_into(input, output, &options, HERE))
+    }
+
+    fn decompress_async(
+        &self,
+        input: Vec<u8>,
+        options: DecompressOptions,
+    ) -> BoxFuture<Result<(Vec<u8>, Outcome)>> {
+        let kind = Kind::Decompress(options.format);
+        self.start_anew(kind, input, move |input| decompress(input, &options, HERE))
+    }
+
+    fn decompress_into_async(
+        &self,
+        input: Vec<u8>,
+        output: Vec<u8>,
+        options: DecompressOptions,
+    ) -> BoxFuture<Completion<Outcome>> {
+        let kind = Kind::Decompress(options.format);
+        self.start(kind, input, output, move |input, output| decompress_into(input, output, &options, HERE))
+    }
 }
 
 impl EncryptionAccelerator for SoftwareAccelerator {
@@ -194,5 +343,53 @@ impl EncryptionAccelerator for SoftwareAccelerator {
         recorded(&self.recorder, || authenticate(key, digest, input, HERE), |(_, outcome)| outcome)
     }
 
-    pool::encryption_futures!();
+    fn encrypt_async(
+        &self,
+        key: Key,
+        plaintext: Vec<u8>,
+        options: CipherOptions<'static>,
+    ) -> BoxFuture<Result<(Vec<u8>, Encrypted)>> {
+        let kind = Kind::Encrypt(options.cipher);
+        self.start_anew(kind, plaintext, move |input| encrypt(&key, input, &options, HERE))
+    }
+
+    fn encrypt_into_async(
+        &self,
+        key: Key,
+        plaintext: Vec<u8>,
+        output: Vec<u8>,
+        options: CipherOptions<'static>,
+    ) -> BoxFuture<Completion<Encrypted>> {
+        let kind = Kind::Encrypt(options.cipher);
+        self.start(kind, plaintext, output, move |input, output| {
+            encrypt_into(&key, input, output, &options, HERE)
+        })
+    }
+
+    fn decrypt_async(
+        &self,
+        key: Key,
+        ciphertext: Vec<u8>,
+        options: CipherOptions<'static>,
+    ) -> BoxFuture<Result<(Vec<u8>, Outcome)>> {
+        let kind = Kind::Decrypt(options.cipher);
+        self.start_anew(kind, ciphertext, move |input| decrypt(&key, input, &options, HERE))
+    }
+
+    fn decrypt_into_async(
+        &self,
+        key: Key,
+        ciphertext: Vec<u8>,
+        output: Vec<u8>,
+        options: CipherOptions<'static>,
+    ) -> BoxFuture<Completion<Outcome>> {
+        let kind = Kind::Decrypt(options.cipher);
+        self.start(kind, ciphertext, output, move |input, output| {
+            decrypt_into(&key, input, output, &options, HERE)
+        })
+    }
+
+    fn hmac_async(&self, key: Key, digest: Digest, input: Vec<u8>) -> BoxFuture<Result<(Vec<u8>, Outcome)>> {
+        self.start_anew(Kind::Hmac(digest), input, move |input| authenticate(&key, digest, input, HERE))
+    }
 }

@@ -5,12 +5,12 @@ use std::sync::atomic::Ordering;
 
 use accel_core::{CompressOptions, End, Error, Format, Path};
 use libdeflater::{Adler32, Crc};
-use twox_hash::XxHash32;
+use twox_hash::{XxHash32, XxHash64};
 
 use super::pipeline::{self, Produced};
 use super::source::{Blocks, Counted};
-use super::{Engine, Progress, Settings, StreamError, Summary};
-use crate::container::{gzip, lz4 as lz4_frame, zlib};
+use super::{Engine, Progress, Settings, StreamError, Summary, zstd};
+use crate::container::{gzip, lz4 as lz4_frame, zlib, zstd as zstd_frame};
 use crate::software;
 
 type Result<T, E = StreamError> = std::result::Result<T, E>;
@@ -72,19 +72,46 @@ where
 {
     let format = options.format;
     check_level(options)?;
-    let mut blocks = Blocks::new(Counted::new(input, &settings.progress));
+    let is_one_frame = format == Format::Zstd && !settings.independent;
+    let input_len = if is_one_frame { zstd::known_len(settings) } else { None };
+    let mut blocks = Blocks::new(Counted::new(input.take(input_len.unwrap_or(u64::MAX)), &settings.progress));
     let mut first = true;
-    let mut wrapper = Wrapper::new(*options, settings);
+    let mut wrapper = Wrapper::new(*options, settings, input_len);
     let mut summary = Summary::new(Some(format));
-    let (len, members) = (block_len(options), format == Format::Gzip && !settings.single_member);
+    let (mut len, members) = (block_len(options), format == Format::Gzip && settings.independent);
+    let mut block = Block::default();
+    if is_one_frame && let Some(reason) = engine.zstd_on_cpu(options.level) {
+        len = zstd::PIECE;
+        (block.first, block.last) = (true, blocks.next(&mut block.plain, len)?);
+        if !block.last {
+            let level = software::zstd::level(options.level)?;
+            let path = Path::Software(reason);
+            let plain = block.plain;
+            zstd::compress(level, input_len, plain, &mut blocks, &mut output, path, settings, &mut summary)?;
+            output.flush().map_err(StreamError::Write)?;
+            return Ok(summary);
+        }
+    }
+    let mut read_already = block.last.then_some(block);
     pipeline::run(
         settings.threads,
         |block: &mut Block| {
-            block.last = blocks.next(&mut block.plain, len)?;
-            block.first = std::mem::take(&mut first);
+            match read_already.take() {
+                Some(whole) => *block = whole,
+                None => {
+                    block.last = blocks.next(&mut block.plain, len)?;
+                    block.first = std::mem::take(&mut first);
+                }
+            }
             Ok(if block.last { Produced::Last } else { Produced::Block })
         },
-        |block| if members { pack_member(block, engine, options) } else { pack(block, engine, options) },
+        |block| {
+            if members {
+                pack_member(block, engine, options)
+            } else {
+                pack(block, engine, options, is_one_frame)
+            }
+        },
         |block| {
             summary.bytes_in += block.plain.len() as u64;
             if let Some(path) = block.ran {
@@ -115,7 +142,7 @@ fn check_level(options: &CompressOptions) -> Result<(), Error> {
 fn pack_member(block: &mut Block, engine: &Engine, options: &CompressOptions) -> Result<()> {
     let deflate = CompressOptions::new(Format::Deflate).level(options.level);
     let bound = engine.compression.compress_bound(block.plain.len(), &deflate);
-    pipeline::room(&mut block.packed, gzip::SIZED_HEADER_LEN + bound + gzip::TRAILER_LEN);
+    pipeline::room(&mut block.packed, gzip::SIZED_HEADER_LEN + bound + gzip::TRAILER_LEN)?;
     let sized = !(block.first && block.last);
     let header_len = if sized { gzip::SIZED_HEADER_LEN } else { gzip::HEADER_LEN };
     let body = &mut block.packed[header_len..][..bound];
@@ -130,8 +157,9 @@ fn pack_member(block: &mut Block, engine: &Engine, options: &CompressOptions) ->
     Ok(())
 }
 
-/// Packs a block as what its format makes of it: a piece of one deflate stream, an LZ4 block, a Zstandard frame.
-fn pack(block: &mut Block, engine: &Engine, options: &CompressOptions) -> Result<()> {
+/// Packs a block as what its format makes of it: a piece of one deflate stream, an LZ4 block, a Zstandard
+/// frame or, where all of them are one frame, blocks of it.
+fn pack(block: &mut Block, engine: &Engine, options: &CompressOptions, is_one_frame: bool) -> Result<()> {
     let compression = &engine.compression;
     if options.format == Format::Lz4Frame {
         if block.plain.is_empty() {
@@ -141,7 +169,7 @@ fn pack(block: &mut Block, engine: &Engine, options: &CompressOptions) -> Result
         }
         let bare = CompressOptions::new(Format::Lz4Block).level(options.level);
         let len = 4 + compression.compress_bound(block.plain.len(), &bare);
-        let room = &mut pipeline::room(&mut block.packed, len)[4..];
+        let room = &mut pipeline::room(&mut block.packed, len)?[4..];
         let done = compression.compress_into(&block.plain, room, &bare)?;
         block.packed_len =
             software::lz4::seal_frame_block(&block.plain, &mut block.packed, Some(done.bytes_out));
@@ -149,6 +177,7 @@ fn pack(block: &mut Block, engine: &Engine, options: &CompressOptions) -> Result
         return Ok(());
     }
     let options = match options.format {
+        Format::Zstd if is_one_frame && !(block.first && block.last) => options.end(End::Open),
         Format::Zstd => *options,
         _ => CompressOptions::new(Format::Deflate).level(options.level).end(if block.last {
             End::Final
@@ -157,7 +186,7 @@ fn pack(block: &mut Block, engine: &Engine, options: &CompressOptions) -> Result
         }),
     };
     let bound = compression.compress_bound(block.plain.len(), &options);
-    let room = pipeline::room(&mut block.packed, bound);
+    let room = pipeline::room(&mut block.packed, bound)?;
     let done = compression.compress_into(&block.plain, room, &options)?;
     (block.packed_len, block.ran) = (done.bytes_out, Some(done.path));
     Ok(())
@@ -175,17 +204,24 @@ enum Kind {
     Gzip(Crc),
     Zlib(u8, Adler32),
     Lz4(XxHash32),
+    Zstd(zstd_frame::Descriptor, Box<XxHash64>),
 }
 
 impl Wrapper {
-    fn new(options: CompressOptions, settings: &Settings) -> Self {
+    fn new(options: CompressOptions, settings: &Settings, input_len: Option<u64>) -> Self {
         let kind = match options.format {
-            Format::Gzip if settings.single_member => Kind::Gzip(Crc::new()),
+            Format::Gzip if !settings.independent => Kind::Gzip(Crc::new()),
             Format::Zlib => {
                 let level = software::deflate::level(Format::Zlib, options.level).unwrap_or_default();
                 Kind::Zlib(software::zlib_effort(level), Adler32::new())
             }
             Format::Lz4Frame => Kind::Lz4(XxHash32::with_seed(0)),
+            Format::Zstd if !settings.independent => {
+                // No block refers to another one, and none is longer than this.
+                let descriptor =
+                    zstd_frame::Descriptor { window: block_len(&options), content_size: input_len };
+                Kind::Zstd(descriptor, Box::new(XxHash64::with_seed(0)))
+            }
             _ => Kind::Bare,
         };
         Self { kind, length: 0 }
@@ -194,6 +230,7 @@ impl Wrapper {
     /// Writes a packed block with what belongs before and behind it; the bytes written.
     fn write(&mut self, block: &Block, output: &mut impl Write, progress: &Progress) -> Result<u64> {
         self.length += block.plain.len() as u64;
+        const { assert!(zstd_frame::MAX_HEADER <= lz4_frame::MAX_HEADER) };
         let mut head = [0; lz4_frame::MAX_HEADER];
         let mut tail = [0; gzip::TRAILER_LEN];
         let (mut head_len, mut tail_len) = (0, 0);
@@ -225,6 +262,20 @@ impl Wrapper {
                 tail[4..].copy_from_slice(&(hash.finish() as u32).to_le_bytes());
                 tail_len = 8;
             }
+            Kind::Zstd(descriptor, hash) => {
+                use std::hash::Hasher;
+                hash.write(&block.plain);
+                head_len = descriptor.write(&mut head);
+                // An empty last block, since none before knew that it was the last.
+                tail[..zstd_frame::BLOCK_HEADER_LEN].copy_from_slice(&zstd_frame::EMPTY_LAST_BLOCK);
+                tail_len = zstd_frame::BLOCK_HEADER_LEN + zstd_frame::CHECKSUM_LEN;
+                tail[zstd_frame::BLOCK_HEADER_LEN..tail_len]
+                    .copy_from_slice(&(hash.finish() as u32).to_le_bytes());
+            }
+        }
+        if block.first && block.last && matches!(self.kind, Kind::Zstd(..)) {
+            // It is a whole frame.
+            (head_len, tail_len) = (0, 0);
         }
         if !block.first {
             head_len = 0;

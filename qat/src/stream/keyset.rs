@@ -1,10 +1,14 @@
 //! Keys of streams: Tink's JSON keysets, and plain hexadecimal.
 
-use std::fmt;
+mod json;
 
+use std::fmt;
+use std::io;
+
+use aws_lc_rs::hkdf;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use zeroize::{Zeroize, Zeroizing};
 
 use crate::software::cipher::random;
@@ -14,15 +18,22 @@ const TYPE_URL: &str = "type.googleapis.com/google.crypto.tink.AesGcmHkdfStreami
 /// Parameters of the template AES256_GCM_HKDF_1MB.
 const SEGMENT_LEN: usize = 1 << 20;
 const KEY_LEN: usize = 32;
-/// `HashType.SHA256` of Tink's `common.proto`.
-const SHA256: u64 = 3;
 /// Segments beyond this would make memory follow the key file.
 const MAX_SEGMENT_LEN: usize = 64 << 20;
+
+/// A hash of HKDF, with its number in `HashType` of Tink's `common.proto`.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hash {
+    Sha1 = 1,
+    Sha256 = 3,
+    Sha512 = 4,
+}
 
 /// One key of the type AesGcmHkdfStreamingKey.
 pub(super) struct StreamingKey {
     id: u32,
     bytes: Zeroizing<Vec<u8>>,
+    hash: Hash,
     pub(super) segment_len: usize,
     pub(super) derived_len: usize,
 }
@@ -30,6 +41,15 @@ pub(super) struct StreamingKey {
 impl StreamingKey {
     pub(super) fn bytes(&self) -> &[u8] {
         &self.bytes
+    }
+
+    /// HKDF with the key's hash.
+    pub(super) fn hkdf(&self) -> hkdf::Algorithm {
+        match self.hash {
+            Hash::Sha1 => hkdf::HKDF_SHA1_FOR_LEGACY_USE_ONLY,
+            Hash::Sha256 => hkdf::HKDF_SHA256,
+            Hash::Sha512 => hkdf::HKDF_SHA512,
+        }
     }
 
     /// Length byte, salt, nonce prefix.
@@ -40,9 +60,15 @@ impl StreamingKey {
 
 /// The keys of encrypted streams: one encrypts, all decrypt.
 ///
-/// A keyset is read from and written as Tink's cleartext JSON, with keys of the type `AesGcmHkdfStreamingKey` (HKDF with
-/// SHA-256); [`Keyset::generate`] makes one of the template AES256_GCM_HKDF_1MB. 64 hexadecimal digits are a keyset of
-/// one such key. Keys are zeroised on drop and never printed.
+/// A keyset is read from and written as Tink's cleartext JSON, with keys of the type `AesGcmHkdfStreamingKey`;
+/// [`Keyset::generate`] makes one of the template AES256_GCM_HKDF_1MB. 64 hexadecimal digits are a keyset of one such key.
+/// Keys are zeroised on drop and never printed.
+///
+/// What Tink reads as a keyset this reads, too, in every form that proto3's JSON mapping has: ids as numbers or as texts
+/// (`1000`, `"1000"`, `1e3`), enumerations by name or number, base64 of either alphabet with or without padding,
+/// `lowerCamelCase` and `snake_case` members, `null` and absent members as defaults. Members that Tink does not know, and
+/// members that occur twice, are errors, as they are to Tink for C++, Go and Python. The one limit of this crate is on
+/// segments, of at most 64 MiB.
 ///
 /// # Examples
 /// ```
@@ -81,14 +107,28 @@ pub enum KeysetError {
         /// How many there are.
         digits: usize,
     },
-    /// JSON that is no keyset.
-    #[error("malformed Tink keyset at line {line}, column {column}: a member is missing or has another type")]
+    /// Malformed JSON, or a member that occurs twice in one object.
+    #[error(
+        "malformed Tink keyset at line {line}, column {column}: it is no JSON, or a member occurs twice there"
+    )]
     Json {
         /// Line, from 1.
         line: usize,
         /// Column, from 1.
         column: usize,
     },
+    /// JSON that is no keyset.
+    #[error("malformed Tink keyset, {path}: {detail}")]
+    #[non_exhaustive]
+    Member {
+        /// Which member: `key[0].status`.
+        path: String,
+        /// What is wrong with it.
+        detail: &'static str,
+    },
+    /// A keyset without any key but destroyed ones.
+    #[error("the keyset has no keys")]
+    NoKeys,
     /// An encrypted keyset.
     #[error("the keyset is encrypted: decrypt it with the key management system it came from")]
     EncryptedKeyset,
@@ -108,6 +148,13 @@ pub enum KeysetError {
         /// What is wrong with it.
         detail: &'static str,
     },
+    /// Several enabled keys have the id of the primary one.
+    #[error("the keyset has several enabled keys with the primary id {id}")]
+    #[non_exhaustive]
+    SeveralPrimaries {
+        /// The id.
+        id: u32,
+    },
     /// The primary key is missing or not enabled.
     #[error("the keyset has no enabled key with the primary id {id}")]
     NoPrimary {
@@ -119,14 +166,14 @@ pub enum KeysetError {
     NoRandom,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct JsonKeyset {
     primary_key_id: u32,
     key: Vec<JsonKey>,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct JsonKey {
     key_data: JsonKeyData,
@@ -135,7 +182,7 @@ struct JsonKey {
     output_prefix_type: String,
 }
 
-#[derive(Serialize, Deserialize)]
+#[derive(Serialize)]
 #[serde(rename_all = "camelCase")]
 struct JsonKeyData {
     type_url: String,
@@ -164,7 +211,8 @@ impl Keyset {
     }
 
     fn single(id: u32, bytes: Zeroizing<Vec<u8>>) -> Self {
-        let key = StreamingKey { id, bytes, segment_len: SEGMENT_LEN, derived_len: KEY_LEN };
+        let key =
+            StreamingKey { id, bytes, hash: Hash::Sha256, segment_len: SEGMENT_LEN, derived_len: KEY_LEN };
         Self { keys: vec![key], primary: 0 }
     }
 
@@ -189,29 +237,41 @@ impl Keyset {
         Ok(Self::single(1, Zeroizing::new(bytes)))
     }
 
+    /// Takes what Tink takes: keys that are not enabled may be of any type, destroyed ones may have no data.
     fn parse_json(text: &str) -> Result<Self, KeysetError> {
-        let json: JsonKeyset = serde_json::from_str(text).map_err(|error| {
-            // The parser's own message could quote the key.
-            if text.contains("\"encryptedKeyset\"") {
-                KeysetError::EncryptedKeyset
-            } else {
-                KeysetError::Json { line: error.line(), column: error.column() }
-            }
-        })?;
+        let message = json::parse(text)?;
         let mut keys = Vec::new();
-        for key in json.key.iter().filter(|key| key.status == "ENABLED") {
-            if key.key_data.type_url != TYPE_URL {
-                let type_url = key.key_data.type_url.clone();
-                return Err(KeysetError::KeyType { id: key.key_id, type_url });
-            }
+        for key in message.key.iter().filter(|key| key.status != json::DESTROYED) {
             let malformed = |detail| KeysetError::KeyMaterial { id: key.key_id, detail };
-            let value =
-                STANDARD.decode(&key.key_data.value).map_err(|_| malformed("its value is not base64"))?;
-            keys.push(parse_key(key.key_id, &Zeroizing::new(value)).map_err(malformed)?);
+            let data = key.key_data.as_ref().ok_or_else(|| malformed("it has no keyData"))?;
+            if key.output_prefix_type == 0 {
+                return Err(malformed("it has no outputPrefixType"));
+            }
+            if key.status == 0 {
+                return Err(malformed("it has no status"));
+            }
+            if key.status != json::ENABLED {
+                continue;
+            }
+            if data.type_url != TYPE_URL {
+                return Err(KeysetError::KeyType { id: key.key_id, type_url: data.type_url.clone() });
+            }
+            // Streams have no prefix, whatever the key says; that much Tink asks of it.
+            if !(1..=json::CRUNCHY).contains(&key.output_prefix_type) {
+                return Err(malformed("its outputPrefixType is none of TINK, LEGACY, RAW and CRUNCHY"));
+            }
+            keys.push(parse_key(key.key_id, &data.value).map_err(malformed)?);
         }
-        let id = json.primary_key_id;
-        let primary = keys.iter().position(|key| key.id == id).ok_or(KeysetError::NoPrimary { id })?;
-        Ok(Self { keys, primary })
+        if message.key.iter().all(|key| key.status == json::DESTROYED) {
+            return Err(KeysetError::NoKeys);
+        }
+        let id = message.primary_key_id;
+        let mut primaries = (0..keys.len()).filter(|&i| keys[i].id == id);
+        match (primaries.next(), primaries.next()) {
+            (Some(primary), None) => Ok(Self { keys, primary }),
+            (Some(_), Some(_)) => Err(KeysetError::SeveralPrimaries { id }),
+            (None, _) => Err(KeysetError::NoPrimary { id }),
+        }
     }
 
     /// The keyset as Tink's cleartext JSON. **It is the secret itself.**
@@ -228,9 +288,13 @@ impl Keyset {
             output_prefix_type: "RAW".to_owned(),
         });
         let json = JsonKeyset { primary_key_id: self.primary().id, key: key.collect() };
-        let mut text = serde_json::to_string_pretty(&json).unwrap_or_default();
-        text.push('\n');
-        Zeroizing::new(text)
+        // Room for all of it at once: growing would leave copies of the key behind.
+        let mut len = Length(1);
+        let _ = serde_json::to_writer_pretty(&mut len, &json);
+        let mut text = Zeroizing::new(Vec::with_capacity(len.0));
+        let _ = serde_json::to_writer_pretty(&mut *text, &json);
+        text.push(b'\n');
+        Zeroizing::new(String::from_utf8(std::mem::take(&mut *text)).unwrap_or_default())
     }
 
     /// The key as 64 hexadecimal digits, **the secret itself**; `None` for what they cannot express: several keys, or
@@ -238,7 +302,8 @@ impl Keyset {
     #[must_use]
     pub fn to_hex(&self) -> Option<Zeroizing<String>> {
         let [key] = &self.keys[..] else { return None };
-        if (key.bytes.len(), key.segment_len, key.derived_len) != (KEY_LEN, SEGMENT_LEN, KEY_LEN) {
+        let parameters = (key.bytes.len(), key.hash, key.segment_len, key.derived_len);
+        if parameters != (KEY_LEN, Hash::Sha256, SEGMENT_LEN, KEY_LEN) {
             return None;
         }
         // Room for all of it at once: growing would leave copies of the key behind.
@@ -261,11 +326,25 @@ impl Keyset {
     }
 }
 
+/// Counts what is written to it.
+struct Length(usize);
+
+impl io::Write for Length {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0 += bytes.len();
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
 /// `AesGcmHkdfStreamingKey { version = 1; params = 2 { ciphertext_segment_size = 1; derived_key_size = 2;
 /// hkdf_hash_type = 3 }; key_value = 3 }` in the protocol buffers' wire format.
 fn encode_key(key: &StreamingKey) -> Vec<u8> {
     let mut params = Vec::new();
-    for (field, value) in [(1, key.segment_len as u64), (2, key.derived_len as u64), (3, SHA256)] {
+    for (field, value) in [(1, key.segment_len as u64), (2, key.derived_len as u64), (3, key.hash as u64)] {
         params.push(field << 3);
         put_varint(&mut params, value);
     }
@@ -292,6 +371,8 @@ fn put_varint(out: &mut Vec<u8>, mut value: u64) {
 enum Field<'a> {
     Number(u64),
     Bytes(&'a [u8]),
+    /// Of a type that no field of these messages has.
+    Other,
 }
 
 /// Takes the next field off the front of `message`; `None` when it is malformed.
@@ -299,15 +380,21 @@ fn next_field<'a>(message: &mut &'a [u8]) -> Option<(u64, Field<'a>)> {
     let tag = varint(message)?;
     let field = match tag & 7 {
         0 => Field::Number(varint(message)?),
+        1 => take(message, 8).map(|_| Field::Other)?,
         2 => {
             let len = usize::try_from(varint(message)?).ok()?;
-            let (bytes, rest) = message.split_at_checked(len)?;
-            *message = rest;
-            Field::Bytes(bytes)
+            Field::Bytes(take(message, len)?)
         }
+        5 => take(message, 4).map(|_| Field::Other)?,
         _ => return None,
     };
-    Some((tag >> 3, field))
+    (tag >> 3 != 0).then_some((tag >> 3, field))
+}
+
+fn take<'a>(message: &mut &'a [u8], len: usize) -> Option<&'a [u8]> {
+    let (bytes, rest) = message.split_at_checked(len)?;
+    *message = rest;
+    Some(bytes)
 }
 
 fn varint(message: &mut &[u8]) -> Option<u64> {
@@ -323,36 +410,43 @@ fn varint(message: &mut &[u8]) -> Option<u64> {
     None
 }
 
+/// Unknown fields are skipped, the last of several fields counts, and parts of one message are merged, as the wire
+/// format wants it. Groups are not read, which proto3 does not have.
 fn parse_key(id: u32, mut message: &[u8]) -> Result<StreamingKey, &'static str> {
     const MALFORMED: &str = "its value is not an AesGcmHkdfStreamingKey";
-    let (mut version, mut params, mut bytes) = (0, &[][..], &[][..]);
+    let (mut version, mut bytes) = (0, &[][..]);
+    let (mut segment_len, mut derived_len, mut hash) = (0, 0, 0);
     while !message.is_empty() {
         match next_field(&mut message).ok_or(MALFORMED)? {
-            (1, Field::Number(number)) => version = number,
-            (2, Field::Bytes(inner)) => params = inner,
+            // Numbers of 32 bits, of which longer ones lose the upper bits.
+            (1, Field::Number(number)) => version = number as u32,
+            (2, Field::Bytes(mut params)) => {
+                while !params.is_empty() {
+                    match next_field(&mut params).ok_or(MALFORMED)? {
+                        (1, Field::Number(number)) => segment_len = number as u32 as usize,
+                        (2, Field::Number(number)) => derived_len = number as u32 as usize,
+                        (3, Field::Number(number)) => hash = number as u32,
+                        _ => {}
+                    }
+                }
+            }
             (3, Field::Bytes(inner)) => bytes = inner,
-            _ => return Err(MALFORMED),
-        }
-    }
-    let (mut segment_len, mut derived_len, mut hash) = (0, 0, 0);
-    while !params.is_empty() {
-        match next_field(&mut params).ok_or(MALFORMED)? {
-            (1, Field::Number(number)) => segment_len = usize::try_from(number).unwrap_or(usize::MAX),
-            (2, Field::Number(number)) => derived_len = usize::try_from(number).unwrap_or(usize::MAX),
-            (3, Field::Number(number)) => hash = number,
-            _ => return Err(MALFORMED),
+            _ => {}
         }
     }
     if version != 0 {
         return Err("its version is not 0");
     }
-    if hash != SHA256 {
-        return Err("its HKDF hash is not SHA-256");
-    }
+    let hash = match hash {
+        1 => Hash::Sha1,
+        3 => Hash::Sha256,
+        4 => Hash::Sha512,
+        _ => return Err("its HKDF hash is none of SHA-1, SHA-256 and SHA-512"),
+    };
     if !matches!(derived_len, 16 | 32) || bytes.len() < derived_len {
         return Err("its key is shorter than the derived key, or that is not 16 or 32 bytes long");
     }
-    let key = StreamingKey { id, bytes: Zeroizing::new(bytes.to_vec()), segment_len, derived_len };
+    let key = StreamingKey { id, bytes: Zeroizing::new(bytes.to_vec()), hash, segment_len, derived_len };
     if segment_len <= key.header_len() + 16 || segment_len > MAX_SEGMENT_LEN {
         return Err("its segments are shorter than header and tag, or longer than 64 MiB");
     }
@@ -375,7 +469,13 @@ mod tests {
         assert_eq!(*keyset.to_hex().unwrap(), hex);
         let other = json.replace(&STANDARD.encode(encode_key(keyset.primary())), &{
             let bytes = Zeroizing::new(vec![7; KEY_LEN]);
-            STANDARD.encode(encode_key(&StreamingKey { id: 1, bytes, segment_len: 4096, derived_len: 16 }))
+            STANDARD.encode(encode_key(&StreamingKey {
+                id: 1,
+                bytes,
+                hash: Hash::Sha256,
+                segment_len: 4096,
+                derived_len: 16,
+            }))
         });
         assert!(Keyset::parse(&other).unwrap().to_hex().is_none());
         let shown = format!("{keyset:?}");
@@ -389,7 +489,15 @@ mod tests {
         assert_eq!(bad(""), KeysetError::Unrecognised);
         assert_eq!(bad("correct horse battery staple"), KeysetError::Unrecognised);
         assert_eq!(bad("abcd"), KeysetError::HexLength { digits: 4 });
-        assert!(matches!(bad("{\"primaryKeyId\": \"hunter2\"}"), KeysetError::Json { .. }));
+        let wrong = bad("{\"primaryKeyId\": \"hunter2\"}");
+        assert!(matches!(&wrong, KeysetError::Member { path, .. } if path == "primaryKeyId"), "{wrong}");
+        let wrong = bad("{\"hunter2\": 1}");
+        assert!(
+            matches!(wrong, KeysetError::Member { .. }) && !wrong.to_string().contains("hunter2"),
+            "{wrong}"
+        );
+        assert!(matches!(bad("{\"hunter2"), KeysetError::Json { line: 1, .. }));
+        assert_eq!(bad("{}"), KeysetError::NoKeys);
         assert_eq!(bad("{\"encryptedKeyset\": \"AAAA\"}"), KeysetError::EncryptedKeyset);
         assert!(matches!(bad(&good.replace("ENABLED", "DISABLED")), KeysetError::NoPrimary { .. }));
         assert!(matches!(
@@ -398,7 +506,9 @@ mod tests {
         ));
         for cut in ["\"value\": \"E", "\"value\": \"Eg"] {
             let broken = good.replacen("\"value\": \"", cut, 1);
-            assert!(matches!(bad(&broken), KeysetError::KeyMaterial { .. }), "{cut}");
+            let error = bad(&broken);
+            let is_named = matches!(error, KeysetError::Member { .. } | KeysetError::KeyMaterial { .. });
+            assert!(is_named, "{cut}: {error:?}");
         }
     }
 
@@ -406,7 +516,11 @@ mod tests {
     fn parameters_out_of_range_are_refused() {
         let key = |segment_len, derived_len, len| {
             let bytes = Zeroizing::new(vec![7; len]);
-            parse_key(1, &encode_key(&StreamingKey { id: 1, bytes, segment_len, derived_len })).map(|_| ())
+            parse_key(
+                1,
+                &encode_key(&StreamingKey { id: 1, bytes, hash: Hash::Sha256, segment_len, derived_len }),
+            )
+            .map(|_| ())
         };
         assert_eq!(key(4096, 16, 16), Ok(()));
         assert_eq!(key(1 << 20, 32, 32), Ok(()));

@@ -25,16 +25,26 @@ pub(super) enum Produced {
     End,
 }
 
-/// `buffer` with at least `len` bytes, and the first `len` of them. A buffer that must grow starts anew: zeroed pages
-/// come from the system untouched, where resizing would write them all.
-pub(super) fn room(buffer: &mut Vec<u8>, len: usize) -> &mut [u8] {
+/// Makes sure that `buffer` has at least `len` bytes, and returns the first `len` of them. A buffer that must grow starts
+/// anew: zeroed pages come from the system untouched, where resizing would write them all.
+pub(super) fn room(buffer: &mut Vec<u8>, len: usize) -> Result<&mut [u8]> {
     if buffer.capacity() < len {
-        *buffer = vec![0; len];
+        *buffer = Vec::new();
+        *buffer =
+            bytemuck::allocation::try_zeroed_vec(len).map_err(|()| StreamError::Memory { bytes: len })?;
     } else if buffer.len() < len {
         buffer.resize(len, 0);
     }
-    &mut buffer[..len]
+    Ok(&mut buffer[..len])
 }
+
+/// Makes sure that `more` bytes can be appended to `buffer`.
+pub(super) fn reserve(buffer: &mut Vec<u8>, more: usize) -> Result<()> {
+    buffer.try_reserve(more).map_err(|_| StreamError::Memory { bytes: buffer.len().saturating_add(more) })
+}
+
+/// Most threads of one stream. More would only cost memory: each has blocks of its own.
+const MAX_THREADS: usize = 1024;
 
 /// Blocks in circulation per worker: one in work, one waiting, and one on its way out.
 const BLOCKS_PER_THREAD: usize = 3;
@@ -46,9 +56,10 @@ pub(super) fn run<B: Default + Send>(
     work: impl Fn(&mut B) -> Result<()> + Sync,
     mut consume: impl FnMut(&mut B) -> Result<()>,
 ) -> Result<()> {
+    let threads = threads.get().min(MAX_THREADS);
     let mut first = B::default();
     let mut produced = produce(&mut first)?;
-    if threads.get() == 1 || produced != Produced::Block {
+    if threads == 1 || produced != Produced::Block {
         while produced != Produced::End {
             work(&mut first)?;
             consume(&mut first)?;
@@ -60,7 +71,7 @@ pub(super) fn run<B: Default + Send>(
         return Ok(());
     }
 
-    let blocks = threads.get() * BLOCKS_PER_THREAD;
+    let blocks = threads * BLOCKS_PER_THREAD;
     // Every channel holds all blocks, so that no send ever waits.
     let (free_in, free) = bounded::<B>(blocks);
     let (todo_in, todo) = bounded::<(usize, B)>(blocks);
@@ -68,7 +79,7 @@ pub(super) fn run<B: Default + Send>(
     let (work, produce) = (&work, &mut produce);
     // Moves the channels' ends in, so that they are dropped before the threads are joined.
     thread::scope(move |scope| {
-        for _ in 0..threads.get() {
+        for _ in 0..threads {
             let (todo, done_in) = (todo.clone(), done_in.clone());
             let worker = move || work_off(&todo, &done_in, work);
             thread::Builder::new().spawn_scoped(scope, worker).map_err(StreamError::Thread)?;
@@ -213,6 +224,38 @@ mod tests {
             assert_eq!(numbered(threads, 100, Some(50), Some(41), None), (prefix(41), Some(2)));
             assert_eq!(numbered(threads, 100, Some(30), Some(41), None), (prefix(30), Some(1)));
         }
+    }
+
+    #[test]
+    fn any_number_of_threads_is_taken() {
+        let mut left = 3;
+        let mut consumed = 0;
+        run(
+            NonZeroUsize::MAX,
+            |_: &mut u8| {
+                left -= 1;
+                Ok(if left == 0 { Produced::Last } else { Produced::Block })
+            },
+            |_| Ok(()),
+            |_| {
+                consumed += 1;
+                Ok(())
+            },
+        )
+        .unwrap();
+        assert_eq!(consumed, 3);
+    }
+
+    #[test]
+    fn too_much_memory_is_an_error() {
+        let mut buffer = vec![1; 10];
+        for wanted in [usize::MAX, isize::MAX as usize] {
+            let error = room(&mut buffer, wanted).unwrap_err();
+            assert!(matches!(error, StreamError::Memory { bytes } if bytes == wanted), "{error}");
+            assert!(error.to_string().contains("fewer threads"), "{error}");
+            assert!(matches!(reserve(&mut buffer, wanted), Err(StreamError::Memory { .. })));
+        }
+        assert_eq!(room(&mut buffer, 20).unwrap(), [0; 20]);
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Tink's streaming AEAD, AES-GCM-HKDF with 1 MiB segments.
 //!
 //! A header of one length byte, a salt of the derived key's length and a 7-byte nonce prefix; then segments, each sealed
-//! with AES-GCM under a key derived from the keyset's by HKDF-SHA-256 with the salt and the associated data, and a nonce
+//! with AES-GCM under a key derived from the keyset's by HKDF with the salt and the associated data, and a nonce
 //! of prefix, segment number and a byte that marks the last. Specified in Tink's "Streaming AEAD" documents.
 
 use std::io::{Read, Write};
@@ -16,6 +16,7 @@ use super::pipeline::{self, Produced};
 use super::source::{Blocks, Counted, fill};
 use super::{Engine, Keyset, Settings, StreamError, Summary};
 use crate::software::cipher::random;
+use crate::software::wipe::with_wiped_stack;
 
 type Result<T, E = StreamError> = std::result::Result<T, E>;
 
@@ -50,11 +51,13 @@ impl Sealing {
         }
         let failed = |_| Error::Internal { engine: "aws-lc", detail: "HKDF failed".into() };
         let mut derived = Zeroizing::new(vec![0; key.derived_len]);
-        hkdf::Salt::new(hkdf::HKDF_SHA256, salt)
-            .extract(key.bytes())
-            .expand(&[aad], Len(key.derived_len))
-            .and_then(|okm| okm.fill(&mut derived))
-            .map_err(failed)?;
+        with_wiped_stack(|| {
+            hkdf::Salt::new(key.hkdf(), salt)
+                .extract(key.bytes())
+                .expand(&[aad], Len(key.derived_len))
+                .and_then(|okm| okm.fill(&mut derived))
+        })
+        .map_err(failed)?;
         Ok(Self { key: Key::new(&derived), prefix })
     }
 
@@ -220,7 +223,7 @@ fn split_header<'a>(header: &'a [u8], key: &StreamingKey) -> (&'a [u8], [u8; PRE
 
 fn open(segment: &mut Segment, engine: &Engine, sealing: &Sealing) -> Result<()> {
     let len = segment.input.len().saturating_sub(TAG_LEN);
-    let room = pipeline::room(&mut segment.output, len);
+    let room = pipeline::room(&mut segment.output, len)?;
     let options = sealing.options(segment.number, segment.last)?;
     let done = engine.encryption.decrypt_into(&sealing.key, &segment.input, room, &options)?;
     (segment.output_len, segment.ran) = (len, Some(done.path));

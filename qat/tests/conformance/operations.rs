@@ -138,3 +138,25 @@ pub(crate) fn statistics_add_up(subject: &Subject) {
     assert!(latency.p999 <= latency.max && latency.max <= got.busy * 2);
     assert!(got.throughput() > 0.0);
 }
+
+/// A future that is dropped counts as abandoned, unless its work was done before, and never as a failure.
+pub(crate) fn dropped_futures_are_abandoned(subject: &Subject) {
+    let accelerator = &subject.compression;
+    let options = CompressOptions::new(subject.formats[0]).level(Level::Best);
+    let plain = text(300_000);
+    // The first call of a process may wait for the device to start.
+    pollster::block_on(accelerator.compress_async(plain.clone(), options)).unwrap();
+    let before = accelerator.statistics();
+    let calls = 200;
+    let futures: Vec<_> = (0..calls).map(|_| accelerator.compress_async(plain.clone(), options)).collect();
+    assert!(accelerator.statistics().in_flight > 0);
+    drop(futures);
+    // What runs already is finished.
+    while accelerator.statistics().in_flight > 0 {
+        std::thread::yield_now();
+    }
+    let after = accelerator.statistics();
+    let done = after.operations - before.operations;
+    assert_eq!((done + after.abandoned - before.abandoned, after.errors - before.errors), (calls, 0));
+    assert!(after.abandoned > before.abandoned, "all of them were done in the time of a loop");
+}

@@ -69,7 +69,7 @@ pub(crate) fn round_trips(subject: &Subject) {
     }
 }
 
-/// One byte less, exactly, and one byte more than whole blocks; every named level; gzip as one member.
+/// One byte less, exactly, and one byte more than whole blocks; gzip and Zstandard as one member or frame, and as several.
 pub(crate) fn block_borders(subject: &Subject) {
     for format in packed_stream_formats(subject) {
         let block: usize = match format {
@@ -79,18 +79,18 @@ pub(crate) fn block_borders(subject: &Subject) {
         };
         for size in [block - 1, block, block + 1, 2 * block, 2 * block + 1] {
             let plain = text(size);
-            for single_member in [false, true] {
-                if single_member && format != Format::Gzip {
+            for independent in [false, true] {
+                if independent && !matches!(format, Format::Gzip | Format::Zstd) {
                     continue;
                 }
-                let settings = settings(2).single_member(single_member);
+                let settings = settings(2).independent(independent);
                 let options = CompressOptions::new(format).level(Level::Fast);
                 let packed = pack(subject, &plain, &options, &settings);
                 same(&unpack(subject, &packed, Some(format), &settings).unwrap(), &plain, (format, size));
                 if format == Format::Gzip {
                     let mut member = Vec::new();
                     flate2::read::GzDecoder::new(&packed[..]).read_to_end(&mut member).unwrap();
-                    let expected = if single_member { size } else { size.min(block) };
+                    let expected = if independent { size.min(block) } else { size };
                     same(&member, &plain[..expected], "the first member");
                 }
                 // The one-shot calls read what streams write.

@@ -60,8 +60,8 @@ fn streams() {
     let software = Engine::software(&cpu());
     let plain = [text(5 << 20), noise(100_000)].concat();
     for format in FORMATS.into_iter().filter(|format| *format != Format::Lz4Block) {
-        for single_member in [false, true] {
-            let settings = settings(2).single_member(single_member);
+        for independent in [false, true] {
+            let settings = settings(2).independent(independent);
             let packed = pack(&qat.engine, &plain, format, &settings);
             same(&unpack(&software, &packed, format).unwrap().0, &plain, format);
             let packed = pack(&software, &plain, format, &settings);
@@ -69,8 +69,7 @@ fn streams() {
                 Ok((again, summary)) => {
                     same(&again, &plain, format);
                     // Members and blocks that say how long they are go side by side, everything else at once.
-                    let is_cut =
-                        matches!(format, Format::Gzip if !single_member) || format == Format::Lz4Frame;
+                    let is_cut = matches!(format, Format::Gzip if independent) || format == Format::Lz4Frame;
                     on_device(&summary, if is_cut { 2 } else { 1 });
                 }
                 Err(error) => {

@@ -1,6 +1,9 @@
 //! What every test binary shares: the engines under test and data to put through them.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub(crate) mod rules;
+pub(crate) mod tool;
+
 use std::fmt::Debug;
 use std::num::NonZeroUsize;
 use std::ops::RangeInclusive;

@@ -5,6 +5,7 @@ use super::message::{RequestView, header, status};
 use super::{Engine, Injection};
 use crate::engine::{Outcome, Request, Response};
 use crate::memory::{DeviceMemory, DmaFault};
+use crate::unserved::unknown_flags;
 
 /// Service id of chaining requests (byte 2).
 pub const SERVICE: u8 = 0x0B;
@@ -33,14 +34,18 @@ impl Engine {
             return Outcome { response: respond(view, status::UNSUPPORTED), fault: None };
         }
         let mut links = || {
-            let hashed = symmetric(&read_request(memory, view.quad(80))?, memory);
+            let (hash, pack) = (read_request(memory, view.quad(80))?, read_request(memory, view.quad(64))?);
+            if unknown_flags(&hash).or_else(|| unknown_flags(&pack)).is_some() {
+                return Ok(Outcome { response: respond(view, status::UNSUPPORTED), fault: None });
+            }
+            let hashed = symmetric(&hash, memory);
             memory.write(view.quad(88), &hashed.response)?;
             let failed =
                 hashed.response[6] & LINK_FAILED | if hashed.fault.is_some() { CRYPTO_FAILED } else { 0 };
             if failed != 0 {
                 return Ok(Outcome { response: respond(view, failed), fault: hashed.fault });
             }
-            let packed = self.execute(&read_request(memory, view.quad(64))?, memory, injection);
+            let packed = self.execute(&pack, memory, injection);
             memory.write(view.quad(72), &packed.response)?;
             Ok(Outcome { response: respond(view, packed.response[6] & LINK_FAILED), fault: packed.fault })
         };

@@ -9,8 +9,17 @@ use crate::memory::DeviceMemory;
 const MODE_PLAIN: u32 = 0;
 const MODE_HMAC_PRECOMPUTED: u32 = 1;
 const MODE_HMAC_PREFIX: u32 = 2;
+const NULL: u32 = 0;
 const AES_XCBC_MAC: u32 = 7;
 const AES_CBC_MAC: u32 = 8;
+/// Length in bytes of the longest digest of the null algorithm: that of its state.
+const NULL_LEN: usize = 32;
+/// Bits of a setup block that this device knows: algorithm, mode, length to compare. SHA-3 with another padding is not
+/// among them.
+const KNOWN_SETUP: u32 = 0x00C0_7FFF;
+/// The hash flags that this device knows: nested, and mode 2, which the setup block has as well. The others stand for
+/// SNOW 3G and ZUC.
+const KNOWN_HASH_FLAGS: u8 = 1 | 1 << 5;
 /// Length in bytes of the counter before the running state of a partial hash.
 const COUNTER_LEN: u64 = 8;
 
@@ -60,6 +69,9 @@ impl Setup {
         let block: [u8; 16] = fetch_array(memory, iova)?;
         let word = u32::from_le_bytes([block[0], block[1], block[2], block[3]]);
         let counter = u32::from_be_bytes([block[8], block[9], block[10], block[11]]);
+        if word & !KNOWN_SETUP != 0 {
+            return Err(Refusal::Unsupported);
+        }
         Ok(Self {
             code: word & 15 | (word >> 22 & 3) << 4,
             mode: word >> 4 & 15,
@@ -120,6 +132,8 @@ pub(super) struct Authenticator {
 }
 
 enum Kind {
+    /// Null authentication: a digest of zeros, whatever the data.
+    Null,
     /// A hash, and the outer hash that its digest goes through.
     Hash { inner: Hasher, outer: Option<Hasher> },
     /// AES-XCBC-MAC and AES-CMAC: the keys of full and padded last blocks, and a block that waits for its key.
@@ -136,7 +150,11 @@ impl Authenticator {
         partial: Partial,
     ) -> Result<Self, Refusal> {
         let setup = Setup::read(message, memory)?;
-        let nested = message.u8(113) & 1 != 0;
+        let hash_flags = message.u8(113);
+        if hash_flags & !KNOWN_HASH_FLAGS != 0 {
+            return Err(Refusal::Unsupported);
+        }
+        let nested = hash_flags & 1 != 0;
         let storage = COUNTER_LEN + u64::from(message.u8(121));
         let pointer = message.u64(88);
         // The pointer names the prefixes, except that later packets find the running state before them.
@@ -145,6 +163,15 @@ impl Authenticator {
         } else {
             (pointer.wrapping_sub(storage), pointer)
         };
+        if setup.code == NULL {
+            // Without a state there is nothing that could go on.
+            let whole = partial == Partial::None;
+            return if whole {
+                Ok(Self { kind: Kind::Null, state, partial })
+            } else {
+                Err(Refusal::Unsupported)
+            };
+        }
         let saved: Option<[u8; 24]> =
             if partial.resumes() { Some(fetch_array(memory, state)?) } else { None };
         let kind = match (setup.code, setup.mode) {
@@ -214,6 +241,7 @@ impl Authenticator {
 
     pub(super) fn update(&mut self, data: &[u8]) {
         match &mut self.kind {
+            Kind::Null => {}
             Kind::Hash { inner, .. } => inner.update(data),
             Kind::Xcbc { cipher, chained, filled, started, .. } => {
                 *started |= !data.is_empty();
@@ -243,6 +271,7 @@ impl Authenticator {
 impl Kind {
     fn finish(self) -> Vec<u8> {
         match self {
+            Self::Null => vec![0; NULL_LEN],
             Self::Hash { inner, outer: None } => inner.finish(),
             Self::Hash { inner, outer: Some(mut outer) } => {
                 outer.update(&inner.finish());

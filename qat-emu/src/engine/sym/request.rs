@@ -4,6 +4,8 @@ use super::Refusal;
 use crate::engine::Request;
 use crate::memory::{BufferList, DeviceMemory};
 
+/// Protocol field: none.
+pub(super) const PROTOCOL_NONE: u16 = 0;
 /// Protocol field: AES-CCM.
 pub(super) const PROTOCOL_CCM: u16 = 1;
 /// Protocol field: AES-GCM or GMAC.

@@ -12,7 +12,7 @@ use futures_channel::oneshot;
 
 use super::super::hardware::Hardware;
 use crate::instance::Patience;
-use crate::software::{self, pool};
+use crate::software::{self, workers};
 
 pub(super) const HERE: Path = Path::Hardware { instance: 7 };
 
@@ -245,7 +245,7 @@ impl Hardware for Double {
         patience: Patience,
     ) -> BoxFuture<Completion<Outcome>> {
         self.serve_later(patience, input, Vec::new(), move |input, output, path| {
-            pool::keep(software::compress(input, &options, path), output)
+            workers::keep(software::compress(input, &options, path), output)
         })
     }
 
@@ -268,7 +268,7 @@ impl Hardware for Double {
         patience: Patience,
     ) -> BoxFuture<Completion<Outcome>> {
         self.serve_later(patience, input, Vec::new(), move |input, output, path| {
-            pool::keep(software::decompress(input, &options, path), output)
+            workers::keep(software::decompress(input, &options, path), output)
         })
     }
 
@@ -292,7 +292,7 @@ impl Hardware for Double {
         patience: Patience,
     ) -> BoxFuture<Completion<Encrypted>> {
         self.serve_later(patience, plaintext, Vec::new(), move |input, output, path| {
-            pool::keep(software::encrypt(&key, input, &options, path), output)
+            workers::keep(software::encrypt(&key, input, &options, path), output)
         })
     }
 
@@ -317,7 +317,7 @@ impl Hardware for Double {
         patience: Patience,
     ) -> BoxFuture<Completion<Outcome>> {
         self.serve_later(patience, ciphertext, Vec::new(), move |input, output, path| {
-            pool::keep(software::decrypt(&key, input, &options, path), output)
+            workers::keep(software::decrypt(&key, input, &options, path), output)
         })
     }
 
@@ -352,7 +352,7 @@ impl Hardware for Double {
         patience: Patience,
     ) -> BoxFuture<Completion<Outcome>> {
         self.serve_later(patience, input, Vec::new(), move |input, output, path| {
-            pool::keep(software::authenticate(&key, digest, input, path), output)
+            workers::keep(software::authenticate(&key, digest, input, path), output)
         })
     }
 }

@@ -375,6 +375,7 @@ fn a_future_that_is_dropped_leaves_the_counts_right() {
     assert_eq!((auto.statistics().in_flight, auto.model().on_device), (1, 1));
     drop(future);
     let counted = auto.statistics();
-    assert_eq!((counted.operations, counted.errors, counted.in_flight), (1, 1, 0));
+    assert_eq!((counted.operations, counted.errors, counted.in_flight), (1, 0, 0));
+    assert_eq!(counted.abandoned, 1);
     double.open();
 }

@@ -165,10 +165,13 @@ fn inflate_reports_full_output_and_missing_input() {
 #[test]
 fn corrupt_deflate_has_the_code_of_its_defect() {
     // The streams of zlib's inflate coverage test, by the message zlib gives for them.
-    let cases: [(&[u8], i8); 13] = [
+    let cases: [(&[u8], i8); 15] = [
         (&[0, 0, 0, 0, 0], error::BAD_STORED_BLOCK_LEN),
         (&[6], error::INVALID_BLOCK_TYPE),
         (&[0xFC, 0, 0], error::TOO_MANY_CODES),
+        // Good but for 32 and 31 distance codes, of which the last two never occur (RFC 1951, 3.2.6).
+        (&[0x05, 0xDF, 0x81, 0, 0, 0, 0, 0x10, 0xE1, 0xF3, 0x4E, 0x08], error::TOO_MANY_CODES),
+        (&[0x05, 0xDE, 0x81, 0, 0, 0, 0, 0x10, 0xE1, 0xF3, 0x4E, 0x08], error::TOO_MANY_CODES),
         (&[4, 0, 0xFE, 0xFF], error::INCOMPLETE_CODE_LENS),
         (&[4, 0, 0x24, 0x49, 0], error::MORE_REPEAT),
         (&[4, 0, 0x24, 0xE9, 0xFF, 0xFF], error::MORE_REPEAT),

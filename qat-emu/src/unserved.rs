@@ -1,0 +1,235 @@
+//! What a program may write to the device or ask of it, bit by bit: what the device acts on, and what it takes note of
+//! deliberately without an effect, with the reason.
+//!
+//! The device compares registers and requests with these tables. A request that has any other bit set is refused as
+//! unsupported; any other bit of a register stays without effect. The audit names both, so that nothing is
+//! acknowledged that is not done. This module is a table: it calls nothing of the crate.
+
+/// A value that has no effect on this device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct WithoutEffect {
+    /// What is written.
+    pub what: &'static str,
+    /// Why it has no effect.
+    pub why: &'static str,
+}
+
+/// Everything that is known and deliberately has no effect.
+pub const WITHOUT_EFFECT: &[WithoutEffect] = &[
+    WithoutEffect {
+        what: "ring configuration, bits 5 to 14: watermarks",
+        why: "they set the flags \"nearly full\" and \"nearly empty\", which no library reads and which stay zero here",
+    },
+    WithoutEffect {
+        what: "ring register 0x174, bits 2 and 6: source of interrupts",
+        why: "they select \"not empty\", which is the only source here and needs no selection",
+    },
+    WithoutEffect {
+        what: "PCI command, bits 0, 1 and 6 to 10: I/O and memory space, errors, interrupt pin",
+        why: "the windows are memory of the process and are always there, there are no bus errors, and there is no pin",
+    },
+    WithoutEffect {
+        what: "mailbox message 10: restart prepared",
+        why: "the kernel waits for it before it resets the device; here the test that announced the restart decides when it is over",
+    },
+    WithoutEffect {
+        what: "compression, service flags 4, 5 and 7: enhanced selection of blocks, no header of stored blocks, no secure memory",
+        why: "this generation has none of these, and its firmware ignores the bits",
+    },
+    WithoutEffect {
+        what: "compression, parameter flags 0 and 1: start and end of a packet",
+        why: "they concern state between requests, and stateful requests are refused",
+    },
+    WithoutEffect {
+        what: "compression, parameter flag 16: verify",
+        why: "the answer reports verification as done, but the output is not decompressed for it: the model's compressors are tested instead, and the fault `verify-error` shows a difference",
+    },
+    WithoutEffect {
+        what: "compression, parameter flags 21 to 23: kind of the injected verify error",
+        why: "all kinds show in the answer in the same way",
+    },
+    WithoutEffect {
+        what: "compression, configuration words: format, window, and all of the search but its depth",
+        why: "the command names the format; the rest changes how well the hardware compresses, not what the output means",
+    },
+    WithoutEffect {
+        what: "content descriptor: its size, the order of the slices, lengths of keys, states and padding",
+        why: "they follow from the command and the algorithm, which the device reads instead",
+    },
+    WithoutEffect {
+        what: "cipher and hash configuration: length of the digest to compare, length of associated data",
+        why: "the request's own fields give both",
+    },
+];
+
+/// What the audit found.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Place {
+    RingRegister,
+    MailboxRegister,
+    ConfigurationSpace,
+    MailboxMessage,
+    RequestFlags,
+}
+
+impl Place {
+    pub(crate) const ALL: [Self; 5] = [
+        Self::RingRegister,
+        Self::MailboxRegister,
+        Self::ConfigurationSpace,
+        Self::MailboxMessage,
+        Self::RequestFlags,
+    ];
+
+    pub(crate) fn index(self) -> usize {
+        self as usize
+    }
+
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::RingRegister => "ring register",
+            Self::MailboxRegister => "mailbox register",
+            Self::ConfigurationSpace => "PCI configuration space",
+            Self::MailboxMessage => "mailbox message",
+            Self::RequestFlags => "request flags",
+        }
+    }
+
+    /// What became of it.
+    pub(crate) fn outcome(self) -> &'static str {
+        match self {
+            Self::RequestFlags => "refused",
+            Self::MailboxMessage => "not known",
+            _ => "acknowledged without effect",
+        }
+    }
+}
+
+/// Bits of a register of a ring pair that are known, by offset into the pair's page.
+pub(crate) fn ring_register(offset: usize) -> u32 {
+    const WATERMARKS: u32 = 0x7FE0;
+    const SIZE: u32 = 0x1F;
+    const SEEN: u32 = 1 << 31;
+    match offset {
+        // Heads, tails, the status "empty", the high words of the addresses.
+        0xC0 | 0xC4 | 0x100 | 0x104 | 0x14C | 0x1080 | 0x1084 => u32::MAX,
+        // Source of interrupts: "not empty" of either ring.
+        0x174 => 0x44,
+        // Interrupts of the response ring.
+        0x17C => 2,
+        // Coalescing: the switch and the time.
+        0x180 => 1 << 31 | 0xFFFF,
+        // The arbiter serves the ring pair.
+        0x19C => 1,
+        0x1000 | 0x1004 => SEEN | WATERMARKS | SIZE,
+        // The addresses are aligned to 64 bytes; bit 0 is the device's mark.
+        0x1040 | 0x1044 => !0x3E,
+        _ => 0,
+    }
+}
+
+/// Bits of a register of the mailbox window that are known, by offset.
+pub(crate) fn mailbox_register(offset: usize) -> u32 {
+    match offset {
+        // The mask of the mailbox's interrupt, then both words.
+        0x1004 => 1,
+        0x1008 | 0x100C => u32::MAX,
+        _ => 0,
+    }
+}
+
+/// Bits of a word of the configuration space that are known, by offset.
+pub(crate) fn configuration_word(offset: usize) -> u32 {
+    match offset {
+        // The command: spaces, bus master, errors, the interrupt pin.
+        4 => 0x7 | 0x7C0,
+        _ => 0,
+    }
+}
+
+/// A field of flags in requests of one service.
+struct Flags {
+    service: u8,
+    at: usize,
+    bytes: usize,
+    /// The bits that the engines act on or refuse themselves, and those of [`WITHOUT_EFFECT`].
+    known: u32,
+}
+
+const ASYMMETRIC: u8 = 3;
+const SYMMETRIC: u8 = 4;
+const COMPRESSION: u8 = 9;
+const CHAIN: u8 = 0x0B;
+
+/// The only flag of the header, which every request has.
+const VALID: u8 = 1 << 7;
+/// Where it is.
+const HEADER_FLAGS: usize = 3;
+
+const FLAGS: [Flags; 12] = [
+    // Partial packets, IV inline, constant table, state, digest returned and compared, CCM and GCM, digest in the
+    // buffer, IV of 12 bytes, single pass, unified slice. Not known: SNOW 3G (9), ZUC (12), the wireless slice (15).
+    Flags { service: SYMMETRIC, at: 4, bytes: 2, known: 0x6DFF },
+    // Lists, key inline.
+    Flags { service: SYMMETRIC, at: 6, bytes: 1, known: 3 },
+    // Not known: CRC behind the cipher, wireless slices.
+    Flags { service: SYMMETRIC, at: 7, bytes: 1, known: 0 },
+    // Stateful (which the engine refuses), best block, and what earlier generations had.
+    Flags { service: COMPRESSION, at: 4, bytes: 2, known: 0xBC },
+    Flags { service: COMPRESSION, at: 6, bytes: 1, known: 3 },
+    Flags { service: COMPRESSION, at: 7, bytes: 1, known: 0 },
+    // Start and end, final block, verify, recover, injected error and its kind, integrity, running XXH32. Not known:
+    // what later generations have.
+    Flags { service: COMPRESSION, at: 72, bytes: 4, known: 0x00FF_0043 },
+    Flags { service: ASYMMETRIC, at: 4, bytes: 2, known: 0 },
+    Flags { service: ASYMMETRIC, at: 6, bytes: 2, known: 0 },
+    // Not known: CRC appended, verification, derived key, running CRC-64.
+    Flags { service: CHAIN, at: 4, bytes: 2, known: 0 },
+    Flags { service: CHAIN, at: 6, bytes: 1, known: 3 },
+    Flags { service: CHAIN, at: 7, bytes: 1, known: 0 },
+];
+
+/// The first field of a request with flags that this device does not know: where it is, and those flags. A request
+/// without the flag "valid" counts as one with a flag too many.
+pub(crate) fn unknown_flags(request: &[u8]) -> Option<(usize, u32)> {
+    let byte = |at: usize| request.get(at).copied().unwrap_or(0);
+    let header = byte(HEADER_FLAGS) ^ VALID;
+    if header != 0 {
+        return Some((HEADER_FLAGS, header.into()));
+    }
+    FLAGS.iter().filter(|flags| flags.service == byte(2)).find_map(|flags| {
+        let value = (0..flags.bytes).fold(0, |value, i| value | u32::from(byte(flags.at + i)) << (8 * i));
+        let unknown = value & !flags.known;
+        (unknown != 0).then_some((flags.at, unknown))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_document_has_the_table() {
+        let document: String = include_str!("../DEVICE.md").split_whitespace().collect::<Vec<_>>().join(" ");
+        for WithoutEffect { what, why } in WITHOUT_EFFECT {
+            assert!(document.contains(&format!("| {what} | {why} |")), "{what}");
+        }
+    }
+
+    #[test]
+    fn flags_are_told_apart_by_service() {
+        let request = |service: u8, at: usize, value: u8| {
+            let mut request = [0; 128];
+            (request[2], request[3]) = (service, VALID);
+            request[at] = value;
+            request
+        };
+        assert_eq!(unknown_flags(&[0x7F; 128]), Some((3, 0xFF)));
+        assert_eq!(unknown_flags(&request(SYMMETRIC, 3, 0)), Some((3, 0x80)));
+        assert_eq!(unknown_flags(&request(SYMMETRIC, 5, 0x10)), Some((4, 0x1000)), "ZUC");
+        assert_eq!(unknown_flags(&request(SYMMETRIC, 75, 8)), None);
+        assert_eq!(unknown_flags(&request(COMPRESSION, 75, 8)), Some((72, 0x0800_0000)), "partial output");
+        assert_eq!(unknown_flags(&request(COMPRESSION, 4, 0xB8)), None);
+    }
+}

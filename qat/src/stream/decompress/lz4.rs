@@ -1,0 +1,113 @@
+//! LZ4 frames, ordinary and legacy ones.
+
+use std::io::Read;
+
+use super::super::pipeline;
+use super::block::check_lz4_block;
+use super::{Block, Check, Decode, Decoder, End, Result, State, Window};
+use crate::container::{le32, lz4 as lz4_frame};
+use crate::software;
+
+impl<R: Read> Decoder<'_, R> {
+    pub(super) fn begin_lz4(&mut self, block: &mut Block) -> Result<bool> {
+        let (descriptor, len) = loop {
+            if let Some(parsed) = lz4_frame::Descriptor::parse(self.source.buffered())? {
+                break parsed;
+            }
+            if !self.source.more() {
+                return self.truncated();
+            }
+        };
+        if !descriptor.independent && !self.work.engine.is_serial() {
+            return self.rest(block);
+        }
+        self.any = true;
+        self.source.consume(len);
+        self.state = State::Lz4(descriptor, Window::new());
+        Ok(false)
+    }
+
+    /// One block of an LZ4 frame, or its end.
+    pub(super) fn lz4_block(&mut self, block: &mut Block) -> Result<bool> {
+        let word = self.word()?;
+        let State::Lz4(descriptor, _) = &self.state else { unreachable!("the caller matched the state") };
+        let descriptor = *descriptor;
+        if word == 0 {
+            let hash = if descriptor.content_checksum { Some(self.word()?) } else { None };
+            self.state = State::Between;
+            block.end = Some(End::Lz4 { hash, size: descriptor.content_size });
+            return Ok(true);
+        }
+        let (len, stored) = software::lz4::block_size(word, descriptor.max_block)?;
+        block.check = descriptor.content_checksum.then_some(Check::XxHash32);
+        if !self.source.take(len, &mut block.packed)? {
+            if stored {
+                // What there is of a stored block needs no decoding.
+                std::mem::swap(&mut block.plain, &mut block.packed);
+                block.plain_len = block.plain.len();
+            }
+            return self.truncated();
+        }
+        let hash = if descriptor.block_checksum { Some(self.word()?) } else { None };
+        if descriptor.independent {
+            block.decode = Some(Decode::Lz4 { max: descriptor.max_block, stored, hash });
+        } else {
+            self.linked_block(block, descriptor.max_block, stored, hash)?;
+        }
+        Ok(true)
+    }
+
+    /// Decodes here, and not on a worker, a block that may refer to the ones before it.
+    fn linked_block(&mut self, block: &mut Block, max: usize, stored: bool, hash: Option<u32>) -> Result<()> {
+        let State::Lz4(_, window) = &mut self.state else { unreachable!("the caller matched the state") };
+        if stored {
+            let checked = check_lz4_block(&block.packed, hash);
+            std::mem::swap(&mut block.plain, &mut block.packed);
+            block.plain_len = block.plain.len();
+            checked?;
+        } else {
+            block.ran = Some(self.work.engine.serial_path(self.format)?);
+            check_lz4_block(&block.packed, hash)?;
+            let room = pipeline::room(&mut block.plain, max.min(self.work.most_room()))?;
+            block.plain_len = software::lz4::decompress_frame_block(&block.packed, room, window, max)
+                .map_err(|error| self.work.lz4_error(error, max))?;
+        }
+        let plain = &block.plain[..block.plain_len];
+        window.extend_from_slice(&plain[plain.len().saturating_sub(lz4_frame::WINDOW)..]);
+        let excess = window.len().saturating_sub(lz4_frame::WINDOW);
+        window.drain(..excess);
+        Ok(())
+    }
+
+    /// One block of a legacy frame, or its end.
+    pub(super) fn lz4_legacy_block(&mut self, is_first: bool, block: &mut Block) -> Result<bool> {
+        let head = self.source.peek(4);
+        let Some(word) = le32(head) else {
+            return if head.is_empty() { self.end_legacy(block) } else { self.truncated() };
+        };
+        let Some(len) = software::lz4::legacy_block_size(word, is_first)? else {
+            return self.end_legacy(block);
+        };
+        self.source.consume(4);
+        self.state = State::Lz4Legacy { is_first: false };
+        if !self.source.take(len, &mut block.packed)? {
+            return self.truncated();
+        }
+        block.decode = Some(Decode::Lz4 { max: lz4_frame::LEGACY_BLOCK, stored: false, hash: None });
+        Ok(true)
+    }
+
+    /// Nothing to check, but the next frame's checks begin anew.
+    fn end_legacy(&mut self, block: &mut Block) -> Result<bool> {
+        self.state = State::Between;
+        block.end = Some(End::Lz4 { hash: None, size: None });
+        Ok(true)
+    }
+
+    /// The next little-endian word.
+    fn word(&mut self) -> Result<u32> {
+        let Some(word) = le32(self.source.peek(4)) else { return self.truncated() };
+        self.source.consume(4);
+        Ok(word)
+    }
+}

@@ -1,0 +1,244 @@
+//! Runs the jobs of a test run, each in a process of its own whose output goes to a file and is shown when it fails.
+
+use std::fs::{self, File};
+use std::io::{self, BufRead as _, BufReader, PipeReader, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context as _, bail};
+
+use super::report::{Ended, Report, Tests};
+use super::{Job, When};
+use crate::workspace::{BUILT, project_root, target_dir};
+
+/// How often a job that says nothing else says that it runs.
+const SIGN_OF_LIFE: Duration = Duration::from_secs(60);
+/// How a job says what it could not do; the report repeats the line.
+pub(super) const GAP: &str = "NOT CHECKED: ";
+/// How many lines of a failed job are shown.
+const SHOWN: usize = 200;
+
+/// Runs `jobs` until one fails, waits for those that run beside it, and prints the report.
+pub(super) fn all(jobs: &[&'static Job], report: &mut Report) -> anyhow::Result<()> {
+    let runner = Runner::new(jobs.len())?;
+    let ended = thread::scope(|scope| {
+        let (mut ended, mut beside) = (Vec::new(), Vec::new());
+        for (number, job) in (1..).zip(jobs.iter().copied()) {
+            if job.when == When::Beside {
+                let runner = &runner;
+                beside.push(scope.spawn(move || runner.run(number, job)));
+                continue;
+            }
+            let result = runner.run(number, job);
+            let goes_on = result.as_ref().is_ok_and(|ended| ended.succeeded);
+            ended.push(result);
+            if !goes_on {
+                break;
+            }
+        }
+        ended.extend(beside.into_iter().map(|job| job.join().expect("no runner panics")));
+        ended.into_iter().collect::<anyhow::Result<Vec<_>>>()
+    })?;
+    let ran = ended.len();
+    for job in ended {
+        report.add(job);
+    }
+    report.print();
+    let failures = report.failures();
+    if !failures.is_empty() {
+        bail!(
+            "{} failed, after {ran} of {} jobs; again with `cargo xtask ci {}`",
+            failures.join(" and "),
+            jobs.len(),
+            failures[0]
+        );
+    }
+    Ok(())
+}
+
+struct Runner {
+    /// A copy of this program: Cargo replaces the one that runs when it builds the workspace.
+    program: PathBuf,
+    logs: PathBuf,
+    jobs: usize,
+}
+
+impl Runner {
+    fn new(jobs: usize) -> anyhow::Result<Self> {
+        let logs = target_dir().join("ci");
+        fs::create_dir_all(&logs).with_context(|| format!("cannot make {}", logs.display()))?;
+        let program = logs.join("xtask");
+        // Beside it and renamed: the copy of an earlier run may still be running.
+        let fresh = logs.join("xtask.new");
+        fs::copy(std::env::current_exe()?, &fresh)?;
+        fs::rename(fresh, &program)?;
+        Ok(Self { program, logs, jobs })
+    }
+
+    fn run(&self, number: usize, job: &'static Job) -> anyhow::Result<Ended> {
+        let place = format!("[{number:>2}/{}] {}", self.jobs, job.name);
+        let beside = job.when == When::Beside;
+        println!("{place}: {}{}", job.about, if beside { ", beside the jobs that follow" } else { "" });
+        let start = Instant::now();
+        let path = self.logs.join(job.name).with_extension("log");
+        let log = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
+        let (child, lines) = self.start(job, beside)?;
+        let mut following = Following { place: &place, log, start, ended: Ended::default(), program: None };
+        let status = following.follow(child, &lines, job.name == "test")?;
+        let ended = Ended {
+            name: job.name,
+            beside,
+            succeeded: status.success(),
+            took: start.elapsed(),
+            ..following.ended
+        };
+        let seconds = ended.took.as_secs();
+        if ended.succeeded {
+            let tests = ended.tests.passed;
+            println!(
+                "{place} took {seconds} s{}",
+                if tests > 0 { format!(", {tests} tests passed") } else { String::new() }
+            );
+        } else {
+            show(&place, &path, status)?;
+        }
+        Ok(ended)
+    }
+
+    /// The job's process, and the lines that it prints.
+    fn start(&self, job: &Job, beside: bool) -> anyhow::Result<(Child, Receiver<Vec<u8>>)> {
+        let (reader, writer) = io::pipe()?;
+        let mut command = Command::new(&self.program);
+        command.args(["ci", job.name]).current_dir(project_root()).stdin(Stdio::null());
+        command.stdout(writer.try_clone()?).stderr(writer).env("CARGO_TERM_COLOR", "never");
+        if beside {
+            command.env(BUILT, "1");
+        }
+        let child = command.spawn().with_context(|| format!("cannot run {}", self.program.display()))?;
+        let (sender, receiver) = mpsc::channel();
+        thread::spawn(move || read(reader, &sender));
+        Ok((child, receiver))
+    }
+}
+
+/// Sends what is read, line by line, until the last process that could write has ended.
+fn read(reader: PipeReader, lines: &mpsc::Sender<Vec<u8>>) {
+    let mut reader = BufReader::new(reader);
+    loop {
+        let mut line = Vec::new();
+        if !reader.read_until(b'\n', &mut line).is_ok_and(|bytes| bytes > 0) || lines.send(line).is_err() {
+            return;
+        }
+    }
+}
+
+/// A job that runs.
+struct Following<'a> {
+    place: &'a str,
+    log: File,
+    start: Instant,
+    ended: Ended,
+    /// The test program that runs, and since when.
+    program: Option<(String, Instant)>,
+}
+
+impl Following<'_> {
+    fn follow(
+        &mut self,
+        mut child: Child,
+        lines: &Receiver<Vec<u8>>,
+        tell: bool,
+    ) -> anyhow::Result<ExitStatus> {
+        let mut sign = Instant::now();
+        let status = loop {
+            match lines.recv_timeout(Duration::from_secs(1)) {
+                Ok(line) => self.line(&line, tell)?,
+                Err(RecvTimeoutError::Disconnected) => break child.wait()?,
+                // What the job left running may hold the pipe for longer than the job.
+                Err(RecvTimeoutError::Timeout) => {
+                    if let Some(status) = child.try_wait()? {
+                        break status;
+                    }
+                }
+            }
+            if sign.elapsed() > SIGN_OF_LIFE {
+                sign = Instant::now();
+                let doing = self.program.as_ref().map_or(String::new(), |(name, _)| format!(", in {name}"));
+                println!("{}: {} s so far{doing}", self.place, self.start.elapsed().as_secs());
+            }
+        };
+        self.program_ends();
+        Ok(status)
+    }
+
+    fn line(&mut self, line: &[u8], tell: bool) -> anyhow::Result<()> {
+        self.log.write_all(line)?;
+        let line = String::from_utf8_lossy(line);
+        if let Some(name) = program(&line) {
+            self.program_ends();
+            self.program = Some((name, Instant::now()));
+        }
+        if line.starts_with(GAP) {
+            self.ended.gaps.push(line.trim_end().to_owned());
+        }
+        if let Some(tests) = Tests::parse(&line) {
+            self.ended.tests.add(tests);
+            if tell && tests != Tests::default() {
+                println!("     {}", self.program.as_ref().map_or("", |(name, _)| name.as_str()));
+                println!("{}", line.trim_end());
+            }
+        }
+        Ok(())
+    }
+
+    fn program_ends(&mut self) {
+        if let Some((name, since)) = self.program.take() {
+            self.ended.programs.push((name, since.elapsed()));
+        }
+    }
+}
+
+/// The test program that Cargo starts now: `Running unittests src/lib.rs (target/debug/deps/qat-0123)`.
+fn program(line: &str) -> Option<String> {
+    let line = line.trim();
+    if let Some(name) = line.strip_prefix("Doc-tests ") {
+        return Some(format!("documentation of {name}"));
+    }
+    let name = line.strip_prefix("Running ")?;
+    let Some((source, file)) = name.split_once(" (") else { return Some(name.to_owned()) };
+    let stem = Path::new(file.trim_end_matches(')')).file_stem()?.to_str()?;
+    let krate = stem.rsplit_once('-').map_or(stem, |(krate, _)| krate);
+    Some(if source.starts_with("unittests") { format!("{source} of {krate}") } else { source.to_owned() })
+}
+
+fn show(place: &str, path: &Path, status: ExitStatus) -> anyhow::Result<()> {
+    let text = String::from_utf8_lossy(&fs::read(path)?).into_owned();
+    let lines: Vec<&str> = text.lines().collect();
+    let shown = &lines[lines.len().saturating_sub(SHOWN)..];
+    println!(
+        "{place} FAILED ({status}). The last {} of {} lines of {}:\n{}\n{place} FAILED",
+        shown.len(),
+        lines.len(),
+        path.display(),
+        shown.join("\n")
+    );
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::program;
+
+    #[test]
+    fn programs_go_by_their_source() {
+        let line = "     Running unittests src/lib.rs (target/debug/deps/qat_emu-0a1b2c)\n";
+        assert_eq!(program(line).as_deref(), Some("unittests src/lib.rs of qat_emu"));
+        let line = "     Running tests/faults.rs (target/debug/deps/faults-0a1b2c)\n";
+        assert_eq!(program(line).as_deref(), Some("tests/faults.rs"));
+        assert_eq!(program("   Doc-tests qat\n").as_deref(), Some("documentation of qat"));
+        assert_eq!(program("test files::are_kept ... ok\n"), None);
+    }
+}

@@ -1,0 +1,135 @@
+//! The modules of a crate use each other without a cycle, so that they can be read one after the other.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Which module names which others, by the first name behind `crate::`.
+#[derive(Debug, Default)]
+pub(super) struct Order(BTreeMap<String, BTreeSet<String>>);
+
+impl Order {
+    /// Takes in a source file of a crate: its path below `src`, and its text. The crate's root may name all modules.
+    pub(super) fn add(&mut self, path: &str, text: &str) {
+        let module = path.split('/').next().unwrap_or_default().trim_end_matches(".rs");
+        if matches!(module, "lib" | "main" | "") {
+            return;
+        }
+        // Tests may look at anything.
+        if path.ends_with("/tests.rs") || path.contains("/tests/") {
+            return;
+        }
+        let code = code(text);
+        let uses = self.0.entry(module.to_owned()).or_default();
+        for (at, _) in code.match_indices("crate::") {
+            let is_word = code[..at].ends_with(|c: char| c.is_alphanumeric() || c == '_' || c == '$');
+            if !is_word {
+                uses.extend(names(&code[at + "crate::".len()..]));
+            }
+        }
+        uses.remove(module);
+    }
+
+    /// Modules that use each other in a circle: `a -> b -> a`. Empty when there is none.
+    pub(super) fn cycle(&self) -> Vec<&str> {
+        let mut done = BTreeSet::new();
+        for module in self.0.keys() {
+            let mut path = Vec::new();
+            if self.descend(module, &mut path, &mut done) {
+                return path;
+            }
+        }
+        Vec::new()
+    }
+
+    /// Whether a cycle was found, which is what `path` holds then.
+    fn descend<'a>(&'a self, module: &'a str, path: &mut Vec<&'a str>, done: &mut BTreeSet<&'a str>) -> bool {
+        if let Some(at) = path.iter().position(|other| *other == module) {
+            path.drain(..at);
+            path.push(module);
+            return true;
+        }
+        // What is no module, such as a type of the root, uses nothing.
+        let Some(uses) = self.0.get(module) else { return false };
+        if !done.contains(module) {
+            path.push(module);
+            for used in uses {
+                if self.descend(used, path, done) {
+                    return true;
+                }
+            }
+            path.pop();
+            done.insert(module);
+        }
+        false
+    }
+}
+
+/// The text without comments and without the unit tests at its end.
+fn code(text: &str) -> String {
+    let tests = text
+        .find("#[cfg(test)]\nmod ")
+        .filter(|at| !text[*at..].lines().nth(1).is_some_and(|l| l.ends_with(';')));
+    let text = &text[..tests.unwrap_or(text.len())];
+    let lines: Vec<&str> = text.lines().map(|line| line.split("//").next().unwrap_or_default()).collect();
+    lines.join("\n")
+}
+
+/// The first names of a path, or of a list of paths in braces.
+fn names(path: &str) -> Vec<String> {
+    let name =
+        |text: &str| -> String { text.chars().take_while(|c| c.is_alphanumeric() || *c == '_').collect() };
+    let Some(list) = path.strip_prefix('{') else { return vec![name(path)] };
+    let (mut depth, mut names, mut at_name) = (0, Vec::new(), true);
+    for (at, c) in list.char_indices() {
+        match c {
+            '{' => depth += 1,
+            '}' if depth == 0 => break,
+            '}' => depth -= 1,
+            ',' if depth == 0 => at_name = true,
+            c if at_name && !c.is_whitespace() => {
+                names.push(name(&list[at..]));
+                at_name = false;
+            }
+            _ => (),
+        }
+    }
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::Order;
+
+    fn order(files: &[(&str, &str)]) -> Order {
+        let mut order = Order::default();
+        for (path, text) in files {
+            order.add(path, text);
+        }
+        order
+    }
+
+    #[test]
+    fn a_cycle_is_found_and_named() {
+        let files = [
+            ("main.rs", "use crate::top;"),
+            ("top.rs", "use crate::{flags, middle::{one, two}};"),
+            ("middle/one.rs", "fn f() { crate::bottom::g() }"),
+            ("bottom.rs", "// crate::top is above\nuse crate::flags;"),
+        ];
+        assert!(order(&files).cycle().is_empty());
+        let mut files = files.to_vec();
+        files.push(("bottom/deep.rs", "use crate::{\n    flags,\n    top::Thing,\n};"));
+        let order = order(&files);
+        let cycle = order.cycle();
+        assert_eq!(cycle.first(), cycle.last());
+        let members: std::collections::BTreeSet<_> = cycle.into_iter().collect();
+        assert_eq!(members, ["top", "middle", "bottom"].into());
+    }
+
+    #[test]
+    fn tests_may_look_at_anything() {
+        let bottom = "fn f() {}\n\n#[cfg(test)]\nmod tests {\n    use crate::top;\n}\n";
+        assert!(order(&[("top.rs", "use crate::bottom;"), ("bottom.rs", bottom)]).cycle().is_empty());
+        let bottom = "#[cfg(test)]\nmod tests;\nuse crate::top;\n";
+        assert!(!order(&[("top.rs", "use crate::bottom;"), ("bottom.rs", bottom)]).cycle().is_empty());
+    }
+}
