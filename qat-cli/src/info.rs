@@ -58,7 +58,7 @@ pub(crate) fn print(args: &Info) -> Result<()> {
     } else {
         report.to_string()
     };
-    standard::print(text.as_bytes())
+    standard::print(text.as_bytes()).map_err(|error| Failure::writing(standard::OUTPUT, &error))
 }
 
 impl Display for Report {

@@ -199,8 +199,8 @@ fn one(
     let progress = Arc::new(Progress::default());
     let watch = Watch::new(&name, &progress, input.len(), common.quiet);
     let (start, threads) = (Instant::now(), settings.threads);
-    // Of a name only: standard input may be a file that was read from already.
-    let input_len = input.source().map(|(_, metadata)| metadata.len());
+    // Only of a named file, because standard input may be a file that was read from already.
+    let input_len = input.source().and_then(|_| input.len());
     let settings = settings.progress(Arc::clone(&progress)).input_len(input_len);
     let done = work.stream(input.reader(), &mut output, engine, path, &settings);
     let elapsed = start.elapsed();

@@ -11,8 +11,6 @@ use std::os::fd::AsFd as AsDescriptor;
 #[cfg(windows)]
 use std::os::windows::io::AsHandle as AsDescriptor;
 
-use crate::exit::{Failure, Result};
-
 /// The name of standard input in messages.
 pub(crate) const INPUT: &str = "standard input";
 /// The name of standard output in messages.
@@ -31,12 +29,10 @@ pub(crate) fn output() -> io::Result<File> {
 }
 
 /// Writes all of `text` to standard output and closes the duplicate that it used.
-pub(crate) fn print(text: &[u8]) -> Result<()> {
-    let written = output().and_then(|file| {
-        Waiting(&file).write_all(text)?;
-        close(file)
-    });
-    written.map_err(|error| Failure::writing(OUTPUT, &error))
+pub(crate) fn print(text: &[u8]) -> io::Result<()> {
+    let file = output()?;
+    Waiting(&file).write_all(text)?;
+    close(file)
 }
 
 /// Closes `file` and reports what close(2) reports: network and quota file systems may tell only then that data are lost.

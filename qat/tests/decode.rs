@@ -243,8 +243,11 @@ fn what_comes_before_the_damage_is_written() {
                 // Nothing in raw deflate shows altered literals, and nothing in an LZ4 frame without checksums.
                 let checked = !matches!(format, Format::Deflate | Format::Lz4Frame);
                 assert!(result.is_err() || !checked, "{name} altered at {at}");
-                let begins = out.len() >= expected.len() && out.starts_with(&expected);
-                assert!(begins, "{name} altered at {at}: {} of {} bytes", out.len(), expected.len());
+                // What a tool makes of the damage itself is not compared, only what it printed before it.
+                let sound =
+                    expected.iter().zip(&plain).take_while(|(printed, right)| printed == right).count();
+                let begins = out.get(..sound) == Some(&plain[..sound]);
+                assert!(begins, "{name} altered at {at}: {} of {sound} bytes", out.len());
             }
         }
     }

@@ -22,11 +22,12 @@ fn room_and_input_beyond_c_integers() {
                 let options = CompressOptions::new(format).level(level);
                 let packed_len = software.compress_into(&plain, &mut large, &options).unwrap().bytes_out;
                 let packed = large[..packed_len].to_vec();
-                large[..packed_len].fill(0);
+                // Bytes behind a result are unspecified: engines copy in wide steps.
+                large[..1 << 20].fill(0);
                 let options = DecompressOptions::new(format).limit(usize::MAX);
                 let done = software.decompress_into(&packed, &mut large, &options).unwrap();
                 same(&large[..done.bytes_out], &plain, format);
-                large[..done.bytes_out].fill(0);
+                large[..1 << 20].fill(0);
             }
         }
     }

@@ -44,7 +44,7 @@ const PARAMETERS: [(Parameter, c_int); 9] = [
 const STABLE_INPUT: Parameter = Parameter::ZSTD_c_experimentalParam9;
 
 /// The block before those of an open frame: zeroes, and matches farther back than any of LZ4s.
-const PREFACE: [u8; BLOCK_MAX] = [0; BLOCK_MAX];
+static PREFACE: [u8; BLOCK_MAX] = [0; BLOCK_MAX];
 /// Farthest match of LZ4s.
 const FARTHEST: u32 = 64 << 10;
 

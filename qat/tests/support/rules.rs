@@ -20,7 +20,7 @@ impl Bits {
     /// The low `count` bits of a number, the least significant first.
     fn number(&mut self, value: usize, count: usize) -> &mut Self {
         for bit in 0..count {
-            if self.used % 8 == 0 {
+            if self.used.is_multiple_of(8) {
                 self.bytes.push(0);
             }
             self.bytes[self.used / 8] |= ((value >> bit & 1) as u8) << (self.used % 8);

@@ -28,6 +28,11 @@ pub(super) struct Position {
     max_block: usize,
     /// Bytes of memory that the frame's window takes.
     window: u64,
+    /// The length of the content in bytes, where the frame states it. libzstd does not compare it behind an empty last
+    /// block, so that this decoder does.
+    content_size: Option<u64>,
+    /// Bytes of content so far.
+    produced: u64,
 }
 
 #[derive(Clone, Copy)]
@@ -126,6 +131,8 @@ impl<R: Read> Decoder<'_, R> {
             has_checksum: header.checksum,
             max_block: header.max_block,
             window,
+            content_size: header.content_size,
+            produced: 0,
         });
         Ok(false)
     }
@@ -170,9 +177,14 @@ impl<R: Read> Decoder<'_, R> {
             let (consumed, produced) = (input.pos(), output.pos());
             block.plain_len += produced;
             position.left -= consumed;
+            position.produced += produced as u64;
             position.has_more = block.plain_len == room;
             self.source.consume(consumed);
             if hint == 0 {
+                if position.content_size.is_some_and(|size| size != position.produced) {
+                    let detail = "the content has another length than the frame states".into();
+                    return Err(accel_core::Error::Corrupt { format: self.format, detail }.into());
+                }
                 self.state = State::Between;
                 return Ok(true);
             }
