@@ -205,7 +205,11 @@ fn one(
     let done = work.stream(input.reader(), &mut output, engine, path, &settings);
     let elapsed = start.elapsed();
     drop(watch);
-    let summary = done.map_err(|error| Failure::stream(&name, &output_name, &error).with(&output.note()))?;
+    let summary = done.map_err(|error| {
+        let shrunk = input.change() == Change::Shrunk;
+        let note = if shrunk { "; file size changed: it was cut short while it was read" } else { "" };
+        Failure::stream(&name, &output_name, &error).with(note).with(&output.note())
+    })?;
 
     let finished = output.finish(input.source(), common.rm)?;
     if let Some(target) = &target {

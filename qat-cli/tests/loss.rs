@@ -115,6 +115,11 @@ fn a_source_that_is_cut_short_is_named() {
         let run = room.faulty(&faults, &format!("compress --threads 1 {rm} a"));
         run.failed(3, &["a: ", if rm.is_empty() { "file size changed" } else { "is kept" }]);
         assert_eq!(room.read("a").len(), 1_000_000);
+        // A Zstandard frame says how long its content is, so that it cannot be completed.
+        write_old(&room, "a", &sample(3_000_000));
+        let run = room.faulty(&faults, &format!("compress --format zstd --threads 1 {rm} a"));
+        run.failed(3, &["a: ", "file size changed"]);
+        assert_eq!((room.read("a").len(), room.path("a.zst").exists()), (1_000_000, false));
     }
     // A source that grows is read to its end, which is no failure.
     let room = Room::new();
