@@ -2,6 +2,7 @@
 
 mod apt;
 pub(crate) mod headers;
+#[path = "pins.rs"]
 mod pins;
 
 use std::fs;
@@ -96,7 +97,7 @@ pub(crate) fn programs(sh: &Shell, release: &Release) -> anyhow::Result<PathBuf>
         };
         if let Some(line) = needed.lines().find(outside) {
             bail!(
-                "{} needs a library that PROGRAM_RUNTIME in xtask/src/libqat/pins.rs lacks: {}",
+                "{} needs a library that PROGRAM_RUNTIME in xtask/src/pins.rs lacks: {}",
                 program.display(),
                 line.trim()
             );

@@ -78,7 +78,7 @@ impl Apt<'_> {
             self.download(&format!("{name}={version}")).with_context(|| {
                 format!(
                     "{name} {version} cannot be had from the suite {}; put the package with SHA-256 {expected} at {}, \
-                     or pin the version that the suite has now in xtask/src/libqat/pins.rs",
+                     or pin the version that the suite has now in xtask/src/pins.rs",
                     self.suite,
                     file.display()
                 )
