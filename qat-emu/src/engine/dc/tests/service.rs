@@ -174,7 +174,8 @@ fn chaining_hashes_then_compresses() {
     job.run_on(&host, &plain);
     let (requests, responses) = (0x10_0000, 0x20_0000);
     let mut sym = [0; 128];
-    sym[2] = 4;
+    // The symmetric service, and the bit that says that the request is valid.
+    (sym[2], sym[3]) = (4, 0x80);
     host.map(requests, [&job.message(plain.len())[..], &sym].concat());
     host.map(responses, vec![0x7F; 64]);
     let mut chain = [0; 128];
