@@ -89,7 +89,7 @@ const JOBS: &[Job] = &[
     job("examples", InTurn, &["cc"], "every example, run", tests::examples),
     job("bench-smoke", InTurn, &["cc"], "benches, one pass each", tests::bench_smoke),
     job("fuzz-smoke", InTurn, &["c++"], "fuzz targets, some seconds each", fuzz::smoke),
-    job("package", InTurn, &["git"], "what would be published, complete and as it builds", packages::package),
+    job("package", Alone, &["git"], "what would be published, complete and as it builds", packages::package),
     job("msrv", InTurn, &["cc"], "the oldest supported compiler", checks::msrv),
     job(
         "windows-gnu",
@@ -105,7 +105,7 @@ const JOBS: &[Job] = &[
         "licences, bans, sources and advisories of the dependencies",
         checks::deny,
     ),
-    job("miri", InTurn, &["cc"], "the bookkeeping of requests under Miri", memory::miri),
+    job("miri", Alone, &["cc"], "the bookkeeping of requests under Miri", memory::miri),
     job(
         "native",
         Alone,
