@@ -50,7 +50,7 @@ const SPIN_TURNS: u32 = 200;
 /// Shortest and longest sleep of an idle device thread. In between it sleeps an eighth of the time it has been idle,
 /// so that a busy device answers fast and an idle one costs little.
 const SHORTEST_SLEEP: Duration = Duration::from_micros(20);
-const LONGEST_SLEEP: Duration = Duration::from_millis(8);
+const LONGEST_SLEEP: Duration = Duration::from_millis(10);
 
 impl Machine {
     pub(crate) fn new(config: Config, counters: &'static Counters) -> Result<Self, ConfigError> {
