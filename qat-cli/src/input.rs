@@ -140,7 +140,7 @@ pub(crate) struct Input {
     pub(crate) name: String,
     /// `None` for standard input.
     path: Option<PathBuf>,
-    /// Of the open file, when it was opened.
+    /// The metadata of the open file at the time when it was opened.
     opened: Metadata,
 }
 
@@ -154,7 +154,7 @@ impl Input {
 
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let file = File::open(path)?;
-        // Of what was opened, whatever the name means by now.
+        // Asked of the open file, since another file may have the name by now.
         let opened = file.metadata()?;
         Ok(Self { file, name: name(path), path: Some(path.to_owned()), opened })
     }

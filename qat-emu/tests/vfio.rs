@@ -117,11 +117,11 @@ impl Program {
     fn open() -> Self {
         let container = open(c"/dev/vfio/vfio");
         let group = open(c"/dev/vfio/200");
-        // SAFETY: the calls of `vfio.h` with the arguments that it asks for.
+        // SAFETY: VFIO_GROUP_SET_CONTAINER of `linux/vfio.h` reads the descriptor that its argument points to.
         let joined = unsafe { libc::ioctl(group, SET_CONTAINER, &raw const container) };
-        // SAFETY: as above.
+        // SAFETY: VFIO_SET_IOMMU of `linux/vfio.h` takes a number.
         let set = unsafe { libc::ioctl(container, SET_IOMMU, 1_usize) };
-        // SAFETY: as above.
+        // SAFETY: VFIO_GROUP_GET_DEVICE_FD of `linux/vfio.h` reads a name that ends with a zero byte.
         let device = unsafe { libc::ioctl(group, GET_DEVICE, c"0000:10:00.1".as_ptr()) };
         assert!((joined, set) == (0, 0) && device >= 0);
         let memory = map(None, MEMORY);
@@ -258,7 +258,7 @@ impl Drop for Program {
             unsafe { libc::munmap(start.cast(), bytes) };
         }
         self.unmap_dma(0, IOVA, MEMORY as u64);
-        // SAFETY: as above.
+        // SAFETY: `map` returned this address for `MEMORY` bytes in `open`, and nothing uses them any more.
         unsafe { libc::munmap(self.memory.cast::<c_void>(), MEMORY) };
         for fd in [self.device, self.group, self.container] {
             // SAFETY: opened in `open`.

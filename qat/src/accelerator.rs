@@ -419,8 +419,9 @@ impl Inner {
             Some(registration) => registration.replace(entries).map(|_| registration),
             None => self.registry.register(NAME, entries),
         };
-        let registration =
-            registration.inspect_err(|error| tracing::warn!(%error, "the registry was not told")).ok();
+        let registration = registration
+            .inspect_err(|error| tracing::warn!(%error, "could not update the capability registry"))
+            .ok();
         *told = Some(Told { current, registration });
         self.board.settle(answer)
     }
@@ -479,7 +480,7 @@ impl Board {
             && let Some(Told { registration: Some(registration), .. }) = &*told
             && let Err(error) = registration.replace(answer.entries())
         {
-            tracing::warn!(%error, "the registry was not told");
+            tracing::warn!(%error, "could not update the capability registry");
         }
     }
 
@@ -498,7 +499,7 @@ impl Watcher for Board {
         if let Some(registration) = registration
             && let Err(error) = registration.replace(answer.entries())
         {
-            tracing::warn!(%error, "the registry was not told");
+            tracing::warn!(%error, "could not update the capability registry");
         }
         self.settle(answer);
     }

@@ -87,12 +87,12 @@ macro_rules! library {
                         found.ok().map(|function| *function)
                     },
                     set_response_mode: {
-                        // SAFETY: as above.
+                        // SAFETY: the type is that of the function in the public headers.
                         let found = unsafe { qat.get(b"cpaInstanceSetResponseMode\0") };
                         found.ok().map(|function| *function)
                     },
                     set_coalescing: {
-                        // SAFETY: as above.
+                        // SAFETY: the type is that of the function in the public headers.
                         let found = unsafe { qat.get(b"cpaInstanceSetIntCoalescingTimer\0") };
                         found.ok().map(|function| *function)
                     },

@@ -167,9 +167,9 @@ pub(crate) fn parse_block_header(header: [u8; BLOCK_HEADER_LEN], max_block: usiz
     Ok(BlockHeader { len, last: word & 1 != 0 })
 }
 
-/// Returns the length of the frame at the front of `input`, by walking its blocks; `None` when more bytes are needed.
-pub(crate) fn frame_len(input: &[u8]) -> Result<Option<usize>> {
-    let Some(header) = parse_header(input)? else { return Ok(None) };
+/// Returns the length of the frame with this header at the front of `input`, by walking its blocks, or `None` when more
+/// bytes are needed.
+pub(crate) fn frame_len(input: &[u8], header: &Header) -> Result<Option<usize>> {
     let mut at = header.len;
     loop {
         let Some(head) = input.get(at..).and_then(<[u8]>::first_chunk) else { return Ok(None) };
@@ -202,10 +202,10 @@ mod tests {
             assert_eq!((header.content_size, header.checksum), (Some(plain.len() as u64), checksum));
             assert_eq!((header.window, header.dictionary), (plain.len() as u64, 0), "one segment");
             for cut in [0, 4, header.len, len - 1] {
-                assert_eq!(frame_len(&frame[..cut]).unwrap(), None, "{cut} of {len} bytes");
+                assert_eq!(frame_len(&frame[..cut], &header).unwrap(), None, "{cut} of {len} bytes");
             }
             frame.extend_from_slice(b"behind it");
-            assert_eq!(frame_len(&frame).unwrap(), Some(len));
+            assert_eq!(frame_len(&frame, &header).unwrap(), Some(len));
         }
     }
 

@@ -292,9 +292,9 @@ mod tests {
     unsafe extern "C" fn stores(stream: *mut ZStream) -> c_int {
         // SAFETY: the caller passes a whole structure, whose pointers and lengths are those of its slices.
         let stream = unsafe { &mut *stream };
-        // SAFETY: the same.
+        // SAFETY: `next_in` and `avail_in` are the pointer and length of the caller's input slice.
         let input = unsafe { std::slice::from_raw_parts(stream.next_in, stream.avail_in as usize) };
-        // SAFETY: the same.
+        // SAFETY: `next_out` and `avail_out` are the pointer and length of the caller's output slice.
         let output = unsafe { std::slice::from_raw_parts_mut(stream.next_out, stream.avail_out as usize) };
         let (len, is_last) = (input.len(), stream.end_of_stream != 0);
         output[0] = u8::from(is_last);

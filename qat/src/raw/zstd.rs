@@ -194,7 +194,7 @@ impl<'a> Frame<'a> {
         check(unsafe { sys::ZSTD_CCtx_reset(context, sys::ZSTD_ResetDirective::ZSTD_reset_session_only) })?;
         let (len, stable) =
             if is_open { (sys::ZSTD_CONTENTSIZE_UNKNOWN as u64, 0) } else { (plain.len() as u64, 1) };
-        // SAFETY: as above.
+        // SAFETY: `zstd.h` takes any parameter and value for a live context, and answers with an error code.
         check(unsafe { sys::ZSTD_CCtx_setParameter(context, STABLE_INPUT, stable) })?;
         // SAFETY: as above.
         check(unsafe { sys::ZSTD_CCtx_setPledgedSrcSize(context, len) })?;

@@ -210,8 +210,9 @@ pub(crate) fn decompress(input: &[u8], output: &mut Output<'_>) -> Result<()> {
         let rest = &input[at..];
         at += match le32(rest) {
             Some(MAGIC) => {
-                parse_header(rest)?.ok_or_else(truncated)?.check_supported()?;
-                let len = frame_len(rest)?.ok_or_else(truncated)?;
+                let header = parse_header(rest)?.ok_or_else(truncated)?;
+                header.check_supported()?;
+                let len = frame_len(rest, &header)?.ok_or_else(truncated)?;
                 decompress_frame(&rest[..len], output)?;
                 len
             }
