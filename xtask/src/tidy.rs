@@ -134,6 +134,7 @@ const UNSAFE_ROOMS: &[&str] = &[
     "qat/src/op/",
     "qat/src/driver.rs",
     "qat/src/driver/",
+    "qat/src/software/wipe.rs",
     "qat/src/accelerator/tests.rs",
     "qat-emu/src/",
     "qat-emu/tests/",

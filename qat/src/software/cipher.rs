@@ -9,7 +9,7 @@ use aws_lc_rs::iv::FixedLength;
 use aws_lc_rs::{constant_time, hmac};
 
 use super::ccm::Ccm;
-use super::wipe::with_wiped_stack;
+use super::wipe::{WipedBox, with_wiped_frames, with_wiped_stack};
 use super::xts::Xts;
 
 const BLOCK: usize = 16;
@@ -30,8 +30,8 @@ enum Prepared {
 }
 
 /// Sets the cipher up, and leaves nothing of the key on the stack.
-fn prepare(cipher: Cipher, key: &Key) -> Result<Box<Prepared>> {
-    with_wiped_stack(|| set_up(cipher, key).map(Box::new))
+fn prepare(cipher: Cipher, key: &Key) -> Result<WipedBox<Prepared>> {
+    with_wiped_stack(|| set_up(cipher, key).map(WipedBox::new))
 }
 
 fn set_up(cipher: Cipher, key: &Key) -> Result<Prepared> {
@@ -82,6 +82,16 @@ fn with_prepared<T>(cipher: Cipher, key: &Key, with: impl FnOnce(&Prepared) -> R
     match key.prepared(cipher, |key| prepare(cipher, key))? {
         Some(prepared) => with(prepared),
         None => with(&*prepare(cipher, key)?),
+    }
+}
+
+/// Runs an operation and leaves nothing of the key on the stack. aws-lc's ChaCha20-Poly1305 copies the key there, and
+/// RustCrypto's AES, which XTS and CCM are built on, its round keys; neither wipes them. aws-lc's AES works on the round keys
+/// where they are.
+fn guarded<T>(cipher: Cipher, operation: impl FnOnce() -> T) -> T {
+    match cipher {
+        Cipher::ChaCha20Poly1305 | Cipher::AesXts | Cipher::AesCcm => with_wiped_frames(operation),
+        _ => operation(),
     }
 }
 
@@ -203,9 +213,14 @@ pub(crate) fn encrypt(
     let output = &mut output[..total];
     let (body, tag) = output.split_at_mut(total - cipher.tag_len());
     with_prepared(cipher, key, |prepared| match prepared {
-        Prepared::Aead(aead) => aead
-            .seal_out_of_place_scatter(nonce(&iv)?, Aad::from(&*options.aad), plaintext, body, &[], tag)
-            .map_err(|_| engine_failed()),
+        Prepared::Aead(aead) => {
+            let nonce = nonce(&iv)?;
+            let seal = || {
+                aead.seal_out_of_place_scatter(nonce, Aad::from(&*options.aad), plaintext, body, &[], tag)
+                    .map_err(|_| engine_failed())
+            };
+            guarded(cipher, seal)
+        }
         Prepared::Cbc { encrypting, mac, .. } => {
             let padding = body.len() - plaintext.len();
             body[..plaintext.len()].copy_from_slice(plaintext);
@@ -225,12 +240,14 @@ pub(crate) fn encrypt(
                 .map(drop)
         }
         Prepared::Xts(xts) => {
-            xts.encrypt(bytes(&iv)?, plaintext, body);
+            let tweak = bytes(&iv)?;
+            guarded(cipher, || xts.encrypt(tweak, plaintext, body));
             Ok(())
         }
         Prepared::Ccm(ccm) => {
-            let made = ccm.seal(bytes(&iv)?, &options.aad, plaintext, body).map_err(|_| engine_failed())?;
-            tag.copy_from_slice(&made);
+            let nonce = bytes(&iv)?;
+            let made = guarded(cipher, || ccm.seal(nonce, &options.aad, plaintext, body));
+            tag.copy_from_slice(&made.map_err(|_| engine_failed())?);
             Ok(())
         }
     })?;
@@ -249,10 +266,14 @@ pub(crate) fn decrypt(
     let failed = || Error::Authentication { cipher };
     let output = &mut output[..body.len()];
     let plain_len = with_prepared(cipher, key, |prepared| match prepared {
-        Prepared::Aead(aead) => aead
-            .open_separate_gather(nonce(&iv)?, Aad::from(&*options.aad), body, tag, output)
-            .map_err(|_| failed())
-            .map(|()| output.len()),
+        Prepared::Aead(aead) => {
+            let nonce = nonce(&iv)?;
+            let open = || {
+                aead.open_separate_gather(nonce, Aad::from(&*options.aad), body, tag, output)
+                    .map_err(|_| failed())
+            };
+            guarded(cipher, open).map(|()| output.len())
+        }
         Prepared::Cbc { decrypting, mac, .. } => {
             if let Some(mac) = mac {
                 let expected = authenticate(mac, &iv, &options.aad, body);
@@ -272,12 +293,14 @@ pub(crate) fn decrypt(
                 .map(|_| output.len())
         }
         Prepared::Xts(xts) => {
-            xts.decrypt(bytes(&iv)?, body, output);
+            let tweak = bytes(&iv)?;
+            guarded(cipher, || xts.decrypt(tweak, body, output));
             Ok(output.len())
         }
         Prepared::Ccm(ccm) => {
             let tag = *tag.first_chunk().ok_or_else(failed)?;
-            ccm.open(bytes(&iv)?, &options.aad, body, tag, output).map_err(|_| failed())?;
+            let nonce = bytes(&iv)?;
+            guarded(cipher, || ccm.open(nonce, &options.aad, body, tag, output)).map_err(|_| failed())?;
             Ok(output.len())
         }
     });

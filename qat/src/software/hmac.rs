@@ -5,7 +5,7 @@ use aws_lc_rs::{digest, hmac};
 use zeroize::Zeroizing;
 
 use super::hash;
-use super::wipe::with_wiped_stack;
+use super::wipe::{WipedBox, with_wiped_stack};
 
 /// What is derived from a key once and kept with it, in a box of its own that it never leaves.
 #[allow(clippy::large_enum_variant)]
@@ -25,8 +25,8 @@ pub(crate) fn hmac(key: &Key, digest: Digest, input: &[u8]) -> Result<Vec<u8>> {
 }
 
 /// Sets the HMAC up, and leaves nothing of the key on the stack.
-fn prepare(key: &Key, digest: Digest) -> Result<Box<Prepared>> {
-    with_wiped_stack(|| set_up(key, digest).map(Box::new))
+fn prepare(key: &Key, digest: Digest) -> Result<WipedBox<Prepared>> {
+    with_wiped_stack(|| set_up(key, digest).map(WipedBox::new))
 }
 
 fn set_up(key: &Key, digest: Digest) -> Result<Prepared> {
