@@ -86,6 +86,7 @@ fn groups(sh: &Shell, qat: &Path, corpus: &Path) -> anyhow::Result<Vec<Group>> {
     let lines = |lines: &[&str]| lines.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>();
     let q = "qat compress --engine software -q --stdout";
     let d = "qat decompress --engine software -q --stdout";
+    let zstd = |level: u32| [format!("{q} --format zstd -l {level}"), format!("zstd -{level} -T{all_cores} -c")];
     let openssl = "openssl enc -aes-256-ctr -K 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f -iv \
                    00000000000000000000000000000000";
     Ok(vec![
@@ -113,6 +114,11 @@ fn groups(sh: &Shell, qat: &Path, corpus: &Path) -> anyhow::Result<Vec<Group>> {
             &[d.into(), "igzip -d -c".into(), "pigz -d -c".into(), "gzip -d -c".into()],
         ),
         group(
+            "gunzip-independent",
+            &packed("independent.gz", &format!("{q} -l 6 --independent"))?,
+            &[d.into(), "igzip -d -c".into(), "pigz -d -c".into(), "gzip -d -c".into()],
+        ),
+        group(
             "gunzip-one-member",
             &packed("one.gz", "gzip -6 -c")?,
             &[d.into(), "igzip -d -c".into(), "pigz -d -c".into(), "gzip -d -c".into()],
@@ -120,11 +126,20 @@ fn groups(sh: &Shell, qat: &Path, corpus: &Path) -> anyhow::Result<Vec<Group>> {
         group("lz4-fast", corpus, &[format!("{q} --format lz4 -l 1"), "lz4 -1 -c".into()]),
         group("lz4-9", corpus, &[format!("{q} --format lz4 -l 9"), "lz4 -9 -c".into()]),
         group("unlz4", &packed("one.lz4", "lz4 -1 -c")?, &[d.into(), "lz4 -d -c".into()]),
-        group("zstd-1", corpus, &[format!("{q} --format zstd -l 1"), format!("zstd -1 -T{all_cores} -c")]),
-        group("zstd-3", corpus, &[format!("{q} --format zstd -l 3"), format!("zstd -3 -T{all_cores} -c")]),
+        group("zstd-1", corpus, &zstd(1)),
+        group("zstd-2", corpus, &zstd(2)),
+        group("zstd-3", corpus, &zstd(3)),
+        group("zstd-6", corpus, &zstd(6)),
+        group("zstd-9", corpus, &zstd(9)),
+        group("zstd-12", corpus, &zstd(12)),
         group(
             "unzstd-own",
             &packed("own.zst", &format!("{q} --format zstd -l 3"))?,
+            &lines(&[d, "zstd -d -c"]),
+        ),
+        group(
+            "unzstd-independent",
+            &packed("independent.zst", &format!("{q} --format zstd -l 3 --independent"))?,
             &lines(&[d, "zstd -d -c"]),
         ),
         group("unzstd-one-frame", &packed("one.zst", "zstd -3 -c")?, &lines(&[d, "zstd -d -c"])),
