@@ -86,7 +86,8 @@ fn groups(sh: &Shell, qat: &Path, corpus: &Path) -> anyhow::Result<Vec<Group>> {
     let lines = |lines: &[&str]| lines.iter().map(|line| (*line).to_owned()).collect::<Vec<_>>();
     let q = "qat compress --engine software -q --stdout";
     let d = "qat decompress --engine software -q --stdout";
-    let zstd = |level: u32| [format!("{q} --format zstd -l {level}"), format!("zstd -{level} -T{all_cores} -c")];
+    let zstd =
+        |level: u32| [format!("{q} --format zstd -l {level}"), format!("zstd -{level} -T{all_cores} -c")];
     let openssl = "openssl enc -aes-256-ctr -K 000102030405060708090a0b0c0d0e0f101112131415161718191a1b1c1d1e1f -iv \
                    00000000000000000000000000000000";
     Ok(vec![

@@ -131,7 +131,7 @@ const UNSAFE_ROOMS: &[&str] = &[
     "qat-sys/",
     "qat/src/raw/",
     "qat/src/mem/",
-    "qat/src/op/",
+    "qat/src/inflight/",
     "qat/src/driver.rs",
     "qat/src/driver/",
     "qat/src/software/wipe.rs",

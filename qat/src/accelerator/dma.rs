@@ -14,9 +14,9 @@ pub use crate::dc::zero_copy::DmaCompletion;
 use crate::dc::zero_copy::{self, Job, Plan, Spans};
 use crate::device_error::DeviceError;
 use crate::driver::ProcessMark;
+use crate::inflight::Flight;
 use crate::instance::{Call, Launched, Patience, Pool};
 use crate::mem::{NoMemory, NotMapped};
-use crate::op::Flight;
 use crate::poll::{self, Room};
 use crate::raw::clock;
 

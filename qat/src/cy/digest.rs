@@ -8,8 +8,8 @@ use super::request::{self, Request};
 use super::seal::path;
 use super::session::{Sessions, Use};
 use super::trial;
+use crate::inflight::{Session, SessionError};
 use crate::instance::{Call, Instance};
-use crate::op::{Session, SessionError};
 
 /// A digest of `input`.
 pub(crate) async fn digest(call: Call<'_>, digest: Digest, input: &[u8]) -> Result<(Vec<u8>, Outcome)> {

@@ -9,9 +9,11 @@ use super::layout::{BLOCK, CCM_AAD_AT, CCM_NONCE_AT};
 use super::session::{Sessions, Use};
 use crate::CpaStatus;
 use crate::device_error::{DeviceError, RequestStatus};
+use crate::inflight::{
+    Api, Blocks, Claim, Flight, Landed, NOT_VERIFIED, Session, SessionError, Symmetric, Work,
+};
 use crate::instance::{Call, Failure, Fault, Instance, Patience};
 use crate::mem::{Memory, NoMemory};
-use crate::op::{Api, Blocks, Claim, Flight, Landed, NOT_VERIFIED, Session, SessionError, Symmetric, Work};
 
 /// Where parameters stand in [`Claim::parameters`].
 pub(super) const IV_AT: usize = 0;

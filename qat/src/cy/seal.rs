@@ -6,8 +6,8 @@ use super::layout::{self, BLOCK, LINK};
 use super::request::{self, Keyed, Request, TAG, answer, launch};
 use super::session::{Sessions, Use};
 use super::{max_aad, trial, unsupported};
+use crate::inflight::Api;
 use crate::instance::{Call, Window};
-use crate::op::Api;
 use crate::software::cipher::check_encrypt;
 
 /// Encrypts to the front of `output`.

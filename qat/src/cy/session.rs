@@ -9,7 +9,7 @@ use qat_sys as sys;
 use zeroize::Zeroizing;
 
 use super::{hmac_name, not_offered, unsupported};
-use crate::op::{Api, Hash, Ring, Session, SessionError, SymmetricSetup};
+use crate::inflight::{Api, Hash, Ring, Session, SessionError, SymmetricSetup};
 use crate::software;
 
 /// Lengths of associated data for which a key keeps sessions, on each instance and in each direction. The length is part

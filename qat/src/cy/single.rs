@@ -6,9 +6,9 @@ use super::layout::{self, BLOCK};
 use super::request::{AAD_AT, DIGEST_AT, IV_AT, LEAST, TAG, is_verified};
 use super::seal::keyed;
 use super::trial;
+use crate::inflight::{Blocks, Claim, Flight, Landed, MAX_FLAT, Symmetric, Work};
 use crate::instance::{Call, Instance, Launched};
 use crate::mem::NoMemory;
-use crate::op::{Blocks, Claim, Flight, Landed, MAX_FLAT, Symmetric, Work};
 use crate::software::cipher::{check_decrypt, check_encrypt};
 
 /// An encryption that is one request.

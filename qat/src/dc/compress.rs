@@ -10,8 +10,8 @@ use super::request::{Answer, Request};
 use super::session::{Checksum, Huffman, Kind, Lz4Block};
 use crate::container::{gzip, lz4 as frame, zlib};
 use crate::device_error::DeviceError;
+use crate::inflight::{Direction, Landed};
 use crate::instance::{Call, Window};
-use crate::op::{Direction, Landed};
 use crate::settings::Integrity;
 use crate::software::{self, compress_bound};
 

@@ -7,8 +7,8 @@ use super::lz4;
 use super::request::{Answer, Request};
 use super::session::{Checksum, Kind};
 use crate::container::{gzip, zlib};
+use crate::inflight::{Direction, Landed};
 use crate::instance::Call;
-use crate::op::{Direction, Landed};
 use crate::settings::Integrity;
 use crate::software::{self, output::Output};
 

@@ -9,8 +9,8 @@ use super::request::{Answer, Request};
 use super::session::{Kind, Lz4Block};
 use crate::container::{le32, lz4 as container};
 use crate::device_error::DeviceError;
+use crate::inflight::Landed;
 use crate::instance::{Call, Window};
-use crate::op::Landed;
 use crate::settings::Integrity;
 use crate::software::{lz4, output::Output};
 

@@ -12,8 +12,8 @@ mod zstd;
 use accel_core::{Error, Format, Result};
 
 use crate::capabilities::Directions;
+use crate::inflight::Direction;
 use crate::instance::Call;
-use crate::op::Direction;
 
 pub(crate) use compress::{compress, hardware_level};
 pub(crate) use decompress::decompress;

@@ -6,8 +6,8 @@ use super::compress::flush;
 use super::session::{Key, Kind};
 use crate::CpaStatus;
 use crate::device_error::{DeviceError, RequestStatus};
+use crate::inflight::{Blocks, Claim, Direction, Flight, Landed, Stateless, Work};
 use crate::instance::{Call, Failure, Fault, Instance, Patience};
-use crate::op::{Blocks, Claim, Direction, Flight, Landed, Stateless, Work};
 use crate::settings::Integrity;
 
 /// A request to be.

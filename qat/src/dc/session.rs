@@ -5,7 +5,7 @@ use std::sync::Arc;
 use once_cell::sync::OnceCell;
 use qat_sys as sys;
 
-use crate::op::{Api, Direction, Ring, Session, SessionError, Stateless};
+use crate::inflight::{Api, Direction, Ring, Session, SessionError, Stateless};
 
 /// What a session is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -5,8 +5,8 @@ use accel_core::{CompressOptions, End, Error, Format, Outcome, Path, Result};
 use super::check_offered;
 use super::compress::{PIECE, Writer, complete, deflate_room, store, stored_len, wrong_checksum};
 use super::zero_copy::{Job, Plan};
+use crate::inflight::{Blocks, Claim, Direction, Flight, Landed, Work};
 use crate::instance::{Call, Fault, Instance, Launched};
-use crate::op::{Blocks, Claim, Direction, Flight, Landed, Work};
 use crate::settings::Integrity;
 use crate::software::compress_bound;
 

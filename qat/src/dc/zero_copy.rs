@@ -11,9 +11,9 @@ use super::decompress::{check_gzip, check_zlib};
 use super::request::Answer;
 use super::session::{Checksum, Key, Kind};
 use crate::container::{gzip, zlib};
+use crate::inflight::{Blocks, Claim, Direction, Landed, Stateless, Work};
 use crate::instance::{Call, Fault, Instance, Launched, Unsent};
 use crate::mem::DmaBuffer;
-use crate::op::{Blocks, Claim, Direction, Landed, Stateless, Work};
 use crate::settings::Integrity;
 use crate::software::{check_end, nothing_after, zlib_effort};
 

@@ -10,10 +10,10 @@ use qat_sys::{self as sys, CpaInstanceHandle, Symbols};
 
 use super::Services;
 use crate::HardwareSettings;
+use crate::inflight::{Ring, Table, Work};
 use crate::info::MemoryInfo;
 use crate::instance::{Instance, Pool};
 use crate::mem::Memory;
-use crate::op::{Ring, Table, Work};
 use crate::raw::{cy, dc, instance};
 
 /// Longest wait for requests that are still on the device at the stop.

@@ -3,7 +3,7 @@
 use accel_core::{Error, Recorder};
 
 use super::{Fault, Patience, Pool};
-use crate::op::{Flight, Landed, Lost};
+use crate::inflight::{Flight, Landed, Lost};
 use crate::poll;
 
 /// One call of a caller's, which may take many requests.

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use qat_sys as sys;
 
 use super::{Instance, Pool};
-use crate::op::Work;
+use crate::inflight::Work;
 
 /// How often the watchdog looks, with requests in flight and without.
 pub(crate) const TICK: Duration = Duration::from_millis(100);

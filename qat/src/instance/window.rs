@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::{Fault, Patience, Pool};
-use crate::op::{Flight, Landed};
+use crate::inflight::{Flight, Landed};
 
 /// Most requests that one call has in flight.
 const WIDTH: usize = 32;

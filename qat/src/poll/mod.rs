@@ -20,7 +20,7 @@ use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
-use crate::op::{Polled, Ring, Table};
+use crate::inflight::{Polled, Ring, Table};
 use pace::{MORE_SPINS, Pace, SPINS, nap};
 
 pub(crate) use reactor::Reactor;

@@ -8,7 +8,7 @@ use std::thread::{self, JoinHandle, Thread};
 use std::time::Instant;
 
 use super::pace::{Pace, SPINS, nap};
-use crate::op::{Polled, Ring};
+use crate::inflight::{Polled, Ring};
 
 /// One for each start; the thread is made when the first future waits.
 pub(crate) struct Reactor {

@@ -1,5 +1,5 @@
 //! The bookkeeping of requests, over a libqat of stubs: what happens to slots, memory and sessions in every order in which
-//! submitter, device and waiter can come. Small enough for Miri: `cargo +nightly miri test -p qat --lib op::`.
+//! submitter, device and waiter can come. Small enough for Miri: `cargo +nightly miri test -p qat --lib inflight::`.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::collections::{HashMap, VecDeque};
