@@ -90,7 +90,7 @@ impl Slot {
     fn answer(&self, generation: u32) {
         self.write(ANSWERED);
         match self.completion.land(generation, STATUS) {
-            Answer::Landed(waker) => {
+            Answer::CompletedRequest(waker) => {
                 if let Some(waker) = waker {
                     waker.wake();
                 }
@@ -111,13 +111,13 @@ impl Slot {
     /// What the waiter does in the end.
     fn end(&self, end: End) {
         match end {
-            End::Landed(status) => {
+            End::CompletedRequest(status) => {
                 assert_eq!(status, STATUS);
                 // SAFETY: as in `write`.
                 assert_eq!(self.memory.with(|memory| unsafe { *memory }), ANSWERED);
                 self.free();
             }
-            End::Lost => self.free_if_safe(),
+            End::Abandoned => self.free_if_safe(),
         }
     }
 
@@ -235,7 +235,7 @@ fn a_loss_wakes_the_waiter_and_the_answer_comes_late() {
         let (slot, generation) = Slot::flying();
         let watchdog = spawn(&slot, |slot| slot.completion.lose());
         let end = slot.wait(generation);
-        assert_eq!(end, End::Lost);
+        assert_eq!(end, End::Abandoned);
         slot.end(end);
         slot.answer(generation);
         watchdog.join().unwrap();

@@ -14,7 +14,7 @@ pub use crate::dc::zero_copy::DmaCompletion;
 use crate::dc::zero_copy::{self, Job, Plan, Spans};
 use crate::device_error::DeviceError;
 use crate::driver::ProcessMark;
-use crate::inflight::Flight;
+use crate::inflight::PendingRequest;
 use crate::instance::{Call, Launched, Patience, Pool};
 use crate::mem::{NoMemory, NotMapped};
 use crate::poll::{self, Room};
@@ -253,7 +253,7 @@ pub struct DmaRequest {
 
 enum Step {
     /// With its instance.
-    Flying(Flight, u16),
+    Flying(PendingRequest, u16),
     /// There was no room for it at first, which was `since`.
     Full {
         room: Room,

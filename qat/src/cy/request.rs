@@ -10,12 +10,13 @@ use super::session::{Sessions, Use};
 use crate::CpaStatus;
 use crate::device_error::{DeviceError, RequestStatus};
 use crate::inflight::{
-    Api, Blocks, Claim, Flight, Landed, NOT_VERIFIED, Session, SessionError, Symmetric, Work,
+    Api, Blocks, CompletedRequest, NOT_VERIFIED, PendingRequest, Session, SessionError, SlotGuard, Symmetric,
+    Work,
 };
 use crate::instance::{Call, Failure, Fault, Instance, Patience};
 use crate::mem::{Memory, NoMemory};
 
-/// Where parameters stand in [`Claim::parameters`].
+/// Where parameters stand in [`SlotGuard::parameters`].
 pub(super) const IV_AT: usize = 0;
 pub(super) const DIGEST_AT: usize = 64;
 pub(super) const AAD_AT: usize = 128;
@@ -59,7 +60,7 @@ impl Request<'_> {
         start..start + len_of(&self.text)
     }
 
-    fn load(&self, memory: &'static Memory, claim: &mut Claim) -> Result<(), NoMemory> {
+    fn load(&self, memory: &'static Memory, claim: &mut SlotGuard) -> Result<(), NoMemory> {
         let len = self.len();
         // Lengths are 32 bits wide, and what can never be had is not waited for.
         if len > memory.limit() / 2 || u32::try_from(len).is_err() {
@@ -120,9 +121,9 @@ pub(super) fn launch(
     patience: Patience,
     request: &Request<'_>,
     session: impl Fn(&Instance) -> Result<Arc<Session>, SessionError>,
-) -> impl Future<Output = Result<(Flight, u16), Fault>> {
-    let load = |instance: &Instance, claim: &mut Claim| request.load(instance.ring.memory(), claim);
-    let fly = move |instance: &Instance, claim: Claim| {
+) -> impl Future<Output = Result<(PendingRequest, u16), Fault>> {
+    let load = |instance: &Instance, claim: &mut SlotGuard| request.load(instance.ring.memory(), claim);
+    let fly = move |instance: &Instance, claim: SlotGuard| {
         let session = session(instance)?;
         Ok(instance.ring.perform(claim, session, &request.operation())?)
     };
@@ -131,7 +132,7 @@ pub(super) fn launch(
 
 /// An answer that counts.
 pub(super) struct Answer {
-    pub(super) landed: Landed,
+    pub(super) landed: CompletedRequest,
     pub(super) instance: u16,
     /// False when the device compared the tag and found another one.
     pub(super) is_verified: bool,
@@ -170,7 +171,7 @@ pub(super) async fn run(
 /// Reads an answer, and tells the instance's health of it.
 pub(super) fn answer(
     call: Call<'_>,
-    landed: Landed,
+    landed: CompletedRequest,
     instance: u16,
     request: &Request<'_>,
 ) -> Result<Answer, Error> {
@@ -182,7 +183,7 @@ pub(super) fn answer(
 #[inline(always)]
 pub(super) fn is_verified(
     call: Call<'_>,
-    landed: &Landed,
+    landed: &CompletedRequest,
     instance: u16,
     is_untouched: impl FnOnce() -> bool,
 ) -> Result<bool, Error> {
@@ -205,7 +206,7 @@ pub(super) fn is_verified(
 
 /// The traditional call reports a request that the device refused as a success, with the text as it was. Only AES-XTS goes
 /// by it, whose text is a block at least.
-fn is_untouched(landed: &Landed, request: &Request<'_>) -> bool {
+fn is_untouched(landed: &CompletedRequest, request: &Request<'_>) -> bool {
     let [text, _] = request.text;
     let mut after = [0; BLOCK];
     landed.input().read(0, &mut after);

@@ -6,7 +6,7 @@ use super::layout::{self, BLOCK};
 use super::request::{AAD_AT, DIGEST_AT, IV_AT, LEAST, TAG, is_verified};
 use super::seal::keyed;
 use super::trial;
-use crate::inflight::{Blocks, Claim, Flight, Landed, MAX_FLAT, Symmetric, Work};
+use crate::inflight::{Blocks, CompletedRequest, MAX_FLAT, PendingRequest, SlotGuard, Symmetric, Work};
 use crate::instance::{Call, Instance, Launched};
 use crate::mem::NoMemory;
 use crate::software::cipher::{check_decrypt, check_encrypt};
@@ -27,7 +27,7 @@ impl Sealing {
         plaintext: &[u8],
         available: usize,
         options: &CipherOptions<'_>,
-    ) -> Result<Option<(Self, Flight, u16)>> {
+    ) -> Result<Option<(Self, PendingRequest, u16)>> {
         let (iv, _) = check_encrypt(key, plaintext.len(), available, options)?;
         let what = (options.cipher, &iv, &*options.aad);
         let begun = submit(call, key, plaintext, &[], what, false)?;
@@ -40,7 +40,7 @@ impl Sealing {
     pub(crate) fn finish(
         self,
         call: Call<'_>,
-        mut landed: Landed,
+        mut landed: CompletedRequest,
         instance: u16,
         output: &mut [u8],
         cipher: Cipher,
@@ -72,7 +72,7 @@ impl Opening {
         ciphertext: &[u8],
         available: usize,
         options: &CipherOptions<'_>,
-    ) -> Result<Option<(Self, Flight, u16)>> {
+    ) -> Result<Option<(Self, PendingRequest, u16)>> {
         let (iv, body, tag) = check_decrypt(key, ciphertext, available, options)?;
         let what = (options.cipher, &iv, &*options.aad);
         let begun = submit(call, key, body, tag, what, true)?;
@@ -84,7 +84,7 @@ impl Opening {
     pub(crate) fn finish(
         self,
         call: Call<'_>,
-        landed: &Landed,
+        landed: &CompletedRequest,
         instance: u16,
         output: &mut [u8],
         cipher: Cipher,
@@ -119,13 +119,13 @@ fn submit(
     tag: &[u8],
     (cipher, iv, aad): (Cipher, &Iv, &[u8]),
     is_decrypting: bool,
-) -> Result<Option<(Flight, u16)>> {
+) -> Result<Option<(PendingRequest, u16)>> {
     if !is_single(cipher, text.len()) || !trial::is_good_already(call, cipher, key) {
         return Ok(None);
     }
     let keyed = keyed(key, cipher, is_decrypting && cipher != Cipher::AesCtr, aad, text.len())?;
     let (iv, len) = (iv.as_bytes(), text.len() as u32);
-    let load = |instance: &Instance, claim: &mut Claim| {
+    let load = |instance: &Instance, claim: &mut SlotGuard| {
         let memory = instance.ring.memory();
         if text.len() > memory.limit() / 2 {
             return Err(NoMemory::TooLarge);
@@ -152,7 +152,7 @@ fn submit(
         digest_at: (cipher.tag_len() > 0).then_some(DIGEST_AT),
         aad_at: (!aad.is_empty()).then_some(AAD_AT),
     };
-    let fly = |instance: &Instance, claim: Claim| {
+    let fly = |instance: &Instance, claim: SlotGuard| {
         Ok(instance.ring.perform(claim, keyed.session(instance)?, &operation)?)
     };
     match call.pool.try_launch(Work::Symmetric, call.patience, call.recorder, &mut None, load, fly) {

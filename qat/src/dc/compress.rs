@@ -10,7 +10,7 @@ use super::request::{Answer, Request};
 use super::session::{Checksum, Huffman, Kind, Lz4Block};
 use crate::container::{gzip, lz4 as frame, zlib};
 use crate::device_error::DeviceError;
-use crate::inflight::{Direction, Landed};
+use crate::inflight::{CompletedRequest, Direction};
 use crate::instance::{Call, Window};
 use crate::settings::Integrity;
 use crate::software::{self, compress_bound};
@@ -212,7 +212,12 @@ struct Joint<'a, 'b> {
 
 impl Joint<'_, '_> {
     /// Appends what a request came to.
-    async fn put(&mut self, mut landed: Landed, mut instance: u16, mut request: Request<'_>) -> Result<()> {
+    async fn put(
+        &mut self,
+        mut landed: CompletedRequest,
+        mut instance: u16,
+        mut request: Request<'_>,
+    ) -> Result<()> {
         loop {
             let left = self.append(landed, instance, request)?;
             if left.is_empty() {
@@ -226,7 +231,12 @@ impl Joint<'_, '_> {
     }
 
     /// Appends an answer; what of the request's input it does not stand for.
-    fn append<'i>(&mut self, landed: Landed, instance: u16, request: Request<'i>) -> Result<&'i [u8]> {
+    fn append<'i>(
+        &mut self,
+        landed: CompletedRequest,
+        instance: u16,
+        request: Request<'i>,
+    ) -> Result<&'i [u8]> {
         let Self { call, writer, .. } = self;
         let len = request.input.len();
         let answer = call.answer(&landed, instance, len, request.room, Format::Deflate)?;
@@ -357,7 +367,7 @@ fn whole_block(answer: &Answer, len: usize) -> Result<()> {
 }
 
 /// The size word in front of a block, which has to be that of the output.
-fn block_word(landed: &Landed, answer: &Answer) -> Result<u32> {
+fn block_word(landed: &CompletedRequest, answer: &Answer) -> Result<u32> {
     let mut word = [0; 4];
     landed.output().read(0, &mut word);
     let word = u32::from_le_bytes(word);

@@ -7,7 +7,7 @@ use super::lz4;
 use super::request::{Answer, Request};
 use super::session::{Checksum, Kind};
 use crate::container::{gzip, zlib};
-use crate::inflight::{Direction, Landed};
+use crate::inflight::{CompletedRequest, Direction};
 use crate::instance::Call;
 use crate::settings::Integrity;
 use crate::software::{self, output::Output};
@@ -255,7 +255,7 @@ fn more_than(output: &mut Output<'_>, room: usize) -> Result<()> {
 }
 
 /// Copies an answer's output to the caller.
-pub(super) fn accept(landed: &Landed, answer: &Answer, output: &mut Output<'_>) -> Result<()> {
+pub(super) fn accept(landed: &CompletedRequest, answer: &Answer, output: &mut Output<'_>) -> Result<()> {
     output.reserve(answer.produced)?;
     landed.output().read(0, &mut output.room()[..answer.produced]);
     output.advance(answer.produced);

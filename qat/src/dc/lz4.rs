@@ -9,7 +9,7 @@ use super::request::{Answer, Request};
 use super::session::{Kind, Lz4Block};
 use crate::container::{le32, lz4 as container};
 use crate::device_error::DeviceError;
-use crate::inflight::Landed;
+use crate::inflight::CompletedRequest;
 use crate::instance::{Call, Window};
 use crate::settings::Integrity;
 use crate::software::{lz4, output::Output};
@@ -56,7 +56,13 @@ pub(super) async fn block(
 }
 
 /// Accepts an answer of `len` bytes.
-fn take(call: Call<'_>, landed: &Landed, answer: &Answer, len: usize, output: &mut Output<'_>) -> Result<()> {
+fn take(
+    call: Call<'_>,
+    landed: &CompletedRequest,
+    answer: &Answer,
+    len: usize,
+    output: &mut Output<'_>,
+) -> Result<()> {
     if answer.overflow || len != answer.produced {
         let detail = format!("{} bytes of output instead of {len}", answer.produced);
         return Err(DeviceError::Wrong { detail: detail.into() }.into());

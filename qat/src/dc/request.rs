@@ -6,7 +6,7 @@ use super::compress::flush;
 use super::session::{Key, Kind};
 use crate::CpaStatus;
 use crate::device_error::{DeviceError, RequestStatus};
-use crate::inflight::{Blocks, Claim, Direction, Flight, Landed, Stateless, Work};
+use crate::inflight::{Blocks, CompletedRequest, Direction, PendingRequest, SlotGuard, Stateless, Work};
 use crate::instance::{Call, Failure, Fault, Instance, Patience};
 use crate::settings::Integrity;
 
@@ -39,13 +39,13 @@ impl Call<'_> {
         &self,
         request: Request<'_>,
         patience: Patience,
-    ) -> Result<(Flight, u16), Fault> {
+    ) -> Result<(PendingRequest, u16), Fault> {
         let len = request.prefix.len() + request.input.len() + request.room;
         // An answer counts in 32 bits.
         if len > self.pool.settings.memory || u32::try_from(len).is_err() {
             return Err(Fault::TooLarge);
         }
-        let load = |instance: &Instance, claim: &mut Claim| {
+        let load = |instance: &Instance, claim: &mut SlotGuard| {
             let memory = instance.ring.memory();
             let mut input = Blocks::with_room(memory, request.prefix.len() + request.input.len())?;
             input.write(0, request.prefix);
@@ -54,7 +54,7 @@ impl Call<'_> {
             Ok(())
         };
         let how = self.stateless(request.kind, request.is_open);
-        let fly = |instance: &Instance, claim: Claim| {
+        let fly = |instance: &Instance, claim: SlotGuard| {
             let key = Key::new(request.kind, how, claim.is_flat());
             let session = instance.sessions.get(&instance.ring, key)?;
             Ok(instance.ring.compress(claim, session, how)?)
@@ -63,7 +63,7 @@ impl Call<'_> {
     }
 
     /// Launches and waits.
-    pub(super) async fn run(&self, request: Request<'_>) -> Result<(Landed, u16), Fault> {
+    pub(super) async fn run(&self, request: Request<'_>) -> Result<(CompletedRequest, u16), Fault> {
         let (flight, instance) = self.launch(request, self.patience).await?;
         let landed = flight.await.map_err(|lost| self.pool.lost(lost, instance))?;
         Ok((landed, instance))
@@ -100,7 +100,7 @@ impl Call<'_> {
     #[inline(always)]
     pub(super) fn answer(
         &self,
-        landed: &Landed,
+        landed: &CompletedRequest,
         instance: u16,
         request_len: usize,
         room: usize,

@@ -5,7 +5,7 @@ use accel_core::{CompressOptions, End, Error, Format, Outcome, Path, Result};
 use super::check_offered;
 use super::compress::{PIECE, Writer, complete, deflate_room, store, stored_len, wrong_checksum};
 use super::zero_copy::{Job, Plan};
-use crate::inflight::{Blocks, Claim, Direction, Flight, Landed, Work};
+use crate::inflight::{Blocks, CompletedRequest, Direction, PendingRequest, SlotGuard, Work};
 use crate::instance::{Call, Fault, Instance, Launched};
 use crate::settings::Integrity;
 use crate::software::compress_bound;
@@ -25,7 +25,7 @@ impl Single {
         call: Call<'_>,
         input: &[u8],
         options: &CompressOptions,
-    ) -> Result<Option<(Self, Flight, u16)>> {
+    ) -> Result<Option<(Self, PendingRequest, u16)>> {
         let Some(single) = Self::new(call, input, options)? else { return Ok(None) };
         match single.try_launch(call, input) {
             Ok(Launched::Flying(flight, instance)) => Ok(Some((single, flight, instance))),
@@ -48,13 +48,13 @@ impl Single {
 
     #[inline(always)]
     fn try_launch(&self, call: Call<'_>, input: &[u8]) -> Result<Launched, Fault> {
-        let load = |instance: &Instance, claim: &mut Claim| {
+        let load = |instance: &Instance, claim: &mut SlotGuard| {
             let memory = instance.ring.memory();
             let room = Blocks::with_room(memory, deflate_room(input.len()))?;
             claim.load(Blocks::copied(memory, input)?, room);
             Ok(())
         };
-        let fly = |instance: &Instance, claim: Claim| {
+        let fly = |instance: &Instance, claim: SlotGuard| {
             let session = instance.sessions.get(&instance.ring, self.plan.session)?;
             Ok(instance.ring.compress(claim, session, self.plan.how)?)
         };
@@ -67,7 +67,7 @@ impl Single {
     pub(crate) fn finish(
         &self,
         call: Call<'_>,
-        landed: &Landed,
+        landed: &CompletedRequest,
         instance: u16,
         input: &[u8],
         output: &mut [u8],

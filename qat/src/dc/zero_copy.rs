@@ -11,7 +11,7 @@ use super::decompress::{check_gzip, check_zlib};
 use super::request::Answer;
 use super::session::{Checksum, Key, Kind};
 use crate::container::{gzip, zlib};
-use crate::inflight::{Blocks, Claim, Direction, Landed, Stateless, Work};
+use crate::inflight::{Blocks, CompletedRequest, Direction, SlotGuard, Stateless, Work};
 use crate::instance::{Call, Fault, Instance, Launched, Unsent};
 use crate::mem::DmaBuffer;
 use crate::settings::Integrity;
@@ -126,7 +126,7 @@ impl Plan {
         held: &mut Option<(DmaBuffer, DmaBuffer)>,
     ) -> Result<Launched, Fault> {
         let held = Cell::from_mut(held);
-        let load = |_: &Instance, claim: &mut Claim| {
+        let load = |_: &Instance, claim: &mut SlotGuard| {
             let (mut input, mut output) = held.take().expect("given back by whoever did not send them");
             let is_ready = input.prepare().and_then(|()| output.prepare());
             if is_ready.is_err() {
@@ -137,10 +137,10 @@ impl Plan {
             claim.load(Blocks::part(input.into_block(), read), Blocks::part(output.into_block(), write));
             Ok(())
         };
-        let take_back = |claim: &mut Claim| {
+        let take_back = |claim: &mut SlotGuard| {
             held.set(whole(claim.unload(), spans));
         };
-        let fly = |instance: &Instance, mut claim: Claim| {
+        let fly = |instance: &Instance, mut claim: SlotGuard| {
             let session = match instance.sessions.get(&instance.ring, self.session) {
                 Ok(session) => session,
                 Err(error) => {
@@ -161,7 +161,7 @@ impl Plan {
         &self,
         call: Call<'_>,
         spans: Spans,
-        landed: Landed,
+        landed: CompletedRequest,
         instance: u16,
     ) -> DmaCompletion {
         let (read, write) = self.ranges(spans);

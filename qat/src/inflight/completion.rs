@@ -5,7 +5,7 @@
 //! ```text
 //! free -> held -> flying -> landed -> held -> free           submitted, answered, taken
 //!                 flying -> parked -> held -> free           the waiter went away; the answer frees the memory
-//!                 flying -> lost -> forsaken -> held -> free given up; a late answer frees the memory
+//!                 flying -> lost -> orphaned -> held -> free given up; a late answer frees the memory
 //!                           lost -> landed                   the answer came before the waiter looked
 //! ```
 //!
@@ -22,7 +22,7 @@ const FLYING: u64 = 2;
 const LANDED: u64 = 3;
 const LOST: u64 = 4;
 const PARKED: u64 = 5;
-const FORSAKEN: u64 = 6;
+const ORPHANED: u64 = 6;
 
 /// Generation in the upper half, state in the lower.
 const fn word(generation: u32, state: u64) -> u64 {
@@ -39,7 +39,7 @@ const fn generation_of(word: u64) -> u32 {
 
 /// Whether nobody waits for the answer.
 const fn is_unclaimed(word: u64) -> bool {
-    matches!(state_of(word), PARKED | FORSAKEN)
+    matches!(state_of(word), PARKED | ORPHANED)
 }
 
 /// Where a slot's request stands.
@@ -55,7 +55,7 @@ pub(super) struct Completion {
 #[derive(Debug)]
 pub(super) enum Answer {
     /// There for the waiter, who is to be woken.
-    Landed(Option<Waker>),
+    CompletedRequest(Option<Waker>),
     /// There for a waiter who was woken before, for the loss.
     Late,
     /// Nobody's; the slot is the caller's, to be freed.
@@ -68,9 +68,9 @@ pub(super) enum Answer {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum End {
     /// Answered with this status; the slot is the caller's.
-    Landed(i32),
+    CompletedRequest(i32),
     /// Given up, or left. The slot is nobody's until the answer comes, or until [`unpark`](Completion::unpark).
-    Lost,
+    Abandoned,
 }
 
 /// It is under way.
@@ -119,7 +119,7 @@ impl Completion {
             let next = match state_of(seen) {
                 _ if generation_of(seen) != generation => return Answer::Stale,
                 FLYING | LOST => LANDED,
-                PARKED | FORSAKEN => HELD,
+                PARKED | ORPHANED => HELD,
                 _ => return Answer::Stale,
             };
             if next == LANDED {
@@ -128,7 +128,7 @@ impl Completion {
             match self.word.compare_exchange(seen, word(generation, next), AcqRel, Relaxed) {
                 Ok(_) => {
                     return match state_of(seen) {
-                        FLYING => Answer::Landed(self.waker.take()),
+                        FLYING => Answer::CompletedRequest(self.waker.take()),
                         LOST => Answer::Late,
                         _ => Answer::Unclaimed,
                     };
@@ -182,9 +182,9 @@ impl Completion {
             match state_of(seen) {
                 LANDED => {
                     self.word.store(word(generation, HELD), Relaxed);
-                    return Ok(End::Landed(self.status.load(Relaxed)));
+                    return Ok(End::CompletedRequest(self.status.load(Relaxed)));
                 }
-                LOST if self.change(seen, FORSAKEN) => return Ok(End::Lost),
+                LOST if self.change(seen, ORPHANED) => return Ok(End::Abandoned),
                 LOST => {}
                 _ => return Err(UnderWay),
             }
@@ -205,7 +205,7 @@ impl Completion {
                 return end;
             }
             if self.change(word(generation, FLYING), PARKED) {
-                return End::Lost;
+                return End::Abandoned;
             }
         }
     }

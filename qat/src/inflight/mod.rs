@@ -2,7 +2,7 @@
 //!
 //! A request lives in a [`Slot`](table) of its ring's table from before it is submitted until its answer was taken. The
 //! callback's tag is table, slot and generation, never an address, so that an answer that comes too late finds nothing
-//! rather than the wrong request. A dropped [`Flight`] parks its slot: the memory stays until the device has answered.
+//! rather than the wrong request. A dropped [`PendingRequest`] parks its slot: the memory stays until the device has answered.
 
 mod completion;
 mod free;
@@ -16,7 +16,7 @@ pub(crate) use list::{Blocks, MAX_BUFFERS, MAX_FLAT};
 pub(crate) use ring::{Direction, Polled, Refused, Ring, SessionError, Stateless, Symmetric, Work};
 pub(crate) use session::{Api, Session};
 pub(crate) use setup::{Hash, SymmetricSetup};
-pub(crate) use table::{Claim, Flight, Landed, Lost, NOT_VERIFIED, Table};
+pub(crate) use table::{Abandoned, CompletedRequest, NOT_VERIFIED, PendingRequest, SlotGuard, Table};
 
 /// What `completion` is made of; its models have loom's instead.
 mod sync {

@@ -13,7 +13,7 @@ use qat_sys::{
 };
 
 use super::list::{Blocks, PhysicalList};
-use super::table::{self, Body, Claim, Flight, Side, Table};
+use super::table::{self, Body, PendingRequest, Side, SlotGuard, Table};
 use super::{Api, MAX_BUFFERS, Session};
 use crate::CpaStatus;
 use crate::info::LibraryCounts;
@@ -74,12 +74,12 @@ pub(crate) enum Polled {
 /// A submission that libqat or the gate did not take.
 pub(crate) struct Refused {
     /// To try again with.
-    pub(crate) claim: Claim,
+    pub(crate) claim: SlotGuard,
     /// Why; `RESTARTING` when the gate is closed.
     pub(crate) status: CpaStatus,
 }
 
-/// Addresses of a symmetric request's parameters are offsets into [`Claim::parameters`].
+/// Addresses of a symmetric request's parameters are offsets into [`SlotGuard::parameters`].
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Symmetric {
     pub(crate) iv_at: usize,
@@ -189,7 +189,7 @@ impl Ring {
 
     /// A slot for a request. `Ok(None)` when the ring has all it can take.
     #[inline(always)]
-    pub(crate) fn claim(&self) -> Result<Option<Claim>, NoMemory> {
+    pub(crate) fn claim(&self) -> Result<Option<SlotGuard>, NoMemory> {
         self.table.claim(self.memory, self.meta_len)
     }
 
@@ -293,15 +293,15 @@ impl Ring {
     #[inline(always)]
     pub(crate) fn compress(
         &self,
-        mut claim: Claim,
+        mut claim: SlotGuard,
         session: &Arc<Session>,
         how: Stateless,
-    ) -> Result<Flight, Refused> {
+    ) -> Result<PendingRequest, Refused> {
         debug_assert!(session.is_of(self));
         let Some(_pass) = self.pass().filter(|_| !self.is_refusing.load(Relaxed)) else {
             return Err(Refused { claim, status: CpaStatus::RESTARTING });
         };
-        let (generation, tag) = claim.take_off();
+        let (generation, tag) = claim.begin_submit();
         let body = claim.body();
         body.api = session.api;
         body.direction = how.direction;
@@ -312,7 +312,7 @@ impl Ring {
             // SAFETY: the same.
             Api::Traditional => unsafe { self.submit(body, session, how, tag) },
         };
-        claim.flown(generation, submitted).map_err(|(claim, status)| self.refused(claim, status))
+        claim.end_submit(generation, submitted).map_err(|(claim, status)| self.refused(claim, status))
     }
 
     /// # Safety
@@ -405,15 +405,15 @@ impl Ring {
     #[inline(always)]
     pub(crate) fn perform(
         &self,
-        mut claim: Claim,
+        mut claim: SlotGuard,
         session: Arc<Session>,
         operation: &Symmetric,
-    ) -> Result<Flight, Refused> {
+    ) -> Result<PendingRequest, Refused> {
         debug_assert!(session.is_of(self));
         let Some(_pass) = self.pass().filter(|_| !self.is_refusing.load(Relaxed)) else {
             return Err(Refused { claim, status: CpaStatus::RESTARTING });
         };
-        let (generation, tag) = claim.take_off();
+        let (generation, tag) = claim.begin_submit();
         let body = claim.body();
         body.api = session.api;
         let memory = session_memory(&session);
@@ -424,7 +424,7 @@ impl Ring {
             // SAFETY: the same.
             Api::Traditional => unsafe { self.submit_symmetric(body, memory, operation, tag) },
         };
-        claim.flown(generation, submitted).map_err(|(claim, status)| self.refused(claim, status))
+        claim.end_submit(generation, submitted).map_err(|(claim, status)| self.refused(claim, status))
     }
 
     /// # Safety
@@ -513,7 +513,7 @@ impl Ring {
         unsafe { cy::perform(self.symbols, &submission) }
     }
 
-    fn refused(&self, claim: Claim, status: CpaStatus) -> Refused {
+    fn refused(&self, claim: SlotGuard, status: CpaStatus) -> Refused {
         if matches!(status, CpaStatus::RESTARTING | CpaStatus::FATAL) {
             self.is_in_trouble.store(true, Relaxed);
         }

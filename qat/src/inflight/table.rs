@@ -94,7 +94,7 @@ pub(super) struct Side {
 impl Side {
     fn new(memory: &'static Memory, meta_len: usize) -> Result<Self, NoMemory> {
         let parameters_at = 2 * meta_len.next_multiple_of(64);
-        let operation_at = parameters_at + Claim::PARAMETERS;
+        let operation_at = parameters_at + SlotGuard::PARAMETERS;
         let operation_len = size_of::<CpaDcDpOpData>().max(size_of::<CpaCySymDpOpData>());
         let mut block = memory.take(operation_at + operation_len)?;
         block.bytes_mut().fill(0);
@@ -123,7 +123,7 @@ unsafe impl Send for Slot {}
 
 /// Why a request was given up without an answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Lost {
+pub(crate) enum Abandoned {
     /// Nothing came within the deadline.
     TimedOut,
     /// The device was restarted or taken away.
@@ -199,7 +199,7 @@ impl Table {
     fn unpark(&'static self, index: u16, slot: &'static Slot) {
         if slot.completion.unpark(&self.is_safe) {
             self.flying.fetch_sub(1, Relaxed);
-            drop(Claim { table: self, slot, index });
+            drop(SlotGuard { table: self, slot, index });
         }
     }
 
@@ -270,7 +270,7 @@ impl Table {
         &'static self,
         memory: &'static Memory,
         meta_len: usize,
-    ) -> Result<Option<Claim>, NoMemory> {
+    ) -> Result<Option<SlotGuard>, NoMemory> {
         if self.is_gone.load(Relaxed) {
             return Ok(None);
         }
@@ -278,7 +278,7 @@ impl Table {
         let (chunk, at) = (usize::from(index) / CHUNK, usize::from(index) % CHUNK);
         let slot = &self.chunks[chunk].get_or_init(|| (0..CHUNK).map(|_| Slot::new()).collect())[at];
         slot.completion.hold();
-        let mut claim = Claim { table: self, slot, index };
+        let mut claim = SlotGuard { table: self, slot, index };
         let body = claim.body();
         if body.side.is_none() {
             let side = Side::new(memory, meta_len)?;
@@ -300,7 +300,7 @@ impl Table {
         let Some(chunk) = self.chunks.get(usize::from(index) / CHUNK).and_then(OnceLock::get) else { return };
         let slot = &chunk[usize::from(index) % CHUNK];
         match slot.completion.land(generation, status) {
-            Answer::Landed(waker) => {
+            Answer::CompletedRequest(waker) => {
                 self.flying.fetch_sub(1, Relaxed);
                 waker.into_iter().for_each(defer);
             }
@@ -309,7 +309,7 @@ impl Table {
             }
             Answer::Unclaimed => {
                 self.flying.fetch_sub(1, Relaxed);
-                drop(Claim { table: self, slot, index });
+                drop(SlotGuard { table: self, slot, index });
             }
             Answer::Stale => {
                 self.stale.fetch_add(1, Relaxed);
@@ -369,13 +369,13 @@ impl Slot {
 }
 
 /// A slot to fill. Dropped, it is free again and its memory goes back.
-pub(crate) struct Claim {
+pub(crate) struct SlotGuard {
     pub(super) table: &'static Table,
     slot: &'static Slot,
     index: u16,
 }
 
-impl Claim {
+impl SlotGuard {
     /// Bytes of device memory for parameters.
     pub(crate) const PARAMETERS: usize = 1024;
 
@@ -416,9 +416,9 @@ impl Claim {
         body.input.flat().is_some() && body.output.flat().is_some()
     }
 
-    /// Is about to be submitted, with this generation and tag. The answer may come before [`flown`](Self::flown).
+    /// Is about to be submitted, with this generation and tag. The answer may come before [`end_submit`](Self::end_submit).
     #[inline(always)]
-    pub(super) fn take_off(&mut self) -> (u32, *mut c_void) {
+    pub(super) fn begin_submit(&mut self) -> (u32, *mut c_void) {
         self.table.flying.fetch_add(1, Relaxed);
         let generation = self.slot.completion.fly();
         (generation, self.table.tag(self.index, generation))
@@ -426,14 +426,18 @@ impl Claim {
 
     /// Was submitted, or refused.
     #[inline(always)]
-    pub(super) fn flown<E>(self, generation: u32, submitted: Result<(), E>) -> Result<Flight, (Self, E)> {
+    pub(super) fn end_submit<E>(
+        self,
+        generation: u32,
+        submitted: Result<(), E>,
+    ) -> Result<PendingRequest, (Self, E)> {
         let Self { table, slot, index } = &self;
         let (table, slot, index) = (*table, *slot, *index);
         match submitted {
             Ok(()) => {
                 table.submitted.fetch_add(1, Relaxed);
                 std::mem::forget(self);
-                Ok(Flight { table, slot, index, generation, is_awaited: false, is_over: false })
+                Ok(PendingRequest { table, slot, index, generation, is_awaited: false, is_over: false })
             }
             Err(error) => {
                 slot.completion.recall(generation);
@@ -444,7 +448,7 @@ impl Claim {
     }
 }
 
-impl Drop for Claim {
+impl Drop for SlotGuard {
     #[inline(always)]
     fn drop(&mut self) {
         let is_over = self.table.is_safe.load(Relaxed);
@@ -463,7 +467,7 @@ impl Drop for Claim {
 
 /// A request in flight. Resolves when its answer was taken by somebody's poll of the ring; dropped before, its memory
 /// stays with the driver until then.
-pub(crate) struct Flight {
+pub(crate) struct PendingRequest {
     table: &'static Table,
     slot: &'static Slot,
     index: u16,
@@ -472,28 +476,29 @@ pub(crate) struct Flight {
     is_over: bool,
 }
 
-impl Flight {
+impl PendingRequest {
     /// The end that `completion` told of.
-    fn ended(&mut self, end: End) -> Result<Landed, Lost> {
+    fn ended(&mut self, end: End) -> Result<CompletedRequest, Abandoned> {
         let Self { table, slot, index, .. } = *self;
         self.is_over = true;
         if self.is_awaited {
             table.await_less();
         }
         match end {
-            End::Landed(status) => {
-                Ok(Landed { claim: Claim { table, slot, index }, status: CpaStatus::from_raw(status) })
-            }
-            End::Lost => {
+            End::CompletedRequest(status) => Ok(CompletedRequest {
+                claim: SlotGuard { table, slot, index },
+                status: CpaStatus::from_raw(status),
+            }),
+            End::Abandoned => {
                 table.unpark(index, slot);
-                Err(if table.is_gone.load(Relaxed) { Lost::DeviceGone } else { Lost::TimedOut })
+                Err(if table.is_gone.load(Relaxed) { Abandoned::DeviceGone } else { Abandoned::TimedOut })
             }
         }
     }
 }
 
-impl Future for Flight {
-    type Output = Result<Landed, Lost>;
+impl Future for PendingRequest {
+    type Output = Result<CompletedRequest, Abandoned>;
 
     #[inline(always)]
     fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
@@ -518,7 +523,7 @@ impl Future for Flight {
     }
 }
 
-impl Drop for Flight {
+impl Drop for PendingRequest {
     fn drop(&mut self) {
         if !self.is_over {
             let end = self.slot.completion.leave(self.generation);
@@ -528,12 +533,12 @@ impl Drop for Flight {
 }
 
 /// An answered request: its memory is the program's again.
-pub(crate) struct Landed {
-    claim: Claim,
+pub(crate) struct CompletedRequest {
+    claim: SlotGuard,
     status: CpaStatus,
 }
 
-impl Landed {
+impl CompletedRequest {
     /// What the callback was given.
     pub(crate) fn status(&self) -> CpaStatus {
         self.status

@@ -269,7 +269,7 @@ impl Bench {
         Self { device, memory, ring, session }
     }
 
-    fn claim(&self) -> Claim {
+    fn claim(&self) -> SlotGuard {
         let mut claim = loop {
             match self.ring.claim().unwrap() {
                 Some(claim) => break claim,
@@ -281,7 +281,7 @@ impl Bench {
         claim
     }
 
-    fn submit(&self) -> Flight {
+    fn submit(&self) -> PendingRequest {
         let how = Stateless {
             direction: Direction::Compress,
             flush: sys::CPA_DC_FLUSH_FINAL,
@@ -323,7 +323,7 @@ impl Wake for Count {
     }
 }
 
-fn poll(flight: &mut Flight, waker: &Waker) -> Poll<Result<Landed, Lost>> {
+fn poll(flight: &mut PendingRequest, waker: &Waker) -> Poll<Result<CompletedRequest, Abandoned>> {
     std::pin::Pin::new(flight).poll(&mut Context::from_waker(waker))
 }
 
@@ -371,13 +371,13 @@ fn a_lost_request_ends_and_a_late_answer_is_its_own() {
         assert_eq!(bench.ring.table().tick(1, 2), 0);
         assert_eq!(bench.ring.table().tick(2, 2), 3);
         let Poll::Ready(Err(lost)) = poll(&mut first, Waker::noop()) else { panic!("given up") };
-        assert_eq!(lost, Lost::TimedOut);
+        assert_eq!(lost, Abandoned::TimedOut);
         drop(second);
         // Their slots are not free, whatever comes.
         let mut later = bench.submit();
         bench.ring.table().lose_all();
         let Poll::Ready(Err(lost)) = poll(&mut later, Waker::noop()) else { panic!("given up") };
-        assert_eq!(lost, Lost::DeviceGone);
+        assert_eq!(lost, Abandoned::DeviceGone);
         // The answers come after all: the third's waiter has not looked, and gets it.
         assert_eq!(bench.ring.poll(), Polled::Answers);
         assert!(matches!(poll(&mut third, Waker::noop()), Poll::Ready(Ok(_))));

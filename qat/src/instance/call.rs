@@ -3,7 +3,7 @@
 use accel_core::{Error, Recorder};
 
 use super::{Fault, Patience, Pool};
-use crate::inflight::{Flight, Landed, Lost};
+use crate::inflight::{Abandoned, CompletedRequest, PendingRequest};
 use crate::poll;
 
 /// One call of a caller's, which may take many requests.
@@ -17,13 +17,17 @@ pub(crate) struct Call<'a> {
 impl Call<'_> {
     /// Waits on this thread for a request in flight on `instance`.
     #[inline(always)]
-    pub(crate) fn wait(&self, flight: Flight, instance: u16) -> Result<Landed, Error> {
+    pub(crate) fn wait(&self, flight: PendingRequest, instance: u16) -> Result<CompletedRequest, Error> {
         self.landed(poll::block_on_begun(&self.pool.rings, Some(instance.into()), flight), instance)
     }
 
     /// What became of a request on `instance`.
     #[inline(always)]
-    pub(crate) fn landed(&self, landed: Result<Landed, Lost>, instance: u16) -> Result<Landed, Error> {
+    pub(crate) fn landed(
+        &self,
+        landed: Result<CompletedRequest, Abandoned>,
+        instance: u16,
+    ) -> Result<CompletedRequest, Error> {
         landed.map_err(|lost| self.error(self.pool.lost(lost, instance)))
     }
 

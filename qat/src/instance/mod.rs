@@ -15,7 +15,7 @@ use crate::cy;
 use crate::dc::Sessions;
 use crate::device_error::DeviceError;
 use crate::driver::Services;
-use crate::inflight::{Claim, Flight, Lost, Refused, Ring, SessionError, Work};
+use crate::inflight::{Abandoned, PendingRequest, Refused, Ring, SessionError, SlotGuard, Work};
 use crate::info::InstanceInfo;
 use crate::mem::{Memory, NoMemory};
 use crate::poll::{self, Reactor, Room};
@@ -85,7 +85,7 @@ impl Instance {
 /// What a try to submit came to.
 pub(crate) enum Launched {
     /// In flight, on the instance of this index.
-    Flying(Flight, u16),
+    Flying(PendingRequest, u16),
     /// The next try may wait for this.
     Full(Room),
 }
@@ -111,7 +111,7 @@ pub(crate) enum Fault {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DeviceFault {
     Refused(CpaStatus),
-    Lost(Lost),
+    Abandoned(Abandoned),
     NoMemory,
     Quarantined,
 }
@@ -213,9 +213,9 @@ impl Pool {
         work: Work,
         patience: Patience,
         recorder: &Recorder,
-        mut load: impl FnMut(&Instance, &mut Claim) -> Result<(), NoMemory>,
-        mut fly: impl FnMut(&Instance, Claim) -> Result<Flight, Unsent>,
-    ) -> Result<(Flight, u16), Fault> {
+        mut load: impl FnMut(&Instance, &mut SlotGuard) -> Result<(), NoMemory>,
+        mut fly: impl FnMut(&Instance, SlotGuard) -> Result<PendingRequest, Unsent>,
+    ) -> Result<(PendingRequest, u16), Fault> {
         let mut since = None;
         loop {
             match self.try_launch(work, patience, recorder, &mut since, &mut load, &mut fly)? {
@@ -233,8 +233,8 @@ impl Pool {
         patience: Patience,
         recorder: &Recorder,
         since: &mut Option<Instant>,
-        load: impl FnMut(&Instance, &mut Claim) -> Result<(), NoMemory>,
-        fly: impl FnMut(&Instance, Claim) -> Result<Flight, Unsent>,
+        load: impl FnMut(&Instance, &mut SlotGuard) -> Result<(), NoMemory>,
+        fly: impl FnMut(&Instance, SlotGuard) -> Result<PendingRequest, Unsent>,
     ) -> Result<Launched, Fault> {
         let instance = self.choose(work).ok_or(Fault::Device(DeviceFault::Quarantined))?;
         match self.attempt(instance, load, fly) {
@@ -260,10 +260,10 @@ impl Pool {
     fn attempt(
         &self,
         instance: &Instance,
-        mut load: impl FnMut(&Instance, &mut Claim) -> Result<(), NoMemory>,
-        mut fly: impl FnMut(&Instance, Claim) -> Result<Flight, Unsent>,
-    ) -> Result<Flight, Fault> {
-        let gone = Fault::Device(DeviceFault::Lost(Lost::DeviceGone));
+        mut load: impl FnMut(&Instance, &mut SlotGuard) -> Result<(), NoMemory>,
+        mut fly: impl FnMut(&Instance, SlotGuard) -> Result<PendingRequest, Unsent>,
+    ) -> Result<PendingRequest, Fault> {
+        let gone = Fault::Device(DeviceFault::Abandoned(Abandoned::DeviceGone));
         let full = || if instance.ring.is_refusing() { gone } else { Fault::Busy };
         let mut claim = instance.ring.claim()?.ok_or_else(full)?;
         load(instance, &mut claim)?;
@@ -281,9 +281,9 @@ impl Pool {
     }
 
     /// Tells the instance's health of a request that got no answer.
-    pub(crate) fn lost(&self, lost: Lost, index: u16) -> Fault {
+    pub(crate) fn lost(&self, lost: Abandoned, index: u16) -> Fault {
         self.instances[usize::from(index)].health.failed(Failure::Trust);
-        Fault::Device(DeviceFault::Lost(lost))
+        Fault::Device(DeviceFault::Abandoned(lost))
     }
 
     /// Runs a request on this thread.
@@ -302,10 +302,10 @@ impl Pool {
                 remedy: "use a stream, which cuts it into pieces, or the CPU".into(),
             },
             Fault::Device(DeviceFault::Refused(status)) => device(DeviceError::Refused { status }),
-            Fault::Device(DeviceFault::Lost(Lost::TimedOut)) => {
+            Fault::Device(DeviceFault::Abandoned(Abandoned::TimedOut)) => {
                 device(DeviceError::TimedOut { deadline: self.settings.deadline })
             }
-            Fault::Device(DeviceFault::Lost(Lost::DeviceGone)) => device(DeviceError::Gone),
+            Fault::Device(DeviceFault::Abandoned(Abandoned::DeviceGone)) => device(DeviceError::Gone),
             Fault::Device(DeviceFault::NoMemory) => device(DeviceError::NoMemory),
             Fault::Device(DeviceFault::Quarantined) => device(DeviceError::Quarantined),
         }

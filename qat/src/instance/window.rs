@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 
 use super::{Fault, Patience, Pool};
-use crate::inflight::{Flight, Landed};
+use crate::inflight::{CompletedRequest, PendingRequest};
 
 /// Most requests that one call has in flight.
 const WIDTH: usize = 32;
@@ -16,7 +16,7 @@ pub(crate) struct Window<T> {
 }
 
 struct Entry<T> {
-    flight: Flight,
+    flight: PendingRequest,
     instance: u16,
     with: T,
 }
@@ -41,7 +41,11 @@ impl<T> Window<T> {
     }
 
     /// Takes in what a launch gave; false when there was no room and answers have to be taken first.
-    pub(crate) fn push(&mut self, launched: Result<(Flight, u16), Fault>, with: T) -> Result<bool, Fault> {
+    pub(crate) fn push(
+        &mut self,
+        launched: Result<(PendingRequest, u16), Fault>,
+        with: T,
+    ) -> Result<bool, Fault> {
         match launched {
             Ok((flight, instance)) => {
                 let entry = Entry { flight, instance, with };
@@ -57,7 +61,7 @@ impl<T> Window<T> {
     }
 
     /// The oldest request's answer, its instance, and what was put with it; `None` when none is in flight.
-    pub(crate) async fn next(&mut self, pool: &Pool) -> Option<Result<(Landed, u16, T), Fault>> {
+    pub(crate) async fn next(&mut self, pool: &Pool) -> Option<Result<(CompletedRequest, u16, T), Fault>> {
         let Entry { flight, instance, with } = std::mem::replace(&mut self.first, self.later.pop_front())?;
         let landed = flight.await.map_err(|lost| pool.lost(lost, instance));
         Some(landed.map(|landed| (landed, instance, with)))
