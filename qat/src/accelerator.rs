@@ -505,7 +505,7 @@ impl Watcher for Board {
     }
 }
 
-/// The device is full, and the caller has no patience.
+/// The device is full, and the caller has no when_full.
 pub(crate) fn busy() -> Error {
     Error::Busy { accelerator: NAME }
 }

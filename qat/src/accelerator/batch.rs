@@ -10,7 +10,7 @@ use accel_core::{
 };
 
 use super::QatAccelerator;
-use crate::instance::{Patience, Pool};
+use crate::instance::{Pool, WhenFull};
 use crate::software::{output::Output, recorded, size_hint};
 use crate::{dc, poll};
 
@@ -43,7 +43,7 @@ impl QatAccelerator {
     ) -> Vec<Result<(Vec<u8>, Outcome)>> {
         self.batch(inputs, async |pool: &Pool, input: &[u8]| {
             let mut output = vec![0; self.compress_bound(input.len(), options)];
-            let outcome = dc::compress(self.call(pool, Patience::Wait), input, &mut output, options).await?;
+            let outcome = dc::compress(self.call(pool, WhenFull::Wait), input, &mut output, options).await?;
             output.truncate(outcome.bytes_out);
             Ok((output, outcome))
         })
@@ -60,7 +60,7 @@ impl QatAccelerator {
     ) -> Vec<Result<(Vec<u8>, Outcome)>> {
         self.batch(inputs, async |pool: &Pool, input: &[u8]| {
             let mut output = Output::growing(size_hint(input, options.format), options.limit);
-            let call = self.call(pool, Patience::Wait);
+            let call = self.call(pool, WhenFull::Wait);
             let outcome = dc::decompress(call, input, &mut output, options.format).await?;
             Ok((output.into_vec(), outcome))
         })

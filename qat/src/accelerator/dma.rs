@@ -15,7 +15,7 @@ use crate::dc::zero_copy::{self, Job, Plan, Spans};
 use crate::device_error::DeviceError;
 use crate::driver::ProcessMark;
 use crate::inflight::PendingRequest;
-use crate::instance::{Call, Launched, Patience, Pool};
+use crate::instance::{CallContext, Launched, Pool, WhenFull};
 use crate::mem::{NoMemory, NotMapped};
 use crate::poll::{self, Room};
 use crate::raw::clock;
@@ -154,12 +154,12 @@ struct Prepared {
 impl Prepared {
     fn new(accelerator: &QatAccelerator, job: Job) -> Result<Self> {
         let pool = accelerator.pool(AcceleratorTypes::COMPRESSION)?;
-        let plan = Plan::new(accelerator.call(&pool, Patience::Wait), &job)?;
+        let plan = Plan::new(accelerator.call(&pool, WhenFull::Wait), &job)?;
         Ok(Self { accelerator: accelerator.clone(), job, pool, process: ProcessMark::of_this(), plan })
     }
 
-    fn call(&self) -> Call<'_> {
-        self.accelerator.call(&self.pool, Patience::Wait)
+    fn call(&self) -> CallContext<'_> {
+        self.accelerator.call(&self.pool, WhenFull::Wait)
     }
 
     /// Tries to submit. Takes the buffers if it did.

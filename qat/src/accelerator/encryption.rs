@@ -11,7 +11,7 @@ use super::QatAccelerator;
 use super::counted::Counted;
 use super::futures::{begun, failed, unwrapped};
 use crate::cy;
-use crate::instance::{Patience, Pool};
+use crate::instance::{Pool, WhenFull};
 use crate::software::workers::keep;
 
 impl QatAccelerator {
@@ -21,10 +21,10 @@ impl QatAccelerator {
         plaintext: &[u8],
         output: &mut [u8],
         options: &CipherOptions<'_>,
-        patience: Patience,
+        when_full: WhenFull,
     ) -> Result<Encrypted> {
         let work = |pool: &Pool| {
-            let call = self.call(pool, patience);
+            let call = self.call(pool, when_full);
             let done = match cy::Sealing::begin(call, key, plaintext, output.len(), options) {
                 Ok(Some((sealing, flight, instance))) => call
                     .wait(flight, instance)
@@ -42,10 +42,10 @@ impl QatAccelerator {
         key: &Key,
         plaintext: &[u8],
         options: &CipherOptions<'_>,
-        patience: Patience,
+        when_full: WhenFull,
     ) -> Result<(Vec<u8>, Encrypted)> {
         let mut output = vec![0; options.cipher.ciphertext_len(plaintext.len())];
-        let done = self.encrypt_into_with(key, plaintext, &mut output, options, patience)?;
+        let done = self.encrypt_into_with(key, plaintext, &mut output, options, when_full)?;
         Ok((output, done))
     }
 
@@ -55,10 +55,10 @@ impl QatAccelerator {
         ciphertext: &[u8],
         output: &mut [u8],
         options: &CipherOptions<'_>,
-        patience: Patience,
+        when_full: WhenFull,
     ) -> Result<Outcome> {
         let work = |pool: &Pool| {
-            let call = self.call(pool, patience);
+            let call = self.call(pool, when_full);
             let done = match cy::Opening::begin(call, key, ciphertext, output.len(), options) {
                 Ok(Some((opening, flight, instance))) => call
                     .wait(flight, instance)
@@ -76,10 +76,10 @@ impl QatAccelerator {
         key: &Key,
         ciphertext: &[u8],
         options: &CipherOptions<'_>,
-        patience: Patience,
+        when_full: WhenFull,
     ) -> Result<(Vec<u8>, Outcome)> {
         let mut output = vec![0; plain_room(ciphertext, options)];
-        let outcome = self.decrypt_into_with(key, ciphertext, &mut output, options, patience)?;
+        let outcome = self.decrypt_into_with(key, ciphertext, &mut output, options, when_full)?;
         output.truncate(outcome.bytes_out);
         Ok((output, outcome))
     }
@@ -88,9 +88,9 @@ impl QatAccelerator {
         &self,
         digest: Digest,
         input: &[u8],
-        patience: Patience,
+        when_full: WhenFull,
     ) -> Result<(Vec<u8>, Outcome)> {
-        let work = |pool: &Pool| pool.block_on(cy::digest(self.call(pool, patience), digest, input));
+        let work = |pool: &Pool| pool.block_on(cy::digest(self.call(pool, when_full), digest, input));
         self.with_pool(AcceleratorTypes::HASHING, work, |(_, outcome)| outcome)
     }
 
@@ -99,10 +99,10 @@ impl QatAccelerator {
         key: &Key,
         digest: Digest,
         input: &[u8],
-        patience: Patience,
+        when_full: WhenFull,
     ) -> Result<(Vec<u8>, Outcome)> {
         let work =
-            |pool: &Pool| self.told(pool.block_on(cy::hmac(self.call(pool, patience), key, digest, input)));
+            |pool: &Pool| self.told(pool.block_on(cy::hmac(self.call(pool, when_full), key, digest, input)));
         self.with_pool(AcceleratorTypes::ENCRYPTION, work, |(_, outcome)| outcome)
     }
 
@@ -112,14 +112,14 @@ impl QatAccelerator {
         key: Key,
         digest: Digest,
         input: Vec<u8>,
-        patience: Patience,
+        when_full: WhenFull,
     ) -> BoxFuture<Completion<Outcome>> {
         let this = self.clone();
         begun(async move {
             let mut output = Vec::new();
             let work = async {
                 let pool = this.pool_async(AcceleratorTypes::ENCRYPTION).await?;
-                let made = cy::hmac(this.call(&pool, patience), &key, digest, &input).await;
+                let made = cy::hmac(this.call(&pool, when_full), &key, digest, &input).await;
                 keep(this.told(made), &mut output)
             };
             let result = this.counted(pin!(work), |outcome| outcome).await;
@@ -142,20 +142,20 @@ impl QatAccelerator {
         input: Vec<u8>,
         mut output: Vec<u8>,
         options: CipherOptions<'static>,
-        patience: Patience,
+        when_full: WhenFull,
     ) -> BoxFuture<Completion<Encrypted>> {
         let counted = Counted::begin(self.clone());
         let pool = self.started_pool(AcceleratorTypes::ENCRYPTION);
         let sealing = match &pool {
             Some(pool) => {
-                let call = self.call(pool, patience);
+                let call = self.call(pool, when_full);
                 self.told(cy::Sealing::begin(call, &key, &input, output.len(), &options))
             }
             None => Ok(None),
         };
         match (sealing, pool) {
             (Ok(Some((sealing, flight, instance))), Some(pool)) => Box::pin(async move {
-                let call = counted.accelerator().call(&pool, patience);
+                let call = counted.accelerator().call(&pool, when_full);
                 let landed = call.landed(flight.await, instance);
                 let result = landed
                     .and_then(|landed| sealing.finish(call, landed, instance, &mut output, options.cipher));
@@ -167,7 +167,7 @@ impl QatAccelerator {
                 let work = async {
                     let this = counted.accelerator();
                     let pool = this.pool_async(AcceleratorTypes::ENCRYPTION).await?;
-                    let call = this.call(&pool, patience);
+                    let call = this.call(&pool, when_full);
                     this.told(cy::encrypt(call, &key, &input, &mut output, &options).await)
                 };
                 let result = { pin!(work).await };
@@ -183,10 +183,10 @@ impl QatAccelerator {
         key: Key,
         input: Vec<u8>,
         options: CipherOptions<'static>,
-        patience: Patience,
+        when_full: WhenFull,
     ) -> BoxFuture<Completion<Encrypted>> {
         let room = vec![0; options.cipher.ciphertext_len(input.len())];
-        let done = self.encrypt_owned(key, input, room, options, patience);
+        let done = self.encrypt_owned(key, input, room, options, when_full);
         Box::pin(async {
             let mut done = done.await;
             done.output.truncate(done.result.as_ref().map_or(0, |done| done.outcome.bytes_out));
@@ -200,20 +200,20 @@ impl QatAccelerator {
         input: Vec<u8>,
         mut output: Vec<u8>,
         options: CipherOptions<'static>,
-        patience: Patience,
+        when_full: WhenFull,
     ) -> BoxFuture<Completion<Outcome>> {
         let counted = Counted::begin(self.clone());
         let pool = self.started_pool(AcceleratorTypes::ENCRYPTION);
         let opening = match &pool {
             Some(pool) => {
-                let call = self.call(pool, patience);
+                let call = self.call(pool, when_full);
                 self.told(cy::Opening::begin(call, &key, &input, output.len(), &options))
             }
             None => Ok(None),
         };
         match (opening, pool) {
             (Ok(Some((opening, flight, instance))), Some(pool)) => Box::pin(async move {
-                let call = counted.accelerator().call(&pool, patience);
+                let call = counted.accelerator().call(&pool, when_full);
                 let landed = call.landed(flight.await, instance);
                 let result = landed
                     .and_then(|landed| opening.finish(call, &landed, instance, &mut output, options.cipher));
@@ -225,7 +225,7 @@ impl QatAccelerator {
                 let work = async {
                     let this = counted.accelerator();
                     let pool = this.pool_async(AcceleratorTypes::ENCRYPTION).await?;
-                    let call = this.call(&pool, patience);
+                    let call = this.call(&pool, when_full);
                     this.told(cy::decrypt(call, &key, &input, &mut output, &options).await)
                 };
                 let result = { pin!(work).await };
@@ -241,10 +241,10 @@ impl QatAccelerator {
         key: Key,
         input: Vec<u8>,
         options: CipherOptions<'static>,
-        patience: Patience,
+        when_full: WhenFull,
     ) -> BoxFuture<Completion<Outcome>> {
         let room = vec![0; plain_room(&input, &options)];
-        let done = self.decrypt_owned(key, input, room, options, patience);
+        let done = self.decrypt_owned(key, input, room, options, when_full);
         Box::pin(async {
             let mut done = done.await;
             done.output.truncate(done.result.as_ref().map_or(0, |outcome| outcome.bytes_out));
@@ -265,7 +265,7 @@ impl EncryptionAccelerator for QatAccelerator {
         plaintext: &[u8],
         options: &CipherOptions<'_>,
     ) -> Result<(Vec<u8>, Encrypted)> {
-        self.encrypt_with(key, plaintext, options, Patience::Wait)
+        self.encrypt_with(key, plaintext, options, WhenFull::Wait)
     }
 
     fn encrypt_into(
@@ -275,7 +275,7 @@ impl EncryptionAccelerator for QatAccelerator {
         output: &mut [u8],
         options: &CipherOptions<'_>,
     ) -> Result<Encrypted> {
-        self.encrypt_into_with(key, plaintext, output, options, Patience::Wait)
+        self.encrypt_into_with(key, plaintext, output, options, WhenFull::Wait)
     }
 
     fn decrypt(
@@ -284,7 +284,7 @@ impl EncryptionAccelerator for QatAccelerator {
         ciphertext: &[u8],
         options: &CipherOptions<'_>,
     ) -> Result<(Vec<u8>, Outcome)> {
-        self.decrypt_with(key, ciphertext, options, Patience::Wait)
+        self.decrypt_with(key, ciphertext, options, WhenFull::Wait)
     }
 
     fn decrypt_into(
@@ -294,7 +294,7 @@ impl EncryptionAccelerator for QatAccelerator {
         output: &mut [u8],
         options: &CipherOptions<'_>,
     ) -> Result<Outcome> {
-        self.decrypt_into_with(key, ciphertext, output, options, Patience::Wait)
+        self.decrypt_into_with(key, ciphertext, output, options, WhenFull::Wait)
     }
 
     fn encrypt_async(
@@ -303,7 +303,7 @@ impl EncryptionAccelerator for QatAccelerator {
         plaintext: Vec<u8>,
         options: CipherOptions<'static>,
     ) -> BoxFuture<Result<(Vec<u8>, Encrypted)>> {
-        unwrapped(self.encrypt_anew(key, plaintext, options, Patience::Wait))
+        unwrapped(self.encrypt_anew(key, plaintext, options, WhenFull::Wait))
     }
 
     fn encrypt_into_async(
@@ -313,7 +313,7 @@ impl EncryptionAccelerator for QatAccelerator {
         output: Vec<u8>,
         options: CipherOptions<'static>,
     ) -> BoxFuture<Completion<Encrypted>> {
-        self.encrypt_owned(key, plaintext, output, options, Patience::Wait)
+        self.encrypt_owned(key, plaintext, output, options, WhenFull::Wait)
     }
 
     fn decrypt_async(
@@ -322,7 +322,7 @@ impl EncryptionAccelerator for QatAccelerator {
         ciphertext: Vec<u8>,
         options: CipherOptions<'static>,
     ) -> BoxFuture<Result<(Vec<u8>, Outcome)>> {
-        unwrapped(self.decrypt_anew(key, ciphertext, options, Patience::Wait))
+        unwrapped(self.decrypt_anew(key, ciphertext, options, WhenFull::Wait))
     }
 
     fn decrypt_into_async(
@@ -332,14 +332,14 @@ impl EncryptionAccelerator for QatAccelerator {
         output: Vec<u8>,
         options: CipherOptions<'static>,
     ) -> BoxFuture<Completion<Outcome>> {
-        self.decrypt_owned(key, ciphertext, output, options, Patience::Wait)
+        self.decrypt_owned(key, ciphertext, output, options, WhenFull::Wait)
     }
 
     fn hmac(&self, key: &Key, digest: Digest, input: &[u8]) -> Result<(Vec<u8>, Outcome)> {
-        self.hmac_with(key, digest, input, Patience::Wait)
+        self.hmac_with(key, digest, input, WhenFull::Wait)
     }
 
     fn hmac_async(&self, key: Key, digest: Digest, input: Vec<u8>) -> BoxFuture<Result<(Vec<u8>, Outcome)>> {
-        unwrapped(self.hmac_owned(key, digest, input, Patience::Wait))
+        unwrapped(self.hmac_owned(key, digest, input, WhenFull::Wait))
     }
 }

@@ -13,7 +13,7 @@ use accel_core::{
 
 use super::QatAccelerator;
 use super::counted::Counted;
-use crate::instance::{Patience, Pool};
+use crate::instance::{Pool, WhenFull};
 use crate::software::workers::Queue;
 use crate::software::{self, output::Output};
 use crate::{dc, poll};
@@ -66,17 +66,17 @@ impl QatAccelerator {
         input: Vec<u8>,
         mut output: Vec<u8>,
         options: CompressOptions,
-        patience: Patience,
+        when_full: WhenFull,
     ) -> BoxFuture<Completion<Outcome>> {
         let counted = Counted::begin(self.clone());
         let pool = self.started_pool(AcceleratorTypes::COMPRESSION);
         let single = match &pool {
-            Some(pool) => dc::Single::begin(self.call(pool, patience), &input, &options),
+            Some(pool) => dc::Single::begin(self.call(pool, when_full), &input, &options),
             None => Ok(None),
         };
         match (single, pool) {
             (Ok(Some((single, flight, instance))), Some(pool)) => Box::pin(async move {
-                let call = counted.accelerator().call(&pool, patience);
+                let call = counted.accelerator().call(&pool, when_full);
                 let finish = |landed| single.finish(call, &landed, instance, &input, &mut output);
                 let finished = call.landed(flight.await, instance).and_then(finish).transpose();
                 let result = match finished {
@@ -91,7 +91,7 @@ impl QatAccelerator {
                 let work = async {
                     let this = counted.accelerator();
                     let pool = this.pool_async(AcceleratorTypes::COMPRESSION).await?;
-                    dc::compress(this.call(&pool, patience), &input, &mut output, &options).await
+                    dc::compress(this.call(&pool, when_full), &input, &mut output, &options).await
                 };
                 let result = { pin!(work).await };
                 let result = counted.end(result, |outcome| outcome);
@@ -105,10 +105,10 @@ impl QatAccelerator {
         &self,
         input: Vec<u8>,
         options: CompressOptions,
-        patience: Patience,
+        when_full: WhenFull,
     ) -> BoxFuture<Completion<Outcome>> {
         let output = vec![0; self.compress_bound(input.len(), &options)];
-        let done = self.compress_owned(input, output, options, patience);
+        let done = self.compress_owned(input, output, options, when_full);
         Box::pin(async {
             let mut done = done.await;
             done.output.truncate(done.result.as_ref().map_or(0, |outcome| outcome.bytes_out));
@@ -121,14 +121,14 @@ impl QatAccelerator {
         input: Vec<u8>,
         mut output: Vec<u8>,
         options: DecompressOptions,
-        patience: Patience,
+        when_full: WhenFull,
     ) -> BoxFuture<Completion<Outcome>> {
         let this = self.clone();
         begun(async move {
             let work = async {
                 let pool = this.pool_async(AcceleratorTypes::COMPRESSION).await?;
                 let mut room = Output::fixed(&mut output, options.limit);
-                dc::decompress(this.call(&pool, patience), &input, &mut room, options.format).await
+                dc::decompress(this.call(&pool, when_full), &input, &mut room, options.format).await
             };
             let result = this.counted(pin!(work), |outcome| outcome).await;
             Completion { input, output, result }
@@ -139,14 +139,14 @@ impl QatAccelerator {
         &self,
         input: Vec<u8>,
         options: DecompressOptions,
-        patience: Patience,
+        when_full: WhenFull,
     ) -> BoxFuture<Completion<Outcome>> {
         let this = self.clone();
         begun(async move {
             let mut output = Output::growing(software::size_hint(&input, options.format), options.limit);
             let work = async {
                 let pool = this.pool_async(AcceleratorTypes::COMPRESSION).await?;
-                dc::decompress(this.call(&pool, patience), &input, &mut output, options.format).await
+                dc::decompress(this.call(&pool, when_full), &input, &mut output, options.format).await
             };
             let result = this.counted(pin!(work), |outcome| outcome).await;
             Completion { input, output: output.into_vec(), result }

@@ -11,7 +11,7 @@ use super::counted::Counted;
 use super::futures::unwrapped;
 use super::{Answer, NAME, QatAccelerator, missing_service, unavailable};
 use crate::dc;
-use crate::instance::{Call, Patience, Pool};
+use crate::instance::{CallContext, Pool, WhenFull};
 use crate::software::{self, output::Output, recorded};
 
 impl Answer {
@@ -62,8 +62,8 @@ impl QatAccelerator {
         counted.end(self.look(types, |pool| work(pool)), outcome)
     }
 
-    pub(super) fn call<'a>(&'a self, pool: &'a Pool, patience: Patience) -> Call<'a> {
-        Call { pool, recorder: &self.0.recorder, patience }
+    pub(super) fn call<'a>(&'a self, pool: &'a Pool, when_full: WhenFull) -> CallContext<'a> {
+        CallContext { pool, recorder: &self.0.recorder, when_full }
     }
 
     pub(crate) fn compress_into_with(
@@ -71,10 +71,10 @@ impl QatAccelerator {
         input: &[u8],
         output: &mut [u8],
         options: &CompressOptions,
-        patience: Patience,
+        when_full: WhenFull,
     ) -> Result<Outcome> {
         let work = |pool: &Pool| {
-            let call = self.call(pool, patience);
+            let call = self.call(pool, when_full);
             if let Some((single, flight, instance)) = dc::Single::begin(call, input, options)? {
                 let landed = call.wait(flight, instance)?;
                 if let Some(outcome) = single.finish(call, &landed, instance, input, output)? {
@@ -90,10 +90,10 @@ impl QatAccelerator {
         &self,
         input: &[u8],
         options: &CompressOptions,
-        patience: Patience,
+        when_full: WhenFull,
     ) -> Result<(Vec<u8>, Outcome)> {
         let mut output = vec![0; self.compress_bound(input.len(), options)];
-        let outcome = self.compress_into_with(input, &mut output, options, patience)?;
+        let outcome = self.compress_into_with(input, &mut output, options, when_full)?;
         output.truncate(outcome.bytes_out);
         Ok((output, outcome))
     }
@@ -103,10 +103,10 @@ impl QatAccelerator {
         input: &[u8],
         output: &mut Output<'_>,
         options: &DecompressOptions,
-        patience: Patience,
+        when_full: WhenFull,
     ) -> Result<Outcome> {
         let work = |pool: &Pool| {
-            pool.block_on(dc::decompress(self.call(pool, patience), input, output, options.format))
+            pool.block_on(dc::decompress(self.call(pool, when_full), input, output, options.format))
         };
         self.with_pool(AcceleratorTypes::COMPRESSION, work, |outcome| outcome)
     }
@@ -115,10 +115,10 @@ impl QatAccelerator {
         &self,
         input: &[u8],
         options: &DecompressOptions,
-        patience: Patience,
+        when_full: WhenFull,
     ) -> Result<(Vec<u8>, Outcome)> {
         let mut output = Output::growing(software::size_hint(input, options.format), options.limit);
-        let outcome = self.decompress_to(input, &mut output, options, patience)?;
+        let outcome = self.decompress_to(input, &mut output, options, when_full)?;
         Ok((output.into_vec(), outcome))
     }
 
@@ -127,9 +127,9 @@ impl QatAccelerator {
         input: &[u8],
         output: &mut [u8],
         options: &DecompressOptions,
-        patience: Patience,
+        when_full: WhenFull,
     ) -> Result<Outcome> {
-        self.decompress_to(input, &mut Output::fixed(output, options.limit), options, patience)
+        self.decompress_to(input, &mut Output::fixed(output, options.limit), options, when_full)
     }
 
     fn unsupported<T>(&self, types: AcceleratorTypes, operation: &'static str) -> Result<T> {
@@ -174,7 +174,7 @@ impl HardwareAccelerator for QatAccelerator {
             Operation::Compress(options) => self.compress(input, options),
             Operation::Decompress(options) => self.decompress(input, options),
             Operation::Checksum(_) => refuse(AcceleratorTypes::COMPRESSION, "checksum"),
-            Operation::Digest(digest) => self.digest_with(*digest, input, Patience::Wait),
+            Operation::Digest(digest) => self.digest_with(*digest, input, WhenFull::Wait),
             other => recorded(
                 &self.0.recorder,
                 || Err(software::refused(NAME, other)),
@@ -195,11 +195,11 @@ impl HardwareAccelerator for QatAccelerator {
 
 impl CompressionAccelerator for QatAccelerator {
     fn compress(&self, input: &[u8], options: &CompressOptions) -> Result<(Vec<u8>, Outcome)> {
-        self.compress_with(input, options, Patience::Wait)
+        self.compress_with(input, options, WhenFull::Wait)
     }
 
     fn compress_into(&self, input: &[u8], output: &mut [u8], options: &CompressOptions) -> Result<Outcome> {
-        self.compress_into_with(input, output, options, Patience::Wait)
+        self.compress_into_with(input, output, options, WhenFull::Wait)
     }
 
     /// The formats' own bound, which holds for every engine.
@@ -208,7 +208,7 @@ impl CompressionAccelerator for QatAccelerator {
     }
 
     fn decompress(&self, input: &[u8], options: &DecompressOptions) -> Result<(Vec<u8>, Outcome)> {
-        self.decompress_with(input, options, Patience::Wait)
+        self.decompress_with(input, options, WhenFull::Wait)
     }
 
     fn decompress_into(
@@ -217,7 +217,7 @@ impl CompressionAccelerator for QatAccelerator {
         output: &mut [u8],
         options: &DecompressOptions,
     ) -> Result<Outcome> {
-        self.decompress_into_with(input, output, options, Patience::Wait)
+        self.decompress_into_with(input, output, options, WhenFull::Wait)
     }
 
     fn compress_async(
@@ -225,7 +225,7 @@ impl CompressionAccelerator for QatAccelerator {
         input: Vec<u8>,
         options: CompressOptions,
     ) -> BoxFuture<Result<(Vec<u8>, Outcome)>> {
-        unwrapped(self.compress_anew(input, options, Patience::Wait))
+        unwrapped(self.compress_anew(input, options, WhenFull::Wait))
     }
 
     fn compress_into_async(
@@ -234,7 +234,7 @@ impl CompressionAccelerator for QatAccelerator {
         output: Vec<u8>,
         options: CompressOptions,
     ) -> BoxFuture<Completion<Outcome>> {
-        self.compress_owned(input, output, options, Patience::Wait)
+        self.compress_owned(input, output, options, WhenFull::Wait)
     }
 
     fn decompress_async(
@@ -242,7 +242,7 @@ impl CompressionAccelerator for QatAccelerator {
         input: Vec<u8>,
         options: DecompressOptions,
     ) -> BoxFuture<Result<(Vec<u8>, Outcome)>> {
-        unwrapped(self.decompress_anew(input, options, Patience::Wait))
+        unwrapped(self.decompress_anew(input, options, WhenFull::Wait))
     }
 
     fn decompress_into_async(
@@ -251,6 +251,6 @@ impl CompressionAccelerator for QatAccelerator {
         output: Vec<u8>,
         options: DecompressOptions,
     ) -> BoxFuture<Completion<Outcome>> {
-        self.decompress_owned(input, output, options, Patience::Wait)
+        self.decompress_owned(input, output, options, WhenFull::Wait)
     }
 }

@@ -8,7 +8,7 @@ use accel_core::{
 };
 
 use crate::QatAccelerator;
-use crate::instance::Patience;
+use crate::instance::WhenFull;
 
 /// A device behind the policy. Futures own their buffers and hand both back, whatever comes of the call: the same
 /// request can then go to the CPU. The output of the forms without `into` is what they made, no longer than that.
@@ -24,13 +24,14 @@ pub(crate) trait Hardware: Debug + Send + Sync {
     /// Requests on it now, anybody's.
     fn in_flight(&self) -> u64;
 
-    fn process(&self, operation: &Operation, input: &[u8], patience: Patience) -> Result<(Vec<u8>, Outcome)>;
+    fn process(&self, operation: &Operation, input: &[u8], when_full: WhenFull)
+    -> Result<(Vec<u8>, Outcome)>;
 
     fn compress(
         &self,
         input: &[u8],
         options: &CompressOptions,
-        patience: Patience,
+        when_full: WhenFull,
     ) -> Result<(Vec<u8>, Outcome)>;
 
     fn compress_into(
@@ -38,14 +39,14 @@ pub(crate) trait Hardware: Debug + Send + Sync {
         input: &[u8],
         output: &mut [u8],
         options: &CompressOptions,
-        patience: Patience,
+        when_full: WhenFull,
     ) -> Result<Outcome>;
 
     fn decompress(
         &self,
         input: &[u8],
         options: &DecompressOptions,
-        patience: Patience,
+        when_full: WhenFull,
     ) -> Result<(Vec<u8>, Outcome)>;
 
     fn decompress_into(
@@ -53,7 +54,7 @@ pub(crate) trait Hardware: Debug + Send + Sync {
         input: &[u8],
         output: &mut [u8],
         options: &DecompressOptions,
-        patience: Patience,
+        when_full: WhenFull,
     ) -> Result<Outcome>;
 
     fn encrypt(
@@ -61,7 +62,7 @@ pub(crate) trait Hardware: Debug + Send + Sync {
         key: &Key,
         plaintext: &[u8],
         options: &CipherOptions<'_>,
-        patience: Patience,
+        when_full: WhenFull,
     ) -> Result<(Vec<u8>, Encrypted)>;
 
     fn encrypt_into(
@@ -70,7 +71,7 @@ pub(crate) trait Hardware: Debug + Send + Sync {
         plaintext: &[u8],
         output: &mut [u8],
         options: &CipherOptions<'_>,
-        patience: Patience,
+        when_full: WhenFull,
     ) -> Result<Encrypted>;
 
     fn decrypt(
@@ -78,7 +79,7 @@ pub(crate) trait Hardware: Debug + Send + Sync {
         key: &Key,
         ciphertext: &[u8],
         options: &CipherOptions<'_>,
-        patience: Patience,
+        when_full: WhenFull,
     ) -> Result<(Vec<u8>, Outcome)>;
 
     fn decrypt_into(
@@ -87,14 +88,14 @@ pub(crate) trait Hardware: Debug + Send + Sync {
         ciphertext: &[u8],
         output: &mut [u8],
         options: &CipherOptions<'_>,
-        patience: Patience,
+        when_full: WhenFull,
     ) -> Result<Outcome>;
 
     fn compress_async(
         &self,
         input: Vec<u8>,
         options: CompressOptions,
-        patience: Patience,
+        when_full: WhenFull,
     ) -> BoxFuture<Completion<Outcome>>;
 
     fn compress_into_async(
@@ -102,14 +103,14 @@ pub(crate) trait Hardware: Debug + Send + Sync {
         input: Vec<u8>,
         output: Vec<u8>,
         options: CompressOptions,
-        patience: Patience,
+        when_full: WhenFull,
     ) -> BoxFuture<Completion<Outcome>>;
 
     fn decompress_async(
         &self,
         input: Vec<u8>,
         options: DecompressOptions,
-        patience: Patience,
+        when_full: WhenFull,
     ) -> BoxFuture<Completion<Outcome>>;
 
     fn decompress_into_async(
@@ -117,7 +118,7 @@ pub(crate) trait Hardware: Debug + Send + Sync {
         input: Vec<u8>,
         output: Vec<u8>,
         options: DecompressOptions,
-        patience: Patience,
+        when_full: WhenFull,
     ) -> BoxFuture<Completion<Outcome>>;
 
     fn encrypt_async(
@@ -125,7 +126,7 @@ pub(crate) trait Hardware: Debug + Send + Sync {
         key: Key,
         plaintext: Vec<u8>,
         options: CipherOptions<'static>,
-        patience: Patience,
+        when_full: WhenFull,
     ) -> BoxFuture<Completion<Encrypted>>;
 
     fn encrypt_into_async(
@@ -134,7 +135,7 @@ pub(crate) trait Hardware: Debug + Send + Sync {
         plaintext: Vec<u8>,
         output: Vec<u8>,
         options: CipherOptions<'static>,
-        patience: Patience,
+        when_full: WhenFull,
     ) -> BoxFuture<Completion<Encrypted>>;
 
     fn decrypt_async(
@@ -142,7 +143,7 @@ pub(crate) trait Hardware: Debug + Send + Sync {
         key: Key,
         ciphertext: Vec<u8>,
         options: CipherOptions<'static>,
-        patience: Patience,
+        when_full: WhenFull,
     ) -> BoxFuture<Completion<Outcome>>;
 
     fn decrypt_into_async(
@@ -151,18 +152,23 @@ pub(crate) trait Hardware: Debug + Send + Sync {
         ciphertext: Vec<u8>,
         output: Vec<u8>,
         options: CipherOptions<'static>,
-        patience: Patience,
+        when_full: WhenFull,
     ) -> BoxFuture<Completion<Outcome>>;
 
-    fn hmac(&self, key: &Key, digest: Digest, input: &[u8], patience: Patience)
-    -> Result<(Vec<u8>, Outcome)>;
+    fn hmac(
+        &self,
+        key: &Key,
+        digest: Digest,
+        input: &[u8],
+        when_full: WhenFull,
+    ) -> Result<(Vec<u8>, Outcome)>;
 
     fn hmac_async(
         &self,
         key: Key,
         digest: Digest,
         input: Vec<u8>,
-        patience: Patience,
+        when_full: WhenFull,
     ) -> BoxFuture<Completion<Outcome>>;
 }
 
@@ -179,9 +185,14 @@ impl Hardware for QatAccelerator {
         Self::in_flight(self)
     }
 
-    fn process(&self, operation: &Operation, input: &[u8], patience: Patience) -> Result<(Vec<u8>, Outcome)> {
+    fn process(
+        &self,
+        operation: &Operation,
+        input: &[u8],
+        when_full: WhenFull,
+    ) -> Result<(Vec<u8>, Outcome)> {
         match operation {
-            Operation::Digest(digest) => self.digest_with(*digest, input, patience),
+            Operation::Digest(digest) => self.digest_with(*digest, input, when_full),
             other => HardwareAccelerator::process(self, other, input),
         }
     }
@@ -190,9 +201,9 @@ impl Hardware for QatAccelerator {
         &self,
         input: &[u8],
         options: &CompressOptions,
-        patience: Patience,
+        when_full: WhenFull,
     ) -> Result<(Vec<u8>, Outcome)> {
-        self.compress_with(input, options, patience)
+        self.compress_with(input, options, when_full)
     }
 
     fn compress_into(
@@ -200,18 +211,18 @@ impl Hardware for QatAccelerator {
         input: &[u8],
         output: &mut [u8],
         options: &CompressOptions,
-        patience: Patience,
+        when_full: WhenFull,
     ) -> Result<Outcome> {
-        self.compress_into_with(input, output, options, patience)
+        self.compress_into_with(input, output, options, when_full)
     }
 
     fn decompress(
         &self,
         input: &[u8],
         options: &DecompressOptions,
-        patience: Patience,
+        when_full: WhenFull,
     ) -> Result<(Vec<u8>, Outcome)> {
-        self.decompress_with(input, options, patience)
+        self.decompress_with(input, options, when_full)
     }
 
     fn decompress_into(
@@ -219,9 +230,9 @@ impl Hardware for QatAccelerator {
         input: &[u8],
         output: &mut [u8],
         options: &DecompressOptions,
-        patience: Patience,
+        when_full: WhenFull,
     ) -> Result<Outcome> {
-        self.decompress_into_with(input, output, options, patience)
+        self.decompress_into_with(input, output, options, when_full)
     }
 
     fn encrypt(
@@ -229,9 +240,9 @@ impl Hardware for QatAccelerator {
         key: &Key,
         plaintext: &[u8],
         options: &CipherOptions<'_>,
-        patience: Patience,
+        when_full: WhenFull,
     ) -> Result<(Vec<u8>, Encrypted)> {
-        self.encrypt_with(key, plaintext, options, patience)
+        self.encrypt_with(key, plaintext, options, when_full)
     }
 
     fn encrypt_into(
@@ -240,9 +251,9 @@ impl Hardware for QatAccelerator {
         plaintext: &[u8],
         output: &mut [u8],
         options: &CipherOptions<'_>,
-        patience: Patience,
+        when_full: WhenFull,
     ) -> Result<Encrypted> {
-        self.encrypt_into_with(key, plaintext, output, options, patience)
+        self.encrypt_into_with(key, plaintext, output, options, when_full)
     }
 
     fn decrypt(
@@ -250,9 +261,9 @@ impl Hardware for QatAccelerator {
         key: &Key,
         ciphertext: &[u8],
         options: &CipherOptions<'_>,
-        patience: Patience,
+        when_full: WhenFull,
     ) -> Result<(Vec<u8>, Outcome)> {
-        self.decrypt_with(key, ciphertext, options, patience)
+        self.decrypt_with(key, ciphertext, options, when_full)
     }
 
     fn decrypt_into(
@@ -261,18 +272,18 @@ impl Hardware for QatAccelerator {
         ciphertext: &[u8],
         output: &mut [u8],
         options: &CipherOptions<'_>,
-        patience: Patience,
+        when_full: WhenFull,
     ) -> Result<Outcome> {
-        self.decrypt_into_with(key, ciphertext, output, options, patience)
+        self.decrypt_into_with(key, ciphertext, output, options, when_full)
     }
 
     fn compress_async(
         &self,
         input: Vec<u8>,
         options: CompressOptions,
-        patience: Patience,
+        when_full: WhenFull,
     ) -> BoxFuture<Completion<Outcome>> {
-        self.compress_anew(input, options, patience)
+        self.compress_anew(input, options, when_full)
     }
 
     fn compress_into_async(
@@ -280,18 +291,18 @@ impl Hardware for QatAccelerator {
         input: Vec<u8>,
         output: Vec<u8>,
         options: CompressOptions,
-        patience: Patience,
+        when_full: WhenFull,
     ) -> BoxFuture<Completion<Outcome>> {
-        self.compress_owned(input, output, options, patience)
+        self.compress_owned(input, output, options, when_full)
     }
 
     fn decompress_async(
         &self,
         input: Vec<u8>,
         options: DecompressOptions,
-        patience: Patience,
+        when_full: WhenFull,
     ) -> BoxFuture<Completion<Outcome>> {
-        self.decompress_anew(input, options, patience)
+        self.decompress_anew(input, options, when_full)
     }
 
     fn decompress_into_async(
@@ -299,9 +310,9 @@ impl Hardware for QatAccelerator {
         input: Vec<u8>,
         output: Vec<u8>,
         options: DecompressOptions,
-        patience: Patience,
+        when_full: WhenFull,
     ) -> BoxFuture<Completion<Outcome>> {
-        self.decompress_owned(input, output, options, patience)
+        self.decompress_owned(input, output, options, when_full)
     }
 
     fn encrypt_async(
@@ -309,9 +320,9 @@ impl Hardware for QatAccelerator {
         key: Key,
         plaintext: Vec<u8>,
         options: CipherOptions<'static>,
-        patience: Patience,
+        when_full: WhenFull,
     ) -> BoxFuture<Completion<Encrypted>> {
-        self.encrypt_anew(key, plaintext, options, patience)
+        self.encrypt_anew(key, plaintext, options, when_full)
     }
 
     fn encrypt_into_async(
@@ -320,9 +331,9 @@ impl Hardware for QatAccelerator {
         plaintext: Vec<u8>,
         output: Vec<u8>,
         options: CipherOptions<'static>,
-        patience: Patience,
+        when_full: WhenFull,
     ) -> BoxFuture<Completion<Encrypted>> {
-        self.encrypt_owned(key, plaintext, output, options, patience)
+        self.encrypt_owned(key, plaintext, output, options, when_full)
     }
 
     fn decrypt_async(
@@ -330,9 +341,9 @@ impl Hardware for QatAccelerator {
         key: Key,
         ciphertext: Vec<u8>,
         options: CipherOptions<'static>,
-        patience: Patience,
+        when_full: WhenFull,
     ) -> BoxFuture<Completion<Outcome>> {
-        self.decrypt_anew(key, ciphertext, options, patience)
+        self.decrypt_anew(key, ciphertext, options, when_full)
     }
 
     fn decrypt_into_async(
@@ -341,9 +352,9 @@ impl Hardware for QatAccelerator {
         ciphertext: Vec<u8>,
         output: Vec<u8>,
         options: CipherOptions<'static>,
-        patience: Patience,
+        when_full: WhenFull,
     ) -> BoxFuture<Completion<Outcome>> {
-        self.decrypt_owned(key, ciphertext, output, options, patience)
+        self.decrypt_owned(key, ciphertext, output, options, when_full)
     }
 
     fn hmac(
@@ -351,9 +362,9 @@ impl Hardware for QatAccelerator {
         key: &Key,
         digest: Digest,
         input: &[u8],
-        patience: Patience,
+        when_full: WhenFull,
     ) -> Result<(Vec<u8>, Outcome)> {
-        self.hmac_with(key, digest, input, patience)
+        self.hmac_with(key, digest, input, when_full)
     }
 
     fn hmac_async(
@@ -361,8 +372,8 @@ impl Hardware for QatAccelerator {
         key: Key,
         digest: Digest,
         input: Vec<u8>,
-        patience: Patience,
+        when_full: WhenFull,
     ) -> BoxFuture<Completion<Outcome>> {
-        self.hmac_owned(key, digest, input, patience)
+        self.hmac_owned(key, digest, input, when_full)
     }
 }

@@ -19,7 +19,7 @@ use accel_core::{
 };
 
 use crate::QatAccelerator;
-use crate::instance::Patience;
+use crate::instance::WhenFull;
 use crate::software::workers::Queue;
 use crate::software::{self, Done, SoftwareAccelerator, recorded, workers};
 use hardware::Hardware;
@@ -149,7 +149,7 @@ impl AutoAccelerator {
         &self,
         kind: Kind,
         input: Vec<u8>,
-        device: impl FnOnce(&dyn Hardware, Vec<u8>, Vec<u8>, Patience) -> BoxFuture<Completion<T>>
+        device: impl FnOnce(&dyn Hardware, Vec<u8>, Vec<u8>, WhenFull) -> BoxFuture<Completion<T>>
         + Send
         + 'static,
         cpu: impl FnOnce(&[u8], Path) -> Result<(Vec<u8>, T)> + Send + 'static,
@@ -208,7 +208,7 @@ impl HardwareAccelerator for AutoAccelerator {
             );
         };
         self.shared.run(kind, input.len(), |on| match on {
-            On::Device(patience) => self.shared.hardware.process(operation, input, patience),
+            On::Device(when_full) => self.shared.hardware.process(operation, input, when_full),
             On::Cpu(path) => software::process(NAME, operation, input, path),
         })
     }
@@ -224,14 +224,14 @@ impl HardwareAccelerator for AutoAccelerator {
 impl CompressionAccelerator for AutoAccelerator {
     fn compress(&self, input: &[u8], options: &CompressOptions) -> Result<(Vec<u8>, Outcome)> {
         self.shared.run(Kind::Compress(options.format, options.level), input.len(), |on| match on {
-            On::Device(patience) => self.shared.hardware.compress(input, options, patience),
+            On::Device(when_full) => self.shared.hardware.compress(input, options, when_full),
             On::Cpu(path) => software::compress(input, options, path),
         })
     }
 
     fn compress_into(&self, input: &[u8], output: &mut [u8], options: &CompressOptions) -> Result<Outcome> {
         self.shared.run(Kind::Compress(options.format, options.level), input.len(), |on| match on {
-            On::Device(patience) => self.shared.hardware.compress_into(input, output, options, patience),
+            On::Device(when_full) => self.shared.hardware.compress_into(input, output, options, when_full),
             On::Cpu(path) => software::compress_into(input, output, options, path),
         })
     }
@@ -242,7 +242,7 @@ impl CompressionAccelerator for AutoAccelerator {
 
     fn decompress(&self, input: &[u8], options: &DecompressOptions) -> Result<(Vec<u8>, Outcome)> {
         self.shared.run(Kind::Decompress(options.format), input.len(), |on| match on {
-            On::Device(patience) => self.shared.hardware.decompress(input, options, patience),
+            On::Device(when_full) => self.shared.hardware.decompress(input, options, when_full),
             On::Cpu(path) => software::decompress(input, options, path),
         })
     }
@@ -254,7 +254,7 @@ impl CompressionAccelerator for AutoAccelerator {
         options: &DecompressOptions,
     ) -> Result<Outcome> {
         self.shared.run(Kind::Decompress(options.format), input.len(), |on| match on {
-            On::Device(patience) => self.shared.hardware.decompress_into(input, output, options, patience),
+            On::Device(when_full) => self.shared.hardware.decompress_into(input, output, options, when_full),
             On::Cpu(path) => software::decompress_into(input, output, options, path),
         })
     }
@@ -267,8 +267,8 @@ impl CompressionAccelerator for AutoAccelerator {
         self.start_anew(
             Kind::Compress(options.format, options.level),
             input,
-            move |hardware: &dyn Hardware, input, _, patience| {
-                hardware.compress_async(input, options, patience)
+            move |hardware: &dyn Hardware, input, _, when_full| {
+                hardware.compress_async(input, options, when_full)
             },
             move |input: &[u8], path| software::compress(input, &options, path),
         )
@@ -284,8 +284,8 @@ impl CompressionAccelerator for AutoAccelerator {
             Kind::Compress(options.format, options.level),
             input,
             output,
-            move |hardware: &dyn Hardware, input, output, patience| {
-                hardware.compress_into_async(input, output, options, patience)
+            move |hardware: &dyn Hardware, input, output, when_full| {
+                hardware.compress_into_async(input, output, options, when_full)
             },
             move |input: &[u8], output: &mut Vec<u8>, path| {
                 software::compress_into(input, output, &options, path)
@@ -301,8 +301,8 @@ impl CompressionAccelerator for AutoAccelerator {
         self.start_anew(
             Kind::Decompress(options.format),
             input,
-            move |hardware: &dyn Hardware, input, _, patience| {
-                hardware.decompress_async(input, options, patience)
+            move |hardware: &dyn Hardware, input, _, when_full| {
+                hardware.decompress_async(input, options, when_full)
             },
             move |input: &[u8], path| software::decompress(input, &options, path),
         )
@@ -318,8 +318,8 @@ impl CompressionAccelerator for AutoAccelerator {
             Kind::Decompress(options.format),
             input,
             output,
-            move |hardware: &dyn Hardware, input, output, patience| {
-                hardware.decompress_into_async(input, output, options, patience)
+            move |hardware: &dyn Hardware, input, output, when_full| {
+                hardware.decompress_into_async(input, output, options, when_full)
             },
             move |input: &[u8], output: &mut Vec<u8>, path| {
                 software::decompress_into(input, output, &options, path)
@@ -336,7 +336,7 @@ impl EncryptionAccelerator for AutoAccelerator {
         options: &CipherOptions<'_>,
     ) -> Result<(Vec<u8>, Encrypted)> {
         self.shared.run(Kind::Encrypt(options.cipher), plaintext.len(), |on| match on {
-            On::Device(patience) => self.shared.hardware.encrypt(key, plaintext, options, patience),
+            On::Device(when_full) => self.shared.hardware.encrypt(key, plaintext, options, when_full),
             On::Cpu(path) => software::encrypt(key, plaintext, options, path),
         })
     }
@@ -349,8 +349,8 @@ impl EncryptionAccelerator for AutoAccelerator {
         options: &CipherOptions<'_>,
     ) -> Result<Encrypted> {
         self.shared.run(Kind::Encrypt(options.cipher), plaintext.len(), |on| match on {
-            On::Device(patience) => {
-                self.shared.hardware.encrypt_into(key, plaintext, output, options, patience)
+            On::Device(when_full) => {
+                self.shared.hardware.encrypt_into(key, plaintext, output, options, when_full)
             }
             On::Cpu(path) => software::encrypt_into(key, plaintext, output, options, path),
         })
@@ -363,7 +363,7 @@ impl EncryptionAccelerator for AutoAccelerator {
         options: &CipherOptions<'_>,
     ) -> Result<(Vec<u8>, Outcome)> {
         self.shared.run(Kind::Decrypt(options.cipher), ciphertext.len(), |on| match on {
-            On::Device(patience) => self.shared.hardware.decrypt(key, ciphertext, options, patience),
+            On::Device(when_full) => self.shared.hardware.decrypt(key, ciphertext, options, when_full),
             On::Cpu(path) => software::decrypt(key, ciphertext, options, path),
         })
     }
@@ -376,8 +376,8 @@ impl EncryptionAccelerator for AutoAccelerator {
         options: &CipherOptions<'_>,
     ) -> Result<Outcome> {
         self.shared.run(Kind::Decrypt(options.cipher), ciphertext.len(), |on| match on {
-            On::Device(patience) => {
-                self.shared.hardware.decrypt_into(key, ciphertext, output, options, patience)
+            On::Device(when_full) => {
+                self.shared.hardware.decrypt_into(key, ciphertext, output, options, when_full)
             }
             On::Cpu(path) => software::decrypt_into(key, ciphertext, output, options, path),
         })
@@ -393,8 +393,8 @@ impl EncryptionAccelerator for AutoAccelerator {
         self.start_anew(
             Kind::Encrypt(options.cipher),
             plaintext,
-            move |hardware: &dyn Hardware, input, _, patience| {
-                hardware.encrypt_async(sent_key, input, sent_options, patience)
+            move |hardware: &dyn Hardware, input, _, when_full| {
+                hardware.encrypt_async(sent_key, input, sent_options, when_full)
             },
             move |input: &[u8], path| software::encrypt(&key, input, &options, path),
         )
@@ -412,8 +412,8 @@ impl EncryptionAccelerator for AutoAccelerator {
             Kind::Encrypt(options.cipher),
             plaintext,
             output,
-            move |hardware: &dyn Hardware, input, output, patience| {
-                hardware.encrypt_into_async(sent_key, input, output, sent_options, patience)
+            move |hardware: &dyn Hardware, input, output, when_full| {
+                hardware.encrypt_into_async(sent_key, input, output, sent_options, when_full)
             },
             move |input: &[u8], output: &mut Vec<u8>, path| {
                 software::encrypt_into(&key, input, output, &options, path)
@@ -431,8 +431,8 @@ impl EncryptionAccelerator for AutoAccelerator {
         self.start_anew(
             Kind::Decrypt(options.cipher),
             ciphertext,
-            move |hardware: &dyn Hardware, input, _, patience| {
-                hardware.decrypt_async(sent_key, input, sent_options, patience)
+            move |hardware: &dyn Hardware, input, _, when_full| {
+                hardware.decrypt_async(sent_key, input, sent_options, when_full)
             },
             move |input: &[u8], path| software::decrypt(&key, input, &options, path),
         )
@@ -450,8 +450,8 @@ impl EncryptionAccelerator for AutoAccelerator {
             Kind::Decrypt(options.cipher),
             ciphertext,
             output,
-            move |hardware: &dyn Hardware, input, output, patience| {
-                hardware.decrypt_into_async(sent_key, input, output, sent_options, patience)
+            move |hardware: &dyn Hardware, input, output, when_full| {
+                hardware.decrypt_into_async(sent_key, input, output, sent_options, when_full)
             },
             move |input: &[u8], output: &mut Vec<u8>, path| {
                 software::decrypt_into(&key, input, output, &options, path)
@@ -461,7 +461,7 @@ impl EncryptionAccelerator for AutoAccelerator {
 
     fn hmac(&self, key: &Key, digest: Digest, input: &[u8]) -> Result<(Vec<u8>, Outcome)> {
         self.shared.run(Kind::Hmac(digest), input.len(), |on| match on {
-            On::Device(patience) => self.shared.hardware.hmac(key, digest, input, patience),
+            On::Device(when_full) => self.shared.hardware.hmac(key, digest, input, when_full),
             On::Cpu(path) => software::authenticate(key, digest, input, path),
         })
     }
@@ -471,8 +471,8 @@ impl EncryptionAccelerator for AutoAccelerator {
         self.start_anew(
             Kind::Hmac(digest),
             input,
-            move |hardware: &dyn Hardware, input, _, patience| {
-                hardware.hmac_async(sent_key, digest, input, patience)
+            move |hardware: &dyn Hardware, input, _, when_full| {
+                hardware.hmac_async(sent_key, digest, input, when_full)
             },
             move |input: &[u8], path| software::authenticate(&key, digest, input, path),
         )

@@ -10,19 +10,19 @@ use super::Policy;
 use super::hardware::Hardware;
 use super::kind::Kind;
 use super::model::{Choice, Counted, Model, Place};
-use crate::instance::Patience;
+use crate::instance::WhenFull;
 use crate::software::workers::{Caller, Queue};
 use crate::software::{Done, conclude};
 
 /// Where to try a request.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum On {
-    Device(Patience),
+    Device(WhenFull),
     Cpu(Path),
 }
 
 enum Route {
-    Device(Patience),
+    Device(WhenFull),
     Cpu(SoftwareReason),
 }
 
@@ -97,11 +97,11 @@ impl Shared {
         let place = || self.model.place(kind, len, on_device, at);
         let route = match self.policy {
             Policy::Never => Route::Cpu(SoftwareReason::Policy),
-            Policy::Always => Route::Device(Patience::Wait),
+            Policy::Always => Route::Device(WhenFull::Wait),
             Policy::Threshold(threshold) if len < threshold => Route::Cpu(SoftwareReason::TooSmall),
             Policy::Threshold(_) if !self.is_available(kind) => Route::Cpu(SoftwareReason::Unavailable),
             Policy::Threshold(_) if !self.model.may_try(at) => Route::Cpu(SoftwareReason::DeviceError),
-            Policy::Threshold(_) => Route::Device(Patience::NoWait),
+            Policy::Threshold(_) => Route::Device(WhenFull::Fail),
             Policy::Auto => {
                 // Asking costs something: a device that has worked is asked only when it is wanted.
                 let is_known = self.model.has_worked();
@@ -114,7 +114,7 @@ impl Shared {
                     Choice::Device if is_known && !self.is_available(kind) => {
                         Route::Cpu(SoftwareReason::Unavailable)
                     }
-                    Choice::Device => Route::Device(Patience::NoWait),
+                    Choice::Device => Route::Device(WhenFull::Fail),
                 };
                 return (route, place);
             }
@@ -133,9 +133,9 @@ impl Shared {
         let (route, place) = self.route(kind, len, in_flight.started());
         let (reason, before) = match route {
             Route::Cpu(reason) => (reason, Before::Nothing),
-            Route::Device(patience) => {
+            Route::Device(when_full) => {
                 let sent = Counted::sent(&*self.model);
-                let result = attempt(On::Device(patience));
+                let result = attempt(On::Device(when_full));
                 drop(sent);
                 match self.judge(&result, &place) {
                     None => return self.finish_on_device(in_flight, &place, result),
@@ -162,7 +162,7 @@ impl Shared {
     ) -> BoxFuture<Completion<T>>
     where
         T: Done + Send + 'static,
-        D: FnOnce(&dyn Hardware, Vec<u8>, Vec<u8>, Patience) -> BoxFuture<Completion<T>> + Send + 'static,
+        D: FnOnce(&dyn Hardware, Vec<u8>, Vec<u8>, WhenFull) -> BoxFuture<Completion<T>> + Send + 'static,
         C: FnOnce(&[u8], &mut Vec<u8>, Path) -> Result<T> + Send + 'static,
     {
         let this = self.clone();
@@ -193,19 +193,19 @@ impl Shared {
     ) -> BoxFuture<Completion<T>>
     where
         T: Done + Send + 'static,
-        D: FnOnce(&dyn Hardware, Vec<u8>, Vec<u8>, Patience) -> BoxFuture<Completion<T>>,
+        D: FnOnce(&dyn Hardware, Vec<u8>, Vec<u8>, WhenFull) -> BoxFuture<Completion<T>>,
         C: FnOnce(&[u8], &mut Vec<u8>, Path) -> Result<T> + Send + 'static,
     {
         let in_flight = self.recorder.clone().start_shared();
         let (route, place) = self.route(kind, input.len(), in_flight.started());
-        let patience = match route {
+        let when_full = match route {
             Route::Cpu(reason) => {
                 return self.on_worker(in_flight, place, (reason, Before::Nothing), input, output, cpu);
             }
-            Route::Device(patience) => patience,
+            Route::Device(when_full) => when_full,
         };
         let sent = Counted::sent(self.model.clone());
-        let on_device = device(&*self.hardware, input, output, patience);
+        let on_device = device(&*self.hardware, input, output, when_full);
         Box::pin(async move {
             let Completion { input, output, result } = on_device.await;
             drop(sent);

@@ -35,9 +35,9 @@ impl Turns {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes one of `limit` turns, after those who wait already. After `patience` it goes without: nothing is known of
+    /// Takes one of `limit` turns, after those who wait already. After `when_full` it goes without: nothing is known of
     /// the threads that have the turns, and they may not even run.
-    pub(super) fn take(&self, limit: u32, patience: Duration) -> Turn<'_> {
+    pub(super) fn take(&self, limit: u32, when_full: Duration) -> Turn<'_> {
         let turn = Turn { turns: self, limit };
         let mut state = self.state();
         if state.taken < limit {
@@ -49,7 +49,7 @@ impl Turns {
         drop(state);
         let start = Instant::now();
         while !waiter.has_turn.load(Acquire) {
-            let left = patience.saturating_sub(start.elapsed());
+            let left = when_full.saturating_sub(start.elapsed());
             if left.is_zero() {
                 let mut state = self.state();
                 if let Some(at) = state.queue.iter().position(|other| Arc::ptr_eq(other, &waiter)) {

@@ -9,17 +9,21 @@ use super::seal::path;
 use super::session::{Sessions, Use};
 use super::trial;
 use crate::inflight::{Session, SessionError};
-use crate::instance::{Call, Instance};
+use crate::instance::{CallContext, Instance};
 
 /// A digest of `input`.
-pub(crate) async fn digest(call: Call<'_>, digest: Digest, input: &[u8]) -> Result<(Vec<u8>, Outcome)> {
+pub(crate) async fn digest(
+    call: CallContext<'_>,
+    digest: Digest,
+    input: &[u8],
+) -> Result<(Vec<u8>, Outcome)> {
     trial::admit_hash(call, digest, false).await?;
     hash(call, digest, None, input).await
 }
 
 /// HMAC of `input`.
 pub(crate) async fn hmac(
-    call: Call<'_>,
+    call: CallContext<'_>,
     key: &Key,
     digest: Digest,
     input: &[u8],
@@ -31,7 +35,7 @@ pub(crate) async fn hmac(
 
 /// HMAC where there is a key, else a digest.
 pub(super) async fn hash(
-    call: Call<'_>,
+    call: CallContext<'_>,
     digest: Digest,
     key: Option<&Key>,
     input: &[u8],

@@ -6,12 +6,12 @@ use super::layout::{self, BLOCK};
 use super::request::{self, Request};
 use super::seal::{aead, authenticated, keyed, path, pieces, plain};
 use super::trial;
-use crate::instance::Call;
+use crate::instance::CallContext;
 use crate::software::cipher::{check_decrypt, unpadded_len};
 
 /// Decrypts to the front of `output`, which holds no plaintext after a failure.
 pub(crate) async fn decrypt(
-    call: Call<'_>,
+    call: CallContext<'_>,
     key: &Key,
     ciphertext: &[u8],
     output: &mut [u8],
@@ -28,7 +28,7 @@ pub(crate) async fn decrypt(
 /// Decrypts to `output`, which is as long as the ciphertext without its tag; the plaintext's length, and the instance
 /// that did it.
 pub(super) async fn open(
-    call: Call<'_>,
+    call: CallContext<'_>,
     key: &Key,
     [body, tag]: [&[u8]; 2],
     output: &mut [u8],

@@ -13,7 +13,7 @@ use crate::inflight::{
     Api, Blocks, CompletedRequest, NOT_VERIFIED, PendingRequest, Session, SessionError, SlotGuard, Symmetric,
     Work,
 };
-use crate::instance::{Call, Failure, Fault, Instance, Patience};
+use crate::instance::{CallContext, Failure, Fault, Instance, WhenFull};
 use crate::mem::{Memory, NoMemory};
 
 /// Where parameters stand in [`SlotGuard::parameters`].
@@ -117,8 +117,8 @@ impl Keyed<'_> {
 
 /// Puts a request into flight.
 pub(super) fn launch(
-    call: Call<'_>,
-    patience: Patience,
+    call: CallContext<'_>,
+    when_full: WhenFull,
     request: &Request<'_>,
     session: impl Fn(&Instance) -> Result<Arc<Session>, SessionError>,
 ) -> impl Future<Output = Result<(PendingRequest, u16), Fault>> {
@@ -127,7 +127,7 @@ pub(super) fn launch(
         let session = session(instance)?;
         Ok(instance.ring.perform(claim, session, &request.operation())?)
     };
-    call.pool.launch(Work::Symmetric, patience, call.recorder, load, fly)
+    call.pool.launch(Work::Symmetric, when_full, call.recorder, load, fly)
 }
 
 /// An answer that counts.
@@ -158,19 +158,19 @@ impl Answer {
 
 /// Launches and waits.
 pub(super) async fn run(
-    call: Call<'_>,
+    call: CallContext<'_>,
     request: &Request<'_>,
     session: impl Fn(&Instance) -> Result<Arc<Session>, SessionError>,
 ) -> Result<Answer, Error> {
     let error = |fault| call.error(fault);
-    let (flight, instance) = launch(call, call.patience, request, session).await.map_err(error)?;
+    let (flight, instance) = launch(call, call.when_full, request, session).await.map_err(error)?;
     let landed = flight.await.map_err(|lost| error(call.pool.lost(lost, instance)))?;
     answer(call, landed, instance, request)
 }
 
 /// Reads an answer, and tells the instance's health of it.
 pub(super) fn answer(
-    call: Call<'_>,
+    call: CallContext<'_>,
     landed: CompletedRequest,
     instance: u16,
     request: &Request<'_>,
@@ -182,7 +182,7 @@ pub(super) fn answer(
 /// Whether the device found the tag that it was to compare, if any; and tells the instance's health of the answer.
 #[inline(always)]
 pub(super) fn is_verified(
-    call: Call<'_>,
+    call: CallContext<'_>,
     landed: &CompletedRequest,
     instance: u16,
     is_untouched: impl FnOnce() -> bool,

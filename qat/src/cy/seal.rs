@@ -7,12 +7,12 @@ use super::request::{self, Keyed, Request, TAG, answer, launch};
 use super::session::{Sessions, Use};
 use super::{max_aad, trial, unsupported};
 use crate::inflight::Api;
-use crate::instance::{Call, Window};
+use crate::instance::{CallContext, Window};
 use crate::software::cipher::check_encrypt;
 
 /// Encrypts to the front of `output`.
 pub(crate) async fn encrypt(
-    call: Call<'_>,
+    call: CallContext<'_>,
     key: &Key,
     plaintext: &[u8],
     output: &mut [u8],
@@ -61,7 +61,7 @@ fn too_much_aad(cipher: Cipher, len: usize, most: usize) -> Error {
 
 /// Encrypts to all of `output`, whose length is right; the instance that did it.
 pub(super) async fn seal(
-    call: Call<'_>,
+    call: CallContext<'_>,
     key: &Key,
     plaintext: &[u8],
     output: &mut [u8],
@@ -91,7 +91,7 @@ pub(super) async fn seal(
 
 /// Encrypts by AES-CBC: what is too long for one request goes on from the last block of the one before.
 async fn chain(
-    call: Call<'_>,
+    call: CallContext<'_>,
     keyed: Keyed<'_>,
     iv: &[u8],
     [plaintext, padding]: [&[u8]; 2],
@@ -142,7 +142,7 @@ pub(super) fn authenticated<'a>(
 /// Runs a cipher whose pieces stand for themselves: AES-CTR either way, AES-CBC decryption. `output` is as long as
 /// `input`.
 pub(super) async fn pieces(
-    call: Call<'_>,
+    call: CallContext<'_>,
     keyed: Keyed<'_>,
     iv: &[u8],
     input: &[u8],
@@ -161,7 +161,7 @@ pub(super) async fn pieces(
             };
             let piece = plain(&iv, [&input[sent..end], &[]]);
             let launched =
-                launch(call, window.patience(call.patience), &piece, |instance| keyed.session(instance))
+                launch(call, window.when_full(call.when_full), &piece, |instance| keyed.session(instance))
                     .await;
             if !window.push(launched, sent..end).map_err(|fault| call.error(fault))? {
                 break;

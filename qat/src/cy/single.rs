@@ -7,7 +7,7 @@ use super::request::{AAD_AT, DIGEST_AT, IV_AT, LEAST, TAG, is_verified};
 use super::seal::keyed;
 use super::trial;
 use crate::inflight::{Blocks, CompletedRequest, MAX_FLAT, PendingRequest, SlotGuard, Symmetric, Work};
-use crate::instance::{Call, Instance, Launched};
+use crate::instance::{CallContext, Instance, Launched};
 use crate::mem::NoMemory;
 use crate::software::cipher::{check_decrypt, check_encrypt};
 
@@ -22,7 +22,7 @@ impl Sealing {
     /// text, more than one request, a cipher that was not tried yet, or waiting for room.
     #[inline(always)]
     pub(crate) fn begin(
-        call: Call<'_>,
+        call: CallContext<'_>,
         key: &Key,
         plaintext: &[u8],
         available: usize,
@@ -39,7 +39,7 @@ impl Sealing {
     #[inline(always)]
     pub(crate) fn finish(
         self,
-        call: Call<'_>,
+        call: CallContext<'_>,
         mut landed: CompletedRequest,
         instance: u16,
         output: &mut [u8],
@@ -67,7 +67,7 @@ impl Opening {
     /// As [`Sealing::begin`].
     #[inline(always)]
     pub(crate) fn begin(
-        call: Call<'_>,
+        call: CallContext<'_>,
         key: &Key,
         ciphertext: &[u8],
         available: usize,
@@ -83,7 +83,7 @@ impl Opening {
     #[inline(always)]
     pub(crate) fn finish(
         self,
-        call: Call<'_>,
+        call: CallContext<'_>,
         landed: &CompletedRequest,
         instance: u16,
         output: &mut [u8],
@@ -113,7 +113,7 @@ fn is_single(cipher: Cipher, text_len: usize) -> bool {
 
 #[inline(always)]
 fn submit(
-    call: Call<'_>,
+    call: CallContext<'_>,
     key: &Key,
     text: &[u8],
     tag: &[u8],
@@ -155,7 +155,7 @@ fn submit(
     let fly = |instance: &Instance, claim: SlotGuard| {
         Ok(instance.ring.perform(claim, keyed.session(instance)?, &operation)?)
     };
-    match call.pool.try_launch(Work::Symmetric, call.patience, call.recorder, &mut None, load, fly) {
+    match call.pool.try_launch(Work::Symmetric, call.when_full, call.recorder, &mut None, load, fly) {
         Ok(Launched::Flying(flight, instance)) => Ok(Some((flight, instance))),
         Ok(Launched::Full(_)) => Ok(None),
         Err(fault) => Err(call.error(fault)),

@@ -8,7 +8,7 @@ use accel_core::{Cipher, CipherOptions, Digest, Error, Iv, Key, Result};
 use super::{digest, hmac_name, not_offered, open, seal, unsupported};
 use crate::CpaStatus;
 use crate::device_error::DeviceError;
-use crate::instance::Call;
+use crate::instance::CallContext;
 use crate::{EncryptionCapabilities, software};
 
 const KEY_LENS: usize = 3;
@@ -70,13 +70,13 @@ fn place(cipher: Cipher, key_len: usize) -> usize {
 
 /// Whether [`admit`] knows the cipher to be good.
 #[inline(always)]
-pub(super) fn is_good_already(call: Call<'_>, cipher: Cipher, key: &Key) -> bool {
+pub(super) fn is_good_already(call: CallContext<'_>, cipher: Cipher, key: &Key) -> bool {
     let verdicts = &call.pool.trials.ciphers[cipher as usize];
     verdicts[place(cipher, key.encryption().len())].0.load(Relaxed) == GOOD
 }
 
 /// Lets a cipher pass that the device offers and has shown to master.
-pub(super) async fn admit(call: Call<'_>, cipher: Cipher, key: &Key, is_empty: bool) -> Result<()> {
+pub(super) async fn admit(call: CallContext<'_>, cipher: Cipher, key: &Key, is_empty: bool) -> Result<()> {
     if !call.pool.services.capabilities.encryption.offers(cipher) {
         return Err(not_offered(cipher));
     }
@@ -112,7 +112,7 @@ const fn takes_nothing(cipher: Cipher) -> bool {
 }
 
 /// One message there and back, and one that was altered. Fails when the device cannot be asked now.
-async fn attempt(call: Call<'_>, cipher: Cipher, key_len: usize, len: usize) -> Result<bool> {
+async fn attempt(call: CallContext<'_>, cipher: Cipher, key_len: usize, len: usize) -> Result<bool> {
     let bytes: [u8; 64] = std::array::from_fn(|i| i as u8);
     let key = match cipher {
         Cipher::AesCbcHmacSha256 => Key::with_mac(&bytes[..key_len], &bytes[32..]),
@@ -163,7 +163,7 @@ fn is_good<T>(result: Result<T>) -> Result<bool> {
 }
 
 /// As [`admit`], for a digest, or the HMAC by it.
-pub(super) async fn admit_hash(call: Call<'_>, digest: Digest, is_hmac: bool) -> Result<()> {
+pub(super) async fn admit_hash(call: CallContext<'_>, digest: Digest, is_hmac: bool) -> Result<()> {
     let name = || if is_hmac { hmac_name(digest) } else { format!("{digest:?}") };
     let refused = || unsupported(name(), "use the CPU");
     let capabilities = &call.pool.services.capabilities.encryption;

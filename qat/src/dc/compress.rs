@@ -11,7 +11,7 @@ use super::session::{Checksum, Huffman, Kind, Lz4Block};
 use crate::container::{gzip, lz4 as frame, zlib};
 use crate::device_error::DeviceError;
 use crate::inflight::{CompletedRequest, Direction};
-use crate::instance::{Call, Window};
+use crate::instance::{CallContext, Window};
 use crate::settings::Integrity;
 use crate::software::{self, compress_bound};
 
@@ -63,7 +63,7 @@ struct Done {
 
 /// Compresses to the front of `output`.
 pub(crate) async fn compress(
-    call: Call<'_>,
+    call: CallContext<'_>,
     input: &[u8],
     output: &mut [u8],
     options: &CompressOptions,
@@ -140,7 +140,7 @@ pub(crate) fn hardware_level(format: Format, level: Level) -> Result<u8> {
     }
 }
 
-pub(super) fn deflate_kind(call: Call<'_>, level: u8, checksum: Checksum) -> Kind {
+pub(super) fn deflate_kind(call: CallContext<'_>, level: u8, checksum: Checksum) -> Kind {
     let has_dynamic = call.pool.services.capabilities.compression.dynamic_huffman;
     let huffman = if has_dynamic { call.pool.settings.huffman } else { Huffman::Static };
     Kind::Deflate { level, huffman, checksum }
@@ -159,7 +159,7 @@ pub(super) const fn stored_len(len: usize) -> usize {
 
 /// Deflates `input`; the checksum is that of `kind`.
 async fn deflate(
-    call: Call<'_>,
+    call: CallContext<'_>,
     kind: Kind,
     input: &[u8],
     writer: &mut Writer<'_>,
@@ -185,7 +185,7 @@ async fn deflate(
         while !rest.is_empty() && !window.is_full() {
             let (piece, later) = rest.split_at(rest.len().min(PIECE));
             let request = piece_of(kind, piece, !later.is_empty() || end == End::Open);
-            let launched = call.launch(request, window.patience(call.patience)).await;
+            let launched = call.launch(request, window.when_full(call.when_full)).await;
             if !window.push(launched, request).map_err(|fault| call.error(fault))? {
                 break;
             }
@@ -203,7 +203,7 @@ fn piece_of(kind: Kind, input: &[u8], is_open: bool) -> Request<'_> {
 
 /// Where the requests' outputs become one stream.
 struct Joint<'a, 'b> {
-    call: Call<'a>,
+    call: CallContext<'a>,
     writer: &'a mut Writer<'b>,
     /// The one that is wanted, if one is.
     checksum: Option<Checksum>,
@@ -305,7 +305,12 @@ fn lz4_room(len: usize) -> usize {
     (software::lz4::block_bound(len) + 4 + 64).max(LEAST_ROOM)
 }
 
-async fn lz4_frame(call: Call<'_>, level: u8, input: &[u8], writer: &mut Writer<'_>) -> Result<Option<u16>> {
+async fn lz4_frame(
+    call: CallContext<'_>,
+    level: u8,
+    input: &[u8],
+    writer: &mut Writer<'_>,
+) -> Result<Option<u16>> {
     let len = input.len() as u64;
     let mut descriptor = frame::Descriptor::for_len(len, Some(len));
     descriptor.max_block = descriptor.max_block.min(LZ4_PIECE);
@@ -324,7 +329,7 @@ async fn lz4_frame(call: Call<'_>, level: u8, input: &[u8], writer: &mut Writer<
             let (piece, later) = rest.split_at(rest.len().min(descriptor.max_block));
             let request =
                 Request { kind, prefix: &[], input: piece, room: lz4_room(piece.len()), is_open: false };
-            let launched = call.launch(request, window.patience(call.patience)).await;
+            let launched = call.launch(request, window.when_full(call.when_full)).await;
             if !window.push(launched, piece).map_err(|fault| call.error(fault))? {
                 break;
             }
@@ -380,7 +385,12 @@ fn block_word(landed: &CompletedRequest, answer: &Answer) -> Result<u32> {
 }
 
 /// A bare block: what the device makes of a frame's block, without the size word.
-async fn lz4_block(call: Call<'_>, level: u8, input: &[u8], writer: &mut Writer<'_>) -> Result<Option<u16>> {
+async fn lz4_block(
+    call: CallContext<'_>,
+    level: u8,
+    input: &[u8],
+    writer: &mut Writer<'_>,
+) -> Result<Option<u16>> {
     if input.is_empty() {
         writer.put(&[0])?;
         return Ok(None);

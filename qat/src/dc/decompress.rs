@@ -8,7 +8,7 @@ use super::request::{Answer, Request};
 use super::session::{Checksum, Kind};
 use crate::container::{gzip, zlib};
 use crate::inflight::{CompletedRequest, Direction};
-use crate::instance::Call;
+use crate::instance::CallContext;
 use crate::settings::Integrity;
 use crate::software::{self, output::Output};
 
@@ -29,7 +29,7 @@ const MAX_ROOM: usize = 512 << 20;
 
 /// Decompresses all of `input`.
 pub(crate) async fn decompress(
-    call: Call<'_>,
+    call: CallContext<'_>,
     input: &[u8],
     output: &mut Output<'_>,
     format: Format,
@@ -171,7 +171,7 @@ fn more_input(taken: usize, available: usize) -> usize {
 /// Inflates one stream from the front of `input`; the bytes consumed, and the plain data's checksum. `guess` is what the
 /// first request takes.
 async fn inflate(
-    call: Call<'_>,
+    call: CallContext<'_>,
     input: &[u8],
     output: &mut Output<'_>,
     checksum: Checksum,
@@ -232,14 +232,14 @@ async fn inflate(
 
 /// Most room that a request with `taken` bytes of input may have: one byte more than `output` may take, so that too
 /// much is seen as too much; no more than such input can become, nor than the device's memory has.
-fn most(call: Call<'_>, output: &Output<'_>, taken: usize) -> usize {
+fn most(call: CallContext<'_>, output: &Output<'_>, taken: usize) -> usize {
     let device = (call.pool.settings.memory / 4 * 3).saturating_sub(taken).min(MAX_ROOM);
     let wanted = output.most().saturating_add(1).min(taken.saturating_mul(MAX_RATIO));
     wanted.min(device).max(LEAST_ROOM)
 }
 
 /// A first guess for the output of `taken` bytes; `plain` is its length, if the stream tells the truth.
-fn room_for(call: Call<'_>, output: &mut Output<'_>, taken: usize, plain: Option<usize>) -> usize {
+fn room_for(call: CallContext<'_>, output: &mut Output<'_>, taken: usize, plain: Option<usize>) -> usize {
     let room = output.room().len().saturating_add(1);
     let guess = match plain {
         Some(plain) => plain.saturating_add(1),

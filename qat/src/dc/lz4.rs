@@ -10,7 +10,7 @@ use super::session::{Kind, Lz4Block};
 use crate::container::{le32, lz4 as container};
 use crate::device_error::DeviceError;
 use crate::inflight::CompletedRequest;
-use crate::instance::{Call, Window};
+use crate::instance::{CallContext, Window};
 use crate::settings::Integrity;
 use crate::software::{lz4, output::Output};
 
@@ -24,7 +24,7 @@ fn unsupported(operation: &'static str) -> Error {
 
 /// A block without its size word: bare, or of a legacy frame.
 pub(super) async fn block(
-    call: Call<'_>,
+    call: CallContext<'_>,
     input: &[u8],
     output: &mut Output<'_>,
     format: Format,
@@ -57,7 +57,7 @@ pub(super) async fn block(
 
 /// Accepts an answer of `len` bytes.
 fn take(
-    call: Call<'_>,
+    call: CallContext<'_>,
     landed: &CompletedRequest,
     answer: &Answer,
     len: usize,
@@ -77,7 +77,7 @@ fn take(
 }
 
 pub(super) async fn frames(
-    call: Call<'_>,
+    call: CallContext<'_>,
     input: &[u8],
     output: &mut Output<'_>,
     last: &mut Option<u16>,
@@ -95,7 +95,7 @@ pub(super) async fn frames(
 }
 
 async fn frame(
-    call: Call<'_>,
+    call: CallContext<'_>,
     input: &[u8],
     output: &mut Output<'_>,
     last: &mut Option<u16>,
@@ -130,7 +130,7 @@ async fn frame(
                     room: plain_len.max(LEAST_ROOM),
                     is_open: false,
                 };
-                let launched = call.launch(request, window.patience(call.patience)).await;
+                let launched = call.launch(request, window.when_full(call.when_full)).await;
                 let lens = (data.len(), plain_len);
                 if !window.push(launched, lens).map_err(|fault| call.error(fault))? {
                     break;
@@ -199,7 +199,7 @@ impl<'a> Part<'a> {
 
 /// A frame whose blocks refer to earlier ones: one request for all of them, which begin at `at`.
 async fn linked_frame(
-    call: Call<'_>,
+    call: CallContext<'_>,
     descriptor: &container::Descriptor,
     input: &[u8],
     begin: usize,
@@ -230,7 +230,7 @@ async fn linked_frame(
 
 /// A frame of the format's first days: blocks of up to 8 MiB, and no end mark.
 async fn legacy_frame(
-    call: Call<'_>,
+    call: CallContext<'_>,
     input: &[u8],
     output: &mut Output<'_>,
     last: &mut Option<u16>,

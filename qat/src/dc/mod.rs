@@ -13,7 +13,7 @@ use accel_core::{Error, Format, Result};
 
 use crate::capabilities::Directions;
 use crate::inflight::Direction;
-use crate::instance::Call;
+use crate::instance::CallContext;
 
 pub(crate) use compress::{compress, hardware_level};
 pub(crate) use decompress::decompress;
@@ -23,7 +23,7 @@ pub(crate) use single::Single;
 pub use session::Huffman;
 
 /// Refuses what library and device do not offer.
-fn check_offered(call: Call<'_>, format: Format, direction: Direction) -> Result<()> {
+fn check_offered(call: CallContext<'_>, format: Format, direction: Direction) -> Result<()> {
     let offered = &call.pool.services.capabilities.compression;
     let directions = match format {
         Format::Lz4Block | Format::Lz4Frame => offered.lz4,

@@ -7,7 +7,7 @@ use super::session::{Key, Kind};
 use crate::CpaStatus;
 use crate::device_error::{DeviceError, RequestStatus};
 use crate::inflight::{Blocks, CompletedRequest, Direction, PendingRequest, SlotGuard, Stateless, Work};
-use crate::instance::{Call, Failure, Fault, Instance, Patience};
+use crate::instance::{CallContext, Failure, Fault, Instance, WhenFull};
 use crate::settings::Integrity;
 
 /// A request to be.
@@ -34,11 +34,11 @@ pub(super) struct Answer {
     pub(super) end_of_stream: bool,
 }
 
-impl Call<'_> {
+impl CallContext<'_> {
     pub(super) async fn launch(
         &self,
         request: Request<'_>,
-        patience: Patience,
+        when_full: WhenFull,
     ) -> Result<(PendingRequest, u16), Fault> {
         let len = request.prefix.len() + request.input.len() + request.room;
         // An answer counts in 32 bits.
@@ -59,12 +59,12 @@ impl Call<'_> {
             let session = instance.sessions.get(&instance.ring, key)?;
             Ok(instance.ring.compress(claim, session, how)?)
         };
-        self.pool.launch(Work::Compression, patience, self.recorder, load, fly).await
+        self.pool.launch(Work::Compression, when_full, self.recorder, load, fly).await
     }
 
     /// Launches and waits.
     pub(super) async fn run(&self, request: Request<'_>) -> Result<(CompletedRequest, u16), Fault> {
-        let (flight, instance) = self.launch(request, self.patience).await?;
+        let (flight, instance) = self.launch(request, self.when_full).await?;
         let landed = flight.await.map_err(|lost| self.pool.lost(lost, instance))?;
         Ok((landed, instance))
     }

@@ -6,7 +6,7 @@ use super::check_offered;
 use super::compress::{PIECE, Writer, complete, deflate_room, store, stored_len, wrong_checksum};
 use super::zero_copy::{Job, Plan};
 use crate::inflight::{Blocks, CompletedRequest, Direction, PendingRequest, SlotGuard, Work};
-use crate::instance::{Call, Fault, Instance, Launched};
+use crate::instance::{CallContext, Fault, Instance, Launched};
 use crate::settings::Integrity;
 use crate::software::compress_bound;
 
@@ -22,7 +22,7 @@ impl Single {
     /// one request, or waiting for room.
     #[inline(always)]
     pub(crate) fn begin(
-        call: Call<'_>,
+        call: CallContext<'_>,
         input: &[u8],
         options: &CompressOptions,
     ) -> Result<Option<(Self, PendingRequest, u16)>> {
@@ -35,7 +35,7 @@ impl Single {
     }
 
     #[inline(always)]
-    fn new(call: Call<'_>, input: &[u8], options: &CompressOptions) -> Result<Option<Self>> {
+    fn new(call: CallContext<'_>, input: &[u8], options: &CompressOptions) -> Result<Option<Self>> {
         let is_deflate = matches!(options.format, Format::Deflate | Format::Gzip | Format::Zlib);
         let is_one = is_deflate && (1..=PIECE).contains(&input.len());
         if !is_one || input.len() + deflate_room(input.len()) > call.pool.settings.memory {
@@ -47,7 +47,7 @@ impl Single {
     }
 
     #[inline(always)]
-    fn try_launch(&self, call: Call<'_>, input: &[u8]) -> Result<Launched, Fault> {
+    fn try_launch(&self, call: CallContext<'_>, input: &[u8]) -> Result<Launched, Fault> {
         let load = |instance: &Instance, claim: &mut SlotGuard| {
             let memory = instance.ring.memory();
             let room = Blocks::with_room(memory, deflate_room(input.len()))?;
@@ -58,7 +58,7 @@ impl Single {
             let session = instance.sessions.get(&instance.ring, self.plan.session)?;
             Ok(instance.ring.compress(claim, session, self.plan.how)?)
         };
-        call.pool.try_launch(Work::Compression, call.patience, call.recorder, &mut None, load, fly)
+        call.pool.try_launch(Work::Compression, call.when_full, call.recorder, &mut None, load, fly)
     }
 
     /// What the answer comes to. `None` when the output ran full, which its room rules out, so that the device is not what
@@ -66,7 +66,7 @@ impl Single {
     #[inline(always)]
     pub(crate) fn finish(
         &self,
-        call: Call<'_>,
+        call: CallContext<'_>,
         landed: &CompletedRequest,
         instance: u16,
         input: &[u8],

@@ -12,7 +12,7 @@ use super::request::Answer;
 use super::session::{Checksum, Key, Kind};
 use crate::container::{gzip, zlib};
 use crate::inflight::{Blocks, CompletedRequest, Direction, SlotGuard, Stateless, Work};
-use crate::instance::{Call, Fault, Instance, Launched, Unsent};
+use crate::instance::{CallContext, Fault, Instance, Launched, Unsent};
 use crate::mem::DmaBuffer;
 use crate::settings::Integrity;
 use crate::software::{check_end, nothing_after, zlib_effort};
@@ -58,7 +58,7 @@ pub(crate) struct Spans {
 
 impl Plan {
     /// The requests for `job`, or why there are none.
-    pub(crate) fn new(call: Call<'_>, job: &Job) -> Result<Self> {
+    pub(crate) fn new(call: CallContext<'_>, job: &Job) -> Result<Self> {
         let (Job::Compress(CompressOptions { format, .. }) | Job::Decompress(format)) = *job;
         if let Job::Compress(options) = job {
             check_end(format, options.end)?;
@@ -120,7 +120,7 @@ impl Plan {
     /// One try to submit. `held` has the buffers; it is empty when the device has them.
     pub(crate) fn try_launch(
         &self,
-        call: Call<'_>,
+        call: CallContext<'_>,
         spans: Spans,
         since: &mut Option<Instant>,
         held: &mut Option<(DmaBuffer, DmaBuffer)>,
@@ -153,13 +153,13 @@ impl Plan {
                 Unsent::from(refused)
             })
         };
-        call.pool.try_launch(Work::Compression, call.patience, call.recorder, since, load, fly)
+        call.pool.try_launch(Work::Compression, call.when_full, call.recorder, since, load, fly)
     }
 
     /// What the answer comes to.
     pub(crate) fn finish(
         &self,
-        call: Call<'_>,
+        call: CallContext<'_>,
         spans: Spans,
         landed: CompletedRequest,
         instance: u16,
@@ -184,7 +184,7 @@ impl Plan {
     /// Checks what was compressed, and writes what stands around it; the length of both.
     fn compressed(
         &self,
-        call: Call<'_>,
+        call: CallContext<'_>,
         answer: &Answer,
         instance: u16,
         input: &[u8],
@@ -226,7 +226,7 @@ impl Plan {
     /// Checks what was decompressed against what stands behind it in the input, which has a header; its length.
     fn decompressed(
         &self,
-        call: Call<'_>,
+        call: CallContext<'_>,
         answer: &Answer,
         instance: u16,
         (input, header): (&[u8], usize),

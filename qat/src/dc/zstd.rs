@@ -5,7 +5,7 @@ use accel_core::{End, Format, Result};
 use super::compress::complete;
 use super::request::Request;
 use super::session::Kind;
-use crate::instance::{Call, Window};
+use crate::instance::{CallContext, Window};
 use crate::lz4s::{FrameWriter, MinMatch};
 use crate::raw::zstd::BLOCK_MAX;
 use crate::software::lz4::store_block;
@@ -22,7 +22,7 @@ fn room(len: usize) -> usize {
 /// Compresses `input` to one frame at the front of `output`, or to blocks of an open one; the bytes written, and the last
 /// instance at work.
 pub(super) async fn compress(
-    call: Call<'_>,
+    call: CallContext<'_>,
     level: u8,
     input: &[u8],
     output: &mut [u8],
@@ -38,7 +38,7 @@ pub(super) async fn compress(
             let (piece, later) = rest.split_at(rest.len().min(BLOCK_MAX));
             let request =
                 Request { kind, prefix: &[], input: piece, room: room(piece.len()), is_open: false };
-            let launched = call.launch(request, window.patience(call.patience)).await;
+            let launched = call.launch(request, window.when_full(call.when_full)).await;
             if !window.push(launched, piece).map_err(|fault| call.error(fault))? {
                 break;
             }

@@ -1,6 +1,6 @@
 //! The instances of one start, and the choice among them.
 
-mod call;
+mod call_context;
 mod health;
 mod trouble;
 mod window;
@@ -22,7 +22,7 @@ use crate::poll::{self, Reactor, Room};
 use crate::probe::Service;
 use crate::{CpaStatus, HardwareSettings};
 
-pub(crate) use call::Call;
+pub(crate) use call_context::CallContext;
 pub(crate) use health::{Failure, Health};
 pub(crate) use trouble::{IDLE_TICK, TICK, Trouble, Watch};
 pub(crate) use window::Window;
@@ -92,15 +92,15 @@ pub(crate) enum Launched {
 
 /// Whether a request waits while the device is full.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Patience {
+pub(crate) enum WhenFull {
     Wait,
-    NoWait,
+    Fail,
 }
 
 /// Why a request was not answered as it should.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// No room, and no patience.
+    /// No room, and no when_full.
     Busy,
     /// More than the device's memory can ever hold.
     TooLarge,
@@ -211,14 +211,14 @@ impl Pool {
     pub(crate) async fn launch(
         &self,
         work: Work,
-        patience: Patience,
+        when_full: WhenFull,
         recorder: &Recorder,
         mut load: impl FnMut(&Instance, &mut SlotGuard) -> Result<(), NoMemory>,
         mut fly: impl FnMut(&Instance, SlotGuard) -> Result<PendingRequest, Unsent>,
     ) -> Result<(PendingRequest, u16), Fault> {
         let mut since = None;
         loop {
-            match self.try_launch(work, patience, recorder, &mut since, &mut load, &mut fly)? {
+            match self.try_launch(work, when_full, recorder, &mut since, &mut load, &mut fly)? {
                 Launched::Flying(flight, instance) => return Ok((flight, instance)),
                 Launched::Full(room) => room.await,
             }
@@ -230,7 +230,7 @@ impl Pool {
     pub(crate) fn try_launch(
         &self,
         work: Work,
-        patience: Patience,
+        when_full: WhenFull,
         recorder: &Recorder,
         since: &mut Option<Instant>,
         load: impl FnMut(&Instance, &mut SlotGuard) -> Result<(), NoMemory>,
@@ -239,7 +239,7 @@ impl Pool {
         let instance = self.choose(work).ok_or(Fault::Device(DeviceFault::Quarantined))?;
         match self.attempt(instance, load, fly) {
             Ok(flight) => return Ok(Launched::Flying(flight, instance.index)),
-            Err(Fault::Busy) if patience == Patience::Wait => instance.health.was_full(),
+            Err(Fault::Busy) if when_full == WhenFull::Wait => instance.health.was_full(),
             Err(fault) => {
                 match fault {
                     Fault::Device(DeviceFault::Refused(_)) => instance.health.failed(Failure::Request),

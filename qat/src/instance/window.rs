@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Fault, Patience, Pool};
+use super::{Fault, Pool, WhenFull};
 use crate::inflight::{CompletedRequest, PendingRequest};
 
 /// Most requests that one call has in flight.
@@ -36,8 +36,8 @@ impl<T> Window<T> {
 
     /// What to do when the device is full: with requests of its own in flight a call takes their answers first, so
     /// that calls do not wait for each other's slots.
-    pub(crate) fn patience(&self, asked: Patience) -> Patience {
-        if self.is_empty() { asked } else { Patience::NoWait }
+    pub(crate) fn when_full(&self, asked: WhenFull) -> WhenFull {
+        if self.is_empty() { asked } else { WhenFull::Fail }
     }
 
     /// Takes in what a launch gave; false when there was no room and answers have to be taken first.

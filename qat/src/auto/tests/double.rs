@@ -11,7 +11,7 @@ use accel_core::{
 use futures_channel::oneshot;
 
 use super::super::hardware::Hardware;
-use crate::instance::Patience;
+use crate::instance::WhenFull;
 use crate::software::{self, workers};
 
 pub(super) const HERE: Path = Path::Hardware { instance: 7 };
@@ -90,11 +90,11 @@ impl Double {
         self.0.state.lock().unwrap().asked_by
     }
 
-    fn enter(&self, patience: Patience) -> Result<()> {
+    fn enter(&self, when_full: WhenFull) -> Result<()> {
         self.0.calls.fetch_add(1, SeqCst);
         let mut state = self.0.state.lock().unwrap();
         while state.in_flight >= state.capacity {
-            if patience == Patience::NoWait {
+            if when_full == WhenFull::Fail {
                 return Err(Error::Busy { accelerator: "double" });
             }
             state = self.0.changed.wait(state).unwrap();
@@ -116,20 +116,20 @@ impl Double {
         result
     }
 
-    fn serve<T>(&self, patience: Patience, work: impl FnOnce(Path) -> Result<T>) -> Result<T> {
-        self.enter(patience)?;
+    fn serve<T>(&self, when_full: WhenFull, work: impl FnOnce(Path) -> Result<T>) -> Result<T> {
+        self.enter(when_full)?;
         self.work(work)
     }
 
     /// Takes the request at once and answers from a thread of its own. What it writes before it fails is seen too.
     fn serve_later<T: Send + 'static>(
         &self,
-        patience: Patience,
+        when_full: WhenFull,
         input: Vec<u8>,
         mut output: Vec<u8>,
         work: impl FnOnce(&[u8], &mut Vec<u8>, Path) -> Result<T> + Send + 'static,
     ) -> BoxFuture<Completion<T>> {
-        if let Err(error) = self.enter(patience) {
+        if let Err(error) = self.enter(when_full) {
             return Box::pin(std::future::ready(Completion { input, output, result: Err(error) }));
         }
         let (sender, receiver) = oneshot::channel();
@@ -154,17 +154,22 @@ impl Hardware for Double {
         self.0.state.lock().unwrap().in_flight as u64
     }
 
-    fn process(&self, operation: &Operation, input: &[u8], patience: Patience) -> Result<(Vec<u8>, Outcome)> {
-        self.serve(patience, |path| software::process("double", operation, input, path))
+    fn process(
+        &self,
+        operation: &Operation,
+        input: &[u8],
+        when_full: WhenFull,
+    ) -> Result<(Vec<u8>, Outcome)> {
+        self.serve(when_full, |path| software::process("double", operation, input, path))
     }
 
     fn compress(
         &self,
         input: &[u8],
         options: &CompressOptions,
-        patience: Patience,
+        when_full: WhenFull,
     ) -> Result<(Vec<u8>, Outcome)> {
-        self.serve(patience, |path| software::compress(input, options, path))
+        self.serve(when_full, |path| software::compress(input, options, path))
     }
 
     fn compress_into(
@@ -172,18 +177,18 @@ impl Hardware for Double {
         input: &[u8],
         output: &mut [u8],
         options: &CompressOptions,
-        patience: Patience,
+        when_full: WhenFull,
     ) -> Result<Outcome> {
-        self.serve(patience, |path| software::compress_into(input, output, options, path))
+        self.serve(when_full, |path| software::compress_into(input, output, options, path))
     }
 
     fn decompress(
         &self,
         input: &[u8],
         options: &DecompressOptions,
-        patience: Patience,
+        when_full: WhenFull,
     ) -> Result<(Vec<u8>, Outcome)> {
-        self.serve(patience, |path| software::decompress(input, options, path))
+        self.serve(when_full, |path| software::decompress(input, options, path))
     }
 
     fn decompress_into(
@@ -191,9 +196,9 @@ impl Hardware for Double {
         input: &[u8],
         output: &mut [u8],
         options: &DecompressOptions,
-        patience: Patience,
+        when_full: WhenFull,
     ) -> Result<Outcome> {
-        self.serve(patience, |path| software::decompress_into(input, output, options, path))
+        self.serve(when_full, |path| software::decompress_into(input, output, options, path))
     }
 
     fn encrypt(
@@ -201,9 +206,9 @@ impl Hardware for Double {
         key: &Key,
         plaintext: &[u8],
         options: &CipherOptions<'_>,
-        patience: Patience,
+        when_full: WhenFull,
     ) -> Result<(Vec<u8>, Encrypted)> {
-        self.serve(patience, |path| software::encrypt(key, plaintext, options, path))
+        self.serve(when_full, |path| software::encrypt(key, plaintext, options, path))
     }
 
     fn encrypt_into(
@@ -212,9 +217,9 @@ impl Hardware for Double {
         plaintext: &[u8],
         output: &mut [u8],
         options: &CipherOptions<'_>,
-        patience: Patience,
+        when_full: WhenFull,
     ) -> Result<Encrypted> {
-        self.serve(patience, |path| software::encrypt_into(key, plaintext, output, options, path))
+        self.serve(when_full, |path| software::encrypt_into(key, plaintext, output, options, path))
     }
 
     fn decrypt(
@@ -222,9 +227,9 @@ impl Hardware for Double {
         key: &Key,
         ciphertext: &[u8],
         options: &CipherOptions<'_>,
-        patience: Patience,
+        when_full: WhenFull,
     ) -> Result<(Vec<u8>, Outcome)> {
-        self.serve(patience, |path| software::decrypt(key, ciphertext, options, path))
+        self.serve(when_full, |path| software::decrypt(key, ciphertext, options, path))
     }
 
     fn decrypt_into(
@@ -233,18 +238,18 @@ impl Hardware for Double {
         ciphertext: &[u8],
         output: &mut [u8],
         options: &CipherOptions<'_>,
-        patience: Patience,
+        when_full: WhenFull,
     ) -> Result<Outcome> {
-        self.serve(patience, |path| software::decrypt_into(key, ciphertext, output, options, path))
+        self.serve(when_full, |path| software::decrypt_into(key, ciphertext, output, options, path))
     }
 
     fn compress_async(
         &self,
         input: Vec<u8>,
         options: CompressOptions,
-        patience: Patience,
+        when_full: WhenFull,
     ) -> BoxFuture<Completion<Outcome>> {
-        self.serve_later(patience, input, Vec::new(), move |input, output, path| {
+        self.serve_later(when_full, input, Vec::new(), move |input, output, path| {
             workers::keep(software::compress(input, &options, path), output)
         })
     }
@@ -254,9 +259,9 @@ impl Hardware for Double {
         input: Vec<u8>,
         output: Vec<u8>,
         options: CompressOptions,
-        patience: Patience,
+        when_full: WhenFull,
     ) -> BoxFuture<Completion<Outcome>> {
-        self.serve_later(patience, input, output, move |input, output, path| {
+        self.serve_later(when_full, input, output, move |input, output, path| {
             software::compress_into(input, output, &options, path)
         })
     }
@@ -265,9 +270,9 @@ impl Hardware for Double {
         &self,
         input: Vec<u8>,
         options: DecompressOptions,
-        patience: Patience,
+        when_full: WhenFull,
     ) -> BoxFuture<Completion<Outcome>> {
-        self.serve_later(patience, input, Vec::new(), move |input, output, path| {
+        self.serve_later(when_full, input, Vec::new(), move |input, output, path| {
             workers::keep(software::decompress(input, &options, path), output)
         })
     }
@@ -277,9 +282,9 @@ impl Hardware for Double {
         input: Vec<u8>,
         output: Vec<u8>,
         options: DecompressOptions,
-        patience: Patience,
+        when_full: WhenFull,
     ) -> BoxFuture<Completion<Outcome>> {
-        self.serve_later(patience, input, output, move |input, output, path| {
+        self.serve_later(when_full, input, output, move |input, output, path| {
             software::decompress_into(input, output, &options, path)
         })
     }
@@ -289,9 +294,9 @@ impl Hardware for Double {
         key: Key,
         plaintext: Vec<u8>,
         options: CipherOptions<'static>,
-        patience: Patience,
+        when_full: WhenFull,
     ) -> BoxFuture<Completion<Encrypted>> {
-        self.serve_later(patience, plaintext, Vec::new(), move |input, output, path| {
+        self.serve_later(when_full, plaintext, Vec::new(), move |input, output, path| {
             workers::keep(software::encrypt(&key, input, &options, path), output)
         })
     }
@@ -302,9 +307,9 @@ impl Hardware for Double {
         plaintext: Vec<u8>,
         output: Vec<u8>,
         options: CipherOptions<'static>,
-        patience: Patience,
+        when_full: WhenFull,
     ) -> BoxFuture<Completion<Encrypted>> {
-        self.serve_later(patience, plaintext, output, move |input, output, path| {
+        self.serve_later(when_full, plaintext, output, move |input, output, path| {
             software::encrypt_into(&key, input, output, &options, path)
         })
     }
@@ -314,9 +319,9 @@ impl Hardware for Double {
         key: Key,
         ciphertext: Vec<u8>,
         options: CipherOptions<'static>,
-        patience: Patience,
+        when_full: WhenFull,
     ) -> BoxFuture<Completion<Outcome>> {
-        self.serve_later(patience, ciphertext, Vec::new(), move |input, output, path| {
+        self.serve_later(when_full, ciphertext, Vec::new(), move |input, output, path| {
             workers::keep(software::decrypt(&key, input, &options, path), output)
         })
     }
@@ -327,9 +332,9 @@ impl Hardware for Double {
         ciphertext: Vec<u8>,
         output: Vec<u8>,
         options: CipherOptions<'static>,
-        patience: Patience,
+        when_full: WhenFull,
     ) -> BoxFuture<Completion<Outcome>> {
-        self.serve_later(patience, ciphertext, output, move |input, output, path| {
+        self.serve_later(when_full, ciphertext, output, move |input, output, path| {
             software::decrypt_into(&key, input, output, &options, path)
         })
     }
@@ -339,9 +344,9 @@ impl Hardware for Double {
         key: &Key,
         digest: Digest,
         input: &[u8],
-        patience: Patience,
+        when_full: WhenFull,
     ) -> Result<(Vec<u8>, Outcome)> {
-        self.serve(patience, |path| software::authenticate(key, digest, input, path))
+        self.serve(when_full, |path| software::authenticate(key, digest, input, path))
     }
 
     fn hmac_async(
@@ -349,9 +354,9 @@ impl Hardware for Double {
         key: Key,
         digest: Digest,
         input: Vec<u8>,
-        patience: Patience,
+        when_full: WhenFull,
     ) -> BoxFuture<Completion<Outcome>> {
-        self.serve_later(patience, input, Vec::new(), move |input, output, path| {
+        self.serve_later(when_full, input, Vec::new(), move |input, output, path| {
             workers::keep(software::authenticate(&key, digest, input, path), output)
         })
     }

@@ -2,19 +2,19 @@
 
 use accel_core::{Error, Recorder};
 
-use super::{Fault, Patience, Pool};
+use super::{Fault, Pool, WhenFull};
 use crate::inflight::{Abandoned, CompletedRequest, PendingRequest};
 use crate::poll;
 
 /// One call of a caller's, which may take many requests.
 #[derive(Clone, Copy)]
-pub(crate) struct Call<'a> {
+pub(crate) struct CallContext<'a> {
     pub(crate) pool: &'a Pool,
     pub(crate) recorder: &'a Recorder,
-    pub(crate) patience: Patience,
+    pub(crate) when_full: WhenFull,
 }
 
-impl Call<'_> {
+impl CallContext<'_> {
     /// Waits on this thread for a request in flight on `instance`.
     #[inline(always)]
     pub(crate) fn wait(&self, flight: PendingRequest, instance: u16) -> Result<CompletedRequest, Error> {
