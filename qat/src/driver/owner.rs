@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use qat_sys::Symbols;
 
 use super::{Current, PROCESS_NAME, Process, Services, services, start};
-use crate::instance::{IDLE_TICK, Pool, TICK, Trouble, Watch};
+use crate::instance::{IDLE_TICK, Pool, RestartReason, TICK, Watchdog};
 use crate::probe::Service;
 use crate::raw::sal;
 use crate::{HardwareSettings, Unavailability};
@@ -66,7 +66,7 @@ impl Owner {
         if answer.send(Ok(current.clone())).is_err() {
             return self.stop(pool);
         }
-        let mut watch = Watch::new();
+        let mut watch = Watchdog::new();
         loop {
             let tick = if pool.is_busy() { TICK } else { IDLE_TICK };
             if stopped.recv_timeout(tick) != Err(RecvTimeoutError::Timeout) {
@@ -82,12 +82,12 @@ impl Owner {
                 Some(anew) => pool = anew,
                 None => return,
             }
-            watch = Watch::new();
+            watch = Watchdog::new();
         }
     }
 
     /// Asks for events and heartbeat, and gives up what they and the deadline end.
-    fn look(&mut self, watch: &mut Watch, pool: &Pool) -> Option<Trouble> {
+    fn look(&mut self, watch: &mut Watchdog, pool: &Pool) -> Option<RestartReason> {
         let ask = || {
             // SAFETY: libqat is started, and this thread is the one that stops it.
             if let Err(status) = unsafe { sal::poll_device_events(self.symbols) } {
@@ -96,7 +96,7 @@ impl Owner {
         };
         let trouble = watch.look(pool, ask);
         let is_dead = self.has_heartbeat && watch.is_heartbeat_due() && !self.is_alive();
-        trouble.max(is_dead.then_some(Trouble::Heartbeat))
+        trouble.max(is_dead.then_some(RestartReason::Heartbeat))
     }
 
     fn is_alive(&self) -> bool {
@@ -156,7 +156,7 @@ impl Owner {
     /// Starts until it works or nobody wants it any more.
     fn start_again(
         &mut self,
-        trouble: Trouble,
+        trouble: RestartReason,
         current: &Current,
         stopped: &Receiver<()>,
     ) -> Option<Arc<Pool>> {

@@ -2,7 +2,7 @@
 
 mod call_context;
 mod health;
-mod trouble;
+mod watchdog;
 mod window;
 
 use std::cell::Cell;
@@ -24,7 +24,7 @@ use crate::{CpaStatus, HardwareSettings};
 
 pub(crate) use call_context::CallContext;
 pub(crate) use health::{Failure, Health};
-pub(crate) use trouble::{IDLE_TICK, TICK, Trouble, Watch};
+pub(crate) use watchdog::{IDLE_TICK, RestartReason, TICK, Watchdog};
 pub(crate) use window::Window;
 
 /// What one start of libqat gave: its instances, and what they share.

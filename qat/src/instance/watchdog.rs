@@ -18,7 +18,7 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 
 /// Why libqat has to be stopped and started. The later one is named where there are two.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Trouble {
+pub(crate) enum RestartReason {
     /// All instances of a service failed time and again.
     Hopeless,
     /// The heartbeat of all physical functions is gone. While one has it, the requests' deadlines tell the others.
@@ -31,7 +31,7 @@ pub(crate) enum Trouble {
     FatalError,
 }
 
-impl fmt::Display for Trouble {
+impl fmt::Display for RestartReason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::Restarting => "the device announced a restart",
@@ -44,7 +44,7 @@ impl fmt::Display for Trouble {
 }
 
 /// What the watchdog remembers from look to look.
-pub(crate) struct Watch {
+pub(crate) struct Watchdog {
     looked: Instant,
     events: Every,
     heartbeat: Every,
@@ -64,7 +64,7 @@ impl Every {
     }
 }
 
-impl Watch {
+impl Watchdog {
     pub(crate) fn new() -> Self {
         let now = Instant::now();
         Self { looked: now, events: Every(now), heartbeat: Every(now) }
@@ -83,7 +83,7 @@ impl Watch {
     }
 
     /// Asks for events by `ask`, gives up what is overdue in `pool`, and says what is wrong with it.
-    pub(crate) fn look(&mut self, pool: &Pool, ask: impl FnOnce()) -> Option<Trouble> {
+    pub(crate) fn look(&mut self, pool: &Pool, ask: impl FnOnce()) -> Option<RestartReason> {
         let mut trouble = None;
         if self.events.is_due(EVENTS) {
             trouble = pool.take_events(ask);
@@ -107,20 +107,20 @@ impl Watch {
                 }
             }
             if instance.ring.take_trouble() {
-                instance.end(Trouble::Refusing);
-                trouble = trouble.max(Some(Trouble::Refusing));
+                instance.end(RestartReason::Refusing);
+                trouble = trouble.max(Some(RestartReason::Refusing));
             }
         }
         let of = |work| pool.instances.iter().filter(move |instance| instance.work == work);
         let is_hopeless = |work| of(work).next().is_some() && of(work).all(|it| it.health.is_hopeless());
         let hopeless = [Work::Compression, Work::Symmetric].into_iter().any(is_hopeless);
-        trouble.max(hopeless.then_some(Trouble::Hopeless))
+        trouble.max(hopeless.then_some(RestartReason::Hopeless))
     }
 }
 
 impl Instance {
     /// Ends its requests, which libqat says are lost.
-    fn end(&self, trouble: Trouble) {
+    fn end(&self, trouble: RestartReason) {
         tracing::warn!(instance = self.index, %trouble, "the instance's requests are given up");
         self.ring.refuse();
         // What libqat gave up is not polled again, not even by the stop.
@@ -131,7 +131,7 @@ impl Instance {
 
 impl Pool {
     /// Runs `ask`, which has libqat look for events, while nobody uses the rings, and ends the instances that it tells of.
-    fn take_events(&self, ask: impl FnOnce()) -> Option<Trouble> {
+    fn take_events(&self, ask: impl FnOnce()) -> Option<RestartReason> {
         let pauses: Vec<_> = self.rings.iter().map(|ring| ring.pause()).collect();
         ask();
         let mut ended = Vec::new();
@@ -139,9 +139,9 @@ impl Pool {
             let events = instance.ring.table().take_events();
             let has = |event: sys::CpaInstanceEvent| events >> event & 1 == 1;
             let trouble = if has(sys::CPA_INSTANCE_EVENT_FATAL_ERROR) {
-                Trouble::FatalError
+                RestartReason::FatalError
             } else if has(sys::CPA_INSTANCE_EVENT_RESTARTING) {
-                Trouble::Restarting
+                RestartReason::Restarting
             } else {
                 continue;
             };
