@@ -19,7 +19,7 @@ use accel_core::{AcceleratorTypes, Error, HardwareProbe, Recorder, Result};
 use arc_swap::ArcSwapOption;
 use capability_registry::{Feature, Registration, Registry, State, Value};
 
-use crate::driver::{self, Current, Driver, Lease, ProcessMark, Services, Watcher};
+use crate::driver::{self, Driver, DriverState, Lease, ProcessMark, Services, StateObserver};
 use crate::info::{Info, LibraryInfo, ServiceInfo};
 use crate::instance::Pool;
 use crate::probe::{self, DeviceCounters, DeviceState, QatDevice, QatProbe, Service, Support, Telemetry};
@@ -93,34 +93,34 @@ struct Inner {
     settings: HardwareSettings,
     recorder: Arc<Recorder>,
     /// The same as the board's.
-    answer: Arc<ArcSwapOption<Answer>>,
+    answer: Arc<ArcSwapOption<Detection>>,
     retry: Retry,
     // Dropped in this order: first nobody is told of the hardware any more, then it goes.
-    board: Arc<Board>,
+    board: Arc<Publication>,
     lease: Mutex<Option<Lease>>,
 }
 
 /// Where the answer is put up, for callers and for the registry. A recovery changes it.
-struct Board {
-    answer: Arc<ArcSwapOption<Answer>>,
+struct Publication {
+    answer: Arc<ArcSwapOption<Detection>>,
     probe: Arc<dyn HardwareProbe>,
-    told: Mutex<Option<Told>>,
+    told: Mutex<Option<Published>>,
     /// Failed trials that the registry knows of.
     failures: AtomicU32,
 }
 
 /// Behind an answer that may change.
-struct Told {
+struct Published {
     /// What the answer follows, with a started libqat.
-    current: Option<Arc<Current>>,
+    current: Option<Arc<DriverState>>,
     registration: Option<Registration>,
 }
 
 /// What detection came to.
-struct Answer {
+struct Detection {
     /// Of the process that asked.
     process: ProcessMark,
-    result: driver::Answer,
+    result: driver::StartResult,
     /// Why services are missing that `result` has no instances of.
     missing: Missing,
     /// Whose telemetry says how busy the hardware is; looked for on the first question.
@@ -169,7 +169,7 @@ impl QatAccelerator {
     ) -> Self {
         let recorder = Arc::new(Recorder::new());
         let answer = Arc::new(ArcSwapOption::empty());
-        let board = Arc::new(Board {
+        let board = Arc::new(Publication {
             answer: answer.clone(),
             probe: probe.clone(),
             told: Mutex::default(),
@@ -294,7 +294,7 @@ impl QatAccelerator {
 
 impl Inner {
     /// The answer, found now if it was not before.
-    fn answer(&self) -> Arc<Answer> {
+    fn answer(&self) -> Arc<Detection> {
         if let Some(answer) = self.valid_answer() {
             return if answer.result.is_err() && self.is_look_due() {
                 self.look_again(answer)
@@ -313,7 +313,7 @@ impl Inner {
     }
 
     /// The answer there is, unless it is that of a parent who started the hardware.
-    fn valid_answer(&self) -> Option<Arc<Answer>> {
+    fn valid_answer(&self) -> Option<Arc<Detection>> {
         let answer = self.answer.load();
         let answer = answer.as_ref()?;
         let is_of_a_start =
@@ -329,7 +329,7 @@ impl Inner {
 
     /// Looks for hardware once more, if nobody else does.
     #[cold]
-    fn look_again(&self, before: Arc<Answer>) -> Arc<Answer> {
+    fn look_again(&self, before: Arc<Detection>) -> Arc<Detection> {
         let Some(_detection) = self.driver.try_lock_detection() else { return before };
         let Some(answer) = self.valid_answer() else { return before };
         let Some(reason) = answer.result.as_ref().err().filter(|_| self.is_look_due()) else { return answer };
@@ -351,9 +351,9 @@ impl Inner {
     }
 
     /// Puts up an answer without hardware, or none, empties the registry and gives the hardware back.
-    fn release(&self, reason: Option<Unavailability>) -> Option<Arc<Answer>> {
+    fn release(&self, reason: Option<Unavailability>) -> Option<Arc<Detection>> {
         self.retry.stop();
-        let answer = reason.map(|reason| Answer::new(Err(Arc::new(reason)), &*self.probe));
+        let answer = reason.map(|reason| Detection::new(Err(Arc::new(reason)), &*self.probe));
         let told = {
             // Under the lock, so that no change of the hardware's comes after.
             let mut told = self.board.told();
@@ -368,7 +368,7 @@ impl Inner {
 
     /// Asks library and device, tells the registry, keeps the answer. The caller holds the detection lock and has
     /// released what an earlier answer held.
-    fn detect(&self) -> Arc<Answer> {
+    fn detect(&self) -> Arc<Detection> {
         let (started, fingerprint) = (Instant::now(), self.probe.fingerprint());
         let acquired = self.acquire();
         if acquired.is_err() {
@@ -391,7 +391,7 @@ impl Inner {
     }
 
     /// Tells the registry and keeps the answer. The caller holds the detection lock.
-    fn put_up(&self, acquired: Result<Lease, Unavailability>, started: Instant) -> Arc<Answer> {
+    fn put_up(&self, acquired: Result<Lease, Unavailability>, started: Instant) -> Arc<Detection> {
         let took = started.elapsed();
         let mut told = self.board.told();
         let (current, result) = match acquired {
@@ -399,7 +399,7 @@ impl Inner {
                 self.retry.stop();
                 let current = lease.current().clone();
                 *self.lease.lock().unwrap_or_else(PoisonError::into_inner) = Some(lease);
-                let watcher: Weak<Board> = Arc::downgrade(&self.board);
+                let watcher: Weak<Publication> = Arc::downgrade(&self.board);
                 current.tell(watcher);
                 // What changes from now on waits for the lock.
                 let state = current.state();
@@ -413,7 +413,7 @@ impl Inner {
             }
             Err(reason) => tracing::info!(?took, %reason, "QAT is not available"),
         }
-        let answer = Answer::new(result, &*self.probe);
+        let answer = Detection::new(result, &*self.probe);
         let entries = answer.entries();
         let registration = match told.take().and_then(|told| told.registration) {
             Some(registration) => registration.replace(entries).map(|_| registration),
@@ -422,7 +422,7 @@ impl Inner {
         let registration = registration
             .inspect_err(|error| tracing::warn!(%error, "could not update the capability registry"))
             .ok();
-        *told = Some(Told { current, registration });
+        *told = Some(Published { current, registration });
         self.board.settle(answer)
     }
 }
@@ -444,9 +444,9 @@ impl Missing {
     }
 }
 
-impl Answer {
+impl Detection {
     /// Asks `probe` where libqat has no instances of some service.
-    fn new(result: driver::Answer, probe: &dyn HardwareProbe) -> Arc<Self> {
+    fn new(result: driver::StartResult, probe: &dyn HardwareProbe) -> Arc<Self> {
         let is_partial =
             |pool: &Arc<Pool>| missing_service(&pool.services, AcceleratorTypes::all()).is_some();
         let configured = if result.as_ref().is_ok_and(is_partial) {
@@ -464,8 +464,8 @@ impl Answer {
     }
 }
 
-impl Board {
-    fn told(&self) -> MutexGuard<'_, Option<Told>> {
+impl Publication {
+    fn told(&self) -> MutexGuard<'_, Option<Published>> {
         self.told.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -477,25 +477,25 @@ impl Board {
         let Ok(pool) = &answer.result else { return };
         let failures = pool.trials.failures();
         if self.failures.swap(failures, Relaxed) != failures
-            && let Some(Told { registration: Some(registration), .. }) = &*told
+            && let Some(Published { registration: Some(registration), .. }) = &*told
             && let Err(error) = registration.replace(answer.entries())
         {
             tracing::warn!(%error, "could not update the capability registry");
         }
     }
 
-    fn settle(&self, answer: Arc<Answer>) -> Arc<Answer> {
+    fn settle(&self, answer: Arc<Detection>) -> Arc<Detection> {
         self.failures.store(answer.result.as_ref().map_or(0, |pool| pool.trials.failures()), Relaxed);
         self.answer.store(Some(answer.clone()));
         answer
     }
 }
 
-impl Watcher for Board {
+impl StateObserver for Publication {
     fn changed(&self) {
         let told = self.told();
-        let Some(Told { current: Some(current), registration }) = &*told else { return };
-        let answer = Answer::new(current.state(), &*self.probe);
+        let Some(Published { current: Some(current), registration }) = &*told else { return };
+        let answer = Detection::new(current.state(), &*self.probe);
         if let Some(registration) = registration
             && let Err(error) = registration.replace(answer.entries())
         {
@@ -547,7 +547,7 @@ fn compression_instances(services: &Services) -> u64 {
     u64::from(services.instances.compression) + u64::from(services.instances.decompression)
 }
 
-fn services_of(result: &driver::Answer) -> Result<Services, Arc<Unavailability>> {
+fn services_of(result: &driver::StartResult) -> Result<Services, Arc<Unavailability>> {
     result.as_ref().map(|pool| pool.offered()).map_err(Arc::clone)
 }
 

@@ -3,10 +3,10 @@
 //! libqat 24.02 remembers which thread started it: a stop from another one reports success and ruins every later start.
 //! So a thread of our own starts it, waits, and stops it.
 
-mod current;
 mod fork;
 mod owner;
 mod start;
+mod state;
 
 use std::ffi::CStr;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -17,9 +17,9 @@ use once_cell::sync::OnceCell;
 use qat_sys::{self as sys, Library, LoadError, Symbols};
 use serde::Serialize;
 
-pub(crate) use current::{Current, State as Answer, Watcher};
 pub(crate) use fork::{PerProcess, ProcessMark};
 use owner::Owner;
+pub(crate) use state::{DriverState, StartResult, StateObserver};
 
 use crate::info::MemoryInfo;
 use crate::probe::Service;
@@ -75,7 +75,7 @@ struct State {
 
 /// A started libqat and the thread that owns it.
 struct Running {
-    current: Arc<Current>,
+    current: Arc<DriverState>,
     /// Its end is the order to stop.
     stop: mpsc::Sender<()>,
     thread: JoinHandle<()>,
@@ -124,11 +124,11 @@ impl Instances {
 /// A user of the started library. The last one to go stops it.
 pub(crate) struct Lease {
     process: &'static Process,
-    current: Arc<Current>,
+    current: Arc<DriverState>,
 }
 
 impl Lease {
-    pub(crate) fn current(&self) -> &Arc<Current> {
+    pub(crate) fn current(&self) -> &Arc<DriverState> {
         &self.current
     }
 }

@@ -9,12 +9,12 @@ use accel_core::{
 
 use super::counted::Counted;
 use super::futures::unwrapped;
-use super::{Answer, NAME, QatAccelerator, missing_service, unavailable};
+use super::{Detection, NAME, QatAccelerator, missing_service, unavailable};
 use crate::dc;
 use crate::instance::{CallContext, Pool, WhenFull};
 use crate::software::{self, output::Output, recorded};
 
-impl Answer {
+impl Detection {
     /// The instances for `types`, or why there are none.
     #[inline]
     pub(super) fn pool(&self, types: AcceleratorTypes) -> Result<&Arc<Pool>> {

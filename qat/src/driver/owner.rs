@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use qat_sys::Symbols;
 
-use super::{Current, PROCESS_NAME, Process, Services, services, start};
+use super::{DriverState, PROCESS_NAME, Process, Services, services, start};
 use crate::instance::{IDLE_TICK, Pool, RestartReason, TICK, Watchdog};
 use crate::probe::Service;
 use crate::raw::sal;
@@ -52,7 +52,7 @@ impl Owner {
     /// Sends what the first start came to, and stays until the end of `stopped`, on which nothing is ever sent.
     pub(super) fn run(
         mut self,
-        answer: &Sender<Result<Arc<Current>, Unavailability>>,
+        answer: &Sender<Result<Arc<DriverState>, Unavailability>>,
         stopped: &Receiver<()>,
     ) {
         let mut pool = match self.start() {
@@ -62,7 +62,7 @@ impl Owner {
                 return;
             }
         };
-        let current = Arc::new(Current::new(pool.clone()));
+        let current = Arc::new(DriverState::new(pool.clone()));
         if answer.send(Ok(current.clone())).is_err() {
             return self.stop(pool);
         }
@@ -157,7 +157,7 @@ impl Owner {
     fn start_again(
         &mut self,
         trouble: RestartReason,
-        current: &Current,
+        current: &DriverState,
         stopped: &Receiver<()>,
     ) -> Option<Arc<Pool>> {
         if self.started.elapsed() > STABLE {
