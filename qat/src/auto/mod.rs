@@ -1,12 +1,12 @@
 //! The choice between hardware and CPU, request by request.
 
-mod cell;
+mod core_slots;
 mod hardware;
-mod kind;
 mod model;
 mod route;
 mod snapshot;
-mod turns;
+mod timings;
+mod work_class;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
@@ -23,9 +23,9 @@ use crate::instance::WhenFull;
 use crate::software::workers::Queue;
 use crate::software::{self, Done, SoftwareAccelerator, recorded, workers};
 use hardware::Hardware;
-pub(crate) use kind::Kind;
 use route::{On, Shared};
 pub use snapshot::{DeviceTime, ModelCell, ModelSnapshot, Preferred};
+pub(crate) use work_class::WorkClass;
 
 const NAME: &str = "auto";
 
@@ -147,7 +147,7 @@ impl AutoAccelerator {
     /// Starts a call that makes its own output: `device` hands it back in its completion, `cpu` returns it.
     fn start_anew<T: Done + Send + 'static>(
         &self,
-        kind: Kind,
+        kind: WorkClass,
         input: Vec<u8>,
         device: impl FnOnce(&dyn Hardware, Vec<u8>, Vec<u8>, WhenFull) -> BoxFuture<Completion<T>>
         + Send
@@ -200,7 +200,7 @@ impl HardwareAccelerator for AutoAccelerator {
     }
 
     fn process(&self, operation: &Operation, input: &[u8]) -> Result<(Vec<u8>, Outcome)> {
-        let Some(kind) = Kind::of(operation) else {
+        let Some(kind) = WorkClass::of(operation) else {
             return recorded(
                 &self.shared.recorder,
                 || Err(software::refused(NAME, operation)),
@@ -223,14 +223,14 @@ impl HardwareAccelerator for AutoAccelerator {
 
 impl CompressionAccelerator for AutoAccelerator {
     fn compress(&self, input: &[u8], options: &CompressOptions) -> Result<(Vec<u8>, Outcome)> {
-        self.shared.run(Kind::Compress(options.format, options.level), input.len(), |on| match on {
+        self.shared.run(WorkClass::Compress(options.format, options.level), input.len(), |on| match on {
             On::Device(when_full) => self.shared.hardware.compress(input, options, when_full),
             On::Cpu(path) => software::compress(input, options, path),
         })
     }
 
     fn compress_into(&self, input: &[u8], output: &mut [u8], options: &CompressOptions) -> Result<Outcome> {
-        self.shared.run(Kind::Compress(options.format, options.level), input.len(), |on| match on {
+        self.shared.run(WorkClass::Compress(options.format, options.level), input.len(), |on| match on {
             On::Device(when_full) => self.shared.hardware.compress_into(input, output, options, when_full),
             On::Cpu(path) => software::compress_into(input, output, options, path),
         })
@@ -241,7 +241,7 @@ impl CompressionAccelerator for AutoAccelerator {
     }
 
     fn decompress(&self, input: &[u8], options: &DecompressOptions) -> Result<(Vec<u8>, Outcome)> {
-        self.shared.run(Kind::Decompress(options.format), input.len(), |on| match on {
+        self.shared.run(WorkClass::Decompress(options.format), input.len(), |on| match on {
             On::Device(when_full) => self.shared.hardware.decompress(input, options, when_full),
             On::Cpu(path) => software::decompress(input, options, path),
         })
@@ -253,7 +253,7 @@ impl CompressionAccelerator for AutoAccelerator {
         output: &mut [u8],
         options: &DecompressOptions,
     ) -> Result<Outcome> {
-        self.shared.run(Kind::Decompress(options.format), input.len(), |on| match on {
+        self.shared.run(WorkClass::Decompress(options.format), input.len(), |on| match on {
             On::Device(when_full) => self.shared.hardware.decompress_into(input, output, options, when_full),
             On::Cpu(path) => software::decompress_into(input, output, options, path),
         })
@@ -265,7 +265,7 @@ impl CompressionAccelerator for AutoAccelerator {
         options: CompressOptions,
     ) -> BoxFuture<Result<(Vec<u8>, Outcome)>> {
         self.start_anew(
-            Kind::Compress(options.format, options.level),
+            WorkClass::Compress(options.format, options.level),
             input,
             move |hardware: &dyn Hardware, input, _, when_full| {
                 hardware.compress_async(input, options, when_full)
@@ -281,7 +281,7 @@ impl CompressionAccelerator for AutoAccelerator {
         options: CompressOptions,
     ) -> BoxFuture<Completion<Outcome>> {
         self.shared.start(
-            Kind::Compress(options.format, options.level),
+            WorkClass::Compress(options.format, options.level),
             input,
             output,
             move |hardware: &dyn Hardware, input, output, when_full| {
@@ -299,7 +299,7 @@ impl CompressionAccelerator for AutoAccelerator {
         options: DecompressOptions,
     ) -> BoxFuture<Result<(Vec<u8>, Outcome)>> {
         self.start_anew(
-            Kind::Decompress(options.format),
+            WorkClass::Decompress(options.format),
             input,
             move |hardware: &dyn Hardware, input, _, when_full| {
                 hardware.decompress_async(input, options, when_full)
@@ -315,7 +315,7 @@ impl CompressionAccelerator for AutoAccelerator {
         options: DecompressOptions,
     ) -> BoxFuture<Completion<Outcome>> {
         self.shared.start(
-            Kind::Decompress(options.format),
+            WorkClass::Decompress(options.format),
             input,
             output,
             move |hardware: &dyn Hardware, input, output, when_full| {
@@ -335,7 +335,7 @@ impl EncryptionAccelerator for AutoAccelerator {
         plaintext: &[u8],
         options: &CipherOptions<'_>,
     ) -> Result<(Vec<u8>, Encrypted)> {
-        self.shared.run(Kind::Encrypt(options.cipher), plaintext.len(), |on| match on {
+        self.shared.run(WorkClass::Encrypt(options.cipher), plaintext.len(), |on| match on {
             On::Device(when_full) => self.shared.hardware.encrypt(key, plaintext, options, when_full),
             On::Cpu(path) => software::encrypt(key, plaintext, options, path),
         })
@@ -348,7 +348,7 @@ impl EncryptionAccelerator for AutoAccelerator {
         output: &mut [u8],
         options: &CipherOptions<'_>,
     ) -> Result<Encrypted> {
-        self.shared.run(Kind::Encrypt(options.cipher), plaintext.len(), |on| match on {
+        self.shared.run(WorkClass::Encrypt(options.cipher), plaintext.len(), |on| match on {
             On::Device(when_full) => {
                 self.shared.hardware.encrypt_into(key, plaintext, output, options, when_full)
             }
@@ -362,7 +362,7 @@ impl EncryptionAccelerator for AutoAccelerator {
         ciphertext: &[u8],
         options: &CipherOptions<'_>,
     ) -> Result<(Vec<u8>, Outcome)> {
-        self.shared.run(Kind::Decrypt(options.cipher), ciphertext.len(), |on| match on {
+        self.shared.run(WorkClass::Decrypt(options.cipher), ciphertext.len(), |on| match on {
             On::Device(when_full) => self.shared.hardware.decrypt(key, ciphertext, options, when_full),
             On::Cpu(path) => software::decrypt(key, ciphertext, options, path),
         })
@@ -375,7 +375,7 @@ impl EncryptionAccelerator for AutoAccelerator {
         output: &mut [u8],
         options: &CipherOptions<'_>,
     ) -> Result<Outcome> {
-        self.shared.run(Kind::Decrypt(options.cipher), ciphertext.len(), |on| match on {
+        self.shared.run(WorkClass::Decrypt(options.cipher), ciphertext.len(), |on| match on {
             On::Device(when_full) => {
                 self.shared.hardware.decrypt_into(key, ciphertext, output, options, when_full)
             }
@@ -391,7 +391,7 @@ impl EncryptionAccelerator for AutoAccelerator {
     ) -> BoxFuture<Result<(Vec<u8>, Encrypted)>> {
         let (sent_key, sent_options) = (key.clone(), options.clone());
         self.start_anew(
-            Kind::Encrypt(options.cipher),
+            WorkClass::Encrypt(options.cipher),
             plaintext,
             move |hardware: &dyn Hardware, input, _, when_full| {
                 hardware.encrypt_async(sent_key, input, sent_options, when_full)
@@ -409,7 +409,7 @@ impl EncryptionAccelerator for AutoAccelerator {
     ) -> BoxFuture<Completion<Encrypted>> {
         let (sent_key, sent_options) = (key.clone(), options.clone());
         self.shared.start(
-            Kind::Encrypt(options.cipher),
+            WorkClass::Encrypt(options.cipher),
             plaintext,
             output,
             move |hardware: &dyn Hardware, input, output, when_full| {
@@ -429,7 +429,7 @@ impl EncryptionAccelerator for AutoAccelerator {
     ) -> BoxFuture<Result<(Vec<u8>, Outcome)>> {
         let (sent_key, sent_options) = (key.clone(), options.clone());
         self.start_anew(
-            Kind::Decrypt(options.cipher),
+            WorkClass::Decrypt(options.cipher),
             ciphertext,
             move |hardware: &dyn Hardware, input, _, when_full| {
                 hardware.decrypt_async(sent_key, input, sent_options, when_full)
@@ -447,7 +447,7 @@ impl EncryptionAccelerator for AutoAccelerator {
     ) -> BoxFuture<Completion<Outcome>> {
         let (sent_key, sent_options) = (key.clone(), options.clone());
         self.shared.start(
-            Kind::Decrypt(options.cipher),
+            WorkClass::Decrypt(options.cipher),
             ciphertext,
             output,
             move |hardware: &dyn Hardware, input, output, when_full| {
@@ -460,7 +460,7 @@ impl EncryptionAccelerator for AutoAccelerator {
     }
 
     fn hmac(&self, key: &Key, digest: Digest, input: &[u8]) -> Result<(Vec<u8>, Outcome)> {
-        self.shared.run(Kind::Hmac(digest), input.len(), |on| match on {
+        self.shared.run(WorkClass::Hmac(digest), input.len(), |on| match on {
             On::Device(when_full) => self.shared.hardware.hmac(key, digest, input, when_full),
             On::Cpu(path) => software::authenticate(key, digest, input, path),
         })
@@ -469,7 +469,7 @@ impl EncryptionAccelerator for AutoAccelerator {
     fn hmac_async(&self, key: Key, digest: Digest, input: Vec<u8>) -> BoxFuture<Result<(Vec<u8>, Outcome)>> {
         let sent_key = key.clone();
         self.start_anew(
-            Kind::Hmac(digest),
+            WorkClass::Hmac(digest),
             input,
             move |hardware: &dyn Hardware, input, _, when_full| {
                 hardware.hmac_async(sent_key, digest, input, when_full)

@@ -13,7 +13,7 @@
 //!   it again.
 //!
 //! Saturation is judged by averages of some measurements only: on a few noisy ones, an engine would look full and never
-//! get the chance to show that it is not. Before a cell has figures, those of the nearest size are scaled by the shape of [`Kind`]'s priors, and without any
+//! get the chance to show that it is not. Before a cell has figures, those of the nearest size are scaled by the shape of [`WorkClass`]'s priors, and without any
 //! the priors themselves decide; the engine that has no figures gets its turn early.
 //!
 //! Everything is relaxed atomics: a figure that is lost when two threads meet is one measurement less.
@@ -25,10 +25,10 @@ use std::time::{Duration, Instant};
 
 use accel_core::SoftwareReason;
 
-use super::cell::{Cell, DEPTHS, depth_of};
-use super::kind::Kind;
+use super::core_slots::{CoreSlot, CoreSlots};
 use super::snapshot::{DeviceTime, ModelCell, ModelSnapshot, Preferred};
-use super::turns::{Turn, Turns};
+use super::timings::{DEPTHS, Timings, depth_of};
+use super::work_class::WorkClass;
 
 /// A request may take this much longer on an engine with room than on one that is busy to capacity.
 const PATIENCE: f32 = 4.0;
@@ -67,8 +67,8 @@ fn middle(class: usize) -> f32 {
 
 /// All that is known of one kind.
 struct Row {
-    kind: Kind,
-    cells: [Cell; SIZES],
+    kind: WorkClass,
+    cells: [Timings; SIZES],
 }
 
 #[derive(Clone, Copy)]
@@ -79,8 +79,8 @@ struct Estimate {
 }
 
 impl Row {
-    fn new(kind: Kind) -> Self {
-        Self { kind, cells: std::array::from_fn(|_| Cell::default()) }
+    fn new(kind: WorkClass) -> Self {
+        Self { kind, cells: std::array::from_fn(|_| Timings::default()) }
     }
 
     /// How long one core takes that has nothing else to do.
@@ -96,14 +96,14 @@ impl Row {
         if let Some(ns) = self.cells[class].device(depth) {
             return Estimate { ns, is_measured: true };
         }
-        self.guess(class, |cell| cell.device(depth), Kind::device_prior)
+        self.guess(class, |cell| cell.device(depth), WorkClass::device_prior)
     }
 
     /// A figure that is not there, by the nearest size that has one and the shape of the prior, or by that alone.
     fn guess(
         &self,
         class: usize,
-        measured: impl Fn(&Cell) -> Option<f32>,
+        measured: impl Fn(&Timings) -> Option<f32>,
         prior: impl Fn(f32) -> f32,
     ) -> Estimate {
         let here = prior(middle(class));
@@ -124,8 +124,8 @@ pub(crate) enum Choice {
 
 /// What a measurement belongs to.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Place {
-    kind: Kind,
+pub(crate) struct Measurement {
+    kind: WorkClass,
     class: usize,
     depth: usize,
     /// The engine had not had a turn for a while: what was known of it is old.
@@ -134,8 +134,8 @@ pub(crate) struct Place {
     pub(crate) at: u64,
 }
 
-impl Place {
-    pub(super) const fn kind(&self) -> Kind {
+impl Measurement {
+    pub(super) const fn kind(&self) -> WorkClass {
         self.kind
     }
 }
@@ -148,7 +148,7 @@ pub(crate) struct Model {
     /// Requests on the CPU: at work, and waiting for their turn or for a thread.
     running: AtomicU32,
     waiting: AtomicU32,
-    turns: Turns,
+    core_slots: CoreSlots,
     /// Requests sent to the device that are not back.
     sent: AtomicU32,
     /// Whether the device ever did something.
@@ -209,10 +209,10 @@ impl Model {
         Self {
             origin: Instant::now(),
             cores: OnceLock::new(),
-            rows: (0..Kind::COUNT).map(|_| OnceLock::new()).collect(),
+            rows: (0..WorkClass::COUNT).map(|_| OnceLock::new()).collect(),
             running: AtomicU32::new(0),
             waiting: AtomicU32::new(0),
-            turns: Turns::default(),
+            core_slots: CoreSlots::default(),
             sent: AtomicU32::new(0),
             has_worked: AtomicBool::new(false),
             failures: AtomicU32::new(0),
@@ -236,7 +236,7 @@ impl Model {
         u64::try_from(instant.saturating_duration_since(self.origin).as_nanos()).unwrap_or(u64::MAX)
     }
 
-    fn row(&self, kind: Kind) -> &Row {
+    fn row(&self, kind: WorkClass) -> &Row {
         self.rows[kind.index()].get_or_init(|| Box::new(Row::new(kind)))
     }
 
@@ -246,37 +246,43 @@ impl Model {
     }
 
     /// Where to send a request that came `at` this time; `on_device` is how many the device has by its own count.
-    pub(crate) fn choose(&self, kind: Kind, len: usize, on_device: usize, at: u64) -> (Choice, Place) {
+    pub(crate) fn choose(
+        &self,
+        kind: WorkClass,
+        len: usize,
+        on_device: usize,
+        at: u64,
+    ) -> (Choice, Measurement) {
         let (row, class) = (self.row(kind), size_class(len));
         let cell = &row.cells[class];
         let depth = depth_of(on_device.max(self.sent.load(Relaxed) as usize));
         let (cpu, device) = (row.cpu(class), row.device(class, depth));
         let by_figures = self.by_figures(cell, depth, cpu.ns, device.ns);
         let (turn, stale) = match by_figures {
-            Choice::Device => (cell.cpu_turn.missed(), due(cpu, device.ns)),
-            Choice::Cpu(_) => (cell.device_turn.missed(), due(device, cpu.ns)),
+            Choice::Device => (cell.cpu_skips.missed(), due(cpu, device.ns)),
+            Choice::Cpu(_) => (cell.device_skips.missed(), due(device, cpu.ns)),
         };
         let choice = match by_figures {
             Choice::Device if turn >= stale => Choice::Cpu(SoftwareReason::Measured),
             Choice::Cpu(_) if turn >= stale => Choice::Device,
             chosen => chosen,
         };
-        let taken = if choice == Choice::Device { &cell.device_turn } else { &cell.cpu_turn };
+        let taken = if choice == Choice::Device { &cell.device_skips } else { &cell.cpu_skips };
         let is_stale = taken.take() as f32 >= EXPLORE / 2.0;
-        let place = Place { kind, class, depth, is_stale, at };
+        let measurement = Measurement { kind, class, depth, is_stale, at };
         match choice {
-            Choice::Device if !self.may_try(at) => (Choice::Cpu(SoftwareReason::DeviceError), place),
-            choice => (choice, place),
+            Choice::Device if !self.may_try(at) => (Choice::Cpu(SoftwareReason::DeviceError), measurement),
+            choice => (choice, measurement),
         }
     }
 
     /// The place of a request that somebody else chose an engine for.
-    pub(crate) fn place(&self, kind: Kind, len: usize, on_device: usize, at: u64) -> Place {
+    pub(crate) fn measurement(&self, kind: WorkClass, len: usize, on_device: usize, at: u64) -> Measurement {
         let depth = depth_of(on_device.max(self.sent.load(Relaxed) as usize));
-        Place { kind, class: size_class(len), depth, is_stale: false, at }
+        Measurement { kind, class: size_class(len), depth, is_stale: false, at }
     }
 
-    fn by_figures(&self, cell: &Cell, depth: usize, cpu: f32, device: f32) -> Choice {
+    fn by_figures(&self, cell: &Timings, depth: usize, cpu: f32, device: f32) -> Choice {
         let cores = self.cores();
         let on_cpu = (self.running.load(Relaxed) + self.waiting.load(Relaxed)) as f32;
         let cpu_done = cpu * ((on_cpu + 1.0) / cores).max(1.0);
@@ -295,39 +301,39 @@ impl Model {
     }
 
     /// A turn at the CPU for the caller of a request, waited for: where its work is long, and others are on the device.
-    pub(super) fn turn(&self, place: &Place) -> Option<Turn<'_>> {
-        let cpu = self.row(place.kind).cpu(place.class).ns;
+    pub(super) fn core_slot(&self, measurement: &Measurement) -> Option<CoreSlot<'_>> {
+        let cpu = self.row(measurement.kind).cpu(measurement.class).ns;
         if cpu < LONG || self.sent.load(Relaxed) == 0 {
             return None;
         }
         let before = (self.running.load(Relaxed) + self.waiting.load(Relaxed)) as f32;
         let expected = cpu * (before + 1.0) / self.cores();
         let _waiting = Counted::waiting(self);
-        Some(self.turns.take(self.cores() as u32, Duration::from_nanos((PATIENCE * expected) as u64)))
+        Some(self.core_slots.take(self.cores() as u32, Duration::from_nanos((PATIENCE * expected) as u64)))
     }
 
     /// The device did a request in `took`.
-    pub(crate) fn device_did(&self, place: &Place, took: Duration) {
+    pub(crate) fn device_did(&self, measurement: &Measurement, took: Duration) {
         if !self.has_worked.load(Relaxed) {
             self.has_worked.store(true, Relaxed);
         }
-        if self.failures.load(Relaxed) != 0 && place.at >= self.failed_at.load(Relaxed) {
+        if self.failures.load(Relaxed) != 0 && measurement.at >= self.failed_at.load(Relaxed) {
             self.failures.store(0, Relaxed);
         }
-        self.device_took(place, took);
+        self.device_took(measurement, took);
     }
 
     /// A request that went to the device was done after `took`, by whomever: where the device failed and the CPU had to do
     /// it again, that is what sending it to the device came to.
-    pub(crate) fn device_took(&self, place: &Place, took: Duration) {
-        let cell = &self.row(place.kind).cells[place.class];
-        cell.observe_device(place.depth, ns(took), place.is_stale);
+    pub(crate) fn device_took(&self, measurement: &Measurement, took: Duration) {
+        let cell = &self.row(measurement.kind).cells[measurement.class];
+        cell.observe_device(measurement.depth, ns(took), measurement.is_stale);
     }
 
     /// The CPU did a request in `took`; with [`crowd`](Self::crowd) at its start and end the cores were shared.
-    pub(crate) fn cpu_did(&self, place: &Place, took: Duration, crowd: f32) {
-        let cell = &self.row(place.kind).cells[place.class];
-        cell.cpu.observe(ns(took) / crowd.max(1.0), place.is_stale);
+    pub(crate) fn cpu_did(&self, measurement: &Measurement, took: Duration, crowd: f32) {
+        let cell = &self.row(measurement.kind).cells[measurement.class];
+        cell.cpu.observe(ns(took) / crowd.max(1.0), measurement.is_stale);
     }
 
     /// How many requests share each core now, at least one.
@@ -335,10 +341,10 @@ impl Model {
         (self.running.load(Relaxed) as f32 / self.cores()).max(1.0)
     }
 
-    /// The device failed at the request at `place` and says so `now`. Failures of requests that were sent before the last
+    /// The device failed at the request at `measurement` and says so `now`. Failures of requests that were sent before the last
     /// failure was noticed are one event with it.
-    pub(crate) fn device_failed(&self, place: &Place, now: u64) {
-        if self.failures.load(Relaxed) != 0 && place.at < self.failed_at.load(Relaxed) {
+    pub(crate) fn device_failed(&self, measurement: &Measurement, now: u64) {
+        if self.failures.load(Relaxed) != 0 && measurement.at < self.failed_at.load(Relaxed) {
             return;
         }
         let failures = self.failures.fetch_add(1, Relaxed).saturating_add(1);

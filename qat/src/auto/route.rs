@@ -8,8 +8,8 @@ use accel_core::{BoxFuture, Completion, Error, InFlight, Path, Recorder, Result,
 
 use super::Policy;
 use super::hardware::Hardware;
-use super::kind::Kind;
-use super::model::{Choice, Counted, Model, Place};
+use super::model::{Choice, Counted, Measurement, Model};
+use super::work_class::WorkClass;
 use crate::instance::WhenFull;
 use crate::software::workers::{Caller, Queue};
 use crate::software::{Done, conclude};
@@ -83,7 +83,7 @@ impl Shared {
         Self { hardware, policy, recorder, model, queue, is_asked: AtomicBool::new(false) }
     }
 
-    fn is_available(&self, kind: Kind) -> bool {
+    fn is_available(&self, kind: WorkClass) -> bool {
         let is_available = self.hardware.is_available_for(kind.types());
         if !self.is_asked.load(Relaxed) {
             self.is_asked.store(true, Relaxed);
@@ -91,10 +91,10 @@ impl Shared {
         is_available
     }
 
-    fn route(&self, kind: Kind, len: usize, started: Instant) -> (Route, Place) {
+    fn route(&self, kind: WorkClass, len: usize, started: Instant) -> (Route, Measurement) {
         let at = self.model.at(started);
         let on_device = if self.policy == Policy::Never { 0 } else { self.hardware.in_flight() as usize };
-        let place = || self.model.place(kind, len, on_device, at);
+        let measurement = || self.model.measurement(kind, len, on_device, at);
         let route = match self.policy {
             Policy::Never => Route::Cpu(SoftwareReason::Policy),
             Policy::Always => Route::Device(WhenFull::Wait),
@@ -106,9 +106,9 @@ impl Shared {
                 // Asking costs something: a device that has worked is asked only when it is wanted.
                 let is_known = self.model.has_worked();
                 if !is_known && !self.is_available(kind) {
-                    return (Route::Cpu(SoftwareReason::Unavailable), place());
+                    return (Route::Cpu(SoftwareReason::Unavailable), measurement());
                 }
-                let (choice, place) = self.model.choose(kind, len, on_device, at);
+                let (choice, measurement) = self.model.choose(kind, len, on_device, at);
                 let route = match choice {
                     Choice::Cpu(reason) => Route::Cpu(reason),
                     Choice::Device if is_known && !self.is_available(kind) => {
@@ -116,45 +116,45 @@ impl Shared {
                     }
                     Choice::Device => Route::Device(WhenFull::Fail),
                 };
-                return (route, place);
+                return (route, measurement);
             }
         };
-        (route, place())
+        (route, measurement())
     }
 
     /// Runs `attempt` where the policy says, and on the CPU if the device cannot.
     pub(super) fn run<T: Done>(
         &self,
-        kind: Kind,
+        kind: WorkClass,
         len: usize,
         mut attempt: impl FnMut(On) -> Result<T>,
     ) -> Result<T> {
         let in_flight = self.recorder.start();
-        let (route, place) = self.route(kind, len, in_flight.started());
+        let (route, measurement) = self.route(kind, len, in_flight.started());
         let (reason, before) = match route {
             Route::Cpu(reason) => (reason, Before::Nothing),
             Route::Device(when_full) => {
                 let sent = Counted::sent(&*self.model);
                 let result = attempt(On::Device(when_full));
                 drop(sent);
-                match self.judge(&result, &place) {
-                    None => return self.finish_on_device(in_flight, &place, result),
+                match self.judge(&result, &measurement) {
+                    None => return self.finish_on_device(in_flight, &measurement, result),
                     Some(instead) => instead,
                 }
             }
         };
-        let turn = if self.policy == Policy::Auto { self.model.turn(&place) } else { None };
-        let clock = (turn.is_some() || before != Before::Nothing).then(Instant::now);
+        let slot = if self.policy == Policy::Auto { self.model.core_slot(&measurement) } else { None };
+        let clock = (slot.is_some() || before != Before::Nothing).then(Instant::now);
         let path = Path::Software(reason);
         let caller = Caller::present();
-        self.finish_on_cpu(in_flight, &caller, &place, before, clock, || attempt(On::Cpu(path)))
+        self.finish_on_cpu(in_flight, &caller, &measurement, before, clock, || attempt(On::Cpu(path)))
     }
 
     /// [`run`](Self::run) as a future: `device` starts the hardware's own, `cpu` runs on a worker thread. The latter's output
     /// may replace the vector that it gets.
     pub(super) fn start<T, D, C>(
         self: &Arc<Self>,
-        kind: Kind,
+        kind: WorkClass,
         input: Vec<u8>,
         output: Vec<u8>,
         device: D,
@@ -185,7 +185,7 @@ impl Shared {
 
     fn start_asked<T, D, C>(
         self: Arc<Self>,
-        kind: Kind,
+        kind: WorkClass,
         input: Vec<u8>,
         output: Vec<u8>,
         device: D,
@@ -197,10 +197,10 @@ impl Shared {
         C: FnOnce(&[u8], &mut Vec<u8>, Path) -> Result<T> + Send + 'static,
     {
         let in_flight = self.recorder.clone().start_shared();
-        let (route, place) = self.route(kind, input.len(), in_flight.started());
+        let (route, measurement) = self.route(kind, input.len(), in_flight.started());
         let when_full = match route {
             Route::Cpu(reason) => {
-                return self.on_worker(in_flight, place, (reason, Before::Nothing), input, output, cpu);
+                return self.on_worker(in_flight, measurement, (reason, Before::Nothing), input, output, cpu);
             }
             Route::Device(when_full) => when_full,
         };
@@ -209,12 +209,12 @@ impl Shared {
         Box::pin(async move {
             let Completion { input, output, result } = on_device.await;
             drop(sent);
-            match self.judge(&result, &place) {
+            match self.judge(&result, &measurement) {
                 None => {
-                    let result = self.finish_on_device(in_flight, &place, result);
+                    let result = self.finish_on_device(in_flight, &measurement, result);
                     Completion { input, output, result }
                 }
-                Some(instead) => self.on_worker(in_flight, place, instead, input, output, cpu).await,
+                Some(instead) => self.on_worker(in_flight, measurement, instead, input, output, cpu).await,
             }
         })
     }
@@ -222,30 +222,30 @@ impl Shared {
     fn on_worker<T: Done + Send + 'static>(
         self: Arc<Self>,
         in_flight: InFlight<'static>,
-        place: Place,
+        measurement: Measurement,
         (reason, before): (SoftwareReason, Before),
         input: Vec<u8>,
         output: Vec<u8>,
         cpu: impl FnOnce(&[u8], &mut Vec<u8>, Path) -> Result<T> + Send + 'static,
     ) -> BoxFuture<Completion<T>> {
         let waiting = Counted::waiting(self.model.clone());
-        let is_short = place.kind().is_short(input.len());
+        let is_short = measurement.kind().is_short(input.len());
         self.queue.run_owned(is_short, input, output, move |input, output, caller| {
             drop(waiting);
             let work = || cpu(input, output, Path::Software(reason));
-            self.finish_on_cpu(in_flight, caller, &place, before, Some(Instant::now()), work)
+            self.finish_on_cpu(in_flight, caller, &measurement, before, Some(Instant::now()), work)
         })
     }
 
     /// What to do about the device's answer: `None` takes it as it is.
-    fn judge<T>(&self, result: &Result<T>, place: &Place) -> Option<(SoftwareReason, Before)> {
+    fn judge<T>(&self, result: &Result<T>, measurement: &Measurement) -> Option<(SoftwareReason, Before)> {
         if self.policy == Policy::Always {
             return None;
         }
         match (Verdict::of(result), result) {
             (Verdict::Elsewhere(SoftwareReason::DeviceError), Err(error)) => {
                 tracing::warn!(%error, "the device failed, the CPU does it");
-                self.model.device_failed(place, self.model.at(Instant::now()));
+                self.model.device_failed(measurement, self.model.at(Instant::now()));
                 Some((SoftwareReason::DeviceError, Before::Failure))
             }
             (Verdict::Elsewhere(reason), _) => Some((reason, Before::Refusal)),
@@ -257,12 +257,12 @@ impl Shared {
     fn finish_on_device<T: Done>(
         &self,
         in_flight: InFlight<'_>,
-        place: &Place,
+        measurement: &Measurement,
         result: Result<T>,
     ) -> Result<T> {
         let took = in_flight.finish(result.as_ref().map(Done::outcome));
         if result.is_ok() {
-            self.model.device_did(place, took);
+            self.model.device_did(measurement, took);
         }
         result
     }
@@ -272,7 +272,7 @@ impl Shared {
         &self,
         in_flight: InFlight<'_>,
         caller: &Caller<'_>,
-        place: &Place,
+        measurement: &Measurement,
         before: Before,
         clock: Option<Instant>,
         work: impl FnOnce() -> Result<T>,
@@ -289,16 +289,16 @@ impl Shared {
         let took = conclude(in_flight, caller, &result);
         let done = result?;
         match at_work {
-            Some(at_work) => self.model.cpu_did(place, at_work, 1.0),
-            None => self.model.cpu_did(place, alone.unwrap_or(took), crowd),
+            Some(at_work) => self.model.cpu_did(measurement, at_work, 1.0),
+            None => self.model.cpu_did(measurement, alone.unwrap_or(took), crowd),
         }
         match before {
             Before::Nothing | Before::Refusal => {}
-            Before::Failure => self.model.device_took(place, took),
+            Before::Failure => self.model.device_took(measurement, took),
             Before::Doubt => {
                 tracing::warn!("the device called good data bad, which the CPU found out");
-                self.model.device_failed(place, self.model.at(Instant::now()));
-                self.model.device_took(place, took);
+                self.model.device_failed(measurement, self.model.at(Instant::now()));
+                self.model.device_took(measurement, took);
             }
         }
         Ok(done)

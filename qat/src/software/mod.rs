@@ -39,7 +39,7 @@ pub(crate) use engine::{
 };
 pub use hash::{checksum, digest};
 
-use crate::auto::Kind;
+use crate::auto::WorkClass;
 use crate::raw::isal;
 use workers::{Caller, Queue};
 
@@ -125,13 +125,13 @@ impl SoftwareAccelerator {
     /// Starts a call that writes to `output` or replaces it.
     fn start<T: Done + Send + 'static>(
         &self,
-        kind: Kind,
+        class: WorkClass,
         input: Vec<u8>,
         output: Vec<u8>,
         work: impl FnOnce(&[u8], &mut Vec<u8>) -> Result<T> + Send + 'static,
     ) -> BoxFuture<Completion<T>> {
         let in_flight = self.recorder.clone().start_shared();
-        let is_short = kind.is_short(input.len());
+        let is_short = class.is_short(input.len());
         self.queue.run_owned(is_short, input, output, move |input, output, caller| {
             let result = work(input, output);
             conclude(in_flight, caller, &result);
@@ -142,12 +142,12 @@ impl SoftwareAccelerator {
     /// Starts a call that makes its own output.
     fn start_anew<T: Done + Send + 'static>(
         &self,
-        kind: Kind,
+        class: WorkClass,
         input: Vec<u8>,
         work: impl FnOnce(&[u8]) -> Result<(Vec<u8>, T)> + Send + 'static,
     ) -> BoxFuture<Result<(Vec<u8>, T)>> {
         let done =
-            self.start(kind, input, Vec::new(), move |input, output| workers::keep(work(input), output));
+            self.start(class, input, Vec::new(), move |input, output| workers::keep(work(input), output));
         Box::pin(async {
             let Completion { output, result, .. } = done.await;
             result.map(|done| (output, done))
@@ -264,8 +264,8 @@ impl CompressionAccelerator for SoftwareAccelerator {
         input: Vec<u8>,
         options: CompressOptions,
     ) -> BoxFuture<Result<(Vec<u8>, Outcome)>> {
-        let kind = Kind::Compress(options.format, options.level);
-        self.start_anew(kind, input, move |input| compress(input, &options, HERE))
+        let class = WorkClass::Compress(options.format, options.level);
+        self.start_anew(class, input, move |input| compress(input, &options, HERE))
     }
 
     fn compress_into_async(
@@ -274,8 +274,8 @@ impl CompressionAccelerator for SoftwareAccelerator {
         output: Vec<u8>,
         options: CompressOptions,
     ) -> BoxFuture<Completion<Outcome>> {
-        let kind = Kind::Compress(options.format, options.level);
-        self.start(kind, input, output, move |input, output| compress_into(input, output, &options, HERE))
+        let class = WorkClass::Compress(options.format, options.level);
+        self.start(class, input, output, move |input, output| compress_into(input, output, &options, HERE))
     }
 
     fn decompress_async(
@@ -283,8 +283,8 @@ impl CompressionAccelerator for SoftwareAccelerator {
         input: Vec<u8>,
         options: DecompressOptions,
     ) -> BoxFuture<Result<(Vec<u8>, Outcome)>> {
-        let kind = Kind::Decompress(options.format);
-        self.start_anew(kind, input, move |input| decompress(input, &options, HERE))
+        let class = WorkClass::Decompress(options.format);
+        self.start_anew(class, input, move |input| decompress(input, &options, HERE))
     }
 
     fn decompress_into_async(
@@ -293,8 +293,8 @@ impl CompressionAccelerator for SoftwareAccelerator {
         output: Vec<u8>,
         options: DecompressOptions,
     ) -> BoxFuture<Completion<Outcome>> {
-        let kind = Kind::Decompress(options.format);
-        self.start(kind, input, output, move |input, output| decompress_into(input, output, &options, HERE))
+        let class = WorkClass::Decompress(options.format);
+        self.start(class, input, output, move |input, output| decompress_into(input, output, &options, HERE))
     }
 }
 
@@ -349,8 +349,8 @@ impl EncryptionAccelerator for SoftwareAccelerator {
         plaintext: Vec<u8>,
         options: CipherOptions<'static>,
     ) -> BoxFuture<Result<(Vec<u8>, Encrypted)>> {
-        let kind = Kind::Encrypt(options.cipher);
-        self.start_anew(kind, plaintext, move |input| encrypt(&key, input, &options, HERE))
+        let class = WorkClass::Encrypt(options.cipher);
+        self.start_anew(class, plaintext, move |input| encrypt(&key, input, &options, HERE))
     }
 
     fn encrypt_into_async(
@@ -360,8 +360,8 @@ impl EncryptionAccelerator for SoftwareAccelerator {
         output: Vec<u8>,
         options: CipherOptions<'static>,
     ) -> BoxFuture<Completion<Encrypted>> {
-        let kind = Kind::Encrypt(options.cipher);
-        self.start(kind, plaintext, output, move |input, output| {
+        let class = WorkClass::Encrypt(options.cipher);
+        self.start(class, plaintext, output, move |input, output| {
             encrypt_into(&key, input, output, &options, HERE)
         })
     }
@@ -372,8 +372,8 @@ impl EncryptionAccelerator for SoftwareAccelerator {
         ciphertext: Vec<u8>,
         options: CipherOptions<'static>,
     ) -> BoxFuture<Result<(Vec<u8>, Outcome)>> {
-        let kind = Kind::Decrypt(options.cipher);
-        self.start_anew(kind, ciphertext, move |input| decrypt(&key, input, &options, HERE))
+        let class = WorkClass::Decrypt(options.cipher);
+        self.start_anew(class, ciphertext, move |input| decrypt(&key, input, &options, HERE))
     }
 
     fn decrypt_into_async(
@@ -383,13 +383,13 @@ impl EncryptionAccelerator for SoftwareAccelerator {
         output: Vec<u8>,
         options: CipherOptions<'static>,
     ) -> BoxFuture<Completion<Outcome>> {
-        let kind = Kind::Decrypt(options.cipher);
-        self.start(kind, ciphertext, output, move |input, output| {
+        let class = WorkClass::Decrypt(options.cipher);
+        self.start(class, ciphertext, output, move |input, output| {
             decrypt_into(&key, input, output, &options, HERE)
         })
     }
 
     fn hmac_async(&self, key: Key, digest: Digest, input: Vec<u8>) -> BoxFuture<Result<(Vec<u8>, Outcome)>> {
-        self.start_anew(Kind::Hmac(digest), input, move |input| authenticate(&key, digest, input, HERE))
+        self.start_anew(WorkClass::Hmac(digest), input, move |input| authenticate(&key, digest, input, HERE))
     }
 }

@@ -5,11 +5,11 @@ use std::time::Duration;
 use accel_core::{Checksum, Cipher, Digest, Format, Level, SoftwareReason};
 use proptest::prelude::*;
 
-use super::super::kind::Kind;
 use super::super::model::{Choice, Counted, Model};
 use super::super::snapshot::Preferred;
+use super::super::work_class::WorkClass;
 
-const GZIP: Kind = Kind::Compress(Format::Gzip, Level::Balanced);
+const GZIP: WorkClass = WorkClass::Compress(Format::Gzip, Level::Balanced);
 const LEN: usize = 64 << 10;
 const US: u64 = 1000;
 const MS: u64 = 1000 * US;
@@ -33,7 +33,7 @@ struct Machine {
 
 /// A request on its way.
 struct Job<'a> {
-    place: super::super::model::Place,
+    measurement: super::super::model::Measurement,
     came: f64,
     /// Nanoseconds of service, and those of them that are missing.
     needs: f64,
@@ -112,13 +112,17 @@ impl Machine {
             on_cpu[..at_work].iter_mut().for_each(|job| job.left -= step * share);
             if is_device {
                 let job = on_device.remove(index);
-                model.device_did(&job.place, Duration::from_nanos((now - job.came) as u64));
+                model.device_did(&job.measurement, Duration::from_nanos((now - job.came) as u64));
                 seen.on_device += 1;
             } else {
                 let job = on_cpu.remove(index);
                 // Futures are timed from when they get a core, threads with all that share it.
                 let crowd = if self.threads { 1.0 / share } else { 1.0 };
-                model.cpu_did(&job.place, Duration::from_nanos((job.needs * crowd) as u64), crowd as f32);
+                model.cpu_did(
+                    &job.measurement,
+                    Duration::from_nanos((job.needs * crowd) as u64),
+                    crowd as f32,
+                );
                 seen.on_cpu += 1;
             }
             self.ask(model, now, &mut on_device, &mut on_cpu, &mut seen);
@@ -135,12 +139,12 @@ impl Machine {
         on_cpu: &mut Vec<Job<'a>>,
         seen: &mut Seen,
     ) {
-        let (choice, place) = model.choose(GZIP, LEN, on_device.len(), now as u64);
+        let (choice, measurement) = model.choose(GZIP, LEN, on_device.len(), now as u64);
         match choice {
             Choice::Device if on_device.len() < self.capacity => {
                 let needs = self.service(self.device, seen);
                 let _count = Counted::sent(model);
-                on_device.push(Job { place, came: now, needs, left: needs, _count });
+                on_device.push(Job { measurement, came: now, needs, left: needs, _count });
                 return;
             }
             Choice::Device => seen.full += 1,
@@ -149,7 +153,7 @@ impl Machine {
             Choice::Cpu(_) => {}
         }
         let needs = self.service(self.cpu, seen);
-        on_cpu.push(Job { place, came: now, needs, left: needs, _count: Counted::running(model) });
+        on_cpu.push(Job { measurement, came: now, needs, left: needs, _count: Counted::running(model) });
     }
 }
 
@@ -246,11 +250,11 @@ fn a_full_device_leaves_the_rest_to_the_cpu() {
 #[test]
 fn a_saturated_device_gets_help_from_an_idle_core_and_the_other_way_round() {
     let model = Model::with_cores(2);
-    let place = |depth| model.place(GZIP, LEN, depth, 0);
-    model.cpu_did(&place(0), Duration::from_micros(500), 1.0);
+    let measurement = |depth| model.measurement(GZIP, LEN, depth, 0);
+    model.cpu_did(&measurement(0), Duration::from_micros(500), 1.0);
     for _ in 0..10 {
-        model.device_did(&place(0), Duration::from_micros(100));
-        model.device_did(&place(2), Duration::from_micros(300));
+        model.device_did(&measurement(0), Duration::from_micros(100));
+        model.device_did(&measurement(2), Duration::from_micros(300));
     }
     let choose = |depth| model.choose(GZIP, LEN, depth, 0).0;
     assert_eq!(choose(0), Choice::Device);
@@ -260,8 +264,8 @@ fn a_saturated_device_gets_help_from_an_idle_core_and_the_other_way_round() {
     drop(crowd);
     // Twice as slow as the CPU, and the cores are taken.
     let model = Model::with_cores(2);
-    model.cpu_did(&model.place(GZIP, LEN, 0, 0), Duration::from_micros(500), 1.0);
-    model.device_did(&model.place(GZIP, LEN, 0, 0), Duration::from_micros(1000));
+    model.cpu_did(&model.measurement(GZIP, LEN, 0, 0), Duration::from_micros(500), 1.0);
+    model.device_did(&model.measurement(GZIP, LEN, 0, 0), Duration::from_micros(1000));
     assert_eq!(model.choose(GZIP, LEN, 0, 0).0, Choice::Cpu(SoftwareReason::Sooner));
     let _crowd = [(); 2].map(|()| Counted::waiting(&model));
     assert_eq!(model.choose(GZIP, LEN, 0, 0).0, Choice::Device);
@@ -270,7 +274,7 @@ fn a_saturated_device_gets_help_from_an_idle_core_and_the_other_way_round() {
 #[test]
 fn shared_cores_do_not_look_slow() {
     let model = Model::with_cores(2);
-    model.cpu_did(&model.place(GZIP, LEN, 0, 0), Duration::from_micros(2000), 4.0);
+    model.cpu_did(&model.measurement(GZIP, LEN, 0, 0), Duration::from_micros(2000), 4.0);
     assert_eq!(model.snapshot(0, 0).cells[0].cpu, Some(Duration::from_micros(500)));
 }
 
@@ -282,10 +286,10 @@ fn the_first_choices_follow_the_priors_and_the_neighbours() {
     let choose = |kind, len| model.choose(kind, len, 0, 0).0;
     let sooner = Choice::Cpu(SoftwareReason::Sooner);
     assert_eq!((choose(GZIP, 100), choose(GZIP, LEN)), (sooner, Choice::Device));
-    let gcm = Kind::Encrypt(Cipher::AesGcm);
+    let gcm = WorkClass::Encrypt(Cipher::AesGcm);
     assert_eq!((choose(gcm, 8192), choose(gcm, 1 << 20)), (sooner, Choice::Device));
     // The device took 50 ms for 64 KiB: it will not be fast at 128 KiB. Nobody asked it there.
-    model.device_did(&model.place(GZIP, LEN, 0, 0), Duration::from_millis(50));
+    model.device_did(&model.measurement(GZIP, LEN, 0, 0), Duration::from_millis(50));
     assert_eq!(choose(GZIP, 2 * LEN), sooner);
     // An engine without figures gets its turn early.
     let turns: Vec<_> = (0..300).map(|_| choose(gcm, 16 << 10)).collect();
@@ -297,21 +301,21 @@ fn a_failing_device_is_left_alone_for_longer_each_time() {
     let model = Model::with_cores(2);
     let at = |now: u64| model.choose(GZIP, LEN, 0, now);
     let blocked = Choice::Cpu(SoftwareReason::DeviceError);
-    let (_, place) = at(0);
+    let (_, measurement) = at(0);
     let (_, together) = at(1);
-    model.device_failed(&place, 5);
+    model.device_failed(&measurement, 5);
     // Sent before the first failure was noticed: the same event.
     model.device_failed(&together, 6);
     assert_eq!(model.snapshot(0, 5).failures, 1);
     assert_eq!(model.snapshot(0, 5).pause, Duration::from_millis(10));
     assert_eq!((at(6).0, at(10 * MS + 4).0), (blocked, blocked));
-    let (choice, place) = at(10 * MS + 5);
+    let (choice, measurement) = at(10 * MS + 5);
     assert_eq!((choice, at(10 * MS + 6).0), (Choice::Device, blocked));
-    model.device_failed(&place, 11 * MS);
+    model.device_failed(&measurement, 11 * MS);
     assert_eq!((at(11 * MS + 20 * MS - 1).0, model.snapshot(0, 11 * MS).failures), (blocked, 2));
-    let (choice, place) = at(31 * MS);
+    let (choice, measurement) = at(31 * MS);
     assert_eq!(choice, Choice::Device);
-    model.device_did(&place, Duration::from_micros(50));
+    model.device_did(&measurement, Duration::from_micros(50));
     assert_eq!((at(31 * MS + 1).0, model.snapshot(0, 31 * MS).failures), (Choice::Device, 0));
     // A late success from before a failure does not end the pause.
     let (_, late) = at(32 * MS);
@@ -325,47 +329,48 @@ fn a_failing_device_is_left_alone_for_longer_each_time() {
 fn the_longest_pause_has_an_end() {
     let model = Model::with_cores(2);
     for n in 1..100 {
-        model.device_failed(&model.place(GZIP, LEN, 0, n * 1000 * MS), n * 1000 * MS);
+        model.device_failed(&model.measurement(GZIP, LEN, 0, n * 1000 * MS), n * 1000 * MS);
     }
     assert_eq!(model.snapshot(0, 99 * 1000 * MS).pause, Duration::from_millis(10_240));
 }
 
-fn kinds() -> Vec<Kind> {
+fn kinds() -> Vec<WorkClass> {
     use Format::{Deflate, Gzip, Lz4Block, Lz4Frame, Zlib, Zstd};
     let formats = [Deflate, Zlib, Gzip, Lz4Block, Lz4Frame, Zstd];
     let levels = [Level::Fast, Level::Balanced, Level::Best].into_iter().chain((0..=22).map(Level::Exact));
-    let compress = levels.flat_map(|level| formats.map(|format| Kind::Compress(format, level)));
-    let ciphers = Cipher::ALL.into_iter().flat_map(|cipher| [Kind::Encrypt(cipher), Kind::Decrypt(cipher)]);
+    let compress = levels.flat_map(|level| formats.map(|format| WorkClass::Compress(format, level)));
+    let ciphers =
+        Cipher::ALL.into_iter().flat_map(|cipher| [WorkClass::Encrypt(cipher), WorkClass::Decrypt(cipher)]);
     let sums = [Checksum::Crc32, Checksum::Adler32, Checksum::XxHash32, Checksum::XxHash64];
     let digests = Digest::ALL;
     compress
-        .chain(formats.map(Kind::Decompress))
+        .chain(formats.map(WorkClass::Decompress))
         .chain(ciphers)
-        .chain(sums.map(Kind::Checksum))
-        .chain(digests.map(Kind::Digest))
-        .chain(digests.map(Kind::Hmac))
+        .chain(sums.map(WorkClass::Checksum))
+        .chain(digests.map(WorkClass::Digest))
+        .chain(digests.map(WorkClass::Hmac))
         .collect()
 }
 
 #[test]
 fn every_kind_has_a_row_of_its_own() {
-    let mut rows: Vec<usize> = kinds().into_iter().map(Kind::index).collect();
+    let mut rows: Vec<usize> = kinds().into_iter().map(WorkClass::index).collect();
     let count = rows.len();
     rows.sort_unstable();
     rows.dedup();
-    assert_eq!((rows.len(), rows.last().is_some_and(|last| *last < Kind::COUNT)), (count, true));
+    assert_eq!((rows.len(), rows.last().is_some_and(|last| *last < WorkClass::COUNT)), (count, true));
     // Levels that no format has share the last row, so that no caller can make the table grow.
     assert_eq!(
-        Kind::Compress(Format::Zstd, Level::Exact(255)).index(),
-        Kind::Compress(Format::Zstd, Level::Exact(22)).index()
+        WorkClass::Compress(Format::Zstd, Level::Exact(255)).index(),
+        WorkClass::Compress(Format::Zstd, Level::Exact(22)).index()
     );
 }
 
 #[test]
 fn the_snapshot_is_what_was_observed() {
     let model = Model::with_cores(3);
-    model.cpu_did(&model.place(GZIP, LEN, 0, 0), Duration::from_micros(700), 1.0);
-    model.device_did(&model.place(GZIP, LEN + 1, 9, 0), Duration::from_micros(80));
+    model.cpu_did(&model.measurement(GZIP, LEN, 0, 0), Duration::from_micros(700), 1.0);
+    model.device_did(&model.measurement(GZIP, LEN + 1, 9, 0), Duration::from_micros(80));
     let _sent = Counted::sent(&model);
     let seen = serde_json::to_value(model.snapshot(1, 0)).unwrap();
     let time = |us: u64| serde_json::json!({ "secs": 0, "nanos": us * 1000 });
@@ -393,15 +398,15 @@ proptest! {
         for (step, kind, len, time, depth) in steps {
             let kind = kinds[kind % kinds.len()];
             now = now.saturating_add(time % (20 * MS));
-            let (_, place) = model.choose(kind, len, depth, now);
+            let (_, measurement) = model.choose(kind, len, depth, now);
             match step {
-                0 => model.cpu_did(&place, Duration::from_nanos(time), depth as f32),
-                1 => model.device_did(&place, Duration::from_nanos(time)),
+                0 => model.cpu_did(&measurement, Duration::from_nanos(time), depth as f32),
+                1 => model.device_did(&measurement, Duration::from_nanos(time)),
                 2 => {
-                    model.device_failed(&place, now);
+                    model.device_failed(&measurement, now);
                     prop_assert_ne!(model.choose(kind, len, depth, now).0, Choice::Device);
                 }
-                _ => model.device_took(&place, Duration::from_nanos(time)),
+                _ => model.device_took(&measurement, Duration::from_nanos(time)),
             }
         }
         let snapshot = model.snapshot(0, now);

@@ -12,7 +12,7 @@ use accel_core::{
 };
 use pollster::block_on;
 
-use super::super::kind::Kind;
+use super::super::work_class::WorkClass;
 use super::super::{AutoAccelerator, Policy};
 use super::double::{Double, HERE};
 use crate::{SoftwareAccelerator, Unavailability};
@@ -135,9 +135,9 @@ fn hardware_that_is_not_there_is_not_tried() {
         let (_, done) = auto.encrypt(&Key::new(&[1; 32]), &plain, &options).unwrap();
         assert_eq!((done.outcome.path, double.calls()), (HERE, 1), "{policy:?}");
         // It worked, so well that it will be wanted again, and goes.
-        let (model, kind) = (&auto.shared.model, Kind::Encrypt(Cipher::AesGcm));
+        let (model, kind) = (&auto.shared.model, WorkClass::Encrypt(Cipher::AesGcm));
         for _ in 0..100 {
-            model.device_did(&model.place(kind, plain.len(), 0, 0), Duration::ZERO);
+            model.device_did(&model.measurement(kind, plain.len(), 0, 0), Duration::ZERO);
         }
         let _ = double.types(AcceleratorTypes::empty());
         let (_, done) = auto.encrypt(&Key::new(&[1; 32]), &plain, &options).unwrap();
@@ -171,7 +171,10 @@ fn a_device_in_its_pause_gets_nothing() {
         let auto = AutoAccelerator::with_hardware(double.clone(), policy);
         let model = &auto.shared.model;
         let in_an_hour = model.at(Instant::now()) + 3_600_000_000_000;
-        model.device_failed(&model.place(Kind::Decompress(Format::Gzip), packed.len(), 0, 0), in_an_hour);
+        model.device_failed(
+            &model.measurement(WorkClass::Decompress(Format::Gzip), packed.len(), 0, 0),
+            in_an_hour,
+        );
         let outcome = if form == 0 {
             auto.decompress(&packed, &GUNZIP)
         } else {

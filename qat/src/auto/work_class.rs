@@ -6,7 +6,7 @@ use accel_core::{AcceleratorTypes, Checksum, Cipher, Digest, Format, Level, Oper
 
 /// What a request asks for, as far as it decides how long an engine takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum WorkClass {
     Compress(Format, Level),
     Decompress(Format),
     Encrypt(Cipher),
@@ -24,7 +24,7 @@ const FAMILY: usize = 8;
 /// Three named levels and the integers from 0 to 22; those above share the last.
 const LEVELS: usize = 26;
 
-impl Kind {
+impl WorkClass {
     /// Rows that a table over kinds needs.
     pub(crate) const COUNT: usize = FAMILY * (LEVELS + 6);
 
@@ -111,7 +111,7 @@ impl Kind {
     }
 }
 
-impl fmt::Display for Kind {
+impl fmt::Display for WorkClass {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Compress(format, level) => write!(f, "compress {format}, level {level}"),

@@ -1,4 +1,4 @@
-//! Turns on the cores: of the callers with long work for the CPU as many at a time as there are cores, the others in the
+//! Slots of the cores: of the callers with long work for the CPU as many at a time as there are cores, the others in the
 //! order in which they came. All at once would be no faster, and would keep those who serve the device from the cores.
 
 use std::collections::VecDeque;
@@ -9,7 +9,7 @@ use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
 #[derive(Debug, Default)]
-pub(super) struct Turns(Mutex<State>);
+pub(super) struct CoreSlots(Mutex<State>);
 
 #[derive(Debug, Default)]
 struct State {
@@ -23,26 +23,26 @@ struct Waiter {
     has_turn: AtomicBool,
 }
 
-/// One of the turns, while this lives.
+/// One of the slots, while this lives.
 #[derive(Debug)]
-pub(super) struct Turn<'a> {
-    turns: &'a Turns,
+pub(super) struct CoreSlot<'a> {
+    slots: &'a CoreSlots,
     limit: u32,
 }
 
-impl Turns {
+impl CoreSlots {
     fn state(&self) -> MutexGuard<'_, State> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Takes one of `limit` turns, after those who wait already. After `when_full` it goes without: nothing is known of
-    /// the threads that have the turns, and they may not even run.
-    pub(super) fn take(&self, limit: u32, when_full: Duration) -> Turn<'_> {
-        let turn = Turn { turns: self, limit };
+    /// Takes one of `limit` slots, after those who wait already. After `when_full` it goes without: nothing is known of
+    /// the threads that have the slots, and they may not even run.
+    pub(super) fn take(&self, limit: u32, when_full: Duration) -> CoreSlot<'_> {
+        let slot = CoreSlot { slots: self, limit };
         let mut state = self.state();
         if state.taken < limit {
             state.taken += 1;
-            return turn;
+            return slot;
         }
         let waiter = Arc::new(Waiter { thread: thread::current(), has_turn: AtomicBool::new(false) });
         state.queue.push_back(waiter.clone());
@@ -60,13 +60,13 @@ impl Turns {
             }
             thread::park_timeout(left);
         }
-        turn
+        slot
     }
 }
 
-impl Drop for Turn<'_> {
+impl Drop for CoreSlot<'_> {
     fn drop(&mut self) {
-        let mut state = self.turns.state();
+        let mut state = self.slots.state();
         let next = if state.taken <= self.limit { state.queue.pop_front() } else { None };
         if next.is_none() {
             state.taken -= 1;
@@ -86,18 +86,18 @@ mod tests {
     #[test]
     fn turns_are_given_in_order_and_not_waited_for_without_end() {
         const FOREVER: Duration = Duration::from_secs(3600);
-        let turns = Turns::default();
+        let slots = CoreSlots::default();
         let order = Mutex::new(Vec::new());
         let counts = || {
-            let state = turns.state();
+            let state = slots.state();
             (state.taken, state.queue.len())
         };
-        let first = turns.take(1, FOREVER);
+        let first = slots.take(1, FOREVER);
         thread::scope(|scope| {
             for number in 0..3 {
-                let (turns, order) = (&turns, &order);
+                let (slots, order) = (&slots, &order);
                 scope.spawn(move || {
-                    let _turn = turns.take(1, FOREVER);
+                    let _turn = slots.take(1, FOREVER);
                     order.lock().unwrap().push(number);
                 });
                 while counts().1 <= number {
@@ -106,7 +106,7 @@ mod tests {
             }
             assert!(order.lock().unwrap().is_empty());
             // One more than there are, in front of nobody.
-            let impatient = turns.take(1, Duration::ZERO);
+            let impatient = slots.take(1, Duration::ZERO);
             assert_eq!(counts(), (2, 3));
             drop(impatient);
             assert_eq!(counts(), (1, 3));

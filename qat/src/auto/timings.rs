@@ -85,9 +85,9 @@ impl Average {
 
 /// Choices in a row that an engine was not taken in.
 #[derive(Debug, Default)]
-pub(crate) struct Turn(AtomicU32);
+pub(crate) struct SkipCount(AtomicU32);
 
-impl Turn {
+impl SkipCount {
     /// Counts one more; how many before it.
     pub(crate) fn missed(&self) -> u32 {
         let missed = self.0.load(Relaxed);
@@ -107,7 +107,7 @@ impl Turn {
 
 /// One kind of work at one size.
 #[derive(Debug, Default)]
-pub(crate) struct Cell {
+pub(crate) struct Timings {
     /// One core's time.
     pub(crate) cpu: Average,
     /// The device's time, by the class of the depth that a request found.
@@ -116,11 +116,11 @@ pub(crate) struct Cell {
     is_device_known: AtomicBool,
     /// The least sound one of `device`.
     floor: Average,
-    pub(crate) cpu_turn: Turn,
-    pub(crate) device_turn: Turn,
+    pub(crate) cpu_skips: SkipCount,
+    pub(crate) device_skips: SkipCount,
 }
 
-impl Cell {
+impl Timings {
     /// The device's time at a depth; from the depths around it where that one was not met. `None` if none was.
     pub(crate) fn device(&self, depth: usize) -> Option<f32> {
         let class = depth_class(depth);
@@ -215,7 +215,7 @@ mod tests {
 
     #[test]
     fn depths_that_were_not_met_lie_between_those_that_were() {
-        let cell = Cell::default();
+        let cell = Timings::default();
         assert_eq!(cell.device(3), None);
         cell.observe_device(0, 100.0, false);
         // One figure: more depth costs nothing, as far as is known.
@@ -232,7 +232,7 @@ mod tests {
 
     #[test]
     fn what_is_old_moves_as_a_whole() {
-        let cell = Cell::default();
+        let cell = Timings::default();
         cell.observe_device(0, 1000.0, false);
         cell.observe_device(8, 3000.0, false);
         cell.observe_device(0, 100.0, true);
