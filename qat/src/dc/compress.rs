@@ -7,7 +7,7 @@ use zlib_rs::adler32::adler32_combine;
 use zlib_rs::crc32::crc32_combine;
 
 use super::request::{Answer, Request};
-use super::session::{Checksum, Huffman, Kind, Lz4Block};
+use super::session::{Checksum, Huffman, Lz4Block, SessionKind};
 use crate::container::{gzip, lz4 as frame, zlib};
 use crate::device_error::DeviceError;
 use crate::inflight::{CompletedRequest, Direction};
@@ -140,10 +140,10 @@ pub(crate) fn hardware_level(format: Format, level: Level) -> Result<u8> {
     }
 }
 
-pub(super) fn deflate_kind(call: CallContext<'_>, level: u8, checksum: Checksum) -> Kind {
+pub(super) fn deflate_kind(call: CallContext<'_>, level: u8, checksum: Checksum) -> SessionKind {
     let has_dynamic = call.pool.services.capabilities.compression.dynamic_huffman;
     let huffman = if has_dynamic { call.pool.settings.huffman } else { Huffman::Static };
-    Kind::Deflate { level, huffman, checksum }
+    SessionKind::Deflate { level, huffman, checksum }
 }
 
 /// Room that is always enough for `len` bytes: fixed Huffman codes take at most nine bits a byte.
@@ -160,13 +160,13 @@ pub(super) const fn stored_len(len: usize) -> usize {
 /// Deflates `input`; the checksum is that of `kind`.
 async fn deflate(
     call: CallContext<'_>,
-    kind: Kind,
+    kind: SessionKind,
     input: &[u8],
     writer: &mut Writer<'_>,
     end: End,
     is_checksum_used: bool,
 ) -> Result<Done> {
-    let adler = matches!(kind, Kind::Deflate { checksum: Checksum::Adler32, .. });
+    let adler = matches!(kind, SessionKind::Deflate { checksum: Checksum::Adler32, .. });
     let done = Done { instance: None, checksum: u32::from(adler) };
     if input.is_empty() {
         // The one fixed block without content (RFC 1951, section 3.2.6), or an empty stored one that stays open.
@@ -197,7 +197,7 @@ async fn deflate(
     }
 }
 
-fn piece_of(kind: Kind, input: &[u8], is_open: bool) -> Request<'_> {
+fn piece_of(kind: SessionKind, input: &[u8], is_open: bool) -> Request<'_> {
     Request { kind, prefix: &[], input, room: deflate_room(input.len()), is_open }
 }
 
@@ -318,7 +318,7 @@ async fn lz4_frame(
     let header_len = descriptor.write(&mut header);
     writer.put(&header[..header_len])?;
     let block = Lz4Block::of_len(descriptor.max_block).expect("a size that frames have");
-    let kind = Kind::Lz4 { level, block };
+    let kind = SessionKind::Lz4 { level, block };
     let is_whole = input.len() <= descriptor.max_block;
     let mut device_hash = None;
     let mut last = None;
@@ -403,7 +403,8 @@ async fn lz4_block(
         });
     };
     let room = lz4_room(input.len());
-    let request = Request { kind: Kind::Lz4 { level, block }, prefix: &[], input, room, is_open: false };
+    let request =
+        Request { kind: SessionKind::Lz4 { level, block }, prefix: &[], input, room, is_open: false };
     let (landed, instance) = call.run(request).await.map_err(|fault| call.error(fault))?;
     let answer = call.answer(&landed, instance, input.len(), room, Format::Lz4Block)?;
     call.blame(instance, whole_block(&answer, input.len()))?;

@@ -5,7 +5,7 @@ use accel_core::{Error, Format, Outcome, Result};
 use super::compress::{outcome, ran_full, wrong_checksum};
 use super::lz4;
 use super::request::{Answer, Request};
-use super::session::{Checksum, Kind};
+use super::session::{Checksum, SessionKind};
 use crate::container::{gzip, zlib};
 use crate::inflight::{CompletedRequest, Direction};
 use crate::instance::CallContext;
@@ -179,7 +179,7 @@ async fn inflate(
     guess: Guess,
     last: &mut Option<u16>,
 ) -> Result<(usize, u32)> {
-    let kind = Kind::Inflate { checksum };
+    let kind = SessionKind::Inflate { checksum };
     if input.is_empty() {
         return Err(Error::Truncated { format });
     }

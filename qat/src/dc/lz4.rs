@@ -6,7 +6,7 @@ use twox_hash::XxHash32;
 use super::compress::wrong_checksum;
 use super::decompress::{LEAST_ROOM, accept};
 use super::request::{Answer, Request};
-use super::session::{Kind, Lz4Block};
+use super::session::{Lz4Block, SessionKind};
 use crate::container::{le32, lz4 as container};
 use crate::device_error::DeviceError;
 use crate::inflight::CompletedRequest;
@@ -45,7 +45,7 @@ pub(super) async fn block(
         return Err(unsupported("an LZ4 block of more than 4 MiB"));
     };
     let prefix = (input.len() as u32).to_le_bytes();
-    let kind = Kind::Unlz4 { block, has_block_checksums: false };
+    let kind = SessionKind::Unlz4 { block, has_block_checksums: false };
     let room = len.max(LEAST_ROOM);
     let request = Request { kind, prefix: &prefix, input, room, is_open: false };
     let (landed, instance) = call.run(request).await.map_err(|fault| call.error(fault))?;
@@ -106,7 +106,7 @@ async fn frame(
         return linked_frame(call, &descriptor, input, at, output, last).await;
     }
     let block = Lz4Block::of_len(descriptor.max_block).expect("a size that frames have");
-    let kind = Kind::Unlz4 { block, has_block_checksums: false };
+    let kind = SessionKind::Unlz4 { block, has_block_checksums: false };
     let start = output.written();
     let mut window = Window::new();
     let mut stored = None;
@@ -217,7 +217,7 @@ async fn linked_frame(
     output.reserve(len)?;
     if len > 0 {
         let block = Lz4Block::of_len(descriptor.max_block).expect("a size that frames have");
-        let kind = Kind::Unlz4 { block, has_block_checksums: descriptor.block_checksum };
+        let kind = SessionKind::Unlz4 { block, has_block_checksums: descriptor.block_checksum };
         let room = len.max(LEAST_ROOM);
         let request = Request { kind, prefix: &[], input: &input[begin..at], room, is_open: false };
         let (landed, instance) = call.run(request).await.map_err(|fault| call.error(fault))?;

@@ -3,7 +3,7 @@
 use accel_core::{Error, Format};
 
 use super::compress::flush;
-use super::session::{Key, Kind};
+use super::session::{SessionKind, SessionSlot};
 use crate::CpaStatus;
 use crate::device_error::{DeviceError, RequestStatus};
 use crate::inflight::{Blocks, CompletedRequest, Direction, PendingRequest, SlotGuard, Stateless, Work};
@@ -13,7 +13,7 @@ use crate::settings::Integrity;
 /// A request to be.
 #[derive(Clone, Copy)]
 pub(super) struct Request<'a> {
-    pub(super) kind: Kind,
+    pub(super) kind: SessionKind,
     /// In front of the input, where the device wants a header that the format does not have.
     pub(super) prefix: &'a [u8],
     pub(super) input: &'a [u8],
@@ -55,7 +55,7 @@ impl CallContext<'_> {
         };
         let how = self.stateless(request.kind, request.is_open);
         let fly = |instance: &Instance, claim: SlotGuard| {
-            let key = Key::new(request.kind, how, claim.is_flat());
+            let key = SessionSlot::new(request.kind, how, claim.is_flat());
             let session = instance.sessions.get(&instance.ring, key)?;
             Ok(instance.ring.compress(claim, session, how)?)
         };
@@ -70,7 +70,7 @@ impl CallContext<'_> {
     }
 
     /// What a request of this kind has beside data and session.
-    pub(super) fn stateless(&self, kind: Kind, is_open: bool) -> Stateless {
+    pub(super) fn stateless(&self, kind: SessionKind, is_open: bool) -> Stateless {
         let direction = kind.direction();
         Stateless {
             direction,
@@ -82,8 +82,8 @@ impl CallContext<'_> {
 
     /// Whether libqat is to compare what the device read and wrote with the memory. LZ4 says the length of its blocks
     /// and hashes their content itself, and the library would do it only without recovery.
-    fn is_verified(&self, kind: Kind) -> bool {
-        matches!(kind, Kind::Deflate { .. } | Kind::Inflate { .. })
+    fn is_verified(&self, kind: SessionKind) -> bool {
+        matches!(kind, SessionKind::Deflate { .. } | SessionKind::Inflate { .. })
             && self.pool.settings.integrity == Integrity::EndToEnd
             && self.pool.services.capabilities.compression.integrity_crcs
     }

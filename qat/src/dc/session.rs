@@ -9,7 +9,7 @@ use crate::inflight::{Api, Direction, Ring, Session, SessionError, Stateless};
 
 /// What a session is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Kind {
+pub(crate) enum SessionKind {
     Deflate { level: u8, huffman: Huffman, checksum: Checksum },
     Inflate { checksum: Checksum },
     Lz4 { level: u8, block: Lz4Block },
@@ -74,7 +74,7 @@ const UNLZ4: usize = LZ4 + LEVELS * 4;
 const LZ4S: usize = UNLZ4 + 4 * 2;
 const KINDS: usize = LZ4S + LEVELS;
 
-impl Kind {
+impl SessionKind {
     pub(super) const fn direction(self) -> Direction {
         match self {
             Self::Inflate { .. } | Self::Unlz4 { .. } => Direction::Decompress,
@@ -150,16 +150,16 @@ impl Kind {
 
 /// Which session a request needs.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Key {
-    kind: Kind,
+pub(crate) struct SessionSlot {
+    kind: SessionKind,
     api: Api,
     place: usize,
 }
 
-impl Key {
+impl SessionSlot {
     /// For a request of this kind, each side of which is one piece if it `is_flat`.
-    pub(super) fn new(kind: Kind, how: Stateless, is_flat: bool) -> Self {
-        let is_deflate = matches!(kind, Kind::Deflate { .. } | Kind::Inflate { .. });
+    pub(super) fn new(kind: SessionKind, how: Stateless, is_flat: bool) -> Self {
+        let is_deflate = matches!(kind, SessionKind::Deflate { .. } | SessionKind::Inflate { .. });
         let is_whole = how.flush == sys::CPA_DC_FLUSH_FINAL && !how.is_verified;
         let api = if is_deflate && is_whole && is_flat { Api::DataPlane } else { Api::Traditional };
         Self { kind, api, place: kind.place() }
@@ -178,7 +178,7 @@ impl Default for Sessions {
 impl Sessions {
     /// The session for requests of this kind.
     #[inline]
-    pub(crate) fn get(&self, ring: &Arc<Ring>, key: Key) -> Result<&Arc<Session>, SessionError> {
+    pub(crate) fn get(&self, ring: &Arc<Ring>, key: SessionSlot) -> Result<&Arc<Session>, SessionError> {
         let cell = &self.0[key.api as usize][key.place];
         match cell.get() {
             Some(session) => Ok(session),

@@ -9,7 +9,7 @@ use accel_core::{CompressOptions, End, Error, Format, Outcome, Path, Result};
 use super::compress::{self, complete, ran_full, wrong_checksum};
 use super::decompress::{check_gzip, check_zlib};
 use super::request::Answer;
-use super::session::{Checksum, Key, Kind};
+use super::session::{Checksum, SessionKind, SessionSlot};
 use crate::container::{gzip, zlib};
 use crate::inflight::{Blocks, CompletedRequest, Direction, SlotGuard, Stateless, Work};
 use crate::instance::{CallContext, Fault, Instance, Launched, Unsent};
@@ -42,7 +42,7 @@ pub(crate) struct Plan {
     level: u8,
     pub(super) checksum: Checksum,
     pub(super) how: Stateless,
-    pub(super) session: Key,
+    pub(super) session: SessionSlot,
     /// Bytes in front of the deflate data, and behind them.
     pub(super) framing: (usize, usize),
 }
@@ -69,10 +69,10 @@ impl Plan {
                 let level = compress::hardware_level(format, level)?;
                 (level, compress::deflate_kind(call, level, checksum), end == End::Open)
             }
-            Job::Decompress(_) => (0, Kind::Inflate { checksum }, false),
+            Job::Decompress(_) => (0, SessionKind::Inflate { checksum }, false),
         };
         let how = call.stateless(kind, is_open);
-        Ok(Self { format, level, checksum, how, session: Key::new(kind, how, true), framing })
+        Ok(Self { format, level, checksum, how, session: SessionSlot::new(kind, how, true), framing })
     }
 
     /// The lengths of a request with these buffers, or why there is none.

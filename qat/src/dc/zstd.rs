@@ -4,13 +4,13 @@ use accel_core::{End, Format, Result};
 
 use super::compress::complete;
 use super::request::Request;
-use super::session::Kind;
+use super::session::SessionKind;
 use crate::instance::{CallContext, Window};
 use crate::lz4s::{FrameWriter, MinMatch};
 use crate::raw::zstd::BLOCK_MAX;
 use crate::software::lz4::store_block;
 
-/// The shortest match of [`Kind::Lz4s`].
+/// The shortest match of [`SessionKind::Lz4s`].
 const MIN_MATCH: MinMatch = MinMatch::Three;
 
 /// Room for the LZ4s of `len` bytes. The published bounds are known to be too small, so this is far beyond them; what
@@ -29,7 +29,7 @@ pub(super) async fn compress(
     end: End,
 ) -> Result<(usize, Option<u16>)> {
     let mut frame = FrameWriter::with_end(input, output, MIN_MATCH, end)?;
-    let kind = Kind::Lz4s { level };
+    let kind = SessionKind::Lz4s { level };
     let mut window = Window::new();
     let mut last = None;
     let mut rest = input;
