@@ -146,8 +146,8 @@ pub(super) unsafe fn halt(mut pool: Arc<Pool>) -> Arc<Pool> {
     pool.reactor.end();
     fence(SeqCst);
     for ring in &pool.rings {
-        ring.table().place.set(0, None);
-        ring.table().place.wake_for_room();
+        ring.table().waiters.set(0, None);
+        ring.table().waiters.wake_for_room();
         // SAFETY: the caller's contract.
         if let Err(status) = unsafe { ring.stop() } {
             tracing::debug!(%status, "an instance does not stop");

@@ -216,7 +216,7 @@ impl Ring {
         match status {
             CpaStatus::SUCCESS => {
                 table::wake_deferred();
-                self.table.place.wake_for_room();
+                self.table.waiters.wake_for_room();
                 Polled::Answers
             }
             CpaStatus::RETRY => Polled::Nothing,
@@ -446,7 +446,7 @@ impl Ring {
             // SAFETY: a symmetric ring's.
             unsafe { scattered(side, &body.input) }
         });
-        let (place, this) = side.operation();
+        let (waiters, this) = side.operation();
         let filled = CpaCySymDpOpData {
             reserved0: 0,
             cryptoStartSrcOffsetInBytes: operation.cipher.0,
@@ -470,9 +470,9 @@ impl Ring {
             pCallbackTag: tag,
         };
         // SAFETY: the slot's own memory, of that length and alignment.
-        unsafe { place.write(filled) };
+        unsafe { waiters.write(filled) };
         // SAFETY: the caller's contract; buffers and parameters are the slot's own blocks, which are device memory.
-        unsafe { cy_dp::enqueue(self.symbols, place) }
+        unsafe { cy_dp::enqueue(self.symbols, waiters) }
     }
 
     /// # Safety

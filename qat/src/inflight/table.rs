@@ -57,7 +57,7 @@ pub(crate) struct Table {
     /// Bit `n` stands for event `n` of `CpaInstanceEvent`, seen and not taken.
     events: AtomicU8,
     /// Who polls the ring.
-    pub(crate) place: poll::Place,
+    pub(crate) waiters: poll::Waiters,
 }
 
 #[repr(align(64))]
@@ -164,7 +164,7 @@ impl Table {
             is_gone: AtomicBool::new(false),
             is_safe: AtomicBool::new(false),
             events: AtomicU8::new(0),
-            place: poll::Place::default(),
+            waiters: poll::Waiters::default(),
         }
     }
 
@@ -296,7 +296,7 @@ impl Table {
 
     /// Takes an answer: the callback's work.
     fn land(&'static self, index: u16, generation: u32, status: i32) {
-        self.place.answered();
+        self.waiters.answered();
         let Some(chunk) = self.chunks.get(usize::from(index) / CHUNK).and_then(OnceLock::get) else { return };
         let slot = &chunk[usize::from(index) % CHUNK];
         match slot.completion.land(generation, status) {
@@ -506,7 +506,7 @@ impl Future for PendingRequest {
         if let Ok(end) = completion.take(self.generation) {
             return Poll::Ready(self.ended(end));
         }
-        let is_polled_here = self.table.place.is_polled_by_this_thread();
+        let is_polled_here = self.table.waiters.is_polled_by_this_thread();
         if is_polled_here == Some(Waiting::Awake) {
             // It looks again after each poll of the ring.
             return Poll::Pending;
@@ -517,7 +517,7 @@ impl Future for PendingRequest {
         if is_polled_here.is_none() && !self.is_awaited {
             self.is_awaited = true;
             self.table.await_more();
-            self.table.place.call();
+            self.table.waiters.call();
         }
         Poll::Pending
     }

@@ -139,7 +139,7 @@ impl Pool {
         };
         let by_work = [of(Work::Compression), of(Work::Symmetric)];
         for (index, ring) in rings.iter().enumerate() {
-            ring.table().place.set(index, Some(reactor.clone()));
+            ring.table().waiters.set(index, Some(reactor.clone()));
         }
         Self { services, settings, instances, rings, by_work, memory, reactor, trials: cy::Trials::default() }
     }

@@ -30,7 +30,7 @@ const REST: Duration = Duration::from_millis(50);
 
 /// Where a ring stands among those of its start, and who waits at it.
 #[derive(Default)]
-pub(crate) struct Place {
+pub(crate) struct Waiters {
     index: AtomicU32,
     answers: AtomicU32,
     reactor: Mutex<Option<Arc<Reactor>>>,
@@ -83,7 +83,7 @@ impl Wake for Sleeper {
     }
 }
 
-impl Place {
+impl Waiters {
     /// The ring is number `index` of a start whose futures `reactor` serves.
     pub(crate) fn set(&self, index: usize, reactor: Option<Arc<Reactor>>) {
         self.index.store(index as u32, Relaxed);
@@ -144,17 +144,17 @@ impl Future for Room {
             return Poll::Ready(());
         }
         self.is_asked = true;
-        let place = &self.table.place;
-        place.for_room.lock().unwrap_or_else(PoisonError::into_inner).push(context.waker().clone());
-        place.is_room_wanted.store(true, SeqCst);
+        let waiters = &self.table.waiters;
+        waiters.for_room.lock().unwrap_or_else(PoisonError::into_inner).push(context.waker().clone());
+        waiters.is_room_wanted.store(true, SeqCst);
         // Nobody polls a ring that is no more.
         if self.table.is_gone() {
             return Poll::Ready(());
         }
-        if place.is_polled_by_this_thread().is_none() {
+        if waiters.is_polled_by_this_thread().is_none() {
             self.is_awaited = true;
             self.table.await_more();
-            self.table.place.call();
+            self.table.waiters.call();
         }
         Poll::Pending
     }
@@ -243,7 +243,7 @@ pub(crate) fn block_on_begun<F: Future>(rings: &[Arc<Ring>], begun: Option<usize
 }
 
 fn has_sleepers(rings: &[Arc<Ring>], wanted: u64) -> bool {
-    wanted_of(rings, wanted).any(|ring| ring.table().place.sleepers.load(Relaxed) > 0)
+    wanted_of(rings, wanted).any(|ring| ring.table().waiters.sleepers.load(Relaxed) > 0)
 }
 
 /// Few of many.
@@ -266,14 +266,14 @@ fn wanted_of(rings: &[Arc<Ring>], mut wanted: u64) -> impl Iterator<Item = &Arc<
 /// Polls until something happens; how many of the `spins` are left then.
 fn spin(rings: &[Arc<Ring>], wanted: u64, spins: u32) -> u32 {
     let answers = || {
-        let of = |ring: &Arc<Ring>| ring.table().place.answers.load(Acquire);
+        let of = |ring: &Arc<Ring>| ring.table().waiters.answers.load(Acquire);
         wanted_of(rings, wanted).map(of).fold(0, u32::wrapping_add)
     };
     let (mut before, mut are_kept) = (0_u32, true);
     for ring in wanted_of(rings, wanted) {
-        let place = &ring.table().place;
-        before = before.wrapping_add(place.answers.load(Acquire));
-        are_kept &= place.is_kept.load(Relaxed);
+        let waiters = &ring.table().waiters;
+        before = before.wrapping_add(waiters.answers.load(Acquire));
+        are_kept &= waiters.is_kept.load(Relaxed);
     }
     // Where others wait already, their answers come before this one's, and one of them looks after the ring.
     if are_kept {
@@ -319,22 +319,22 @@ fn sleep(rings: &[Arc<Ring>], wanted: u64, sleeper: &Sleeper, since: Instant) {
         }
     }
     // One of all who sleep at a ring wakes up for it now and then; the others sleep until that one finds their answer.
-    let places = || (0..64).zip(wanted_of(rings, wanted).map(|ring| &ring.table().place));
+    let all_waiters = || (0..64).zip(wanted_of(rings, wanted).map(|ring| &ring.table().waiters));
     let mut kept = 0_u64;
-    for (at, place) in places() {
+    for (at, waiters) in all_waiters() {
         // In this order, and with the swap below, whoever does not find the ring kept finds its sleepers.
-        place.sleepers.fetch_add(1, Relaxed);
-        kept |= u64::from(!place.is_kept.swap(true, AcqRel)) << at;
+        waiters.sleepers.fetch_add(1, Relaxed);
+        kept |= u64::from(!waiters.is_kept.swap(true, AcqRel)) << at;
     }
     if !sleeper.is_woken.load(Acquire) {
         thread::park_timeout(if kept == 0 { REST } else { nap(since.elapsed()) });
     }
-    for (at, place) in places() {
-        if place.sleepers.fetch_sub(1, Relaxed) > 1 {
+    for (at, waiters) in all_waiters() {
+        if waiters.sleepers.fetch_sub(1, Relaxed) > 1 {
             PACE.with(Pace::crowded);
         }
         if kept >> at & 1 == 1 {
-            place.is_kept.swap(false, AcqRel);
+            waiters.is_kept.swap(false, AcqRel);
         }
     }
 }
@@ -343,7 +343,7 @@ fn sleep(rings: &[Arc<Ring>], wanted: u64, sleeper: &Sleeper, since: Instant) {
 fn hand_over(rings: &[Arc<Ring>], wanted: u64) {
     for ring in wanted_of(rings, wanted) {
         let table = ring.table();
-        let Place { sleepers, is_kept, .. } = &table.place;
+        let Waiters { sleepers, is_kept, .. } = &table.waiters;
         if sleepers.load(Relaxed) > 0 && !is_kept.load(Relaxed) && table.flying() > 0 {
             table.hand_over();
         }

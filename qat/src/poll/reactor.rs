@@ -103,7 +103,7 @@ impl Reactor {
                     continue;
                 }
                 for ring in &self.rings {
-                    ring.table().place.wake_for_room();
+                    ring.table().waiters.wake_for_room();
                 }
                 thread::park_timeout(nap(waited));
             }
