@@ -1,8 +1,8 @@
 //! An accelerator that copies: what an implementation of the traits looks like, and what its counters say.
 
 use accel_core::{
-    AcceleratorTypes, Error, HardwareAccelerator, Operation, Outcome, Path, Recorder, Result, SoftwareReason,
-    Statistics,
+    AcceleratorTypes, Error, ExecutedOn, HardwareAccelerator, Operation, Outcome, Recorder, Result,
+    SoftwareReason, Statistics,
 };
 
 #[derive(Default)]
@@ -33,7 +33,7 @@ impl HardwareAccelerator for Null {
         let in_flight = self.0.start();
         let result = match operation {
             Operation::Named(name) if name == "copy" => {
-                let path = Path::Software(SoftwareReason::Chosen);
+                let path = ExecutedOn::Software(SoftwareReason::Chosen);
                 Ok((input.to_vec(), Outcome { bytes_in: input.len(), bytes_out: input.len(), path }))
             }
             other => Err(Error::InvalidArgument {

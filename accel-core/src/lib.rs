@@ -39,6 +39,6 @@ pub use encryption::{Cipher, CipherOptions, Encrypted, EncryptionAccelerator, Iv
 pub use error::{Error, Result};
 pub use hash::{Checksum, Digest};
 pub use operation::Operation;
-pub use outcome::{Outcome, Path, SoftwareReason};
+pub use outcome::{ExecutedOn, Outcome, SoftwareReason};
 pub use probe::{Device, DeviceChange, DeviceChangeSender, DeviceChanges, DeviceId, HardwareProbe};
 pub use statistics::{InFlight, Latency, Recorder, SoftwareExecutions, Statistics};

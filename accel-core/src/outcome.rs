@@ -6,9 +6,9 @@ use std::fmt;
 ///
 /// # Examples
 /// ```
-/// use accel_core::{Outcome, Path, SoftwareReason};
+/// use accel_core::{Outcome, ExecutedOn, SoftwareReason};
 ///
-/// let outcome = Outcome { bytes_in: 100, bytes_out: 40, path: Path::Software(SoftwareReason::TooSmall) };
+/// let outcome = Outcome { bytes_in: 100, bytes_out: 40, path: ExecutedOn::Software(SoftwareReason::TooSmall) };
 /// assert!(!outcome.path.is_hardware());
 /// assert_eq!(outcome.path.to_string(), "software (input below the threshold)");
 /// ```
@@ -20,14 +20,14 @@ pub struct Outcome {
     /// The number of bytes of output that were written.
     pub bytes_out: usize,
     /// Where the work ran, and for the CPU why.
-    pub path: Path,
+    pub path: ExecutedOn,
 }
 
 /// Says where a piece of work ran.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize))]
 #[cfg_attr(feature = "serde", serde(rename_all = "snake_case"))]
-pub enum Path {
+pub enum ExecutedOn {
     /// It ran on a device.
     Hardware {
         /// The index of the device's instance among the accelerator's instances.
@@ -37,7 +37,7 @@ pub enum Path {
     Software(SoftwareReason),
 }
 
-impl Path {
+impl ExecutedOn {
     /// Returns whether a device did the work.
     #[must_use]
     pub const fn is_hardware(self) -> bool {
@@ -45,7 +45,7 @@ impl Path {
     }
 }
 
-impl fmt::Display for Path {
+impl fmt::Display for ExecutedOn {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Hardware { instance } => write!(f, "hardware (instance {instance})"),

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use crate::{Error, Outcome, Path, SoftwareReason};
+use crate::{Error, ExecutedOn, Outcome, SoftwareReason};
 
 /// Sub-buckets per power of two: percentiles are exact to one part in eight.
 const SUB_BUCKETS: usize = 8;
@@ -85,7 +85,7 @@ impl Recorder {
         self.operations.fetch_add(1, Relaxed);
         self.bytes_in.fetch_add(outcome.bytes_in as u64, Relaxed);
         self.bytes_out.fetch_add(outcome.bytes_out as u64, Relaxed);
-        if let Path::Software(reason) = outcome.path {
+        if let ExecutedOn::Software(reason) = outcome.path {
             self.software[reason.index()].fetch_add(1, Relaxed);
         }
         // Right for five centuries.
@@ -357,15 +357,15 @@ mod tests {
 
     use super::*;
 
-    fn outcome(path: Path) -> Outcome {
+    fn outcome(path: ExecutedOn) -> Outcome {
         Outcome { bytes_in: 100, bytes_out: 40, path }
     }
 
     #[test]
     fn counts_successes_failures_and_reasons() {
         let recorder = Recorder::new();
-        recorder.start().finish(Ok(&outcome(Path::Software(SoftwareReason::Busy))));
-        recorder.start().finish(Ok(&outcome(Path::Hardware { instance: 0 })));
+        recorder.start().finish(Ok(&outcome(ExecutedOn::Software(SoftwareReason::Busy))));
+        recorder.start().finish(Ok(&outcome(ExecutedOn::Hardware { instance: 0 })));
         recorder.start().finish(Err(&Error::LimitExceeded { limit: 1 }));
         drop(recorder.start());
         let panicked = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| {
@@ -377,7 +377,7 @@ mod tests {
         let open = recorder.start();
         recorder.begin();
         recorder.begin();
-        recorder.end(Duration::from_millis(2), Some(&outcome(Path::Hardware { instance: 0 })));
+        recorder.end(Duration::from_millis(2), Some(&outcome(ExecutedOn::Hardware { instance: 0 })));
         recorder.end(Duration::ZERO, None);
         let seen = recorder.statistics();
         assert_eq!((seen.operations, seen.errors, seen.retries, seen.in_flight), (3, 3, 1, 1));
@@ -396,7 +396,7 @@ mod tests {
         let recorder = Arc::new(Recorder::new());
         let moved = recorder.clone().start_shared();
         assert_eq!(recorder.in_flight(), 1);
-        std::thread::spawn(move || moved.finish(Ok(&outcome(Path::Hardware { instance: 3 }))))
+        std::thread::spawn(move || moved.finish(Ok(&outcome(ExecutedOn::Hardware { instance: 3 }))))
             .join()
             .unwrap();
         assert_eq!((recorder.in_flight(), recorder.statistics().operations), (0, 1));
@@ -433,7 +433,7 @@ mod tests {
     #[test]
     fn statistics_survive_serialisation() {
         let recorder = Recorder::new();
-        recorder.start().finish(Ok(&outcome(Path::Software(SoftwareReason::TooSmall))));
+        recorder.start().finish(Ok(&outcome(ExecutedOn::Software(SoftwareReason::TooSmall))));
         let seen = recorder.statistics();
         let json = serde_json::to_string(&seen).unwrap();
         assert!(json.contains("\"too_small\":1"), "{json}");

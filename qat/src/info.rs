@@ -83,7 +83,7 @@ pub struct LibraryCounts {
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct InstanceInfo {
-    /// The number that [`Path::Hardware`](accel_core::Path::Hardware) has.
+    /// The number that [`ExecutedOn::Hardware`](accel_core::ExecutedOn::Hardware) has.
     pub index: u16,
     /// What it does.
     pub service: Service,

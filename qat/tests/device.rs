@@ -13,7 +13,7 @@ use std::{env, fs, thread};
 
 use accel_core::{
     AcceleratorTypes, Cipher, CipherOptions, CompressOptions, CompressionAccelerator, DecompressOptions,
-    Digest, EncryptionAccelerator, Error, Format, HardwareAccelerator, Key, Operation, Path as RanOn,
+    Digest, EncryptionAccelerator, Error, ExecutedOn, Format, HardwareAccelerator, Key, Operation,
     SoftwareReason,
 };
 use capability_registry::Registry;
@@ -148,7 +148,7 @@ fn assert_unavailable<T: std::fmt::Debug>(result: Result<T, Error>, service: Ser
     assert_eq!(reason.downcast_ref(), Some(&expected));
 }
 
-fn gzip_by_policy(qat: &QatAccelerator) -> RanOn {
+fn gzip_by_policy(qat: &QatAccelerator) -> ExecutedOn {
     let plain = b"on whatever there is ".repeat(500);
     let auto = AutoAccelerator::new(qat.clone(), Policy::Threshold(0));
     let (packed, outcome) = auto.compress(&plain, &CompressOptions::new(Format::Gzip)).unwrap();
@@ -162,14 +162,14 @@ fn gunzip(packed: &[u8]) -> Vec<u8> {
     plain
 }
 
-fn encrypt_by_policy(qat: &QatAccelerator) -> RanOn {
+fn encrypt_by_policy(qat: &QatAccelerator) -> ExecutedOn {
     let auto = AutoAccelerator::new(qat.clone(), Policy::Auto);
     let (_, done) =
         auto.encrypt(&Key::new(&[7; 32]), &[1; 1 << 20], &CipherOptions::new(Cipher::AesGcm)).unwrap();
     done.outcome.path
 }
 
-const UNAVAILABLE: RanOn = RanOn::Software(SoftwareReason::Unavailable);
+const UNAVAILABLE: ExecutedOn = ExecutedOn::Software(SoftwareReason::Unavailable);
 
 #[test]
 fn compression() {

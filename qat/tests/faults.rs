@@ -17,7 +17,7 @@ use std::task::{Context, Poll, Waker};
 use std::time::{Duration, Instant};
 use std::{env, thread};
 
-use accel_core::{CompressOptions, CompressionAccelerator, DecompressOptions, Error, Format, Path as RanOn};
+use accel_core::{CompressOptions, CompressionAccelerator, DecompressOptions, Error, ExecutedOn, Format};
 use capability_registry::State;
 use qat::{
     AutoAccelerator, DeviceError, HardwareSettings, Integrity, Policy, QatAccelerator, Unavailability,
@@ -119,8 +119,8 @@ fn one(engine: &dyn CompressionAccelerator, number: u64, may_fail: Option<May>, 
     drop(slowest);
     match (result, may_fail) {
         (Ok(outcome), _) => match outcome.path {
-            RanOn::Hardware { .. } => drop(tally.hardware.fetch_add(1, Relaxed)),
-            RanOn::Software(reason) => {
+            ExecutedOn::Hardware { .. } => drop(tally.hardware.fetch_add(1, Relaxed)),
+            ExecutedOn::Software(reason) => {
                 tally.software.fetch_add(1, Relaxed);
                 tally.count(format!("on the CPU: {reason:?}"));
                 assert!(may_fail.is_none(), "{number} ran on the CPU");

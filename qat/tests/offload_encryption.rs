@@ -9,8 +9,8 @@ mod support;
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use accel_core::{
-    Cipher, CipherOptions, Digest, EncryptionAccelerator, Error, HardwareAccelerator, Iv, Key, Operation,
-    Path, SoftwareReason,
+    Cipher, CipherOptions, Digest, EncryptionAccelerator, Error, ExecutedOn, HardwareAccelerator, Iv, Key,
+    Operation, SoftwareReason,
 };
 use capability_registry::Registry;
 use proptest::prelude::*;
@@ -78,7 +78,7 @@ fn same_as_the_cpu(qat: &QatAccelerator, key: &Key, plain: &[u8], options: &Ciph
     same(&opened, plain, what);
     for path in [done.outcome.path, outcome.path] {
         let expected = path.is_hardware()
-            || what == (Cipher::AesCtr, 0, 0) && path == Path::Software(SoftwareReason::TooSmall);
+            || what == (Cipher::AesCtr, 0, 0) && path == ExecutedOn::Software(SoftwareReason::TooSmall);
         assert!(expected, "{what:?} ran on {path}");
     }
 }
@@ -172,7 +172,7 @@ fn what_libqat_does_not_take_is_unsupported_and_goes_to_the_cpu() {
         let refused = qat.encrypt(&key, &plain, &options).unwrap_err();
         assert!(matches!(refused, Error::Unsupported { .. }), "{cipher}: {refused}");
         let (sealed, done) = auto.encrypt(&key, &plain, &options).unwrap();
-        assert_eq!(done.outcome.path, Path::Software(SoftwareReason::Unsupported), "{cipher}");
+        assert_eq!(done.outcome.path, ExecutedOn::Software(SoftwareReason::Unsupported), "{cipher}");
         let refused = qat.decrypt(&key, &sealed, &options).unwrap_err();
         assert!(matches!(refused, Error::Unsupported { .. }), "{cipher}: {refused}");
         same(&auto.decrypt(&key, &sealed, &options).unwrap().0, &plain, cipher);
@@ -252,7 +252,7 @@ fn what_the_device_refuses_is_not_offered() {
         assert!(!qat.capabilities().unwrap().encryption.offers(cipher));
         assert!(!qat.registry().is_present(feature), "{feature}");
         let (sealed, done) = auto.encrypt(&key, &plain, &options).unwrap();
-        assert_eq!(done.outcome.path, Path::Software(SoftwareReason::Unsupported));
+        assert_eq!(done.outcome.path, ExecutedOn::Software(SoftwareReason::Unsupported));
         let error = qat.decrypt(&key, &sealed, &options).unwrap_err();
         assert!(matches!(error, Error::Unsupported { .. }), "{cipher}: {error}");
     }
@@ -269,7 +269,7 @@ fn what_the_device_refuses_is_not_offered() {
         assert!(!qat.registry().is_present(feature), "{feature}");
     }
     let (_, done) = auto.hmac(&hmac_key, Digest::Sha256, b"abc").unwrap();
-    assert_eq!(done.path, Path::Software(SoftwareReason::Unsupported));
+    assert_eq!(done.path, ExecutedOn::Software(SoftwareReason::Unsupported));
     // A fresh start tries again.
     drop(auto);
     turn.emulator.disarm();

@@ -14,8 +14,8 @@ use std::time::Instant;
 
 use accel_core::{
     AcceleratorTypes, BoxFuture, CipherOptions, Completion, CompressOptions, CompressionAccelerator,
-    DecompressOptions, Digest, Encrypted, EncryptionAccelerator, HardwareAccelerator, Key, Operation,
-    Outcome, Path, Result, Statistics,
+    DecompressOptions, Digest, Encrypted, EncryptionAccelerator, ExecutedOn, HardwareAccelerator, Key,
+    Operation, Outcome, Result, Statistics,
 };
 
 use crate::QatAccelerator;
@@ -152,7 +152,7 @@ impl AutoAccelerator {
         device: impl FnOnce(&dyn Hardware, Vec<u8>, Vec<u8>, WhenFull) -> BoxFuture<Completion<T>>
         + Send
         + 'static,
-        cpu: impl FnOnce(&[u8], Path) -> Result<(Vec<u8>, T)> + Send + 'static,
+        cpu: impl FnOnce(&[u8], ExecutedOn) -> Result<(Vec<u8>, T)> + Send + 'static,
     ) -> BoxFuture<Result<(Vec<u8>, T)>> {
         let cpu = move |input: &[u8], output: &mut Vec<u8>, path| workers::keep(cpu(input, path), output);
         let completion = self.shared.start(kind, input, Vec::new(), device, cpu);

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use accel_core::{BoxFuture, Completion, Error, InFlight, Path, Recorder, Result, SoftwareReason};
+use accel_core::{BoxFuture, Completion, Error, ExecutedOn, InFlight, Recorder, Result, SoftwareReason};
 
 use super::Policy;
 use super::hardware::Hardware;
@@ -18,7 +18,7 @@ use crate::software::{Done, conclude};
 #[derive(Debug, Clone, Copy)]
 pub(super) enum On {
     Device(WhenFull),
-    Cpu(Path),
+    Cpu(ExecutedOn),
 }
 
 enum Route {
@@ -145,7 +145,7 @@ impl Shared {
         };
         let slot = if self.policy == Policy::Auto { self.model.core_slot(&measurement) } else { None };
         let clock = (slot.is_some() || before != Before::Nothing).then(Instant::now);
-        let path = Path::Software(reason);
+        let path = ExecutedOn::Software(reason);
         let caller = Caller::present();
         self.finish_on_cpu(in_flight, &caller, &measurement, before, clock, || attempt(On::Cpu(path)))
     }
@@ -163,7 +163,7 @@ impl Shared {
     where
         T: Done + Send + 'static,
         D: FnOnce(&dyn Hardware, Vec<u8>, Vec<u8>, WhenFull) -> BoxFuture<Completion<T>> + Send + 'static,
-        C: FnOnce(&[u8], &mut Vec<u8>, Path) -> Result<T> + Send + 'static,
+        C: FnOnce(&[u8], &mut Vec<u8>, ExecutedOn) -> Result<T> + Send + 'static,
     {
         let this = self.clone();
         let is_quick = self.is_asked.load(Relaxed) && !self.hardware.is_look_due();
@@ -194,7 +194,7 @@ impl Shared {
     where
         T: Done + Send + 'static,
         D: FnOnce(&dyn Hardware, Vec<u8>, Vec<u8>, WhenFull) -> BoxFuture<Completion<T>>,
-        C: FnOnce(&[u8], &mut Vec<u8>, Path) -> Result<T> + Send + 'static,
+        C: FnOnce(&[u8], &mut Vec<u8>, ExecutedOn) -> Result<T> + Send + 'static,
     {
         let in_flight = self.recorder.clone().start_shared();
         let (route, measurement) = self.route(kind, input.len(), in_flight.started());
@@ -226,13 +226,13 @@ impl Shared {
         (reason, before): (SoftwareReason, Before),
         input: Vec<u8>,
         output: Vec<u8>,
-        cpu: impl FnOnce(&[u8], &mut Vec<u8>, Path) -> Result<T> + Send + 'static,
+        cpu: impl FnOnce(&[u8], &mut Vec<u8>, ExecutedOn) -> Result<T> + Send + 'static,
     ) -> BoxFuture<Completion<T>> {
         let waiting = Counted::waiting(self.model.clone());
         let is_short = measurement.kind().is_short(input.len());
         self.queue.run_owned(is_short, input, output, move |input, output, caller| {
             drop(waiting);
-            let work = || cpu(input, output, Path::Software(reason));
+            let work = || cpu(input, output, ExecutedOn::Software(reason));
             self.finish_on_cpu(in_flight, caller, &measurement, before, Some(Instant::now()), work)
         })
     }

@@ -1,6 +1,8 @@
 //! Encryption.
 
-use accel_core::{Cipher, CipherOptions, Encrypted, Error, Iv, Key, Outcome, Path, Result, SoftwareReason};
+use accel_core::{
+    Cipher, CipherOptions, Encrypted, Error, ExecutedOn, Iv, Key, Outcome, Result, SoftwareReason,
+};
 
 use super::layout::{self, BLOCK, LINK};
 use super::request::{self, Keyed, Request, TAG, answer, launch};
@@ -27,8 +29,9 @@ pub(crate) async fn encrypt(
 }
 
 /// Where it ran. Of nothing AES-CTR makes nothing, for which no device is asked.
-pub(super) fn path(instance: Option<u16>) -> Path {
-    instance.map_or(Path::Software(SoftwareReason::TooSmall), |instance| Path::Hardware { instance })
+pub(super) fn path(instance: Option<u16>) -> ExecutedOn {
+    instance
+        .map_or(ExecutedOn::Software(SoftwareReason::TooSmall), |instance| ExecutedOn::Hardware { instance })
 }
 
 /// A key with the sessions for one direction, length of associated data, and text of `len` bytes.

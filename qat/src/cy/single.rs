@@ -1,6 +1,6 @@
 //! Messages whose text is all the data of one request, without the futures that others need.
 
-use accel_core::{Cipher, CipherOptions, Encrypted, Error, Iv, Key, Outcome, Path, Result};
+use accel_core::{Cipher, CipherOptions, Encrypted, Error, ExecutedOn, Iv, Key, Outcome, Result};
 
 use super::layout::{self, BLOCK};
 use super::request::{AAD_AT, DIGEST_AT, IV_AT, LEAST, TAG, is_verified};
@@ -53,7 +53,7 @@ impl Sealing {
         if let Some(tag) = tag.first_chunk_mut::<TAG>() {
             tag.copy_from_slice(&landed.parameters()[DIGEST_AT..][..TAG]);
         }
-        let outcome = Outcome { bytes_in: self.text_len, bytes_out, path: Path::Hardware { instance } };
+        let outcome = Outcome { bytes_in: self.text_len, bytes_out, path: ExecutedOn::Hardware { instance } };
         Ok(Encrypted { iv: self.iv, outcome })
     }
 }
@@ -95,7 +95,7 @@ impl Opening {
         }
         landed.input().read(0, &mut output[..text_len]);
         let bytes_in = text_len + cipher.tag_len();
-        Ok(Outcome { bytes_in, bytes_out: text_len, path: Path::Hardware { instance } })
+        Ok(Outcome { bytes_in, bytes_out: text_len, path: ExecutedOn::Hardware { instance } })
     }
 }
 

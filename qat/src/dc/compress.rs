@@ -1,6 +1,6 @@
 //! Compression: the input cut into requests, the answers put together as one stream.
 
-use accel_core::{CompressOptions, End, Error, Format, Level, Outcome, Path, Result, SoftwareReason};
+use accel_core::{CompressOptions, End, Error, ExecutedOn, Format, Level, Outcome, Result, SoftwareReason};
 use qat_sys as sys;
 use twox_hash::XxHash32;
 use zlib_rs::adler32::adler32_combine;
@@ -107,8 +107,8 @@ pub(crate) async fn compress(
 
 /// Of nothing there is nothing for the device to do; the constant that stands for it is written here.
 pub(super) fn outcome(bytes_in: usize, bytes_out: usize, instance: Option<u16>) -> Outcome {
-    let path =
-        instance.map_or(Path::Software(SoftwareReason::TooSmall), |instance| Path::Hardware { instance });
+    let path = instance
+        .map_or(ExecutedOn::Software(SoftwareReason::TooSmall), |instance| ExecutedOn::Hardware { instance });
     Outcome { bytes_in, bytes_out, path }
 }
 

@@ -1,6 +1,6 @@
 //! Slices that one deflate request takes: copied there and back, without the futures that longer ones need.
 
-use accel_core::{CompressOptions, End, Error, Format, Outcome, Path, Result};
+use accel_core::{CompressOptions, End, Error, ExecutedOn, Format, Outcome, Result};
 
 use super::check_offered;
 use super::compress::{PIECE, Writer, complete, deflate_room, store, stored_len, wrong_checksum};
@@ -96,6 +96,6 @@ impl Single {
             landed.output().read(0, packed);
         }
         plan.frame(output, answer.checksum, len);
-        Ok(Some(Outcome { bytes_in: len, bytes_out, path: Path::Hardware { instance } }))
+        Ok(Some(Outcome { bytes_in: len, bytes_out, path: ExecutedOn::Hardware { instance } }))
     }
 }

@@ -4,7 +4,7 @@ use std::cell::Cell;
 use std::ops::Range;
 use std::time::Instant;
 
-use accel_core::{CompressOptions, End, Error, Format, Outcome, Path, Result};
+use accel_core::{CompressOptions, End, Error, ExecutedOn, Format, Outcome, Result};
 
 use super::compress::{self, complete, ran_full, wrong_checksum};
 use super::decompress::{check_gzip, check_zlib};
@@ -176,7 +176,7 @@ impl Plan {
                     self.decompressed(call, &answer, instance, (&input, spans.header), &output)?
                 }
             };
-            Ok(Outcome { bytes_in: spans.input, bytes_out, path: Path::Hardware { instance } })
+            Ok(Outcome { bytes_in: spans.input, bytes_out, path: ExecutedOn::Hardware { instance } })
         });
         DmaCompletion { buffers: Some((input, output)), result }
     }

@@ -1,8 +1,8 @@
 //! Whole operations on the CPU, for whoever runs them there and says why.
 
 use accel_core::{
-    CipherOptions, CompressOptions, DecompressOptions, Digest, Encrypted, End, Error, Format, Key, Operation,
-    Outcome, Path, Result,
+    CipherOptions, CompressOptions, DecompressOptions, Digest, Encrypted, End, Error, ExecutedOn, Format,
+    Key, Operation, Outcome, Result,
 };
 
 use super::output::Output;
@@ -14,7 +14,7 @@ pub(crate) fn process(
     name: &'static str,
     operation: &Operation,
     input: &[u8],
-    path: Path,
+    path: ExecutedOn,
 ) -> Result<(Vec<u8>, Outcome)> {
     let output = match operation {
         Operation::Compress(options) => return compress(input, options, path),
@@ -68,7 +68,11 @@ pub(crate) fn compress_bound(len: usize, options: &CompressOptions) -> usize {
 }
 
 /// Compresses into a new vector.
-pub(crate) fn compress(input: &[u8], options: &CompressOptions, path: Path) -> Result<(Vec<u8>, Outcome)> {
+pub(crate) fn compress(
+    input: &[u8],
+    options: &CompressOptions,
+    path: ExecutedOn,
+) -> Result<(Vec<u8>, Outcome)> {
     let mut output = vec![0; compress_bound(input.len(), options)];
     let outcome = compress_into(input, &mut output, options, path)?;
     output.truncate(outcome.bytes_out);
@@ -80,7 +84,7 @@ pub(crate) fn compress_into(
     input: &[u8],
     output: &mut [u8],
     options: &CompressOptions,
-    path: Path,
+    path: ExecutedOn,
 ) -> Result<Outcome> {
     let &CompressOptions { format, level, end, .. } = options;
     check_end(format, end)?;
@@ -152,7 +156,7 @@ pub(crate) const fn zlib_effort(level: u8) -> u8 {
 pub(crate) fn decompress(
     input: &[u8],
     options: &DecompressOptions,
-    path: Path,
+    path: ExecutedOn,
 ) -> Result<(Vec<u8>, Outcome)> {
     let mut output = Output::growing(size_hint(input, options.format), options.limit);
     decompress_to(input, &mut output, options.format)?;
@@ -165,7 +169,7 @@ pub(crate) fn decompress_into(
     input: &[u8],
     output: &mut [u8],
     options: &DecompressOptions,
-    path: Path,
+    path: ExecutedOn,
 ) -> Result<Outcome> {
     let mut output = Output::fixed(output, options.limit);
     decompress_to(input, &mut output, options.format)?;
@@ -249,7 +253,7 @@ pub(crate) fn encrypt(
     key: &Key,
     plaintext: &[u8],
     options: &CipherOptions<'_>,
-    path: Path,
+    path: ExecutedOn,
 ) -> Result<(Vec<u8>, Encrypted)> {
     let mut output = vec![0; options.cipher.ciphertext_len(plaintext.len())];
     let done = encrypt_into(key, plaintext, &mut output, options, path)?;
@@ -262,7 +266,7 @@ pub(crate) fn encrypt_into(
     plaintext: &[u8],
     output: &mut [u8],
     options: &CipherOptions<'_>,
-    path: Path,
+    path: ExecutedOn,
 ) -> Result<Encrypted> {
     let (iv, bytes_out) = cipher::encrypt(key, plaintext, output, options)?;
     Ok(Encrypted { iv, outcome: Outcome { bytes_in: plaintext.len(), bytes_out, path } })
@@ -273,7 +277,7 @@ pub(crate) fn decrypt(
     key: &Key,
     ciphertext: &[u8],
     options: &CipherOptions<'_>,
-    path: Path,
+    path: ExecutedOn,
 ) -> Result<(Vec<u8>, Outcome)> {
     let mut output = vec![0; ciphertext.len().saturating_sub(options.cipher.tag_len())];
     let outcome = decrypt_into(key, ciphertext, &mut output, options, path)?;
@@ -287,7 +291,7 @@ pub(crate) fn decrypt_into(
     ciphertext: &[u8],
     output: &mut [u8],
     options: &CipherOptions<'_>,
-    path: Path,
+    path: ExecutedOn,
 ) -> Result<Outcome> {
     let bytes_out = cipher::decrypt(key, ciphertext, output, options)?;
     Ok(Outcome { bytes_in: ciphertext.len(), bytes_out, path })
@@ -298,7 +302,7 @@ pub(crate) fn authenticate(
     key: &Key,
     digest: Digest,
     input: &[u8],
-    path: Path,
+    path: ExecutedOn,
 ) -> Result<(Vec<u8>, Outcome)> {
     let output = hmac::hmac(key, digest, input)?;
     let outcome = Outcome { bytes_in: input.len(), bytes_out: output.len(), path };

@@ -28,8 +28,8 @@ use std::time::Duration;
 
 use accel_core::{
     AcceleratorTypes, BoxFuture, CipherOptions, Completion, CompressOptions, CompressionAccelerator,
-    DecompressOptions, Digest, Encrypted, EncryptionAccelerator, HardwareAccelerator, InFlight, Key,
-    Operation, Outcome, Path, Recorder, Result, SoftwareReason, Statistics,
+    DecompressOptions, Digest, Encrypted, EncryptionAccelerator, ExecutedOn, HardwareAccelerator, InFlight,
+    Key, Operation, Outcome, Recorder, Result, SoftwareReason, Statistics,
 };
 
 pub(crate) use engine::{
@@ -102,7 +102,7 @@ impl Default for SoftwareAccelerator {
 }
 
 /// Where everything of this accelerator runs, and why.
-const HERE: Path = Path::Software(SoftwareReason::Chosen);
+const HERE: ExecutedOn = ExecutedOn::Software(SoftwareReason::Chosen);
 
 impl SoftwareAccelerator {
     /// A new one, with counters at zero.

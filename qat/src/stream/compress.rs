@@ -3,7 +3,7 @@
 use std::io::{Read, Write};
 use std::sync::atomic::Ordering;
 
-use accel_core::{CompressOptions, End, Error, Format, Path};
+use accel_core::{CompressOptions, End, Error, ExecutedOn, Format};
 use libdeflater::{Adler32, Crc};
 use twox_hash::{XxHash32, XxHash64};
 
@@ -23,7 +23,7 @@ struct Block {
     packed_len: usize,
     first: bool,
     last: bool,
-    ran: Option<Path>,
+    ran: Option<ExecutedOn>,
 }
 
 /// How many plain bytes make one block: large enough to cost no ratio, small enough to keep every core busy.
@@ -85,7 +85,7 @@ where
         (block.first, block.last) = (true, blocks.next(&mut block.plain, len)?);
         if !block.last {
             let level = software::zstd::level(options.level)?;
-            let path = Path::Software(reason);
+            let path = ExecutedOn::Software(reason);
             let plain = block.plain;
             zstd::compress(level, input_len, plain, &mut blocks, &mut output, path, settings, &mut summary)?;
             output.flush().map_err(StreamError::Write)?;

@@ -47,7 +47,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use accel_core::{
-    CompressionAccelerator, EncryptionAccelerator, Format, HardwareAccelerator, Level, Path,
+    CompressionAccelerator, EncryptionAccelerator, ExecutedOn, Format, HardwareAccelerator, Level,
     SoftwareExecutions, SoftwareReason,
 };
 
@@ -127,9 +127,9 @@ impl Engine {
     }
 
     /// Where serial work of `format` runs, or the error when it may not.
-    fn serial_path(&self, format: Format) -> accel_core::Result<Path> {
+    fn serial_path(&self, format: Format) -> accel_core::Result<ExecutedOn> {
         let operation = || format!("decompressing {format} data of unknown or great length piece by piece");
-        self.serial.map(Path::Software).ok_or_else(|| self.unsupported(operation()))
+        self.serial.map(ExecutedOn::Software).ok_or_else(|| self.unsupported(operation()))
     }
 
     /// The error for data that must be decoded at once and are longer than `most` bytes.
@@ -282,10 +282,10 @@ impl Summary {
         Self { format, bytes_in: 0, bytes_out: 0, hardware: 0, software: SoftwareExecutions::default() }
     }
 
-    fn ran(&mut self, path: Path) {
+    fn ran(&mut self, path: ExecutedOn) {
         match path {
-            Path::Hardware { .. } => self.hardware += 1,
-            Path::Software(reason) => self.software.add(reason),
+            ExecutedOn::Hardware { .. } => self.hardware += 1,
+            ExecutedOn::Software(reason) => self.software.add(reason),
         }
     }
 }

@@ -7,7 +7,7 @@
 use std::io::{Read, Write};
 use std::sync::atomic::Ordering;
 
-use accel_core::{Cipher, CipherOptions, Error, Iv, Key, Path};
+use accel_core::{Cipher, CipherOptions, Error, ExecutedOn, Iv, Key};
 use aws_lc_rs::hkdf;
 use zeroize::Zeroizing;
 
@@ -31,7 +31,7 @@ struct Segment {
     output_len: usize,
     number: u32,
     last: bool,
-    ran: Option<Path>,
+    ran: Option<ExecutedOn>,
 }
 
 /// What one stream is sealed with.

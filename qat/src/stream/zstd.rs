@@ -5,7 +5,7 @@ use std::io::{self, ErrorKind, Read, Write};
 use std::num::NonZeroUsize;
 use std::sync::atomic::Ordering;
 
-use accel_core::Path;
+use accel_core::ExecutedOn;
 
 use super::pipeline::{self, Produced};
 use super::source::Blocks;
@@ -51,7 +51,7 @@ pub(super) fn compress<R, W>(
     first: Vec<u8>,
     blocks: &mut Blocks<R>,
     output: &mut W,
-    path: Path,
+    path: ExecutedOn,
     settings: &Settings,
     summary: &mut Summary,
 ) -> Result<()>

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use std::process::Command;
 use std::sync::{Arc, OnceLock};
 
-use accel_core::{Cipher, Digest, Format, Path, SoftwareReason};
+use accel_core::{Cipher, Digest, ExecutedOn, Format, SoftwareReason};
 use capability_registry::Registry;
 use qat::QatAccelerator;
 use qat::probe::QatProbe;
@@ -117,7 +117,7 @@ pub(crate) fn qat() -> Option<Subject> {
         takes,
         levels: |_| 1..=12,
         // Nothing is compressed of nothing.
-        may_run_on: |path| path.is_hardware() || path == Path::Software(SoftwareReason::TooSmall),
+        may_run_on: |path| path.is_hardware() || path == ExecutedOn::Software(SoftwareReason::TooSmall),
     })
 }
 

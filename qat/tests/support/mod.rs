@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use accel_core::{
     Checksum, Cipher, CipherOptions, CompressionAccelerator, DecompressOptions, Digest,
-    EncryptionAccelerator, Error, Format, Key, Level, Path, SoftwareReason,
+    EncryptionAccelerator, Error, ExecutedOn, Format, Key, Level, SoftwareReason,
 };
 use qat::stream::{Engine, Settings};
 use qat::{AutoAccelerator, Policy, QatAccelerator, SoftwareAccelerator};
@@ -36,7 +36,7 @@ pub(crate) struct Subject {
     /// Its integer levels.
     pub(crate) levels: fn(Format) -> RangeInclusive<u8>,
     /// Whether a piece of work may have run there.
-    pub(crate) may_run_on: fn(Path) -> bool,
+    pub(crate) may_run_on: fn(ExecutedOn) -> bool,
 }
 
 impl Subject {
@@ -99,7 +99,7 @@ pub(crate) fn software() -> Subject {
         ciphers: &Cipher::ALL,
         takes: |_, _, _| true,
         levels: integer_levels,
-        may_run_on: |path| path == Path::Software(SoftwareReason::Chosen),
+        may_run_on: |path| path == ExecutedOn::Software(SoftwareReason::Chosen),
     }
 }
 
@@ -118,7 +118,7 @@ pub(crate) fn auto() -> Subject {
         ciphers: &Cipher::ALL,
         takes: |_, _, _| true,
         levels: integer_levels,
-        may_run_on: |path| path != Path::Software(SoftwareReason::Chosen),
+        may_run_on: |path| path != ExecutedOn::Software(SoftwareReason::Chosen),
     }
 }
 

@@ -6,7 +6,7 @@ use std::thread::{self, ThreadId};
 
 use accel_core::{
     AcceleratorTypes, BoxFuture, CipherOptions, Completion, CompressOptions, DecompressOptions, Digest,
-    Encrypted, Error, Key, Operation, Outcome, Path, Result,
+    Encrypted, Error, ExecutedOn, Key, Operation, Outcome, Result,
 };
 use futures_channel::oneshot;
 
@@ -14,7 +14,7 @@ use super::super::hardware::Hardware;
 use crate::instance::WhenFull;
 use crate::software::{self, workers};
 
-pub(super) const HERE: Path = Path::Hardware { instance: 7 };
+pub(super) const HERE: ExecutedOn = ExecutedOn::Hardware { instance: 7 };
 
 #[derive(Debug, Clone)]
 pub(super) struct Double(Arc<Inner>);
@@ -103,7 +103,7 @@ impl Double {
         Ok(())
     }
 
-    fn work<T>(&self, work: impl FnOnce(Path) -> Result<T>) -> Result<T> {
+    fn work<T>(&self, work: impl FnOnce(ExecutedOn) -> Result<T>) -> Result<T> {
         let mut state = self.0.state.lock().unwrap();
         while !state.is_open {
             state = self.0.changed.wait(state).unwrap();
@@ -116,7 +116,7 @@ impl Double {
         result
     }
 
-    fn serve<T>(&self, when_full: WhenFull, work: impl FnOnce(Path) -> Result<T>) -> Result<T> {
+    fn serve<T>(&self, when_full: WhenFull, work: impl FnOnce(ExecutedOn) -> Result<T>) -> Result<T> {
         self.enter(when_full)?;
         self.work(work)
     }
@@ -127,7 +127,7 @@ impl Double {
         when_full: WhenFull,
         input: Vec<u8>,
         mut output: Vec<u8>,
-        work: impl FnOnce(&[u8], &mut Vec<u8>, Path) -> Result<T> + Send + 'static,
+        work: impl FnOnce(&[u8], &mut Vec<u8>, ExecutedOn) -> Result<T> + Send + 'static,
     ) -> BoxFuture<Completion<T>> {
         if let Err(error) = self.enter(when_full) {
             return Box::pin(std::future::ready(Completion { input, output, result: Err(error) }));

@@ -1,6 +1,6 @@
 //! Tests of the policy: where work runs, and what is said of it.
 
-use accel_core::{Cipher, Error, Format, Path, SoftwareReason};
+use accel_core::{Cipher, Error, ExecutedOn, Format, SoftwareReason};
 use capability_registry::Registry;
 
 use super::super::*;
@@ -36,7 +36,7 @@ fn each_policy_runs_where_it_says_and_says_why() {
     for (policy, driver, input, reason) in cases {
         let auto = auto(driver, policy);
         let (sealed, done) = auto.encrypt(&key, input, &CHACHA).unwrap();
-        assert_eq!(done.outcome.path, Path::Software(reason), "{policy:?}");
+        assert_eq!(done.outcome.path, ExecutedOn::Software(reason), "{policy:?}");
         let (plain, _) = software.decrypt(&key, &sealed, &CHACHA.iv(done.iv)).unwrap();
         assert!(plain == *input);
         let statistics = auto.statistics();
@@ -85,7 +85,7 @@ fn encryption_and_hashing_take_the_same_road() {
     let auto = auto(&crypto::DRIVER, Policy::Threshold(0));
     let (key, options) = (Key::new(&[1; 32]), CHACHA.aad(&b"head"[..]));
     let (sealed, done) = auto.encrypt(&key, b"plain", &options).unwrap();
-    assert_eq!(done.outcome.path, Path::Software(SoftwareReason::Unsupported));
+    assert_eq!(done.outcome.path, ExecutedOn::Software(SoftwareReason::Unsupported));
     let mut plain = [0; 16];
     let outcome = auto.decrypt_into(&key, &sealed, &mut plain, &options.iv(done.iv)).unwrap();
     assert_eq!(&plain[..outcome.bytes_out], b"plain");
@@ -94,6 +94,6 @@ fn encryption_and_hashing_take_the_same_road() {
     let (value, outcome) = auto.process(&crc, b"123456789").unwrap();
     assert_eq!(
         (&value[..], outcome.path),
-        (&0xCBF4_3926_u32.to_be_bytes()[..], Path::Software(SoftwareReason::Unavailable))
+        (&0xCBF4_3926_u32.to_be_bytes()[..], ExecutedOn::Software(SoftwareReason::Unavailable))
     );
 }

@@ -7,8 +7,8 @@ use std::time::{Duration, Instant};
 
 use accel_core::{
     AcceleratorTypes, Checksum, Cipher, CipherOptions, CompressOptions, CompressionAccelerator,
-    DecompressOptions, Digest, EncryptionAccelerator, Error, Format, HardwareAccelerator, Iv, Key, Operation,
-    Path, SoftwareReason,
+    DecompressOptions, Digest, EncryptionAccelerator, Error, ExecutedOn, Format, HardwareAccelerator, Iv,
+    Key, Operation, SoftwareReason,
 };
 use pollster::block_on;
 
@@ -68,7 +68,11 @@ fn answers() -> Vec<(Error, Option<SoftwareReason>)> {
 }
 
 /// One blocking and one asynchronous request; both must come to the same.
-fn both_forms(auto: &AutoAccelerator, packed: &[u8], len: usize) -> [Result<(Vec<u8>, Path), Error>; 2] {
+fn both_forms(
+    auto: &AutoAccelerator,
+    packed: &[u8],
+    len: usize,
+) -> [Result<(Vec<u8>, ExecutedOn), Error>; 2] {
     let blocking = auto.decompress(packed, &GUNZIP).map(|(bytes, outcome)| (bytes, outcome.path));
     let done = block_on(auto.decompress_into_async(packed.to_vec(), vec![0; len], GUNZIP));
     assert!(done.input == packed && done.output.len() == len, "the buffers come back");
@@ -104,7 +108,7 @@ fn each_policy_on_each_answer() {
                 match (result, expected) {
                     (Ok((bytes, outcome)), Some(reason)) => {
                         assert!(bytes == plain, "{what}");
-                        assert_eq!(outcome.path, Path::Software(reason), "{what}");
+                        assert_eq!(outcome.path, ExecutedOn::Software(reason), "{what}");
                         assert_eq!((statistics.operations, statistics.errors), (1, 0), "{what}");
                         assert_eq!(statistics.software.count(reason), 1, "{what}");
                     }
@@ -128,7 +132,7 @@ fn hardware_that_is_not_there_is_not_tried() {
         let double = Double::new().types(AcceleratorTypes::ENCRYPTION);
         let auto = AutoAccelerator::with_hardware(double.clone(), policy);
         for result in both_forms(&auto, &packed, plain.len()) {
-            assert_eq!(result.unwrap().1, Path::Software(SoftwareReason::Unavailable), "{policy:?}");
+            assert_eq!(result.unwrap().1, ExecutedOn::Software(SoftwareReason::Unavailable), "{policy:?}");
         }
         assert_eq!(double.calls(), 0);
         let options = CipherOptions::new(Cipher::AesGcm);
@@ -141,7 +145,7 @@ fn hardware_that_is_not_there_is_not_tried() {
         }
         let _ = double.types(AcceleratorTypes::empty());
         let (_, done) = auto.encrypt(&Key::new(&[1; 32]), &plain, &options).unwrap();
-        assert_eq!(done.outcome.path, Path::Software(SoftwareReason::Unavailable), "{policy:?}");
+        assert_eq!(done.outcome.path, ExecutedOn::Software(SoftwareReason::Unavailable), "{policy:?}");
     }
 }
 
@@ -180,7 +184,7 @@ fn a_device_in_its_pause_gets_nothing() {
         } else {
             block_on(auto.decompress_async(packed.clone(), GUNZIP))
         };
-        assert_eq!(outcome.unwrap().1.path, Path::Software(SoftwareReason::DeviceError), "{policy:?}");
+        assert_eq!(outcome.unwrap().1.path, ExecutedOn::Software(SoftwareReason::DeviceError), "{policy:?}");
         assert_eq!(double.calls(), 0, "{policy:?}");
     }
 }
@@ -194,7 +198,7 @@ fn every_operation_takes_both_roads() {
     let options = CipherOptions::new(Cipher::AesGcm).iv(iv).aad(&b"head"[..]);
     let (packed, _) = software.compress(&plain, &GZIP).unwrap();
     let (sealed, _) = software.encrypt(&key, &plain, &options).unwrap();
-    let failed = Path::Software(SoftwareReason::DeviceError);
+    let failed = ExecutedOn::Software(SoftwareReason::DeviceError);
     for (double, policy, path) in
         [(Double::new(), Policy::Always, HERE), (Double::new().fails(broken()), Policy::Threshold(0), failed)]
     {
@@ -310,7 +314,7 @@ fn futures_fill_the_device_and_spill_to_the_pool() {
     let mut futures: Vec<_> = (0..8).map(|_| auto.compress_async(plain.clone(), GZIP)).collect();
     assert_eq!(auto.model().on_device, room as u64);
     for future in futures.drain(room..) {
-        assert_eq!(block_on(future).unwrap().1.path, Path::Software(SoftwareReason::Busy));
+        assert_eq!(block_on(future).unwrap().1.path, ExecutedOn::Software(SoftwareReason::Busy));
     }
     double.open();
     for future in futures {

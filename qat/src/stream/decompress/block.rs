@@ -5,7 +5,7 @@ use std::hash::Hasher;
 use std::io::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use accel_core::{DecompressOptions, Error, Format, Path};
+use accel_core::{DecompressOptions, Error, ExecutedOn, Format};
 use crossbeam_channel::Sender;
 use libdeflater::{Adler32, Crc};
 use twox_hash::XxHash32;
@@ -27,7 +27,7 @@ pub(super) struct Block {
     /// Whether `plain` belongs to a checksum that `end` closes.
     pub(super) check: Option<Check>,
     pub(super) end: Option<End>,
-    pub(super) ran: Option<Path>,
+    pub(super) ran: Option<ExecutedOn>,
     /// To be reported once `plain` is written.
     pub(super) failure: Option<StreamError>,
 }
