@@ -44,40 +44,29 @@
 //! aws-lc and RustCrypto's AES for cryptography; libdeflate, zlib-rs, lz4, zstd and ISA-L with foreign bytes; libqat with device memory.
 
 mod accelerator;
-mod auto;
-mod capabilities;
-mod container;
-mod cy;
-mod dc;
-mod device_error;
-mod driver;
-mod inflight;
-mod info;
-mod instance;
-mod lz4s;
-mod mem;
-mod poll;
+mod device;
+mod error;
+mod formats;
+mod job;
 pub mod probe;
 mod raw;
+mod report;
+mod routing;
 mod settings;
 pub mod software;
-mod status;
 pub mod stream;
-mod unavailability;
 
 pub use accel_core;
 pub use accelerator::{DmaCompletion, DmaRequest, DmaSession, QatAccelerator};
-pub use auto::{AutoAccelerator, DeviceTime, ModelCell, ModelSnapshot, Policy, Preferred};
-pub use capabilities::{
-    Capabilities, CompressionCapabilities, Directions, EncryptionCapabilities, PublicKeyCapabilities,
-};
-pub use device_error::{DeviceError, RequestStatus};
-pub use driver::Instances;
-pub use info::{GroupInfo, Info, InstanceInfo, LibraryCounts, LibraryInfo, MemoryInfo, ServiceInfo};
 #[doc(hidden)]
-pub use lz4s::fuzz as fuzz_lz4s;
-pub use mem::DmaBuffer;
+pub use device::compression::lz4s::fuzz as fuzz_lz4s;
+pub use device::lifecycle::Instances;
+pub use device::memory::DmaBuffer;
+pub use error::{CpaStatus, DeviceError, RequestStatus, Unavailability};
+pub use report::{
+    Capabilities, CompressionCapabilities, Directions, EncryptionCapabilities, GroupInfo, Info, InstanceInfo,
+    LibraryCounts, LibraryInfo, MemoryInfo, PublicKeyCapabilities, ServiceInfo,
+};
+pub use routing::{AutoAccelerator, DeviceTime, ModelCell, ModelSnapshot, Policy, Preferred};
 pub use settings::{HardwareSettings, Huffman, Integrity};
 pub use software::SoftwareAccelerator;
-pub use status::CpaStatus;
-pub use unavailability::Unavailability;

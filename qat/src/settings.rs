@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-pub use crate::dc::Huffman;
+pub use crate::device::compression::Huffman;
 
 /// How the hardware is used. The accelerator that starts libqat decides for the process; those that join it see its
 /// settings.

@@ -1,6 +1,6 @@
 //! How a request comes to its end, in every order in which the threads can meet and see each other's writes.
 
-#[path = "../src/inflight/completion.rs"]
+#[path = "../src/device/inflight/completion.rs"]
 #[allow(dead_code, reason = "what the watchdog and the statistics look at")]
 mod completion;
 

@@ -10,9 +10,10 @@ use accel_core::{
 };
 
 use super::QatAccelerator;
-use crate::instance::{Pool, WhenFull};
-use crate::software::{output::Output, recorded, size_hint};
-use crate::{dc, poll};
+use crate::device::instances::{Pool, WhenFull};
+use crate::device::{compression, polling};
+use crate::job::output::Output;
+use crate::software::{recorded, size_hint};
 
 /// Calls of one batch that are under way at a time: enough for every engine of several devices.
 const WIDTH: usize = 64;
@@ -29,7 +30,7 @@ impl QatAccelerator {
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
         match self.pool(AcceleratorTypes::empty()) {
             Ok(pool) => pool.block_on(future),
-            Err(_) => poll::block_on(&[], future),
+            Err(_) => polling::block_on(&[], future),
         }
     }
 
@@ -43,7 +44,8 @@ impl QatAccelerator {
     ) -> Vec<Result<(Vec<u8>, Outcome)>> {
         self.batch(inputs, async |pool: &Pool, input: &[u8]| {
             let mut output = vec![0; self.compress_bound(input.len(), options)];
-            let outcome = dc::compress(self.call(pool, WhenFull::Wait), input, &mut output, options).await?;
+            let outcome =
+                compression::compress(self.call(pool, WhenFull::Wait), input, &mut output, options).await?;
             output.truncate(outcome.bytes_out);
             Ok((output, outcome))
         })
@@ -61,7 +63,7 @@ impl QatAccelerator {
         self.batch(inputs, async |pool: &Pool, input: &[u8]| {
             let mut output = Output::growing(size_hint(input, options.format), options.limit);
             let call = self.call(pool, WhenFull::Wait);
-            let outcome = dc::decompress(call, input, &mut output, options.format).await?;
+            let outcome = compression::decompress(call, input, &mut output, options.format).await?;
             Ok((output.into_vec(), outcome))
         })
     }
@@ -145,8 +147,8 @@ mod tests {
                 Poll::Pending
             })
         });
-        let outputs = poll::block_on(&[], in_order(futures));
+        let outputs = polling::block_on(&[], in_order(futures));
         assert_eq!(outputs, (0..200).collect::<Vec<_>>());
-        assert!(poll::block_on(&[], in_order(std::iter::empty::<std::future::Ready<()>>())).is_empty());
+        assert!(polling::block_on(&[], in_order(std::iter::empty::<std::future::Ready<()>>())).is_empty());
     }
 }

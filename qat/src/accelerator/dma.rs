@@ -10,14 +10,14 @@ use accel_core::{AcceleratorTypes, CompressOptions, Error, Format, Recorder, Res
 
 use super::QatAccelerator;
 use crate::DmaBuffer;
-pub use crate::dc::zero_copy::DmaCompletion;
-use crate::dc::zero_copy::{self, Job, Plan, Spans};
-use crate::device_error::DeviceError;
-use crate::driver::ProcessMark;
-use crate::inflight::PendingRequest;
-use crate::instance::{CallContext, Launched, Pool, WhenFull};
-use crate::mem::{NoMemory, NotMapped};
-use crate::poll::{self, Room};
+pub use crate::device::compression::zero_copy::DmaCompletion;
+use crate::device::compression::zero_copy::{self, Job, Plan, Spans};
+use crate::device::inflight::PendingRequest;
+use crate::device::instances::{CallContext, Launched, Pool, WhenFull};
+use crate::device::lifecycle::ProcessMark;
+use crate::device::memory::{NoMemory, NotMapped};
+use crate::device::polling::{self, Room};
+use crate::error::DeviceError;
 use crate::raw::clock;
 
 impl QatAccelerator {
@@ -202,7 +202,7 @@ impl DmaSession {
             Step::Flying(_, instance) => Some(instance.into()),
             _ => None,
         };
-        poll::block_on_begun(&self.0.pool.rings, begun, request)
+        polling::block_on_begun(&self.0.pool.rings, begun, request)
     }
 
     /// Submits one request, unless the device is full; then the future does when there is room. Allocates nothing.

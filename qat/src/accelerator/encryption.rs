@@ -10,8 +10,8 @@ use accel_core::{
 use super::QatAccelerator;
 use super::counted::Counted;
 use super::futures::{begun, failed, unwrapped};
-use crate::cy;
-use crate::instance::{Pool, WhenFull};
+use crate::device::encryption;
+use crate::device::instances::{Pool, WhenFull};
 use crate::software::workers::keep;
 
 impl QatAccelerator {
@@ -25,11 +25,11 @@ impl QatAccelerator {
     ) -> Result<Encrypted> {
         let work = |pool: &Pool| {
             let call = self.call(pool, when_full);
-            let done = match cy::Sealing::begin(call, key, plaintext, output.len(), options) {
+            let done = match encryption::Sealing::begin(call, key, plaintext, output.len(), options) {
                 Ok(Some((sealing, flight, instance))) => call
                     .wait(flight, instance)
                     .and_then(|landed| sealing.finish(call, landed, instance, output, options.cipher)),
-                Ok(None) => pool.block_on(cy::encrypt(call, key, plaintext, output, options)),
+                Ok(None) => pool.block_on(encryption::encrypt(call, key, plaintext, output, options)),
                 Err(error) => Err(error),
             };
             self.told(done)
@@ -59,11 +59,11 @@ impl QatAccelerator {
     ) -> Result<Outcome> {
         let work = |pool: &Pool| {
             let call = self.call(pool, when_full);
-            let done = match cy::Opening::begin(call, key, ciphertext, output.len(), options) {
+            let done = match encryption::Opening::begin(call, key, ciphertext, output.len(), options) {
                 Ok(Some((opening, flight, instance))) => call
                     .wait(flight, instance)
                     .and_then(|landed| opening.finish(call, &landed, instance, output, options.cipher)),
-                Ok(None) => pool.block_on(cy::decrypt(call, key, ciphertext, output, options)),
+                Ok(None) => pool.block_on(encryption::decrypt(call, key, ciphertext, output, options)),
                 Err(error) => Err(error),
             };
             self.told(done)
@@ -90,7 +90,7 @@ impl QatAccelerator {
         input: &[u8],
         when_full: WhenFull,
     ) -> Result<(Vec<u8>, Outcome)> {
-        let work = |pool: &Pool| pool.block_on(cy::digest(self.call(pool, when_full), digest, input));
+        let work = |pool: &Pool| pool.block_on(encryption::digest(self.call(pool, when_full), digest, input));
         self.with_pool(AcceleratorTypes::HASHING, work, |(_, outcome)| outcome)
     }
 
@@ -101,8 +101,9 @@ impl QatAccelerator {
         input: &[u8],
         when_full: WhenFull,
     ) -> Result<(Vec<u8>, Outcome)> {
-        let work =
-            |pool: &Pool| self.told(pool.block_on(cy::hmac(self.call(pool, when_full), key, digest, input)));
+        let work = |pool: &Pool| {
+            self.told(pool.block_on(encryption::hmac(self.call(pool, when_full), key, digest, input)))
+        };
         self.with_pool(AcceleratorTypes::ENCRYPTION, work, |(_, outcome)| outcome)
     }
 
@@ -119,7 +120,7 @@ impl QatAccelerator {
             let mut output = Vec::new();
             let work = async {
                 let pool = this.pool_async(AcceleratorTypes::ENCRYPTION).await?;
-                let made = cy::hmac(this.call(&pool, when_full), &key, digest, &input).await;
+                let made = encryption::hmac(this.call(&pool, when_full), &key, digest, &input).await;
                 keep(this.told(made), &mut output)
             };
             let result = this.counted(pin!(work), |outcome| outcome).await;
@@ -149,7 +150,7 @@ impl QatAccelerator {
         let sealing = match &pool {
             Some(pool) => {
                 let call = self.call(pool, when_full);
-                self.told(cy::Sealing::begin(call, &key, &input, output.len(), &options))
+                self.told(encryption::Sealing::begin(call, &key, &input, output.len(), &options))
             }
             None => Ok(None),
         };
@@ -168,7 +169,7 @@ impl QatAccelerator {
                     let this = counted.accelerator();
                     let pool = this.pool_async(AcceleratorTypes::ENCRYPTION).await?;
                     let call = this.call(&pool, when_full);
-                    this.told(cy::encrypt(call, &key, &input, &mut output, &options).await)
+                    this.told(encryption::encrypt(call, &key, &input, &mut output, &options).await)
                 };
                 let result = { pin!(work).await };
                 let result = counted.end(result, |done| &done.outcome);
@@ -207,7 +208,7 @@ impl QatAccelerator {
         let opening = match &pool {
             Some(pool) => {
                 let call = self.call(pool, when_full);
-                self.told(cy::Opening::begin(call, &key, &input, output.len(), &options))
+                self.told(encryption::Opening::begin(call, &key, &input, output.len(), &options))
             }
             None => Ok(None),
         };
@@ -226,7 +227,7 @@ impl QatAccelerator {
                     let this = counted.accelerator();
                     let pool = this.pool_async(AcceleratorTypes::ENCRYPTION).await?;
                     let call = this.call(&pool, when_full);
-                    this.told(cy::decrypt(call, &key, &input, &mut output, &options).await)
+                    this.told(encryption::decrypt(call, &key, &input, &mut output, &options).await)
                 };
                 let result = { pin!(work).await };
                 let result = counted.end(result, |outcome| outcome);

@@ -13,15 +13,16 @@ use accel_core::{
 
 use super::QatAccelerator;
 use super::counted::Counted;
-use crate::instance::{Pool, WhenFull};
+use crate::device::instances::{Pool, WhenFull};
+use crate::device::{compression, polling};
+use crate::job::output::Output;
+use crate::software;
 use crate::software::workers::Queue;
-use crate::software::{self, output::Output};
-use crate::{dc, poll};
 
 /// A future that has begun: what it can do without waiting is done when this returns.
 pub(super) fn begun<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static) -> BoxFuture<T> {
     let mut future = Box::pin(future);
-    match poll::unattended(|| future.as_mut().poll(&mut Context::from_waker(Waker::noop()))) {
+    match polling::unattended(|| future.as_mut().poll(&mut Context::from_waker(Waker::noop()))) {
         Poll::Ready(output) => Box::pin(ready(output)),
         Poll::Pending => future,
     }
@@ -71,7 +72,7 @@ impl QatAccelerator {
         let counted = Counted::begin(self.clone());
         let pool = self.started_pool(AcceleratorTypes::COMPRESSION);
         let single = match &pool {
-            Some(pool) => dc::Single::begin(self.call(pool, when_full), &input, &options),
+            Some(pool) => compression::Single::begin(self.call(pool, when_full), &input, &options),
             None => Ok(None),
         };
         match (single, pool) {
@@ -81,7 +82,7 @@ impl QatAccelerator {
                 let finished = call.landed(flight.await, instance).and_then(finish).transpose();
                 let result = match finished {
                     Some(result) => result,
-                    None => Box::pin(dc::compress(call, &input, &mut output, &options)).await,
+                    None => Box::pin(compression::compress(call, &input, &mut output, &options)).await,
                 };
                 let result = counted.end(result, |outcome| outcome);
                 Completion { input, output, result }
@@ -91,7 +92,7 @@ impl QatAccelerator {
                 let work = async {
                     let this = counted.accelerator();
                     let pool = this.pool_async(AcceleratorTypes::COMPRESSION).await?;
-                    dc::compress(this.call(&pool, when_full), &input, &mut output, &options).await
+                    compression::compress(this.call(&pool, when_full), &input, &mut output, &options).await
                 };
                 let result = { pin!(work).await };
                 let result = counted.end(result, |outcome| outcome);
@@ -128,7 +129,7 @@ impl QatAccelerator {
             let work = async {
                 let pool = this.pool_async(AcceleratorTypes::COMPRESSION).await?;
                 let mut room = Output::fixed(&mut output, options.limit);
-                dc::decompress(this.call(&pool, when_full), &input, &mut room, options.format).await
+                compression::decompress(this.call(&pool, when_full), &input, &mut room, options.format).await
             };
             let result = this.counted(pin!(work), |outcome| outcome).await;
             Completion { input, output, result }
@@ -146,7 +147,8 @@ impl QatAccelerator {
             let mut output = Output::growing(software::size_hint(&input, options.format), options.limit);
             let work = async {
                 let pool = this.pool_async(AcceleratorTypes::COMPRESSION).await?;
-                dc::decompress(this.call(&pool, when_full), &input, &mut output, options.format).await
+                compression::decompress(this.call(&pool, when_full), &input, &mut output, options.format)
+                    .await
             };
             let result = this.counted(pin!(work), |outcome| outcome).await;
             Completion { input, output: output.into_vec(), result }

@@ -10,9 +10,10 @@ use accel_core::{
 use super::counted::Counted;
 use super::futures::unwrapped;
 use super::{Detection, NAME, QatAccelerator, missing_service, unavailable};
-use crate::dc;
-use crate::instance::{CallContext, Pool, WhenFull};
-use crate::software::{self, output::Output, recorded};
+use crate::device::compression;
+use crate::device::instances::{CallContext, Pool, WhenFull};
+use crate::job::output::Output;
+use crate::software::{self, recorded};
 
 impl Detection {
     /// The instances for `types`, or why there are none.
@@ -75,13 +76,13 @@ impl QatAccelerator {
     ) -> Result<Outcome> {
         let work = |pool: &Pool| {
             let call = self.call(pool, when_full);
-            if let Some((single, flight, instance)) = dc::Single::begin(call, input, options)? {
+            if let Some((single, flight, instance)) = compression::Single::begin(call, input, options)? {
                 let landed = call.wait(flight, instance)?;
                 if let Some(outcome) = single.finish(call, &landed, instance, input, output)? {
                     return Ok(outcome);
                 }
             }
-            pool.block_on(dc::compress(call, input, output, options))
+            pool.block_on(compression::compress(call, input, output, options))
         };
         self.with_pool(AcceleratorTypes::COMPRESSION, work, |outcome| outcome)
     }
@@ -106,7 +107,7 @@ impl QatAccelerator {
         when_full: WhenFull,
     ) -> Result<Outcome> {
         let work = |pool: &Pool| {
-            pool.block_on(dc::decompress(self.call(pool, when_full), input, output, options.format))
+            pool.block_on(compression::decompress(self.call(pool, when_full), input, output, options.format))
         };
         self.with_pool(AcceleratorTypes::COMPRESSION, work, |outcome| outcome)
     }

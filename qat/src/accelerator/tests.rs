@@ -13,7 +13,7 @@ use accel_core::{
 
 use super::*;
 use crate::CpaStatus;
-use crate::driver::stub::{ChangingProbe, FakeProbe, stub_library};
+use crate::device::lifecycle::stub::{ChangingProbe, FakeProbe, stub_library};
 use crate::probe::{Access, VENDOR_INTEL, Vfio};
 
 fn accelerator(driver: &'static Driver) -> QatAccelerator {

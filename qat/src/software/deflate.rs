@@ -13,8 +13,8 @@ use accel_core::{End, Error, Format, Level, Result};
 use libdeflater::{CompressionLvl, Compressor};
 use zlib_rs::{Inflate, InflateFlush, Status};
 
-use super::output::Output;
-use crate::container::deflate;
+use crate::formats::deflate;
+use crate::job::output::Output;
 use crate::raw::isal;
 
 /// Highest level; libdeflate's own scale, of which 1 to 9 mean what zlib's mean.

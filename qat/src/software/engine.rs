@@ -5,9 +5,9 @@ use accel_core::{
     Key, Operation, Outcome, Result,
 };
 
-use super::output::Output;
 use super::{cipher, deflate, hash, hmac, lz4, zstd};
-use crate::container::{gzip, zlib};
+use crate::formats::{gzip, zlib};
+use crate::job::output::Output;
 
 /// Runs an operation that needs no key, for the accelerator `name`.
 pub(crate) fn process(

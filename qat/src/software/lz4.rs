@@ -3,8 +3,8 @@
 use accel_core::{Error, Format, Level, Result};
 use twox_hash::XxHash32;
 
-use super::output::Output;
-use crate::container::{le32, lz4 as frame, may_begin_frame};
+use crate::formats::{le32, lz4 as frame, may_begin_frame};
+use crate::job::output::Output;
 
 /// Lowest level of the high-compression search; below it the fast one runs.
 const FIRST_HC_LEVEL: u8 = 3;

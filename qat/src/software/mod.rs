@@ -16,7 +16,6 @@ mod engine;
 mod hash;
 pub(crate) mod hmac;
 pub(crate) mod lz4;
-pub(crate) mod output;
 pub(crate) mod wipe;
 pub(crate) mod workers;
 mod xts;
@@ -39,8 +38,8 @@ pub(crate) use engine::{
 };
 pub use hash::{checksum, digest};
 
-use crate::auto::WorkClass;
 use crate::raw::isal;
+use crate::routing::WorkClass;
 use workers::{Caller, Queue};
 
 pub(crate) const NAME: &str = "software";

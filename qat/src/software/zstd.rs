@@ -5,10 +5,10 @@ use std::cell::RefCell;
 use accel_core::{Error, Format, Level, Result};
 use zstd_safe::{CCtx, CParameter, DCtx, InBuffer, OutBuffer, ResetDirective, zstd_sys::ZSTD_EndDirective};
 
-use super::output::Output;
-use crate::container::lz4::is_skippable;
-use crate::container::zstd::{MAGIC, frame_len, parse_header, unmark_last};
-use crate::container::{le32, may_begin_frame};
+use crate::formats::lz4::is_skippable;
+use crate::formats::zstd::{MAGIC, frame_len, parse_header, unmark_last};
+use crate::formats::{le32, may_begin_frame};
+use crate::job::output::Output;
 
 const MAX_LEVEL: u8 = 22;
 const FORMAT: Format = Format::Zstd;

@@ -10,7 +10,7 @@ use twox_hash::{XxHash32, XxHash64};
 use super::pipeline::{self, Produced};
 use super::source::{Blocks, Counted};
 use super::{Engine, Progress, Settings, StreamError, Summary, zstd};
-use crate::container::{gzip, lz4 as lz4_frame, zlib, zstd as zstd_frame};
+use crate::formats::{gzip, lz4 as lz4_frame, zlib, zstd as zstd_frame};
 use crate::software;
 
 type Result<T, E = StreamError> = std::result::Result<T, E>;

@@ -117,7 +117,7 @@ impl Engine {
 
     /// Why the CPU compresses all of a Zstandard stream at `level`; `None` where a device may have a part in it.
     fn zstd_on_cpu(&self, level: Level) -> Option<SoftwareReason> {
-        let is_beyond_device = crate::dc::hardware_level(Format::Zstd, level).is_err();
+        let is_beyond_device = crate::device::compression::hardware_level(Format::Zstd, level).is_err();
         self.no_zstd.or(self.serial.filter(|_| is_beyond_device))
     }
 

@@ -124,6 +124,9 @@ pub(super) fn miri(sh: &Shell) -> anyhow::Result<()> {
     ];
     let _flags = sh.push_env("MIRIFLAGS", flags.join(" "));
     let target = target_dir().join("miri");
-    Ok(cmd!(sh, "rustup {nightly...} test --locked --package qat --lib --target-dir {target} inflight::")
-        .run()?)
+    Ok(cmd!(
+        sh,
+        "rustup {nightly...} test --locked --package qat --lib --target-dir {target} device::inflight::"
+    )
+    .run()?)
 }

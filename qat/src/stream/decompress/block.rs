@@ -12,7 +12,7 @@ use twox_hash::XxHash32;
 
 use super::super::{Engine, Settings, StreamError, Summary, pipeline};
 use super::{MAX_REST_PLAIN, Result};
-use crate::container::{gzip, zlib};
+use crate::formats::{gzip, zlib};
 use crate::software;
 
 /// A block on its way: packed, then plain.

@@ -6,7 +6,7 @@ use accel_core::Format;
 
 use super::super::pipeline;
 use super::{Block, Check, Decoder, End, MAX_MEMBER, PIECE, Result, State};
-use crate::container::{gzip, zlib};
+use crate::formats::{gzip, zlib};
 use crate::software::deflate::StreamInflater;
 
 /// Longest header of a member that is decoded whole: in front of a size that can be believed stands no long text.

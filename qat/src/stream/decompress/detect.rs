@@ -7,7 +7,7 @@ use accel_core::Format;
 use super::super::StreamError;
 use super::super::source::Source;
 use super::Result;
-use crate::container::{gzip, le32, lz4 as lz4_frame, may_begin_frame, zlib, zstd as zstd_frame};
+use crate::formats::{gzip, le32, lz4 as lz4_frame, may_begin_frame, zlib, zstd as zstd_frame};
 
 /// What the first bytes of a stream say.
 enum Front {

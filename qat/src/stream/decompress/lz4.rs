@@ -5,7 +5,7 @@ use std::io::Read;
 use super::super::pipeline;
 use super::block::check_lz4_block;
 use super::{Block, Check, Decode, Decoder, End, Result, State, Window};
-use crate::container::{le32, lz4 as lz4_frame};
+use crate::formats::{le32, lz4 as lz4_frame};
 use crate::software;
 
 impl<R: Read> Decoder<'_, R> {

@@ -24,7 +24,7 @@ pub use self::detect::detect;
 use super::pipeline::{self, Produced};
 use super::source::{Counted, Source};
 use super::{Engine, Settings, StreamError, Summary};
-use crate::container::{le32, lz4 as lz4_frame, may_begin_frame, zstd as zstd_frame};
+use crate::formats::{le32, lz4 as lz4_frame, may_begin_frame, zstd as zstd_frame};
 use crate::software::deflate::StreamInflater;
 
 type Result<T, E = StreamError> = std::result::Result<T, E>;

@@ -7,7 +7,7 @@ use zstd_safe::{DCtx, DParameter, InBuffer, OutBuffer, ResetDirective};
 
 use super::super::{StreamError, pipeline};
 use super::{Block, Decoder, MAX_FRAME, PIECE, Result, State};
-use crate::container::{le32, lz4::is_skippable, zstd as zstd_frame};
+use crate::formats::{le32, lz4::is_skippable, zstd as zstd_frame};
 use crate::software::zstd::{bound, corrupt, is_out_of_memory};
 
 /// Most bytes of skippable frames that stay in front of a frame that is decoded whole. `pzstd` writes 12 bytes before

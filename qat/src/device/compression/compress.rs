@@ -1,0 +1,418 @@
+//! Compression: the input cut into requests, the answers put together as one stream.
+
+use accel_core::{CompressOptions, End, Error, ExecutedOn, Format, Level, Outcome, Result, SoftwareReason};
+use qat_sys as sys;
+use twox_hash::XxHash32;
+use zlib_rs::adler32::adler32_combine;
+use zlib_rs::crc32::crc32_combine;
+
+use super::request::{Answer, Request};
+use super::session::{Checksum, Huffman, Lz4Block, SessionKind};
+use crate::device::inflight::{CompletedRequest, Direction};
+use crate::device::instances::{CallContext, Window};
+use crate::error::DeviceError;
+use crate::formats::{gzip, lz4 as frame, zlib};
+use crate::settings::Integrity;
+use crate::software::{self, compress_bound};
+
+/// Input of one deflate request, when there is more: with the bound of its output it just fills a block of the slab.
+pub(super) const PIECE: usize = 112 << 10;
+/// LZ4 frames of larger inputs have blocks of this length, one request each.
+const LZ4_PIECE: usize = 256 << 10;
+/// libqat wants about this much room, however small the input (26.08: 1,026 bytes).
+const LEAST_ROOM: usize = 1152;
+/// Levels that libqat has.
+const MAX_LEVEL: u8 = 12;
+/// Longest stored block (RFC 1951, section 3.2.4), and what its header takes.
+const STORED_MAX: usize = 65_535;
+const STORED_HEADER: usize = 5;
+
+/// Where output goes: the front of the caller's buffer.
+pub(super) struct Writer<'a> {
+    output: &'a mut [u8],
+    written: usize,
+    bound: usize,
+}
+
+impl<'a> Writer<'a> {
+    /// To fill `output`; `bound` is what is asked for where it is too small.
+    pub(super) fn new(output: &'a mut [u8], bound: usize) -> Self {
+        Self { output, written: 0, bound }
+    }
+
+    fn room(&mut self, len: usize) -> Result<&mut [u8]> {
+        let (available, bound) = (self.output.len(), self.bound);
+        let room = self.output[self.written..].get_mut(..len);
+        let room = room.ok_or_else(|| Error::OutputTooSmall { required: Some(bound), available })?;
+        self.written += len;
+        Ok(room)
+    }
+
+    fn put(&mut self, bytes: &[u8]) -> Result<()> {
+        self.room(bytes.len())?.copy_from_slice(bytes);
+        Ok(())
+    }
+}
+
+/// What a call came to so far.
+struct Done {
+    /// The last instance that worked for it.
+    instance: Option<u16>,
+    checksum: u32,
+}
+
+/// Compresses to the front of `output`.
+pub(crate) async fn compress(
+    call: CallContext<'_>,
+    input: &[u8],
+    output: &mut [u8],
+    options: &CompressOptions,
+) -> Result<Outcome> {
+    let &CompressOptions { format, level, end, .. } = options;
+    software::check_end(format, end)?;
+    let level = hardware_level(format, level)?;
+    super::check_offered(call, format, Direction::Compress)?;
+    if format == Format::Zstd {
+        let (bytes_out, instance) = super::zstd::compress(call, level, input, output, end).await?;
+        return Ok(outcome(input.len(), bytes_out, instance));
+    }
+    let mut writer = Writer::new(output, compress_bound(input.len(), options));
+    let instance = match format {
+        Format::Deflate => {
+            let kind = deflate_kind(call, level, Checksum::Crc32);
+            deflate(call, kind, input, &mut writer, end, false).await?.instance
+        }
+        Format::Gzip => {
+            let mut header = [0; gzip::HEADER_LEN];
+            gzip::write_header(&mut header, None);
+            writer.put(&header)?;
+            let kind = deflate_kind(call, level, Checksum::Crc32);
+            let done = deflate(call, kind, input, &mut writer, end, true).await?;
+            writer.put(&gzip::trailer(done.checksum, input.len() as u64))?;
+            done.instance
+        }
+        Format::Zlib => {
+            writer.put(&zlib::header(software::zlib_effort(level)))?;
+            let kind = deflate_kind(call, level, Checksum::Adler32);
+            let done = deflate(call, kind, input, &mut writer, end, true).await?;
+            writer.put(&done.checksum.to_be_bytes())?;
+            done.instance
+        }
+        Format::Lz4Frame => lz4_frame(call, level, input, &mut writer).await?,
+        Format::Lz4Block => lz4_block(call, level, input, &mut writer).await?,
+        other => return Err(super::not_offered(other, Direction::Compress)),
+    };
+    Ok(outcome(input.len(), writer.written, instance))
+}
+
+/// Of nothing there is nothing for the device to do; the constant that stands for it is written here.
+pub(super) fn outcome(bytes_in: usize, bytes_out: usize, instance: Option<u16>) -> Outcome {
+    let path = instance
+        .map_or(ExecutedOn::Software(SoftwareReason::TooSmall), |instance| ExecutedOn::Hardware { instance });
+    Outcome { bytes_in, bytes_out, path }
+}
+
+/// libqat's level for the caller's: named ones as `CompressOptions` says, integers as they are.
+pub(crate) fn hardware_level(format: Format, level: Level) -> Result<u8> {
+    match level {
+        Level::Fast => Ok(1),
+        Level::Balanced => Ok(6),
+        Level::Best => Ok(9),
+        Level::Exact(level @ 1..=MAX_LEVEL) => Ok(level),
+        // What the CPU has and the device has not.
+        Level::Exact(other)
+            if match format {
+                Format::Lz4Block | Format::Lz4Frame => false,
+                Format::Zstd => software::zstd::level(level).is_ok(),
+                _ => other == 0,
+            } =>
+        {
+            Err(Error::Unsupported {
+                accelerator: crate::accelerator::NAME,
+                operation: format!("{format} at level {other}").into(),
+                remedy: format!("choose a level from 1 to {MAX_LEVEL}, or the CPU").into(),
+            })
+        }
+        Level::Exact(level) => Err(Error::InvalidArgument {
+            argument: "level",
+            remedy: format!("{format} has levels 1 to {MAX_LEVEL} on the device, not {level}").into(),
+        }),
+    }
+}
+
+pub(super) fn deflate_kind(call: CallContext<'_>, level: u8, checksum: Checksum) -> SessionKind {
+    let has_dynamic = call.pool.services.capabilities.compression.dynamic_huffman;
+    let huffman = if has_dynamic { call.pool.settings.huffman } else { Huffman::Static };
+    SessionKind::Deflate { level, huffman, checksum }
+}
+
+/// Room that is always enough for `len` bytes: fixed Huffman codes take at most nine bits a byte.
+pub(crate) const fn deflate_room(len: usize) -> usize {
+    let room = len + len / 8 + 256;
+    if room > LEAST_ROOM { room } else { LEAST_ROOM }
+}
+
+/// Bytes that `len` bytes take in stored blocks.
+pub(super) const fn stored_len(len: usize) -> usize {
+    len + len.div_ceil(STORED_MAX) * STORED_HEADER
+}
+
+/// Deflates `input`; the checksum is that of `kind`.
+async fn deflate(
+    call: CallContext<'_>,
+    kind: SessionKind,
+    input: &[u8],
+    writer: &mut Writer<'_>,
+    end: End,
+    is_checksum_used: bool,
+) -> Result<Done> {
+    let adler = matches!(kind, SessionKind::Deflate { checksum: Checksum::Adler32, .. });
+    let done = Done { instance: None, checksum: u32::from(adler) };
+    if input.is_empty() {
+        // The one fixed block without content (RFC 1951, section 3.2.6), or an empty stored one that stays open.
+        writer.put(if end == End::Final { &[3, 0] } else { &[0, 0, 0, 0xff, 0xff] })?;
+        return Ok(done);
+    }
+    let mut joint = Joint {
+        call,
+        writer,
+        checksum: is_checksum_used.then_some(if adler { Checksum::Adler32 } else { Checksum::Crc32 }),
+        done,
+    };
+    let mut window = Window::new();
+    let mut rest = input;
+    loop {
+        while !rest.is_empty() && !window.is_full() {
+            let (piece, later) = rest.split_at(rest.len().min(PIECE));
+            let request = piece_of(kind, piece, !later.is_empty() || end == End::Open);
+            let launched = call.launch(request, window.when_full(call.when_full)).await;
+            if !window.push(launched, request).map_err(|fault| call.error(fault))? {
+                break;
+            }
+            rest = later;
+        }
+        let Some(next) = window.next(call.pool).await else { return Ok(joint.done) };
+        let (landed, instance, request) = next.map_err(|fault| call.error(fault))?;
+        joint.put(landed, instance, request).await?;
+    }
+}
+
+fn piece_of(kind: SessionKind, input: &[u8], is_open: bool) -> Request<'_> {
+    Request { kind, prefix: &[], input, room: deflate_room(input.len()), is_open }
+}
+
+/// Where the requests' outputs become one stream.
+struct Joint<'a, 'b> {
+    call: CallContext<'a>,
+    writer: &'a mut Writer<'b>,
+    /// The one that is wanted, if one is.
+    checksum: Option<Checksum>,
+    done: Done,
+}
+
+impl Joint<'_, '_> {
+    /// Appends what a request came to.
+    async fn put(
+        &mut self,
+        mut landed: CompletedRequest,
+        mut instance: u16,
+        mut request: Request<'_>,
+    ) -> Result<()> {
+        loop {
+            let left = self.append(landed, instance, request)?;
+            if left.is_empty() {
+                return Ok(());
+            }
+            // The output ran full, which the room rules out, so the device is not what it should be; but what it did
+            // counts, and the rest goes on from there.
+            request.input = left;
+            (landed, instance) = self.call.run(request).await.map_err(|fault| self.call.error(fault))?;
+        }
+    }
+
+    /// Appends an answer; what of the request's input it does not stand for.
+    fn append<'i>(
+        &mut self,
+        landed: CompletedRequest,
+        instance: u16,
+        request: Request<'i>,
+    ) -> Result<&'i [u8]> {
+        let Self { call, writer, .. } = self;
+        let len = request.input.len();
+        let answer = call.answer(&landed, instance, len, request.room, Format::Deflate)?;
+        let (packed, left) = request.input.split_at(call.blame(instance, complete(&answer, len))?);
+        if let Some(checksum) = self.checksum {
+            let sum = answer.checksum;
+            if call.pool.settings.integrity != Integrity::Trust && sum != checksum.of(packed) {
+                return call.blame(instance, Err(wrong_checksum()));
+            }
+            let (before, more) = (self.done.checksum, packed.len() as u64);
+            self.done.checksum = match (self.done.instance, checksum) {
+                (None, _) => sum,
+                (_, Checksum::Adler32) => adler32_combine(before, sum, more),
+                (_, Checksum::Crc32) => crc32_combine(before, sum, more),
+            };
+        }
+        self.done.instance = Some(instance);
+        if answer.produced >= stored_len(packed.len()) {
+            store(packed, writer, !request.is_open && left.is_empty())?;
+        } else {
+            landed.output().read(0, writer.room(answer.produced)?);
+        }
+        Ok(left)
+    }
+}
+
+/// How much of a request's input the answer stands for: all of it, or some after an overflow.
+#[inline(always)]
+pub(super) fn complete(answer: &Answer, len: usize) -> Result<usize> {
+    let is_plausible = if answer.overflow { answer.consumed > 0 } else { answer.consumed == len };
+    if is_plausible && answer.produced > 0 {
+        return Ok(answer.consumed);
+    }
+    let detail = format!("{} of {len} bytes consumed, {} produced", answer.consumed, answer.produced);
+    Err(DeviceError::Wrong { detail: detail.into() }.into())
+}
+
+/// The error for output that did not fit where it always fits.
+pub(super) fn ran_full() -> Error {
+    DeviceError::Wrong { detail: "its output is longer than its input can become".into() }.into()
+}
+
+/// How a request ends its output: on a byte boundary with more to come, or for good.
+pub(super) const fn flush(is_open: bool) -> sys::CpaDcFlush {
+    if is_open { sys::CPA_DC_FLUSH_FULL } else { sys::CPA_DC_FLUSH_FINAL }
+}
+
+pub(super) fn wrong_checksum() -> Error {
+    DeviceError::Wrong { detail: "its checksum is not that of the data".into() }.into()
+}
+
+/// Writes stored blocks, which is what incompressible data are best as.
+pub(super) fn store(input: &[u8], writer: &mut Writer<'_>, is_final: bool) -> Result<()> {
+    let count = input.len().div_ceil(STORED_MAX);
+    for (i, block) in input.chunks(STORED_MAX).enumerate() {
+        let len = (block.len() as u16).to_le_bytes();
+        let is_last = is_final && i + 1 == count;
+        writer.put(&[u8::from(is_last), len[0], len[1], !len[0], !len[1]])?;
+        writer.put(block)?;
+    }
+    Ok(())
+}
+
+/// Room that is always enough for an LZ4 block of `len` bytes with its size word.
+fn lz4_room(len: usize) -> usize {
+    (software::lz4::block_bound(len) + 4 + 64).max(LEAST_ROOM)
+}
+
+async fn lz4_frame(
+    call: CallContext<'_>,
+    level: u8,
+    input: &[u8],
+    writer: &mut Writer<'_>,
+) -> Result<Option<u16>> {
+    let len = input.len() as u64;
+    let mut descriptor = frame::Descriptor::for_len(len, Some(len));
+    descriptor.max_block = descriptor.max_block.min(LZ4_PIECE);
+    let mut header = [0; frame::MAX_HEADER];
+    let header_len = descriptor.write(&mut header);
+    writer.put(&header[..header_len])?;
+    let block = Lz4Block::of_len(descriptor.max_block).expect("a size that frames have");
+    let kind = SessionKind::Lz4 { level, block };
+    let is_whole = input.len() <= descriptor.max_block;
+    let mut device_hash = None;
+    let mut last = None;
+    let mut window = Window::new();
+    let mut rest = input;
+    loop {
+        while !rest.is_empty() && !window.is_full() {
+            let (piece, later) = rest.split_at(rest.len().min(descriptor.max_block));
+            let request =
+                Request { kind, prefix: &[], input: piece, room: lz4_room(piece.len()), is_open: false };
+            let launched = call.launch(request, window.when_full(call.when_full)).await;
+            if !window.push(launched, piece).map_err(|fault| call.error(fault))? {
+                break;
+            }
+            rest = later;
+        }
+        let Some(next) = window.next(call.pool).await else { break };
+        let (landed, instance, piece) = next.map_err(|fault| call.error(fault))?;
+        let answer = call.answer(&landed, instance, piece.len(), lz4_room(piece.len()), Format::Lz4Frame)?;
+        call.blame(instance, whole_block(&answer, piece.len()))?;
+        call.blame(instance, block_word(&landed, &answer).map(drop))?;
+        if answer.produced >= piece.len() + 4 {
+            writer.put(&(piece.len() as u32 | frame::STORED).to_le_bytes())?;
+            writer.put(piece)?;
+        } else {
+            landed.output().read(0, writer.room(answer.produced)?);
+        }
+        device_hash = Some(answer.checksum);
+        last = Some(instance);
+    }
+    writer.put(&[0; 4])?;
+    // The device hashes each request for itself, and hashes of parts do not combine.
+    let hash = match device_hash {
+        Some(hash) if is_whole && call.pool.settings.integrity == Integrity::Trust => hash,
+        _ => XxHash32::oneshot(0, input),
+    };
+    if is_whole && device_hash.is_some_and(|device_hash| device_hash != hash) {
+        return call.blame(last.unwrap_or_default(), Err(wrong_checksum()));
+    }
+    writer.put(&hash.to_le_bytes())?;
+    Ok(last)
+}
+
+/// An LZ4 request has to be done as a whole.
+fn whole_block(answer: &Answer, len: usize) -> Result<()> {
+    if answer.overflow || complete(answer, len)? != len || answer.produced <= 4 {
+        let detail = format!("{} of {len} bytes consumed, overflow {}", answer.consumed, answer.overflow);
+        return Err(DeviceError::Wrong { detail: detail.into() }.into());
+    }
+    Ok(())
+}
+
+/// The size word in front of a block, which has to be that of the output.
+fn block_word(landed: &CompletedRequest, answer: &Answer) -> Result<u32> {
+    let mut word = [0; 4];
+    landed.output().read(0, &mut word);
+    let word = u32::from_le_bytes(word);
+    let len = word & !frame::STORED;
+    if len as usize + 4 == answer.produced {
+        return Ok(word);
+    }
+    let detail = format!("a block of {len} bytes in {} of output", answer.produced);
+    Err(DeviceError::Wrong { detail: detail.into() }.into())
+}
+
+/// A bare block: what the device makes of a frame's block, without the size word.
+async fn lz4_block(
+    call: CallContext<'_>,
+    level: u8,
+    input: &[u8],
+    writer: &mut Writer<'_>,
+) -> Result<Option<u16>> {
+    if input.is_empty() {
+        writer.put(&[0])?;
+        return Ok(None);
+    }
+    let Some(block) = Lz4Block::for_len(input.len()) else {
+        return Err(Error::Unsupported {
+            accelerator: crate::accelerator::NAME,
+            operation: "an LZ4 block of more than 4 MiB".into(),
+            remedy: "use LZ4 frames, or the CPU".into(),
+        });
+    };
+    let room = lz4_room(input.len());
+    let request =
+        Request { kind: SessionKind::Lz4 { level, block }, prefix: &[], input, room, is_open: false };
+    let (landed, instance) = call.run(request).await.map_err(|fault| call.error(fault))?;
+    let answer = call.answer(&landed, instance, input.len(), room, Format::Lz4Block)?;
+    call.blame(instance, whole_block(&answer, input.len()))?;
+    let word = call.blame(instance, block_word(&landed, &answer))?;
+    if word & frame::STORED != 0 {
+        software::lz4::store_block(input, |bytes| writer.put(bytes))?;
+    } else {
+        landed.output().read(4, writer.room(word as usize)?);
+    }
+    Ok(Some(instance))
+}

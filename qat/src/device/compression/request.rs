@@ -1,0 +1,143 @@
+//! One stateless request, and what its answer says.
+
+use accel_core::{Error, Format};
+
+use super::compress::flush;
+use super::session::{SessionKind, SessionSlot};
+use crate::CpaStatus;
+use crate::device::inflight::{
+    Blocks, CompletedRequest, Direction, PendingRequest, SlotGuard, Stateless, Work,
+};
+use crate::device::instances::{CallContext, Failure, Fault, Instance, WhenFull};
+use crate::error::{DeviceError, RequestStatus};
+use crate::settings::Integrity;
+
+/// A request to be.
+#[derive(Clone, Copy)]
+pub(super) struct Request<'a> {
+    pub(super) kind: SessionKind,
+    /// In front of the input, where the device wants a header that the format does not have.
+    pub(super) prefix: &'a [u8],
+    pub(super) input: &'a [u8],
+    /// Room for the output in bytes.
+    pub(super) room: usize,
+    /// More of the same stream follows.
+    pub(super) is_open: bool,
+}
+
+/// An answer that counts.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Answer {
+    pub(super) consumed: usize,
+    pub(super) produced: usize,
+    pub(super) checksum: u32,
+    /// The output ran full; what was produced stands for what was consumed.
+    pub(super) overflow: bool,
+    pub(super) end_of_stream: bool,
+}
+
+impl CallContext<'_> {
+    pub(super) async fn launch(
+        &self,
+        request: Request<'_>,
+        when_full: WhenFull,
+    ) -> Result<(PendingRequest, u16), Fault> {
+        let len = request.prefix.len() + request.input.len() + request.room;
+        // An answer counts in 32 bits.
+        if len > self.pool.settings.memory || u32::try_from(len).is_err() {
+            return Err(Fault::TooLarge);
+        }
+        let load = |instance: &Instance, claim: &mut SlotGuard| {
+            let memory = instance.ring.memory();
+            let mut input = Blocks::with_room(memory, request.prefix.len() + request.input.len())?;
+            input.write(0, request.prefix);
+            input.write(request.prefix.len(), request.input);
+            claim.load(input, Blocks::with_room(memory, request.room)?);
+            Ok(())
+        };
+        let how = self.stateless(request.kind, request.is_open);
+        let fly = |instance: &Instance, claim: SlotGuard| {
+            let key = SessionSlot::new(request.kind, how, claim.is_flat());
+            let session = instance.sessions.get(&instance.ring, key)?;
+            Ok(instance.ring.compress(claim, session, how)?)
+        };
+        self.pool.launch(Work::Compression, when_full, self.recorder, load, fly).await
+    }
+
+    /// Launches and waits.
+    pub(super) async fn run(&self, request: Request<'_>) -> Result<(CompletedRequest, u16), Fault> {
+        let (flight, instance) = self.launch(request, self.when_full).await?;
+        let landed = flight.await.map_err(|lost| self.pool.lost(lost, instance))?;
+        Ok((landed, instance))
+    }
+
+    /// What a request of this kind has beside data and session.
+    pub(super) fn stateless(&self, kind: SessionKind, is_open: bool) -> Stateless {
+        let direction = kind.direction();
+        Stateless {
+            direction,
+            flush: flush(direction == Direction::Compress && is_open),
+            seed: kind.seed(),
+            is_verified: self.is_verified(kind),
+        }
+    }
+
+    /// Whether libqat is to compare what the device read and wrote with the memory. LZ4 says the length of its blocks
+    /// and hashes their content itself, and the library would do it only without recovery.
+    fn is_verified(&self, kind: SessionKind) -> bool {
+        matches!(kind, SessionKind::Deflate { .. } | SessionKind::Inflate { .. })
+            && self.pool.settings.integrity == Integrity::EndToEnd
+            && self.pool.services.capabilities.compression.integrity_crcs
+    }
+
+    /// Passes `result` on, and lets the instance rest if it says that the instance's output was wrong.
+    pub(super) fn blame<T>(&self, instance: u16, result: Result<T, Error>) -> Result<T, Error> {
+        if let Err(Error::Device { .. }) = result {
+            self.pool.instances[usize::from(instance)].health.failed(Failure::Trust);
+        }
+        result
+    }
+
+    /// Reads an answer, and tells the instance's health of it. `format` is what corrupt input is corrupt as.
+    #[inline(always)]
+    pub(super) fn answer(
+        &self,
+        landed: &CompletedRequest,
+        instance: u16,
+        request_len: usize,
+        room: usize,
+        format: Format,
+    ) -> Result<Answer, Error> {
+        let results = landed.results();
+        let health = &self.pool.instances[usize::from(instance)].health;
+        let request = RequestStatus::from_raw(results.status);
+        let answer = Answer {
+            consumed: results.consumed as usize,
+            produced: results.produced as usize,
+            checksum: results.checksum,
+            overflow: request == RequestStatus::OVERFLOW,
+            end_of_stream: results.endOfLastBlock != 0,
+        };
+        let status = landed.status();
+        let is_answered = status == CpaStatus::SUCCESS && request == RequestStatus::OK || answer.overflow;
+        if is_answered {
+            if answer.consumed > request_len || answer.produced > room {
+                health.failed(Failure::Trust);
+                let detail = format!(
+                    "{} of {request_len} bytes consumed, {} bytes produced in room for {room}",
+                    answer.consumed, answer.produced
+                );
+                return Err(DeviceError::Wrong { detail: detail.into() }.into());
+            }
+            health.succeeded();
+            return Ok(answer);
+        }
+        // Data to be compressed cannot be bad.
+        if let Some(detail) = request.bad_data().filter(|_| !landed.is_compression()) {
+            health.succeeded();
+            return Err(Error::Corrupt { format, detail: detail.into() });
+        }
+        health.failed(Failure::Request);
+        Err(DeviceError::Failed { status, request }.into())
+    }
+}

@@ -1,0 +1,195 @@
+//! The sessions of one instance: one for each kind of request, made on the first of its kind.
+
+use std::sync::Arc;
+
+use once_cell::sync::OnceCell;
+use qat_sys as sys;
+
+use crate::device::inflight::{Api, Direction, Ring, Session, SessionError, Stateless};
+
+/// What a session is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum SessionKind {
+    Deflate { level: u8, huffman: Huffman, checksum: Checksum },
+    Inflate { checksum: Checksum },
+    Lz4 { level: u8, block: Lz4Block },
+    Unlz4 { block: Lz4Block, has_block_checksums: bool },
+    Lz4s { level: u8 },
+}
+
+/// The checksum of the plain data that the device computes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Checksum {
+    Crc32,
+    Adler32,
+}
+
+impl Checksum {
+    /// The same by the CPU.
+    pub(super) fn of(self, plain: &[u8]) -> u32 {
+        match self {
+            Self::Crc32 => libdeflater::crc32(plain),
+            Self::Adler32 => libdeflater::adler32(plain),
+        }
+    }
+}
+
+/// Which codes deflate uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+#[non_exhaustive]
+pub enum Huffman {
+    /// Made for the data: smaller output.
+    #[default]
+    Dynamic,
+    /// RFC 1951's fixed codes: lower latency.
+    Static,
+}
+
+/// Largest block of an LZ4 frame: 64 KiB, 256 KiB, 1 MiB or 4 MiB.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Lz4Block(u8);
+
+impl Lz4Block {
+    /// The one of `len` bytes, if there is.
+    pub(crate) fn of_len(len: usize) -> Option<Self> {
+        (0..4).map(Self).find(|block| block.len() == len)
+    }
+
+    /// The smallest that holds `len` bytes, if there is.
+    pub(crate) fn for_len(len: usize) -> Option<Self> {
+        (0..4).map(Self).find(|block| block.len() >= len)
+    }
+
+    pub(crate) const fn len(self) -> usize {
+        1 << (16 + 2 * self.0)
+    }
+}
+
+/// Levels of the API; generation 4 knows three, and libqat maps these to them.
+const LEVELS: usize = 12;
+const DEFLATE: usize = 0;
+const INFLATE: usize = DEFLATE + LEVELS * 2 * 2;
+const LZ4: usize = INFLATE + 2;
+const UNLZ4: usize = LZ4 + LEVELS * 4;
+const LZ4S: usize = UNLZ4 + 4 * 2;
+const KINDS: usize = LZ4S + LEVELS;
+
+impl SessionKind {
+    pub(super) const fn direction(self) -> Direction {
+        match self {
+            Self::Inflate { .. } | Self::Unlz4 { .. } => Direction::Decompress,
+            Self::Deflate { .. } | Self::Lz4 { .. } | Self::Lz4s { .. } => Direction::Compress,
+        }
+    }
+
+    /// Where its checksum begins.
+    pub(super) const fn seed(self) -> u32 {
+        match self {
+            Self::Deflate { checksum: Checksum::Adler32, .. }
+            | Self::Inflate { checksum: Checksum::Adler32 } => 1,
+            _ => 0,
+        }
+    }
+
+    fn place(self) -> usize {
+        let at = |level: u8| usize::from(level) - 1;
+        match self {
+            Self::Deflate { level, huffman, checksum } => {
+                DEFLATE + at(level) * 4 + huffman as usize * 2 + checksum as usize
+            }
+            Self::Inflate { checksum } => INFLATE + checksum as usize,
+            Self::Lz4 { level, block } => LZ4 + at(level) * 4 + usize::from(block.0),
+            Self::Unlz4 { block, has_block_checksums } => {
+                UNLZ4 + usize::from(block.0) * 2 + usize::from(has_block_checksums)
+            }
+            Self::Lz4s { level } => LZ4S + at(level),
+        }
+    }
+
+    fn setup(self) -> sys::CpaDcSessionSetupData {
+        let (format, direction, level) = match self {
+            Self::Deflate { level, .. } => (sys::CPA_DC_DEFLATE, sys::CPA_DC_DIR_COMPRESS, level),
+            Self::Inflate { .. } => (sys::CPA_DC_DEFLATE, sys::CPA_DC_DIR_DECOMPRESS, 1),
+            Self::Lz4 { level, .. } => (sys::CPA_DC_LZ4, sys::CPA_DC_DIR_COMPRESS, level),
+            Self::Unlz4 { .. } => (sys::CPA_DC_LZ4, sys::CPA_DC_DIR_DECOMPRESS, 1),
+            Self::Lz4s { level } => (sys::CPA_DC_LZ4S, sys::CPA_DC_DIR_COMPRESS, level),
+        };
+        let huffman = match self {
+            Self::Deflate { huffman: Huffman::Dynamic, .. } => sys::CPA_DC_HT_FULL_DYNAMIC,
+            _ => sys::CPA_DC_HT_STATIC,
+        };
+        let block = match self {
+            Self::Lz4 { block, .. } | Self::Unlz4 { block, .. } => u32::from(block.0),
+            _ => 0,
+        };
+        let checksum = match self {
+            Self::Deflate { checksum, .. } | Self::Inflate { checksum } => match checksum {
+                Checksum::Crc32 => sys::CPA_DC_CRC32,
+                Checksum::Adler32 => sys::CPA_DC_ADLER32,
+            },
+            Self::Lz4 { .. } | Self::Unlz4 { .. } | Self::Lz4s { .. } => sys::CPA_DC_XXHASH32,
+        };
+        sys::CpaDcSessionSetupData {
+            compLevel: level.into(),
+            compType: format,
+            huffType: huffman,
+            autoSelectBestHuffmanTree: sys::CPA_DC_ASB_ENABLED,
+            sessDirection: direction,
+            sessState: sys::CPA_DC_STATELESS,
+            windowSize: sys::CPA_DC_WINSIZE_32K,
+            minMatch: sys::CPA_DC_MIN_3_BYTE_MATCH,
+            lz4BlockMaxSize: block,
+            lz4BlockChecksum: matches!(self, Self::Unlz4 { has_block_checksums: true, .. }).into(),
+            // Decompression ignores it.
+            lz4BlockIndependence: matches!(self, Self::Lz4 { .. }).into(),
+            checksum,
+            accumulateXXHash: sys::CPA_FALSE,
+        }
+    }
+}
+
+/// Which session a request needs.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct SessionSlot {
+    kind: SessionKind,
+    api: Api,
+    place: usize,
+}
+
+impl SessionSlot {
+    /// For a request of this kind, each side of which is one piece if it `is_flat`.
+    pub(super) fn new(kind: SessionKind, how: Stateless, is_flat: bool) -> Self {
+        let is_deflate = matches!(kind, SessionKind::Deflate { .. } | SessionKind::Inflate { .. });
+        let is_whole = how.flush == sys::CPA_DC_FLUSH_FINAL && !how.is_verified;
+        let api = if is_deflate && is_whole && is_flat { Api::DataPlane } else { Api::Traditional };
+        Self { kind, api, place: kind.place() }
+    }
+}
+
+/// Sessions by calls and kind.
+pub(crate) struct Sessions([[OnceCell<Arc<Session>>; KINDS]; 2]);
+
+impl Default for Sessions {
+    fn default() -> Self {
+        Self([const { [const { OnceCell::new() }; KINDS] }; 2])
+    }
+}
+
+impl Sessions {
+    /// The session for requests of this kind.
+    #[inline]
+    pub(crate) fn get(&self, ring: &Arc<Ring>, key: SessionSlot) -> Result<&Arc<Session>, SessionError> {
+        let cell = &self.0[key.api as usize][key.place];
+        match cell.get() {
+            Some(session) => Ok(session),
+            None => {
+                cell.get_or_try_init(|| ring.compression_session(key.api, &key.kind.setup()).map(Arc::new))
+            }
+        }
+    }
+
+    /// Ends them all.
+    pub(crate) fn clear(&mut self) {
+        self.0.as_flattened_mut().iter_mut().for_each(|session| drop(session.take()));
+    }
+}

@@ -1,0 +1,101 @@
+//! Slices that one deflate request takes: copied there and back, without the futures that longer ones need.
+
+use accel_core::{CompressOptions, End, Error, ExecutedOn, Format, Outcome, Result};
+
+use super::check_offered;
+use super::compress::{PIECE, Writer, complete, deflate_room, store, stored_len, wrong_checksum};
+use super::zero_copy::{Job, Plan};
+use crate::device::inflight::{Blocks, CompletedRequest, Direction, PendingRequest, SlotGuard, Work};
+use crate::device::instances::{CallContext, Fault, Instance, Launched};
+use crate::settings::Integrity;
+use crate::software::compress_bound;
+
+/// A compression that is one request.
+#[derive(Clone, Copy)]
+pub(crate) struct Single {
+    plan: Plan,
+    options: CompressOptions,
+}
+
+impl Single {
+    /// Submits it: with the request and its instance. `None` for what [`compress`](super::compress) has to do: more than
+    /// one request, or waiting for room.
+    #[inline(always)]
+    pub(crate) fn begin(
+        call: CallContext<'_>,
+        input: &[u8],
+        options: &CompressOptions,
+    ) -> Result<Option<(Self, PendingRequest, u16)>> {
+        let Some(single) = Self::new(call, input, options)? else { return Ok(None) };
+        match single.try_launch(call, input) {
+            Ok(Launched::Flying(flight, instance)) => Ok(Some((single, flight, instance))),
+            Ok(Launched::Full(_)) => Ok(None),
+            Err(fault) => Err(call.error(fault)),
+        }
+    }
+
+    #[inline(always)]
+    fn new(call: CallContext<'_>, input: &[u8], options: &CompressOptions) -> Result<Option<Self>> {
+        let is_deflate = matches!(options.format, Format::Deflate | Format::Gzip | Format::Zlib);
+        let is_one = is_deflate && (1..=PIECE).contains(&input.len());
+        if !is_one || input.len() + deflate_room(input.len()) > call.pool.settings.memory {
+            return Ok(None);
+        }
+        let plan = Plan::new(call, &Job::Compress(*options))?;
+        check_offered(call, options.format, Direction::Compress)?;
+        Ok(Some(Self { plan, options: *options }))
+    }
+
+    #[inline(always)]
+    fn try_launch(&self, call: CallContext<'_>, input: &[u8]) -> Result<Launched, Fault> {
+        let load = |instance: &Instance, claim: &mut SlotGuard| {
+            let memory = instance.ring.memory();
+            let room = Blocks::with_room(memory, deflate_room(input.len()))?;
+            claim.load(Blocks::copied(memory, input)?, room);
+            Ok(())
+        };
+        let fly = |instance: &Instance, claim: SlotGuard| {
+            let session = instance.sessions.get(&instance.ring, self.plan.session)?;
+            Ok(instance.ring.compress(claim, session, self.plan.how)?)
+        };
+        call.pool.try_launch(Work::Compression, call.when_full, call.recorder, &mut None, load, fly)
+    }
+
+    /// What the answer comes to. `None` when the output ran full, which its room rules out, so that the device is not what
+    /// it should be: then all is to be done again.
+    #[inline(always)]
+    pub(crate) fn finish(
+        &self,
+        call: CallContext<'_>,
+        landed: &CompletedRequest,
+        instance: u16,
+        input: &[u8],
+        output: &mut [u8],
+    ) -> Result<Option<Outcome>> {
+        let (len, plan) = (input.len(), &self.plan);
+        let answer = call.answer(landed, instance, len, deflate_room(len), Format::Deflate)?;
+        if call.blame(instance, complete(&answer, len))? < len {
+            return Ok(None);
+        }
+        let (header, trailer) = plan.framing;
+        let is_checked = trailer > 0 && call.pool.settings.integrity != Integrity::Trust;
+        if is_checked && answer.checksum != plan.checksum.of(input) {
+            return call.blame(instance, Err(wrong_checksum()));
+        }
+        let is_stored = answer.produced >= stored_len(len);
+        let packed_len = if is_stored { stored_len(len) } else { answer.produced };
+        let (bytes_out, available) = (header + packed_len + trailer, output.len());
+        let Some(output) = output.get_mut(..bytes_out) else {
+            let required = Some(compress_bound(len, &self.options));
+            return Err(Error::OutputTooSmall { required, available });
+        };
+        let packed = &mut output[header..header + packed_len];
+        if is_stored {
+            store(input, &mut Writer::new(packed, packed_len), self.options.end == End::Final)?;
+        } else {
+            landed.output().read(0, packed);
+        }
+        plan.frame(output, answer.checksum, len);
+        Ok(Some(Outcome { bytes_in: len, bytes_out, path: ExecutedOn::Hardware { instance } }))
+    }
+}

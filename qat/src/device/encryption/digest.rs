@@ -1,0 +1,57 @@
+//! Digests and HMACs.
+
+use std::sync::Arc;
+
+use accel_core::{Digest, Key, Outcome, Result};
+
+use super::request::{self, Request};
+use super::seal::path;
+use super::session::{Sessions, Use};
+use super::trial;
+use crate::device::inflight::{Session, SessionError};
+use crate::device::instances::{CallContext, Instance};
+
+/// A digest of `input`.
+pub(crate) async fn digest(
+    call: CallContext<'_>,
+    digest: Digest,
+    input: &[u8],
+) -> Result<(Vec<u8>, Outcome)> {
+    trial::admit_hash(call, digest, false).await?;
+    hash(call, digest, None, input).await
+}
+
+/// HMAC of `input`.
+pub(crate) async fn hmac(
+    call: CallContext<'_>,
+    key: &Key,
+    digest: Digest,
+    input: &[u8],
+) -> Result<(Vec<u8>, Outcome)> {
+    key.check_hmac()?;
+    trial::admit_hash(call, digest, true).await?;
+    hash(call, digest, Some(key), input).await
+}
+
+/// HMAC where there is a key, else a digest.
+pub(super) async fn hash(
+    call: CallContext<'_>,
+    digest: Digest,
+    key: Option<&Key>,
+    input: &[u8],
+) -> Result<(Vec<u8>, Outcome)> {
+    let sessions = key.map(|key| Sessions::of_hmac(key, digest)).transpose()?;
+    let keyed = key.zip(sessions);
+    let session = |instance: &Instance| -> Result<Arc<Session>, SessionError> {
+        match keyed {
+            Some((key, sessions)) => sessions.get(&instance.ring, key, Use::default()),
+            None => instance.digests.get(&instance.ring, digest).cloned(),
+        }
+    };
+    let request = Request { head: [input, &[]], has_digest: true, ..Request::default() };
+    let mut answer = request::run(call, &request, session).await?;
+    let output = answer.digest()[..digest.len()].to_vec();
+    let outcome =
+        Outcome { bytes_in: input.len(), bytes_out: output.len(), path: path(Some(answer.instance)) };
+    Ok((output, outcome))
+}

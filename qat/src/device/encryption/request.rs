@@ -1,0 +1,214 @@
+//! One symmetric request, and what its answer says.
+
+use std::ops::Range;
+use std::sync::Arc;
+
+use accel_core::{Cipher, Error, Key};
+
+use super::layout::{BLOCK, CCM_AAD_AT, CCM_NONCE_AT};
+use super::session::{Sessions, Use};
+use crate::CpaStatus;
+use crate::device::inflight::{
+    Api, Blocks, CompletedRequest, NOT_VERIFIED, PendingRequest, Session, SessionError, SlotGuard, Symmetric,
+    Work,
+};
+use crate::device::instances::{CallContext, Failure, Fault, Instance, WhenFull};
+use crate::device::memory::{Memory, NoMemory};
+use crate::error::{DeviceError, RequestStatus};
+
+/// Where parameters stand in [`SlotGuard::parameters`].
+pub(super) const IV_AT: usize = 0;
+pub(super) const DIGEST_AT: usize = 64;
+pub(super) const AAD_AT: usize = 128;
+/// Longest digest: SHA-512's.
+pub(super) const MAX_DIGEST: usize = 64;
+/// A cipher's tag; all digests are at least this long.
+pub(super) const TAG: usize = 16;
+/// libqat wants memory even where there is nothing to work on.
+pub(super) const LEAST: usize = 16;
+
+/// A request to be.
+#[derive(Clone, Default)]
+pub(super) struct Request<'a> {
+    /// The data in order: the text is what is enciphered, if anything is, with padding behind it where it has any.
+    pub(super) head: [&'a [u8]; 2],
+    pub(super) text: [&'a [u8]; 2],
+    pub(super) tail: &'a [u8],
+    pub(super) iv: &'a [u8],
+    pub(super) aad: &'a [u8],
+    /// The tag that the device compares with; empty where it writes one.
+    pub(super) tag: &'a [u8],
+    pub(super) has_digest: bool,
+    /// AES-CCM: libqat has its own places for the nonce, and the tag is the data's tail.
+    pub(super) is_ccm: bool,
+}
+
+impl Request<'_> {
+    fn parts(&self) -> [&[u8]; 5] {
+        let ([first, second], [text, padding]) = (self.head, self.text);
+        [first, second, text, padding, self.tail]
+    }
+
+    fn len(&self) -> usize {
+        self.parts().map(<[u8]>::len).iter().sum()
+    }
+
+    /// Where the text is.
+    pub(super) fn text_range(&self) -> Range<usize> {
+        let len_of = |parts: &[&[u8]; 2]| parts[0].len() + parts[1].len();
+        let start = len_of(&self.head);
+        start..start + len_of(&self.text)
+    }
+
+    fn load(&self, memory: &'static Memory, claim: &mut SlotGuard) -> Result<(), NoMemory> {
+        let len = self.len();
+        // Lengths are 32 bits wide, and what can never be had is not waited for.
+        if len > memory.limit() / 2 || u32::try_from(len).is_err() {
+            return Err(NoMemory::TooLarge);
+        }
+        let mut input = Blocks::with_room(memory, len.max(LEAST))?;
+        let mut at = 0;
+        for part in self.parts() {
+            input.write(at, part);
+            at += part.len();
+        }
+        claim.load(input, Blocks::default());
+        let parameters = claim.parameters();
+        let (mut iv_at, mut aad_at) = (IV_AT, AAD_AT);
+        if self.is_ccm {
+            parameters[IV_AT..][..BLOCK].fill(0);
+            parameters[AAD_AT..][..2 * BLOCK].fill(0);
+            parameters[AAD_AT + CCM_NONCE_AT..][..self.iv.len()].copy_from_slice(self.iv);
+            (iv_at, aad_at) = (IV_AT + CCM_NONCE_AT, AAD_AT + CCM_AAD_AT);
+        }
+        parameters[iv_at..][..self.iv.len()].copy_from_slice(self.iv);
+        parameters[aad_at..][..self.aad.len()].copy_from_slice(self.aad);
+        parameters[DIGEST_AT..][..self.tag.len()].copy_from_slice(self.tag);
+        Ok(())
+    }
+
+    fn operation(&self) -> Symmetric {
+        let text = self.text_range();
+        Symmetric {
+            iv_at: IV_AT,
+            iv_len: self.iv.len() as u32,
+            cipher: (text.start as u32, text.len() as u32),
+            hash: if self.is_ccm { (0, text.len() as u32) } else { (0, self.len() as u32) },
+            digest_at: (self.has_digest && !self.is_ccm).then_some(DIGEST_AT),
+            aad_at: (self.is_ccm || !self.aad.is_empty()).then_some(AAD_AT),
+        }
+    }
+}
+
+/// A key with its sessions, for requests of one kind.
+#[derive(Clone, Copy)]
+pub(super) struct Keyed<'a> {
+    pub(super) key: &'a Key,
+    pub(super) cipher: Cipher,
+    pub(super) sessions: &'a Sessions,
+    pub(super) how: Use,
+}
+
+impl Keyed<'_> {
+    pub(super) fn session(&self, instance: &Instance) -> Result<Arc<Session>, SessionError> {
+        self.sessions.get(&instance.ring, self.key, self.how)
+    }
+}
+
+/// Puts a request into flight.
+pub(super) fn launch(
+    call: CallContext<'_>,
+    when_full: WhenFull,
+    request: &Request<'_>,
+    session: impl Fn(&Instance) -> Result<Arc<Session>, SessionError>,
+) -> impl Future<Output = Result<(PendingRequest, u16), Fault>> {
+    let load = |instance: &Instance, claim: &mut SlotGuard| request.load(instance.ring.memory(), claim);
+    let fly = move |instance: &Instance, claim: SlotGuard| {
+        let session = session(instance)?;
+        Ok(instance.ring.perform(claim, session, &request.operation())?)
+    };
+    call.pool.launch(Work::Symmetric, when_full, call.recorder, load, fly)
+}
+
+/// An answer that counts.
+pub(super) struct Answer {
+    pub(super) landed: CompletedRequest,
+    pub(super) instance: u16,
+    /// False when the device compared the tag and found another one.
+    pub(super) is_verified: bool,
+}
+
+impl Answer {
+    /// The digest that the device wrote.
+    pub(super) fn digest(&mut self) -> &[u8; MAX_DIGEST] {
+        self.landed.parameters()[DIGEST_AT..].first_chunk().expect("parameters are longer")
+    }
+
+    /// The tag that it wrote for `request`: the front of the digest.
+    pub(super) fn tag(&mut self, request: &Request<'_>) -> [u8; TAG] {
+        let mut tag = [0; TAG];
+        if request.is_ccm {
+            self.landed.input().read(request.text_range().end, &mut tag);
+        } else {
+            tag.copy_from_slice(&self.landed.parameters()[DIGEST_AT..][..TAG]);
+        }
+        tag
+    }
+}
+
+/// Launches and waits.
+pub(super) async fn run(
+    call: CallContext<'_>,
+    request: &Request<'_>,
+    session: impl Fn(&Instance) -> Result<Arc<Session>, SessionError>,
+) -> Result<Answer, Error> {
+    let error = |fault| call.error(fault);
+    let (flight, instance) = launch(call, call.when_full, request, session).await.map_err(error)?;
+    let landed = flight.await.map_err(|lost| error(call.pool.lost(lost, instance)))?;
+    answer(call, landed, instance, request)
+}
+
+/// Reads an answer, and tells the instance's health of it.
+pub(super) fn answer(
+    call: CallContext<'_>,
+    landed: CompletedRequest,
+    instance: u16,
+    request: &Request<'_>,
+) -> Result<Answer, Error> {
+    let is_verified = is_verified(call, &landed, instance, || is_untouched(&landed, request))?;
+    Ok(Answer { landed, instance, is_verified })
+}
+
+/// Whether the device found the tag that it was to compare, if any; and tells the instance's health of the answer.
+#[inline(always)]
+pub(super) fn is_verified(
+    call: CallContext<'_>,
+    landed: &CompletedRequest,
+    instance: u16,
+    is_untouched: impl FnOnce() -> bool,
+) -> Result<bool, Error> {
+    let health = &call.pool.instances[usize::from(instance)].health;
+    let mut status = landed.status();
+    if status == CpaStatus::SUCCESS && landed.api() == Api::Traditional && is_untouched() {
+        status = CpaStatus::UNSUPPORTED;
+    }
+    let is_verified = status == CpaStatus::SUCCESS;
+    if !is_verified && status.raw() != NOT_VERIFIED {
+        // What the device refused says nothing of how the instance fares.
+        if status != CpaStatus::UNSUPPORTED {
+            health.failed(Failure::Request);
+        }
+        return Err(DeviceError::Failed { status, request: RequestStatus::OK }.into());
+    }
+    health.succeeded();
+    Ok(is_verified)
+}
+
+/// The traditional call reports a request that the device refused as a success, with the text as it was. Only AES-XTS goes
+/// by it, whose text is a block at least.
+fn is_untouched(landed: &CompletedRequest, request: &Request<'_>) -> bool {
+    let [text, _] = request.text;
+    let mut after = [0; BLOCK];
+    landed.input().read(0, &mut after);
+    text.first_chunk() == Some(&after)
+}

@@ -1,0 +1,180 @@
+//! Encryption.
+
+use accel_core::{
+    Cipher, CipherOptions, Encrypted, Error, ExecutedOn, Iv, Key, Outcome, Result, SoftwareReason,
+};
+
+use super::layout::{self, BLOCK, LINK};
+use super::request::{self, Keyed, Request, TAG, answer, launch};
+use super::session::{Sessions, Use};
+use super::{max_aad, trial, unsupported};
+use crate::device::inflight::Api;
+use crate::device::instances::{CallContext, Window};
+use crate::software::cipher::check_encrypt;
+
+/// Encrypts to the front of `output`.
+pub(crate) async fn encrypt(
+    call: CallContext<'_>,
+    key: &Key,
+    plaintext: &[u8],
+    output: &mut [u8],
+    options: &CipherOptions<'_>,
+) -> Result<Encrypted> {
+    let (iv, total) = check_encrypt(key, plaintext.len(), output.len(), options)?;
+    let cipher = options.cipher;
+    trial::admit(call, cipher, key, plaintext.is_empty()).await?;
+    let instance = seal(call, key, plaintext, &mut output[..total], (cipher, &iv, &options.aad)).await?;
+    let outcome = Outcome { bytes_in: plaintext.len(), bytes_out: total, path: path(instance) };
+    Ok(Encrypted { iv, outcome })
+}
+
+/// Where it ran. Of nothing AES-CTR makes nothing, for which no device is asked.
+pub(super) fn path(instance: Option<u16>) -> ExecutedOn {
+    instance
+        .map_or(ExecutedOn::Software(SoftwareReason::TooSmall), |instance| ExecutedOn::Hardware { instance })
+}
+
+/// A key with the sessions for one direction, length of associated data, and text of `len` bytes.
+#[inline(always)]
+pub(super) fn keyed<'a>(
+    key: &'a Key,
+    cipher: Cipher,
+    is_decrypting: bool,
+    aad: &[u8],
+    len: usize,
+) -> Result<Keyed<'a>> {
+    let aad_len = match max_aad(cipher) {
+        Some(most) if aad.len() > most => return Err(too_much_aad(cipher, aad.len(), most)),
+        Some(_) => aad.len() as u32,
+        None => 0,
+    };
+    let is_in_part = cipher == Cipher::AesXts && !len.is_multiple_of(BLOCK);
+    let api = if is_in_part { Api::Traditional } else { Api::DataPlane };
+    let sessions = Sessions::of(key, cipher)?;
+    Ok(Keyed { key, cipher, sessions, how: Use { is_decrypting, aad_len, api } })
+}
+
+#[cold]
+fn too_much_aad(cipher: Cipher, len: usize, most: usize) -> Error {
+    unsupported(
+        format!("{cipher} with {len} bytes of associated data, of which the device takes {most}"),
+        "keep it shorter, or use the CPU",
+    )
+}
+
+/// Encrypts to all of `output`, whose length is right; the instance that did it.
+pub(super) async fn seal(
+    call: CallContext<'_>,
+    key: &Key,
+    plaintext: &[u8],
+    output: &mut [u8],
+    (cipher, iv, aad): (Cipher, &Iv, &[u8]),
+) -> Result<Option<u16>> {
+    let keyed = keyed(key, cipher, false, aad, plaintext.len())?;
+    let (padding, padding_len) = layout::padding(plaintext.len());
+    let padding = if cipher.is_padded() { &padding[..padding_len] } else { &[] };
+    let iv = iv.as_bytes();
+    let bit_len = layout::bit_len(aad);
+    let request = match cipher {
+        Cipher::AesCtr => return pieces(call, keyed, iv, plaintext, output).await,
+        Cipher::AesCbc => return chain(call, keyed, iv, [plaintext, padding], output).await,
+        Cipher::AesGcm | Cipher::ChaCha20Poly1305 | Cipher::AesCcm => aead(cipher, iv, aad, plaintext),
+        Cipher::AesCbcHmacSha256 => authenticated(iv, aad, [plaintext, padding], &bit_len),
+        _ => plain(iv, [plaintext, padding]),
+    };
+    let mut answer = request::run(call, &request, |instance| keyed.session(instance)).await?;
+    let text = request.text_range();
+    let (body, tag) = output.split_at_mut(text.len());
+    answer.landed.input().read(text.start, body);
+    if !tag.is_empty() {
+        tag.copy_from_slice(&answer.tag(&request));
+    }
+    Ok(Some(answer.instance))
+}
+
+/// Encrypts by AES-CBC: what is too long for one request goes on from the last block of the one before.
+async fn chain(
+    call: CallContext<'_>,
+    keyed: Keyed<'_>,
+    iv: &[u8],
+    [plaintext, padding]: [&[u8]; 2],
+    output: &mut [u8],
+) -> Result<Option<u16>> {
+    let mut iv: [u8; BLOCK] = *iv.first_chunk().expect("checked to be a block");
+    let mut links = plaintext.chunks(LINK).peekable();
+    let mut at = 0;
+    loop {
+        let link = links.next().unwrap_or_default();
+        let is_last = links.peek().is_none();
+        let request = plain(&iv, [link, if is_last { padding } else { &[] }]);
+        let len = request.text_range().len();
+        let answer = request::run(call, &request, |instance| keyed.session(instance)).await?;
+        let made = &mut output[at..at + len];
+        answer.landed.input().read(0, made);
+        if is_last {
+            return Ok(Some(answer.instance));
+        }
+        iv = *made.last_chunk().expect("as long as a link");
+        at += len;
+    }
+}
+
+/// A request without a tag.
+pub(super) fn plain<'a>(iv: &'a [u8], text: [&'a [u8]; 2]) -> Request<'a> {
+    Request { text, iv, ..Request::default() }
+}
+
+/// A request for AES-GCM, ChaCha20-Poly1305 or AES-CCM that writes a tag.
+pub(super) fn aead<'a>(cipher: Cipher, iv: &'a [u8], aad: &'a [u8], text: &'a [u8]) -> Request<'a> {
+    let is_ccm = cipher == Cipher::AesCcm;
+    let tail = if is_ccm { &[0; TAG][..] } else { &[] };
+    Request { text: [text, &[]], tail, iv, aad, has_digest: true, is_ccm, ..Request::default() }
+}
+
+/// A request for AES-CBC with HMAC (RFC 7518, section 5.2.2.1): the HMAC covers associated data, IV, ciphertext and
+/// length, of which the ciphertext is in the middle.
+pub(super) fn authenticated<'a>(
+    iv: &'a [u8],
+    aad: &'a [u8],
+    text: [&'a [u8]; 2],
+    bit_len: &'a [u8; 8],
+) -> Request<'a> {
+    Request { head: [aad, iv], text, tail: bit_len, iv, has_digest: true, ..Request::default() }
+}
+
+/// Runs a cipher whose pieces stand for themselves: AES-CTR either way, AES-CBC decryption. `output` is as long as
+/// `input`.
+pub(super) async fn pieces(
+    call: CallContext<'_>,
+    keyed: Keyed<'_>,
+    iv: &[u8],
+    input: &[u8],
+    output: &mut [u8],
+) -> Result<Option<u16>> {
+    let first: [u8; BLOCK] = *iv.first_chunk().expect("checked to be a block");
+    let mut window = Window::new();
+    let mut sent = 0;
+    let mut last = None;
+    loop {
+        while sent < input.len() && !window.is_full() {
+            let end = layout::piece_end(sent, input.len());
+            let iv = match keyed.cipher {
+                Cipher::AesCtr => layout::counter(&first, sent / BLOCK),
+                _ => input[..sent].last_chunk().copied().unwrap_or(first),
+            };
+            let piece = plain(&iv, [&input[sent..end], &[]]);
+            let launched =
+                launch(call, window.when_full(call.when_full), &piece, |instance| keyed.session(instance))
+                    .await;
+            if !window.push(launched, sent..end).map_err(|fault| call.error(fault))? {
+                break;
+            }
+            sent = end;
+        }
+        let Some(next) = window.next(call.pool).await else { return Ok(last) };
+        let (landed, instance, range) = next.map_err(|fault| call.error(fault))?;
+        let answer = answer(call, landed, instance, &Request::default())?;
+        answer.landed.input().read(0, &mut output[range]);
+        last = Some(instance);
+    }
+}

@@ -1,0 +1,165 @@
+//! Messages whose text is all the data of one request, without the futures that others need.
+
+use accel_core::{Cipher, CipherOptions, Encrypted, Error, ExecutedOn, Iv, Key, Outcome, Result};
+
+use super::layout::{self, BLOCK};
+use super::request::{AAD_AT, DIGEST_AT, IV_AT, LEAST, TAG, is_verified};
+use super::seal::keyed;
+use super::trial;
+use crate::device::inflight::{
+    Blocks, CompletedRequest, MAX_FLAT, PendingRequest, SlotGuard, Symmetric, Work,
+};
+use crate::device::instances::{CallContext, Instance, Launched};
+use crate::device::memory::NoMemory;
+use crate::software::cipher::{check_decrypt, check_encrypt};
+
+/// An encryption that is one request.
+pub(crate) struct Sealing {
+    iv: Iv,
+    text_len: usize,
+}
+
+impl Sealing {
+    /// Submits it: with the request and its instance. `None` for what [`encrypt`](super::encrypt) has to do: more than
+    /// text, more than one request, a cipher that was not tried yet, or waiting for room.
+    #[inline(always)]
+    pub(crate) fn begin(
+        call: CallContext<'_>,
+        key: &Key,
+        plaintext: &[u8],
+        available: usize,
+        options: &CipherOptions<'_>,
+    ) -> Result<Option<(Self, PendingRequest, u16)>> {
+        let (iv, _) = check_encrypt(key, plaintext.len(), available, options)?;
+        let what = (options.cipher, &iv, &*options.aad);
+        let begun = submit(call, key, plaintext, &[], what, false)?;
+        let sealing = Self { iv, text_len: plaintext.len() };
+        Ok(begun.map(|(flight, instance)| (sealing, flight, instance)))
+    }
+
+    /// What the answer comes to; the ciphertext goes to the front of `output`.
+    #[inline(always)]
+    pub(crate) fn finish(
+        self,
+        call: CallContext<'_>,
+        mut landed: CompletedRequest,
+        instance: u16,
+        output: &mut [u8],
+        cipher: Cipher,
+    ) -> Result<Encrypted> {
+        is_verified(call, &landed, instance, || false)?;
+        let bytes_out = self.text_len + cipher.tag_len();
+        let (body, tag) = output[..bytes_out].split_at_mut(self.text_len);
+        landed.input().read(0, body);
+        // Of a length known here, which spares a call.
+        if let Some(tag) = tag.first_chunk_mut::<TAG>() {
+            tag.copy_from_slice(&landed.parameters()[DIGEST_AT..][..TAG]);
+        }
+        let outcome = Outcome { bytes_in: self.text_len, bytes_out, path: ExecutedOn::Hardware { instance } };
+        Ok(Encrypted { iv: self.iv, outcome })
+    }
+}
+
+/// A decryption that is one request.
+pub(crate) struct Opening {
+    text_len: usize,
+}
+
+impl Opening {
+    /// As [`Sealing::begin`].
+    #[inline(always)]
+    pub(crate) fn begin(
+        call: CallContext<'_>,
+        key: &Key,
+        ciphertext: &[u8],
+        available: usize,
+        options: &CipherOptions<'_>,
+    ) -> Result<Option<(Self, PendingRequest, u16)>> {
+        let (iv, body, tag) = check_decrypt(key, ciphertext, available, options)?;
+        let what = (options.cipher, &iv, &*options.aad);
+        let begun = submit(call, key, body, tag, what, true)?;
+        Ok(begun.map(|(flight, instance)| (Self { text_len: body.len() }, flight, instance)))
+    }
+
+    /// What the answer comes to; the plaintext goes to the front of `output`, unless the tag was another one.
+    #[inline(always)]
+    pub(crate) fn finish(
+        self,
+        call: CallContext<'_>,
+        landed: &CompletedRequest,
+        instance: u16,
+        output: &mut [u8],
+        cipher: Cipher,
+    ) -> Result<Outcome> {
+        let Self { text_len } = self;
+        if !is_verified(call, landed, instance, || false)? {
+            return Err(Error::Authentication { cipher });
+        }
+        landed.input().read(0, &mut output[..text_len]);
+        let bytes_in = text_len + cipher.tag_len();
+        Ok(Outcome { bytes_in, bytes_out: text_len, path: ExecutedOn::Hardware { instance } })
+    }
+}
+
+/// Whether a request with this text and nothing else is the whole message, by the data plane.
+#[inline(always)]
+fn is_single(cipher: Cipher, text_len: usize) -> bool {
+    let most = match cipher {
+        Cipher::AesGcm | Cipher::ChaCha20Poly1305 => MAX_FLAT,
+        Cipher::AesXts if text_len.is_multiple_of(BLOCK) => MAX_FLAT,
+        Cipher::AesCtr => layout::PIECE,
+        _ => 0,
+    };
+    (LEAST..=most).contains(&text_len)
+}
+
+#[inline(always)]
+fn submit(
+    call: CallContext<'_>,
+    key: &Key,
+    text: &[u8],
+    tag: &[u8],
+    (cipher, iv, aad): (Cipher, &Iv, &[u8]),
+    is_decrypting: bool,
+) -> Result<Option<(PendingRequest, u16)>> {
+    if !is_single(cipher, text.len()) || !trial::is_good_already(call, cipher, key) {
+        return Ok(None);
+    }
+    let keyed = keyed(key, cipher, is_decrypting && cipher != Cipher::AesCtr, aad, text.len())?;
+    let (iv, len) = (iv.as_bytes(), text.len() as u32);
+    let load = |instance: &Instance, claim: &mut SlotGuard| {
+        let memory = instance.ring.memory();
+        if text.len() > memory.limit() / 2 {
+            return Err(NoMemory::TooLarge);
+        }
+        claim.load(Blocks::copied(memory, text)?, Blocks::default());
+        let parameters = claim.parameters();
+        match iv.first_chunk::<12>() {
+            Some(usual) if iv.len() == 12 => parameters[IV_AT..][..12].copy_from_slice(usual),
+            _ => parameters[IV_AT..][..iv.len()].copy_from_slice(iv),
+        }
+        if !aad.is_empty() {
+            parameters[AAD_AT..][..aad.len()].copy_from_slice(aad);
+        }
+        if !tag.is_empty() {
+            parameters[DIGEST_AT..][..tag.len()].copy_from_slice(tag);
+        }
+        Ok(())
+    };
+    let operation = Symmetric {
+        iv_at: IV_AT,
+        iv_len: iv.len() as u32,
+        cipher: (0, len),
+        hash: (0, len),
+        digest_at: (cipher.tag_len() > 0).then_some(DIGEST_AT),
+        aad_at: (!aad.is_empty()).then_some(AAD_AT),
+    };
+    let fly = |instance: &Instance, claim: SlotGuard| {
+        Ok(instance.ring.perform(claim, keyed.session(instance)?, &operation)?)
+    };
+    match call.pool.try_launch(Work::Symmetric, call.when_full, call.recorder, &mut None, load, fly) {
+        Ok(Launched::Flying(flight, instance)) => Ok(Some((flight, instance))),
+        Ok(Launched::Full(_)) => Ok(None),
+        Err(fault) => Err(call.error(fault)),
+    }
+}

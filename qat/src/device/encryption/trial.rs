@@ -1,0 +1,190 @@
+//! Whether the device does what it says it does, and does it right: each kind of operation is tried once for each start,
+//! against the CPU.
+
+use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
+
+use accel_core::{Cipher, CipherOptions, Digest, Error, Iv, Key, Result};
+
+use super::{digest, hmac_name, not_offered, open, seal, unsupported};
+use crate::CpaStatus;
+use crate::device::instances::CallContext;
+use crate::error::DeviceError;
+use crate::{EncryptionCapabilities, software};
+
+const KEY_LENS: usize = 3;
+
+/// What came of the trials of one start.
+#[derive(Default)]
+pub(crate) struct Trials {
+    ciphers: [[Verdict; KEY_LENS]; Cipher::ALL.len()],
+    digests: [Verdict; Digest::ALL.len()],
+    hmacs: [Verdict; Digest::ALL.len()],
+    failures: AtomicU32,
+}
+
+#[derive(Default)]
+struct Verdict(AtomicU8);
+
+const GOOD: u8 = 1;
+/// Good, but for messages without text.
+const NOT_EMPTY: u8 = 2;
+const BAD: u8 = 3;
+
+impl Trials {
+    /// Trials that something failed. A larger number than before means that [`offered`](Self::offered) is less.
+    pub(crate) fn failures(&self) -> u32 {
+        self.failures.load(Relaxed)
+    }
+
+    /// Takes what failed away. A cipher is there as long as one of its key lengths may be good.
+    pub(crate) fn offered(&self, mut of: EncryptionCapabilities) -> EncryptionCapabilities {
+        for cipher in Cipher::ALL {
+            let verdicts = &self.ciphers[cipher as usize];
+            let tried = || verdicts[..cipher.key_lens().len()].iter().map(|verdict| verdict.0.load(Relaxed));
+            if tried().any(|verdict| verdict == BAD)
+                && !tried().any(|verdict| matches!(verdict, GOOD | NOT_EMPTY))
+            {
+                of.withdraw(cipher);
+            }
+        }
+        for digest in Digest::ALL {
+            if self.hmacs[digest as usize].0.load(Relaxed) == BAD {
+                of.withdraw_hmac(digest);
+            }
+        }
+        of
+    }
+
+    fn settle(&self, verdict: &Verdict, found: u8, what: &dyn std::fmt::Display) {
+        verdict.0.store(found, Relaxed);
+        if found == BAD {
+            self.failures.fetch_add(1, Relaxed);
+            tracing::warn!(%what, "the device does not do this as it should, so it is not used for it");
+        }
+    }
+}
+
+fn place(cipher: Cipher, key_len: usize) -> usize {
+    cipher.key_lens().iter().position(|len| *len == key_len).unwrap_or_default()
+}
+
+/// Whether [`admit`] knows the cipher to be good.
+#[inline(always)]
+pub(super) fn is_good_already(call: CallContext<'_>, cipher: Cipher, key: &Key) -> bool {
+    let verdicts = &call.pool.trials.ciphers[cipher as usize];
+    verdicts[place(cipher, key.encryption().len())].0.load(Relaxed) == GOOD
+}
+
+/// Lets a cipher pass that the device offers and has shown to master.
+pub(super) async fn admit(call: CallContext<'_>, cipher: Cipher, key: &Key, is_empty: bool) -> Result<()> {
+    if !call.pool.services.capabilities.encryption.offers(cipher) {
+        return Err(not_offered(cipher));
+    }
+    let nothing = || unsupported(format!("{cipher} of nothing"), "use the CPU for it");
+    // libqat refuses it, and prints a line for each attempt.
+    if is_empty && cipher == Cipher::ChaCha20Poly1305 {
+        return Err(nothing());
+    }
+    let trials = &call.pool.trials;
+    let key_len = key.encryption().len();
+    let verdict = &trials.ciphers[cipher as usize][place(cipher, key_len)];
+    let mut found = verdict.0.load(Relaxed);
+    if found == 0 {
+        // Boxed, or each call's future would have room for it.
+        let attempt = |len| Box::pin(attempt(call, cipher, key_len, len));
+        found = match attempt(40).await? {
+            false => BAD,
+            true if takes_nothing(cipher) && !attempt(0).await? => NOT_EMPTY,
+            true => GOOD,
+        };
+        trials.settle(verdict, found, &format_args!("{cipher} with a key of {key_len} bytes"));
+    }
+    match found {
+        BAD => Err(not_offered(cipher)),
+        NOT_EMPTY if is_empty => Err(nothing()),
+        _ => Ok(()),
+    }
+}
+
+/// Ciphers of which a message without text is one.
+const fn takes_nothing(cipher: Cipher) -> bool {
+    matches!(cipher, Cipher::AesGcm | Cipher::AesCcm)
+}
+
+/// One message there and back, and one that was altered. Fails when the device cannot be asked now.
+async fn attempt(call: CallContext<'_>, cipher: Cipher, key_len: usize, len: usize) -> Result<bool> {
+    let bytes: [u8; 64] = std::array::from_fn(|i| i as u8);
+    let key = match cipher {
+        Cipher::AesCbcHmacSha256 => Key::with_mac(&bytes[..key_len], &bytes[32..]),
+        _ => Key::new(&bytes[..key_len]),
+    };
+    // A counter that runs over.
+    let iv = Iv::new(&[0xff; 16][..cipher.iv_len()])?;
+    let aad = if cipher.tag_len() > 0 { &bytes[..13] } else { &[] };
+    let (plain, what) = (&bytes[..len], (cipher, &iv, aad));
+    let mut expected = vec![0; cipher.ciphertext_len(len)];
+    software::cipher::encrypt(&key, plain, &mut expected, &CipherOptions::new(cipher).iv(iv).aad(aad))?;
+
+    let mut sealed = vec![0; expected.len()];
+    if !is_good(seal::seal(call, &key, plain, &mut sealed, what).await)? || sealed != expected {
+        return Ok(false);
+    }
+    let (body, tag) = sealed.split_at(sealed.len() - cipher.tag_len());
+    let mut opened = vec![0; body.len()];
+    if !is_good(open::open(call, &key, [body, tag], &mut opened, what).await)? || opened[..len] != *plain {
+        return Ok(false);
+    }
+    if tag.is_empty() {
+        return Ok(true);
+    }
+    let mut other = tag.to_vec();
+    other[0] ^= 1;
+    let refused = open::open(call, &key, [body, &other], &mut opened, what).await;
+    Ok(matches!(refused, Err(Error::Authentication { .. })))
+}
+
+/// Whether it worked; an error where that says nothing of the operation.
+fn is_good<T>(result: Result<T>) -> Result<bool> {
+    let error = match result {
+        Ok(_) => return Ok(true),
+        Err(error) => error,
+    };
+    let is_refusal = match &error {
+        Error::Device { reason, .. } => match reason.downcast_ref::<DeviceError>() {
+            Some(DeviceError::Refused { status } | DeviceError::Failed { status, .. }) => {
+                matches!(*status, CpaStatus::UNSUPPORTED | CpaStatus::INVALID_PARAM)
+            }
+            _ => false,
+        },
+        Error::Authentication { .. } => true,
+        _ => false,
+    };
+    if is_refusal { Ok(false) } else { Err(error) }
+}
+
+/// As [`admit`], for a digest, or the HMAC by it.
+pub(super) async fn admit_hash(call: CallContext<'_>, digest: Digest, is_hmac: bool) -> Result<()> {
+    let name = || if is_hmac { hmac_name(digest) } else { format!("{digest:?}") };
+    let refused = || unsupported(name(), "use the CPU");
+    let capabilities = &call.pool.services.capabilities.encryption;
+    if !if is_hmac { capabilities.offers_hmac(digest) } else { capabilities.offers_digest(digest) } {
+        return Err(refused());
+    }
+    let trials = &call.pool.trials;
+    let verdict = &if is_hmac { &trials.hmacs } else { &trials.digests }[digest as usize];
+    if verdict.0.load(Relaxed) == 0 {
+        let mut is_good_so_far = true;
+        for input in [&b"abc"[..], b""] {
+            let key = is_hmac.then(|| Key::new(b"a key for a trial"));
+            let expected = match &key {
+                Some(key) => software::hmac::hmac(key, digest, input)?,
+                None => software::digest(digest, input)?,
+            };
+            let mut got = Vec::new();
+            let tried = digest::hash(call, digest, key.as_ref(), input).await.map(|(output, _)| got = output);
+            is_good_so_far &= is_good(tried)? && got == expected;
+        }
+        trials.settle(verdict, if is_good_so_far { GOOD } else { BAD }, &name());
+    }
+    if verdict.0.load(Relaxed) == BAD { Err(refused()) } else { Ok(()) }
+}

@@ -1,0 +1,69 @@
+//! Requests of one call, in order.
+
+use std::collections::VecDeque;
+
+use super::{Fault, Pool, WhenFull};
+use crate::device::inflight::{CompletedRequest, PendingRequest};
+
+/// Most requests that one call has in flight.
+const WIDTH: usize = 32;
+
+/// Requests in flight, oldest first, each with what the caller wants back with its answer.
+pub(crate) struct Window<T> {
+    /// The usual only one, so that it costs no allocation.
+    first: Option<Entry<T>>,
+    later: VecDeque<Entry<T>>,
+}
+
+struct Entry<T> {
+    flight: PendingRequest,
+    instance: u16,
+    with: T,
+}
+
+impl<T> Window<T> {
+    pub(crate) fn new() -> Self {
+        Self { first: None, later: VecDeque::new() }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.first.is_none()
+    }
+
+    pub(crate) fn is_full(&self) -> bool {
+        self.later.len() + 1 >= WIDTH
+    }
+
+    /// What to do when the device is full: with requests of its own in flight a call takes their answers first, so
+    /// that calls do not wait for each other's slots.
+    pub(crate) fn when_full(&self, asked: WhenFull) -> WhenFull {
+        if self.is_empty() { asked } else { WhenFull::Fail }
+    }
+
+    /// Takes in what a launch gave; false when there was no room and answers have to be taken first.
+    pub(crate) fn push(
+        &mut self,
+        launched: Result<(PendingRequest, u16), Fault>,
+        with: T,
+    ) -> Result<bool, Fault> {
+        match launched {
+            Ok((flight, instance)) => {
+                let entry = Entry { flight, instance, with };
+                match &mut self.first {
+                    None => self.first = Some(entry),
+                    Some(_) => self.later.push_back(entry),
+                }
+                Ok(true)
+            }
+            Err(Fault::Busy) if !self.is_empty() => Ok(false),
+            Err(fault) => Err(fault),
+        }
+    }
+
+    /// The oldest request's answer, its instance, and what was put with it; `None` when none is in flight.
+    pub(crate) async fn next(&mut self, pool: &Pool) -> Option<Result<(CompletedRequest, u16, T), Fault>> {
+        let Entry { flight, instance, with } = std::mem::replace(&mut self.first, self.later.pop_front())?;
+        let landed = flight.await.map_err(|lost| pool.lost(lost, instance));
+        Some(landed.map(|landed| (landed, instance, with)))
+    }
+}

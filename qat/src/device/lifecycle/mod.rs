@@ -1,0 +1,352 @@
+//! The one libqat of the process: loaded once, started and stopped by one thread, shared by all accelerators.
+//!
+//! libqat 24.02 remembers which thread started it: a stop from another one reports success and ruins every later start.
+//! So a thread of our own starts it, waits, and stops it.
+
+mod fork;
+mod owner;
+mod start;
+mod state;
+
+use std::ffi::CStr;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, TryLockError, mpsc};
+use std::thread::{self, JoinHandle};
+
+use once_cell::sync::OnceCell;
+use qat_sys::{self as sys, Library, LoadError, Symbols};
+use serde::Serialize;
+
+pub(crate) use fork::{PerProcess, ProcessMark};
+use owner::Owner;
+pub(crate) use state::{DriverState, StartResult, StateObserver};
+
+use crate::probe::Service;
+use crate::raw::{clock, cy, dc, instance, sal};
+use crate::report::MemoryInfo;
+use crate::{Capabilities, HardwareSettings, Unavailability};
+
+/// The section name of libqat's samples and of its default configuration; the kernel's driver has no sections and does
+/// not look at it.
+const PROCESS_NAME: &CStr = c"SSL";
+
+/// How a library is come by.
+pub(crate) type Load = fn() -> Result<Library, LoadError>;
+
+/// What a `Driver` is to the process; a test makes its own.
+pub(crate) struct Driver {
+    load: Load,
+    /// Nanoseconds of a monotonic clock.
+    clock: fn() -> u64,
+    process: PerProcess<Process>,
+}
+
+/// The system's libqat.
+pub(crate) static SYSTEM: Driver = Driver::new(load_system);
+
+fn load_system() -> Result<Library, LoadError> {
+    let ignored = sys::LoadOptions::ignored_variables();
+    if !ignored.is_empty() {
+        tracing::warn!(
+            variables = ignored.join(", "),
+            "ignored: this process has more rights than its caller (set-user-ID, set-group-ID or file capabilities)"
+        );
+    }
+    // SAFETY: the files that the names lead to are trusted as every shared library of the process is. The driver keeps
+    // the library until the process ends.
+    unsafe { Library::load(&sys::LoadOptions::from_env()) }
+}
+
+/// One process's share; never freed, so that libqat stays loaded for callbacks and threads of its own.
+struct Process {
+    pid: u32,
+    library: OnceCell<Library>,
+    detection: Mutex<()>,
+    state: Mutex<State>,
+    memory: start::Memories,
+    recoveries: AtomicU64,
+}
+
+#[derive(Default)]
+struct State {
+    users: usize,
+    running: Option<Running>,
+}
+
+/// A started libqat and the thread that owns it.
+struct Running {
+    current: Arc<DriverState>,
+    /// Its end is the order to stop.
+    stop: mpsc::Sender<()>,
+    thread: JoinHandle<()>,
+}
+
+/// What one start gave.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Services {
+    pub(crate) instances: Instances,
+    pub(crate) capabilities: Capabilities,
+}
+
+/// Instances of this process by service.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+#[non_exhaustive]
+pub struct Instances {
+    /// Compression and decompression.
+    pub compression: u16,
+    /// Decompression alone.
+    pub decompression: u16,
+    /// Symmetric encryption.
+    pub symmetric: u16,
+    /// Public-key arithmetic.
+    pub asymmetric: u16,
+}
+
+impl Instances {
+    /// The count of each service.
+    #[must_use]
+    pub const fn by_service(&self) -> [(Service, u16); 4] {
+        [
+            (Service::Compression, self.compression),
+            (Service::Decompression, self.decompression),
+            (Service::Symmetric, self.symmetric),
+            (Service::Asymmetric, self.asymmetric),
+        ]
+    }
+
+    /// All of them together.
+    #[must_use]
+    pub fn total(&self) -> u64 {
+        self.by_service().iter().map(|(_, count)| u64::from(*count)).sum()
+    }
+}
+
+/// A user of the started library. The last one to go stops it.
+pub(crate) struct Lease {
+    process: &'static Process,
+    current: Arc<DriverState>,
+}
+
+impl Lease {
+    pub(crate) fn current(&self) -> &Arc<DriverState> {
+        &self.current
+    }
+}
+
+impl Driver {
+    pub(crate) const fn new(load: Load) -> Self {
+        Self::with_clock(load, clock::now)
+    }
+
+    pub(crate) const fn with_clock(load: Load, clock: fn() -> u64) -> Self {
+        Self { load, clock, process: PerProcess::new() }
+    }
+
+    pub(crate) fn now(&self) -> u64 {
+        (self.clock)()
+    }
+
+    fn process(&'static self) -> &'static Process {
+        self.process.get(|| Process {
+            pid: std::process::id(),
+            library: OnceCell::new(),
+            detection: Mutex::new(()),
+            state: Mutex::default(),
+            memory: start::Memories::default(),
+            recoveries: AtomicU64::new(0),
+        })
+    }
+
+    /// Held by an accelerator while it detects, so that concurrent first callers wait for one answer.
+    pub(crate) fn lock_detection(&'static self) -> MutexGuard<'static, ()> {
+        self.process().detection.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The same, unless somebody has it.
+    pub(crate) fn try_lock_detection(&'static self) -> Option<MutexGuard<'static, ()>> {
+        match self.process().detection.try_lock() {
+            Ok(guard) => Some(guard),
+            Err(TryLockError::Poisoned(poisoned)) => Some(poisoned.into_inner()),
+            Err(TryLockError::WouldBlock) => None,
+        }
+    }
+
+    /// The library, if it is loaded.
+    pub(crate) fn library(&'static self) -> Option<&'static Library> {
+        self.process().library.get()
+    }
+
+    /// Device memory of this process.
+    pub(crate) fn memory(&'static self) -> Vec<MemoryInfo> {
+        self.process().memory.infos()
+    }
+
+    /// New starts after failures so far.
+    pub(crate) fn recoveries(&'static self) -> u64 {
+        self.process().recoveries.load(Relaxed)
+    }
+
+    /// Loads and starts libqat, or joins those who use it already.
+    ///
+    /// [`Unavailability::NoDevice`] here means only that libqat sees none; the caller knows how to find out why.
+    pub(crate) fn acquire(&'static self, settings: HardwareSettings) -> Result<Lease, Unavailability> {
+        let process = self.process();
+        let mut state = process.lock();
+        let symbols = process.library.get_or_try_init(self.load)?.symbols();
+        let running = match &mut state.running {
+            Some(running) => running,
+            none => {
+                // SAFETY: by the contract of its loading, the table holds libqat's functions.
+                if !unsafe { sal::is_qat_available(symbols) } {
+                    return Err(Unavailability::NoDevice);
+                }
+                none.insert(Running::start(symbols, settings, process)?)
+            }
+        };
+        let current = running.current.clone();
+        state.users += 1;
+        Ok(Lease { process, current })
+    }
+}
+
+impl Process {
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Drop for Lease {
+    fn drop(&mut self) {
+        if self.process.pid != std::process::id() {
+            // The parent's start is the parent's to stop, and its thread is not here.
+            return;
+        }
+        let mut state = self.process.lock();
+        state.users -= 1;
+        if state.users == 0
+            && let Some(Running { stop, thread, .. }) = state.running.take()
+        {
+            drop(stop);
+            if thread.join().is_err() {
+                tracing::error!("the thread that owns libqat panicked");
+            }
+        }
+    }
+}
+
+impl Running {
+    fn start(
+        symbols: &'static Symbols,
+        settings: HardwareSettings,
+        process: &'static Process,
+    ) -> Result<Self, Unavailability> {
+        let (answer, answered) = mpsc::channel();
+        let (stop, stopped) = mpsc::channel::<()>();
+        let owner = Owner::new(symbols, settings, process);
+        let own = move || owner.run(&answer, &stopped);
+        let no_thread = |error: std::io::Error| Unavailability::NoThread { reason: error.to_string().into() };
+        let thread = thread::Builder::new().name("qat-driver".to_owned()).spawn(own).map_err(no_thread)?;
+        match answered.recv() {
+            Ok(Ok(current)) => Ok(Self { current, stop, thread }),
+            refused => {
+                drop(stop);
+                let panicked = thread.join().is_err();
+                Err(match refused {
+                    Ok(Err(unavailability)) => unavailability,
+                    _ => Unavailability::NoThread {
+                        reason: format!("it ended early (panic: {panicked})").into(),
+                    },
+                })
+            }
+        }
+    }
+}
+
+/// Asks the started library what there is. A refused question counts as "none".
+///
+/// # Safety
+/// libqat is started, and is not stopped before this returns.
+unsafe fn services(symbols: &Symbols) -> Services {
+    let count = |service, kind| {
+        // SAFETY: the caller's contract.
+        let count = unsafe { instance::num_instances(symbols, kind) };
+        count.unwrap_or_else(|status| {
+            tracing::debug!(%service, %status, "libqat does not count these instances");
+            0
+        })
+    };
+    let first = |service, kind, count: u16| {
+        if count == 0 {
+            return None;
+        }
+        // SAFETY: the caller's contract; the count is the library's own.
+        match unsafe { instance::instances(symbols, kind, count) } {
+            Ok(handles) => handles.into_iter().find(|handle| !handle.is_null()),
+            Err(status) => {
+                tracing::debug!(%service, %status, "libqat does not hand out these instances");
+                None
+            }
+        }
+    };
+    let mut services = Services::default();
+    let Services { instances, capabilities } = &mut services;
+
+    let kind = sys::CPA_ACC_SVC_TYPE_DATA_COMPRESSION;
+    instances.compression = count(Service::Compression, kind);
+    if let Some(handle) = first(Service::Compression, kind, instances.compression) {
+        // SAFETY: a compression instance of this start.
+        unsafe { ask_compression(symbols, handle, capabilities) };
+    }
+    // Older releases do not know the service, and say so on the standard error stream.
+    if symbols.capability_by_type.is_some() {
+        let kind = sys::CPA_ACC_SVC_TYPE_DATA_DECOMPRESSION;
+        instances.decompression = count(Service::Decompression, kind);
+    }
+
+    let kind = sys::CPA_ACC_SVC_TYPE_CRYPTO_SYM;
+    instances.symmetric = count(Service::Symmetric, kind);
+    if let Some(handle) = first(Service::Symmetric, kind, instances.symmetric) {
+        // SAFETY: a symmetric instance of this start.
+        match unsafe { cy::symmetric_capabilities(symbols, handle) } {
+            Ok(raw) => capabilities.encryption = (&raw).into(),
+            Err(status) => tracing::debug!(%status, "libqat does not tell its ciphers"),
+        }
+    }
+
+    let kind = sys::CPA_ACC_SVC_TYPE_CRYPTO_ASYM;
+    instances.asymmetric = count(Service::Asymmetric, kind);
+    if let Some(handle) = first(Service::Asymmetric, kind, instances.asymmetric) {
+        // SAFETY: a crypto instance of this start.
+        match unsafe { cy::capabilities(symbols, handle) } {
+            Ok(raw) => capabilities.public_key = (&raw).into(),
+            Err(status) => tracing::debug!(%status, "libqat does not tell its public-key operations"),
+        }
+    }
+    services
+}
+
+/// # Safety
+/// libqat is started and `handle` is a compression instance of this start.
+unsafe fn ask_compression(
+    symbols: &Symbols,
+    handle: sys::CpaInstanceHandle,
+    capabilities: &mut Capabilities,
+) {
+    // SAFETY: the caller's contract.
+    match unsafe { dc::capabilities(symbols, handle) } {
+        Ok(raw) => capabilities.compression = (&raw).into(),
+        Err(status) => tracing::debug!(%status, "libqat does not tell its formats"),
+    }
+    let Some(group) = &symbols.capability_by_type else { return };
+    let has_zstd = |dir| {
+        let request =
+            sys::CpaDcCapabilityReq { algo: sys::CPA_DC_ZSTD, dir, capId: sys::CPA_DC_CAP_BOOL_STATELESS };
+        // SAFETY: the caller's contract; the capability is a Boolean one.
+        unsafe { dc::has_capability(group, handle, request) }.unwrap_or(false)
+    };
+    capabilities.compression.zstd.compress = has_zstd(sys::CPA_DC_DIR_COMPRESS);
+    capabilities.compression.zstd.decompress = has_zstd(sys::CPA_DC_DIR_DECOMPRESS);
+}
+
+#[cfg(test)]
+pub(crate) mod stub;

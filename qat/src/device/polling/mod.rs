@@ -1,0 +1,351 @@
+//! Who polls the rings, and how it waits.
+//!
+//! Whoever waits polls: a blocked thread looks after the rings that its own requests are on, and finds other threads'
+//! answers on the way. Of several threads at one ring one polls and the others sleep until their answer, or until the
+//! first one leaves and hands over. For futures, which cannot poll while nobody runs them, one helper thread does it;
+//! it sleeps when nothing is in flight.
+
+mod pace;
+mod reactor;
+
+use std::cell::Cell;
+use std::future::Future;
+use std::hint;
+use std::mem;
+use std::pin::pin;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicU32};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::task::{Context, Poll, Wake, Waker};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
+
+use crate::device::inflight::{Polled, Ring, Table};
+use pace::{MORE_SPINS, Pace, SPINS, nap};
+
+pub(crate) use reactor::Reactor;
+
+/// Sleep of a thread whose ring another one looks after, in case that one goes without a word.
+const REST: Duration = Duration::from_millis(50);
+
+/// Where a ring stands among those of its start, and who waits at it.
+#[derive(Default)]
+pub(crate) struct Waiters {
+    index: AtomicU32,
+    answers: AtomicU32,
+    reactor: Mutex<Option<Arc<Reactor>>>,
+    sleepers: AtomicU32,
+    /// One of the sleepers wakes up now and then.
+    is_kept: AtomicBool,
+    for_room: Mutex<Vec<Waker>>,
+    is_room_wanted: AtomicBool,
+}
+
+/// How a thread in [`block_on`] waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Waiting {
+    /// It polls, and needs no waker.
+    Awake,
+    /// It is about to sleep.
+    Drowsy,
+}
+
+/// How a thread in [`block_on`] waits, and what it wants polled: bit `i` stands for the rings of index `i` modulo 64.
+type Interest = Option<(Waiting, u64)>;
+
+const fn bit(index: usize) -> u64 {
+    1 << (index % 64)
+}
+
+thread_local! {
+    static INTEREST: Cell<Interest> = const { Cell::new(None) };
+    static PACE: Pace = const { Pace::new() };
+    static WAKER: (Arc<Sleeper>, Waker) = {
+        let sleeper = Arc::new(Sleeper { thread: thread::current(), is_woken: AtomicBool::new(false) });
+        (sleeper.clone(), Waker::from(sleeper))
+    };
+}
+
+struct Sleeper {
+    thread: Thread,
+    is_woken: AtomicBool,
+}
+
+impl Wake for Sleeper {
+    fn wake(self: Arc<Self>) {
+        self.wake_by_ref();
+    }
+
+    fn wake_by_ref(self: &Arc<Self>) {
+        if !self.is_woken.swap(true, Release) {
+            self.thread.unpark();
+        }
+    }
+}
+
+impl Waiters {
+    /// The ring is number `index` of a start whose futures `reactor` serves.
+    pub(crate) fn set(&self, index: usize, reactor: Option<Arc<Reactor>>) {
+        self.index.store(index as u32, Relaxed);
+        *self.reactor.lock().unwrap_or_else(PoisonError::into_inner) = reactor;
+    }
+
+    /// Counts an answer, for those who wait without a waker.
+    pub(crate) fn answered(&self) {
+        // One thread polls a ring at a time, so that nobody else counts.
+        self.answers.store(self.answers.load(Relaxed).wrapping_add(1), Release);
+    }
+
+    /// How this thread waits, if it is in [`block_on`]; it then polls this ring.
+    pub(crate) fn is_polled_by_this_thread(&self) -> Option<Waiting> {
+        INTEREST.with(|interest| {
+            let (waiting, rings) = interest.get()?;
+            interest.set(Some((waiting, rings | bit(self.index.load(Relaxed) as usize))));
+            Some(waiting)
+        })
+    }
+
+    /// Calls for somebody to poll.
+    pub(crate) fn call(&self) {
+        let reactor = self.reactor.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(reactor) = &*reactor {
+            reactor.call();
+        }
+    }
+
+    /// Wakes whoever waits for room on the ring.
+    #[inline(always)]
+    pub(crate) fn wake_for_room(&self) {
+        if self.is_room_wanted.load(Relaxed) && self.is_room_wanted.swap(false, AcqRel) {
+            let wakers = mem::take(&mut *self.for_room.lock().unwrap_or_else(PoisonError::into_inner));
+            wakers.into_iter().for_each(Waker::wake);
+        }
+    }
+}
+
+/// Resolves when there may be room on a ring: when it was polled once more.
+pub(crate) struct Room {
+    table: &'static Table,
+    is_asked: bool,
+    is_awaited: bool,
+}
+
+impl Room {
+    pub(crate) fn on(table: &'static Table) -> Self {
+        Self { table, is_asked: false, is_awaited: false }
+    }
+}
+
+impl Future for Room {
+    type Output = ();
+
+    fn poll(mut self: std::pin::Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        if self.is_asked {
+            return Poll::Ready(());
+        }
+        self.is_asked = true;
+        let waiters = &self.table.waiters;
+        waiters.for_room.lock().unwrap_or_else(PoisonError::into_inner).push(context.waker().clone());
+        waiters.is_room_wanted.store(true, SeqCst);
+        // Nobody polls a ring that is no more.
+        if self.table.is_gone() {
+            return Poll::Ready(());
+        }
+        if waiters.is_polled_by_this_thread().is_none() {
+            self.is_awaited = true;
+            self.table.await_more();
+            self.table.waiters.call();
+        }
+        Poll::Pending
+    }
+}
+
+impl Drop for Room {
+    fn drop(&mut self) {
+        if self.is_awaited {
+            self.table.await_less();
+        }
+    }
+}
+
+/// Runs `attempt`, the poll of a future, as a thread that waits in this way, and says which rings it wants polled.
+fn attempt_while<T>(waiting: Waiting, attempt: impl FnOnce() -> T) -> (T, u64) {
+    // The future may itself be one that blocks on another.
+    let outer = INTEREST.replace(Some((waiting, 0)));
+    let polled = attempt();
+    (polled, INTEREST.replace(outer).map_or(0, |(_, rings)| rings))
+}
+
+/// Runs `attempt`, the first poll of a future for which nobody waits yet, so that nobody has to poll the rings for it.
+pub(crate) fn unattended<T>(attempt: impl FnOnce() -> T) -> T {
+    attempt_while(Waiting::Awake, attempt).0
+}
+
+/// Runs `future` on this thread, which polls those of `rings` that it waits for.
+#[inline]
+pub(crate) fn block_on<F: Future>(rings: &[Arc<Ring>], future: F) -> F::Output {
+    block_on_begun(rings, None, future)
+}
+
+/// The same for a future that waits already, for a request on the ring of index `begun`.
+#[inline]
+pub(crate) fn block_on_begun<F: Future>(rings: &[Arc<Ring>], begun: Option<usize>, future: F) -> F::Output {
+    let mut future = pin!(future);
+    let mut attempt = |waker: &Waker, waiting: Waiting| {
+        attempt_while(waiting, || future.as_mut().poll(&mut Context::from_waker(waker)))
+    };
+    let (mut polled, mut wanted) = match begun {
+        Some(index) => (Poll::Pending, bit(index)),
+        None => attempt(Waker::noop(), Waiting::Awake),
+    };
+    let (mut spins, mut since, mut waited_for) = (SPINS, None, 0);
+    let output = loop {
+        match polled {
+            Poll::Ready(output) => break output,
+            Poll::Pending if spins > 0 => {
+                // Where nobody else waits, what was answered was this thread's own, and more may follow.
+                if spins < SPINS && !has_sleepers(rings, wanted) {
+                    observe(&mut since);
+                    spins = SPINS;
+                }
+                waited_for = wanted;
+                spins = spin(rings, wanted, spins);
+                while spins == 0 && is_near(rings, wanted, &mut since) {
+                    spins = spin(rings, wanted, MORE_SPINS);
+                }
+                (polled, wanted) = attempt(Waker::noop(), Waiting::Awake);
+            }
+            Poll::Pending => {
+                waited_for = wanted;
+                let lying_since = *since.get_or_insert_with(Instant::now);
+                (polled, wanted) = WAKER.with(|(sleeper, waker)| {
+                    sleeper.is_woken.store(false, Relaxed);
+                    let (polled, wanted) = attempt(waker, Waiting::Drowsy);
+                    if polled.is_pending() {
+                        sleep(rings, wanted, sleeper, lying_since);
+                        if sleeper.is_woken.load(Acquire) {
+                            observe(&mut since);
+                            spins = SPINS;
+                        }
+                    }
+                    (polled, wanted)
+                });
+                if polled.is_pending() {
+                    (polled, wanted) = attempt(Waker::noop(), Waiting::Awake);
+                }
+            }
+        }
+    };
+    observe(&mut since);
+    // Those who sleep may have relied on this thread's polling.
+    hand_over(rings, waited_for);
+    output
+}
+
+fn has_sleepers(rings: &[Arc<Ring>], wanted: u64) -> bool {
+    wanted_of(rings, wanted).any(|ring| ring.table().waiters.sleepers.load(Relaxed) > 0)
+}
+
+/// Few of many.
+fn wanted_of(rings: &[Arc<Ring>], mut wanted: u64) -> impl Iterator<Item = &Arc<Ring>> {
+    let mut next = rings.len();
+    std::iter::from_fn(move || {
+        while next >= rings.len() {
+            if wanted == 0 {
+                return None;
+            }
+            next = wanted.trailing_zeros() as usize;
+            wanted &= wanted - 1;
+        }
+        let ring = &rings[next];
+        next += 64;
+        Some(ring)
+    })
+}
+
+/// Polls until something happens; how many of the `spins` are left then.
+fn spin(rings: &[Arc<Ring>], wanted: u64, spins: u32) -> u32 {
+    let answers = || {
+        let of = |ring: &Arc<Ring>| ring.table().waiters.answers.load(Acquire);
+        wanted_of(rings, wanted).map(of).fold(0, u32::wrapping_add)
+    };
+    let (mut before, mut are_kept) = (0_u32, true);
+    for ring in wanted_of(rings, wanted) {
+        let waiters = &ring.table().waiters;
+        before = before.wrapping_add(waiters.answers.load(Acquire));
+        are_kept &= waiters.is_kept.load(Relaxed);
+    }
+    // Where others wait already, their answers come before this one's, and one of them looks after the ring.
+    if are_kept {
+        return 0;
+    }
+    for left in (0..spins).rev() {
+        // Another thread may have found this one's.
+        if left + 1 < spins && answers() != before {
+            return left;
+        }
+        for ring in wanted_of(rings, wanted) {
+            match ring.poll() {
+                Polled::Nothing => {}
+                Polled::Answers | Polled::Closed => return left,
+                Polled::Refused(_) => return 0,
+            }
+        }
+        hint::spin_loop();
+    }
+    0
+}
+
+/// Whether the answer is likely to come before a nap would be over; it is waited for `since` the first looks were over.
+#[cold]
+fn is_near(rings: &[Arc<Ring>], wanted: u64, since: &mut Option<Instant>) -> bool {
+    let waited = since.get_or_insert_with(Instant::now).elapsed();
+    let flying = wanted_of(rings, wanted).map(|ring| ring.table().flying()).fold(0, u32::saturating_add);
+    !has_sleepers(rings, wanted) && PACE.with(|pace| pace.is_near(waited, flying))
+}
+
+/// What was waited for has come.
+#[inline(always)]
+fn observe(since: &mut Option<Instant>) {
+    if let Some(since) = since.take() {
+        PACE.with(|pace| pace.observe(since.elapsed()));
+    }
+}
+
+fn sleep(rings: &[Arc<Ring>], wanted: u64, sleeper: &Sleeper, since: Instant) {
+    for ring in wanted_of(rings, wanted) {
+        if ring.poll() == Polled::Answers {
+            return;
+        }
+    }
+    // One of all who sleep at a ring wakes up for it now and then; the others sleep until that one finds their answer.
+    let all_waiters = || (0..64).zip(wanted_of(rings, wanted).map(|ring| &ring.table().waiters));
+    let mut kept = 0_u64;
+    for (at, waiters) in all_waiters() {
+        // In this order, and with the swap below, whoever does not find the ring kept finds its sleepers.
+        waiters.sleepers.fetch_add(1, Relaxed);
+        kept |= u64::from(!waiters.is_kept.swap(true, AcqRel)) << at;
+    }
+    if !sleeper.is_woken.load(Acquire) {
+        thread::park_timeout(if kept == 0 { REST } else { nap(since.elapsed()) });
+    }
+    for (at, waiters) in all_waiters() {
+        if waiters.sleepers.fetch_sub(1, Relaxed) > 1 {
+            PACE.with(Pace::crowded);
+        }
+        if kept >> at & 1 == 1 {
+            waiters.is_kept.swap(false, AcqRel);
+        }
+    }
+}
+
+#[inline(always)]
+fn hand_over(rings: &[Arc<Ring>], wanted: u64) {
+    for ring in wanted_of(rings, wanted) {
+        let table = ring.table();
+        let Waiters { sleepers, is_kept, .. } = &table.waiters;
+        if sleepers.load(Relaxed) > 0 && !is_kept.load(Relaxed) && table.flying() > 0 {
+            table.hand_over();
+        }
+    }
+}

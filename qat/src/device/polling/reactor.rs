@@ -1,0 +1,112 @@
+//! The thread that polls for futures.
+
+use std::hint;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::{Acquire, Release, SeqCst};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::thread::{self, JoinHandle, Thread};
+use std::time::Instant;
+
+use super::pace::{Pace, SPINS, nap};
+use crate::device::inflight::{Polled, Ring};
+
+/// One for each start; the thread is made when the first future waits.
+pub(crate) struct Reactor {
+    rings: Vec<Arc<Ring>>,
+    thread: OnceLock<Option<Thread>>,
+    handle: Mutex<Option<JoinHandle<()>>>,
+    is_resting: AtomicBool,
+    is_over: AtomicBool,
+}
+
+impl Reactor {
+    pub(crate) fn new(rings: Vec<Arc<Ring>>) -> Arc<Self> {
+        Arc::new(Self {
+            rings,
+            thread: OnceLock::new(),
+            handle: Mutex::default(),
+            is_resting: AtomicBool::new(false),
+            is_over: AtomicBool::new(false),
+        })
+    }
+
+    /// Something waits.
+    pub(crate) fn call(self: &Arc<Self>) {
+        let thread = self.thread.get_or_init(|| {
+            let this = self.clone();
+            let spawned = thread::Builder::new().name("qat-poll".to_owned()).spawn(move || this.run());
+            match spawned {
+                Ok(handle) => {
+                    let thread = handle.thread().clone();
+                    *self.handle.lock().unwrap_or_else(PoisonError::into_inner) = Some(handle);
+                    Some(thread)
+                }
+                Err(error) => {
+                    tracing::error!(%error, "no thread to poll for futures; they wait for blocking calls to poll");
+                    None
+                }
+            }
+        });
+        if self.is_resting.swap(false, SeqCst)
+            && let Some(thread) = thread
+        {
+            thread.unpark();
+        }
+    }
+
+    /// Ends the thread. The rings must be closed or idle.
+    pub(crate) fn end(&self) {
+        self.is_over.store(true, Release);
+        if let Some(Some(thread)) = self.thread.get() {
+            thread.unpark();
+        }
+        let handle = self.handle.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(handle) = handle
+            && handle.join().is_err()
+        {
+            tracing::error!("the thread that polls for futures panicked");
+        }
+    }
+
+    fn run(&self) {
+        let (mut idle, mut idle_since) = (0, None::<Instant>);
+        let pace = Pace::new();
+        while !self.is_over.load(Acquire) {
+            let (mut awaited, mut has_answers) = (0, false);
+            for ring in &self.rings {
+                let waiters = ring.table().awaited();
+                if waiters > 0 {
+                    awaited += waiters;
+                    has_answers |= ring.poll() == Polled::Answers;
+                }
+            }
+            if has_answers {
+                idle = 0;
+                if let Some(since) = idle_since.take() {
+                    pace.observe(since.elapsed());
+                }
+            } else if awaited == 0 {
+                self.is_resting.swap(true, SeqCst);
+                // A call between the look and the store would be missed.
+                if self.rings.iter().all(|ring| ring.table().awaited() == 0) && !self.is_over.load(Acquire) {
+                    thread::park();
+                }
+                self.is_resting.store(false, Release);
+                (idle, idle_since) = (0, None);
+            } else if idle < SPINS {
+                idle += 1;
+                hint::spin_loop();
+            } else {
+                let waited = idle_since.get_or_insert_with(Instant::now).elapsed();
+                if awaited == 1 && pace.is_near(waited, awaited) {
+                    hint::spin_loop();
+                    continue;
+                }
+                for ring in &self.rings {
+                    ring.table().waiters.wake_for_room();
+                }
+                thread::park_timeout(nap(waited));
+            }
+        }
+    }
+}

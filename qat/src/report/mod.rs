@@ -1,0 +1,9 @@
+//! What the accelerator reports about itself: the library, its services and instances, and what they can do.
+
+mod capabilities;
+mod info;
+
+pub use capabilities::{
+    Capabilities, CompressionCapabilities, Directions, EncryptionCapabilities, PublicKeyCapabilities,
+};
+pub use info::{GroupInfo, Info, InstanceInfo, LibraryCounts, LibraryInfo, MemoryInfo, ServiceInfo};
