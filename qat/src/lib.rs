@@ -49,9 +49,11 @@ mod error;
 mod formats;
 mod job;
 pub mod probe;
+mod process;
 mod raw;
 mod report;
 mod routing;
+mod service;
 mod settings;
 pub mod software;
 pub mod stream;
@@ -60,12 +62,11 @@ pub use accel_core;
 pub use accelerator::{DmaCompletion, DmaRequest, DmaSession, QatAccelerator};
 #[doc(hidden)]
 pub use device::compression::lz4s::fuzz as fuzz_lz4s;
-pub use device::lifecycle::Instances;
 pub use device::memory::DmaBuffer;
 pub use error::{CpaStatus, DeviceError, RequestStatus, Unavailability};
 pub use report::{
     Capabilities, CompressionCapabilities, Directions, EncryptionCapabilities, GroupInfo, Info, InstanceInfo,
-    LibraryCounts, LibraryInfo, MemoryInfo, PublicKeyCapabilities, ServiceInfo,
+    Instances, LibraryCounts, LibraryInfo, MemoryInfo, PublicKeyCapabilities, ServiceInfo,
 };
 pub use routing::{AutoAccelerator, DeviceTime, ModelCell, ModelSnapshot, Policy, Preferred};
 pub use settings::{HardwareSettings, Huffman, Integrity};

@@ -2,8 +2,6 @@
 
 use std::time::Duration;
 
-pub use crate::device::compression::Huffman;
-
 /// How the hardware is used. The accelerator that starts libqat decides for the process; those that join it see its
 /// settings.
 ///
@@ -82,4 +80,15 @@ impl HardwareSettings {
         self.integrity = integrity;
         self
     }
+}
+
+/// Which codes deflate uses.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
+#[non_exhaustive]
+pub enum Huffman {
+    /// Made for the data: smaller output.
+    #[default]
+    Dynamic,
+    /// RFC 1951's fixed codes: lower latency.
+    Static,
 }

@@ -9,15 +9,15 @@ use std::time::{Duration, Instant};
 use accel_core::{AcceleratorTypes, CompressOptions, Error, Format, Recorder, Result};
 
 use super::QatAccelerator;
-use crate::DmaBuffer;
 pub use crate::device::compression::zero_copy::DmaCompletion;
 use crate::device::compression::zero_copy::{self, Job, Plan, Spans};
 use crate::device::inflight::PendingRequest;
 use crate::device::instances::{CallContext, Launched, Pool, WhenFull};
-use crate::device::lifecycle::ProcessMark;
+use crate::device::memory::DmaBuffer;
 use crate::device::memory::{NoMemory, NotMapped};
 use crate::device::polling::{self, Room};
 use crate::error::DeviceError;
+use crate::process::ProcessMark;
 use crate::raw::clock;
 
 impl QatAccelerator {
@@ -38,7 +38,7 @@ impl QatAccelerator {
                 argument: "len",
                 remedy: format!("device memory comes in pieces of at most 64 MiB, not {len} bytes").into(),
             }),
-            Err(NoMemory::Limit) => Err(super::busy()),
+            Err(NoMemory::Limit) => Err(Error::Busy { accelerator: crate::error::HARDWARE }),
             Err(NoMemory::System) => Err(DeviceError::NoMemory.into()),
         }
     }
@@ -75,7 +75,7 @@ impl QatAccelerator {
         };
         let error = match why {
             NotMapped::Unsupported => Error::Unsupported {
-                accelerator: super::NAME,
+                accelerator: crate::error::HARDWARE,
                 operation: "device memory of the caller's own".into(),
                 remedy: "install qatlib 26.02 or newer, or copy to the memory of dma_buffer".into(),
             },

@@ -6,9 +6,11 @@
 use accel_core::{DeviceId, Error, HardwareProbe};
 use qat_sys::Library;
 
-use super::{Services, qat_devices};
-use crate::Unavailability;
-use crate::probe::{Access, DeviceState, Function, HugePages, QatDevice, Service, Support};
+use super::qat_devices;
+use crate::error::Unavailability;
+use crate::probe::{Access, DeviceState, Function, HugePages, QatDevice, Support};
+use crate::report::Services;
+use crate::service::Service;
 
 /// What decides whether libqat uses the system's huge pages.
 #[derive(Debug, Clone, Copy, Default)]
@@ -220,7 +222,7 @@ fn no_huge_pages(device: &QatDevice, HugePageUse { unasked, wanted }: HugePageUs
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
     use super::*;
-    use crate::CpaStatus;
+    use crate::error::CpaStatus;
     use crate::probe::tests::Tree;
 
     const PHYSICAL: &str = "0000:6b:00.0";

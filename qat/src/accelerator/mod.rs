@@ -20,14 +20,18 @@ use arc_swap::ArcSwapOption;
 use capability_registry::{Feature, Registration, Registry, State, Value};
 
 use crate::device::instances::Pool;
-use crate::device::lifecycle::{self, Driver, DriverState, Lease, ProcessMark, Services, StateObserver};
-use crate::probe::{self, DeviceCounters, DeviceState, QatDevice, QatProbe, Service, Support, Telemetry};
+use crate::device::lifecycle::{self, Driver, DriverState, Lease, StateObserver};
+use crate::error::HARDWARE;
+use crate::error::Unavailability;
+use crate::probe::{self, DeviceCounters, DeviceState, QatDevice, QatProbe, Support, Telemetry};
+use crate::process::ProcessMark;
+use crate::report::Capabilities;
+use crate::report::Services;
 use crate::report::{Info, LibraryInfo, ServiceInfo};
-use crate::{Capabilities, HardwareSettings, Unavailability};
+use crate::service::Service;
+use crate::settings::HardwareSettings;
 use explain::{Configured, HugePageUse, explain};
 use retry::Retry;
-
-pub(crate) const NAME: &str = "qat";
 
 /// Compression and encryption on QAT hardware, never on the CPU. Cheap to clone; clones are one accelerator.
 ///
@@ -417,7 +421,7 @@ impl Inner {
         let entries = answer.entries();
         let registration = match told.take().and_then(|told| told.registration) {
             Some(registration) => registration.replace(entries).map(|_| registration),
-            None => self.registry.register(NAME, entries),
+            None => self.registry.register(HARDWARE, entries),
         };
         let registration = registration
             .inspect_err(|error| tracing::warn!(%error, "could not update the capability registry"))
@@ -505,13 +509,8 @@ impl StateObserver for Publication {
     }
 }
 
-/// The device is full, and the caller has no when_full.
-pub(crate) fn busy() -> Error {
-    Error::Busy { accelerator: NAME }
-}
-
 fn unavailable(reason: Arc<Unavailability>) -> Error {
-    Error::Unavailable { accelerator: NAME, reason }
+    Error::Unavailable { accelerator: HARDWARE, reason }
 }
 
 fn qat_devices(probe: &dyn HardwareProbe) -> Result<Vec<QatDevice>> {

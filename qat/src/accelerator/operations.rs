@@ -9,9 +9,10 @@ use accel_core::{
 
 use super::counted::Counted;
 use super::futures::unwrapped;
-use super::{Detection, NAME, QatAccelerator, missing_service, unavailable};
+use super::{Detection, QatAccelerator, missing_service, unavailable};
 use crate::device::compression;
 use crate::device::instances::{CallContext, Pool, WhenFull};
+use crate::error::HARDWARE;
 use crate::job::output::Output;
 use crate::software::{self, recorded};
 
@@ -137,7 +138,7 @@ impl QatAccelerator {
         Err(match self.unavailability_for(types) {
             Some(reason) => unavailable(reason),
             None => Error::Unsupported {
-                accelerator: NAME,
+                accelerator: HARDWARE,
                 operation: operation.into(),
                 remedy: "use AutoAccelerator or SoftwareAccelerator".into(),
             },
@@ -147,7 +148,7 @@ impl QatAccelerator {
 
 impl HardwareAccelerator for QatAccelerator {
     fn name(&self) -> &'static str {
-        NAME
+        HARDWARE
     }
 
     fn types(&self) -> AcceleratorTypes {
@@ -178,7 +179,7 @@ impl HardwareAccelerator for QatAccelerator {
             Operation::Digest(digest) => self.digest_with(*digest, input, WhenFull::Wait),
             other => recorded(
                 &self.0.recorder,
-                || Err(software::refused(NAME, other)),
+                || Err(software::refused(HARDWARE, other)),
                 |(_, outcome): &(Vec<u8>, Outcome)| outcome,
             ),
         }

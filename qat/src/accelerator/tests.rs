@@ -12,8 +12,8 @@ use accel_core::{
 };
 
 use super::*;
-use crate::CpaStatus;
 use crate::device::lifecycle::stub::{ChangingProbe, FakeProbe, stub_library};
+use crate::error::CpaStatus;
 use crate::probe::{Access, VENDOR_INTEL, Vfio};
 
 fn accelerator(driver: &'static Driver) -> QatAccelerator {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use accel_core::Error;
 use qat_sys as sys;
 
-use crate::CpaStatus;
+use crate::error::CpaStatus;
 
 /// What a compression request came to, as `cpa_dc.h` numbers it. An open set: a number that a later release brings stays
 /// itself.
@@ -131,6 +131,6 @@ pub enum DeviceError {
 
 impl From<DeviceError> for Error {
     fn from(reason: DeviceError) -> Self {
-        Self::Device { accelerator: crate::accelerator::NAME, reason: Arc::new(reason) }
+        Self::Device { accelerator: crate::error::HARDWARE, reason: Arc::new(reason) }
     }
 }

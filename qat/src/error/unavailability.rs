@@ -7,8 +7,8 @@ use accel_core::DeviceId;
 use serde::ser::SerializeStruct;
 use serde::{Serialize, Serializer};
 
-use crate::CpaStatus;
-use crate::probe::Service;
+use crate::error::CpaStatus;
+use crate::service::Service;
 
 /// Why QAT hardware cannot be used on this machine, in this process, or now. Each text says what to check.
 ///

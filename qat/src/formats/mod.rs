@@ -16,7 +16,7 @@ pub(crate) fn needs_dictionary(format: Format, id: u32) -> Error {
         _ => "lz4 -D FILE",
     };
     Error::Unsupported {
-        accelerator: crate::software::NAME,
+        accelerator: crate::error::SOFTWARE,
         operation: format!("{format} data that need a dictionary (id {id}, {id:#x})").into(),
         remedy: format!("decompress them by a program that takes the dictionary, such as {tool}").into(),
     }

@@ -98,7 +98,7 @@ fn corrupt(detail: &'static str) -> Error {
 /// The error for a window of so many bytes.
 pub(crate) fn unsupported_window(window: u64) -> Error {
     Error::Unsupported {
-        accelerator: crate::software::NAME,
+        accelerator: crate::error::SOFTWARE,
         operation: format!("Zstandard data with a window of {window} bytes").into(),
         remedy: format!("compress them again with a window of at most {MAX_WINDOW} bytes").into(),
     }

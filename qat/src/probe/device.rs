@@ -9,6 +9,7 @@ use accel_core::{AcceleratorTypes, Device, DeviceId};
 use serde::{Serialize, Serializer};
 
 use super::model::{Model, VENDOR_INTEL};
+use crate::service::Service;
 
 /// Names of the properties that [`QatProbe`](super::QatProbe) sets on a [`Device`]. A fact that cannot be read has no
 /// entry.
@@ -210,73 +211,6 @@ impl FromStr for DeviceState {
     }
 }
 
-/// A service that a device can be configured for.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-#[non_exhaustive]
-pub enum Service {
-    /// Ciphers, authentication, digests.
-    Symmetric,
-    /// Public-key arithmetic.
-    Asymmetric,
-    /// Compression and decompression.
-    Compression,
-    /// Compression chained with a digest.
-    CompressionChaining,
-    /// Decompression alone.
-    Decompression,
-    /// A word that is not known here.
-    Other(Box<str>),
-}
-
-impl Service {
-    /// What it works on.
-    #[must_use]
-    pub const fn types(&self) -> AcceleratorTypes {
-        match self {
-            Self::Symmetric => AcceleratorTypes::ENCRYPTION.union(AcceleratorTypes::HASHING),
-            Self::Asymmetric => AcceleratorTypes::PUBLIC_KEY,
-            Self::Compression | Self::Decompression => AcceleratorTypes::COMPRESSION,
-            Self::CompressionChaining => AcceleratorTypes::COMPRESSION.union(AcceleratorTypes::HASHING),
-            Self::Other(_) => AcceleratorTypes::empty(),
-        }
-    }
-
-    /// The services of a `cfg_services` text: words separated by semicolons, in any order.
-    #[must_use]
-    pub fn parse_list(text: &str) -> Vec<Self> {
-        let words = text.split(';').map(str::trim).filter(|word| !word.is_empty());
-        words.map(|word| word.parse().unwrap_or_else(|never| match never {})).collect()
-    }
-}
-
-impl fmt::Display for Service {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Symmetric => "sym",
-            Self::Asymmetric => "asym",
-            Self::Compression => "dc",
-            Self::CompressionChaining => "dcc",
-            Self::Decompression => "decomp",
-            Self::Other(word) => word,
-        })
-    }
-}
-
-impl FromStr for Service {
-    type Err = Infallible;
-
-    fn from_str(word: &str) -> Result<Self, Infallible> {
-        Ok(match word {
-            "sym" => Self::Symmetric,
-            "asym" => Self::Asymmetric,
-            "dc" => Self::Compression,
-            "dcc" => Self::CompressionChaining,
-            "decomp" => Self::Decompression,
-            other => Self::Other(other.into()),
-        })
-    }
-}
-
 /// In JSON these are the kernel's words.
 macro_rules! serialize_as_text {
     ($($type:ty),+) => {$(
@@ -287,7 +221,7 @@ macro_rules! serialize_as_text {
         }
     )+};
 }
-serialize_as_text!(DeviceState, Service);
+serialize_as_text!(DeviceState);
 
 /// A [`Device`] that is no QAT function.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]

@@ -20,9 +20,10 @@ use std::time::Duration;
 
 use accel_core::{AcceleratorTypes, Device, DeviceChange, DeviceChanges, DeviceId, HardwareProbe, Result};
 
+pub use crate::service::Service;
 pub(crate) use counters::utilisation;
 pub use counters::{DeviceCounters, EngineCounters, FirmwareCounters, Telemetry, Unread};
-pub use device::{Access, DeviceState, Function, NotQat, QatDevice, Service, Support, Vfio, property};
+pub use device::{Access, DeviceState, Function, NotQat, QatDevice, Support, Vfio, property};
 pub use model::{Model, VENDOR_INTEL};
 pub(crate) use sysfs::HugePages;
 
@@ -110,7 +111,7 @@ impl HardwareProbe for QatProbe {
         };
         thread::Builder::new().name("qat-probe".to_owned()).spawn(watch).map_err(|error| {
             accel_core::Error::Unavailable {
-                accelerator: crate::accelerator::NAME,
+                accelerator: crate::error::HARDWARE,
                 reason: std::sync::Arc::new(error),
             }
         })?;

@@ -3,7 +3,8 @@
 use accel_core::AcceleratorTypes;
 use serde::Serialize;
 
-use super::{Service, Support};
+use super::Support;
+use crate::service::Service;
 
 /// PCI vendor id of Intel.
 pub const VENDOR_INTEL: u16 = 0x8086;

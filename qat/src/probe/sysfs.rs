@@ -8,9 +8,10 @@ use std::sync::Arc;
 
 use accel_core::{DeviceId, Error, Result};
 
-use super::device::{Access, DeviceState, Function, QatDevice, Service, Support, Vfio};
+use super::device::{Access, DeviceState, Function, QatDevice, Support, Vfio};
 use super::model::Model;
-use crate::Unavailability;
+use crate::error::Unavailability;
+use crate::service::Service;
 
 /// Most bytes read of one file; sysfs gives a page at most.
 const MAX_TEXT: u64 = 4096;
@@ -65,7 +66,7 @@ impl HugePages {
 pub(super) fn devices(root: &Path) -> Result<Vec<QatDevice>> {
     let path = pci_devices(root);
     let unreadable = |source: std::io::Error| Error::Unavailable {
-        accelerator: crate::accelerator::NAME,
+        accelerator: crate::error::HARDWARE,
         reason: Arc::new(Unavailability::NoDeviceList {
             path: path.clone(),
             reason: source.to_string().into(),

@@ -10,7 +10,7 @@ use proptest::prelude::*;
 use tempfile::TempDir;
 
 use super::*;
-use crate::Unavailability;
+use crate::error::Unavailability;
 
 /// A machine made of files.
 pub(crate) struct Tree(TempDir);

@@ -10,7 +10,7 @@ use qat_sys::{
     CpaInstanceHandle, CpaInstanceInfo2, Symbols,
 };
 
-use crate::CpaStatus;
+use crate::error::CpaStatus;
 
 /// Ciphers and digests.
 ///

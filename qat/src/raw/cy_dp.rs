@@ -10,7 +10,7 @@ use qat_sys::{
     CPA_TRUE, CpaCySymDpCbFunc, CpaCySymDpOpData, CpaCySymSessionSetupData, CpaInstanceHandle, Symbols,
 };
 
-use crate::CpaStatus;
+use crate::error::CpaStatus;
 
 /// Has `callback` called for each answer to a request of [`enqueue`].
 ///

@@ -10,7 +10,7 @@ use qat_sys::{
     CpaDcSessionSetupData, CpaDcStats, CpaInstanceHandle, CpaInstanceInfo2, Symbols,
 };
 
-use crate::CpaStatus;
+use crate::error::CpaStatus;
 
 /// All capabilities that the first form of the query knows.
 ///

@@ -7,7 +7,7 @@ use qat_sys::{
     CPA_TRUE, CpaDcDpCallbackFn, CpaDcDpOpData, CpaDcSessionSetupData, CpaInstanceHandle, Symbols,
 };
 
-use crate::CpaStatus;
+use crate::error::CpaStatus;
 
 /// Has `callback` called for each answer to a request of [`enqueue`].
 ///

@@ -4,7 +4,7 @@ use std::ptr;
 
 use qat_sys::{CpaAccelerationServiceType, CpaInstanceHandle, Symbols};
 
-use crate::CpaStatus;
+use crate::error::CpaStatus;
 
 /// Number of instances of a service that this process has. Every release leaves the number unwritten in some case (24.02
 /// after a stop), so it starts as 0.

@@ -4,7 +4,7 @@ use std::ffi::CStr;
 
 use qat_sys::Symbols;
 
-use crate::CpaStatus;
+use crate::error::CpaStatus;
 
 /// Whether libqat sees a device that it could start on. Starts nothing.
 ///

@@ -6,8 +6,9 @@ use std::path::PathBuf;
 use qat_sys::{Library, Symbols};
 use serde::Serialize;
 
+use crate::error::Unavailability;
 use crate::probe::{DeviceCounters, QatDevice, Service};
-use crate::{Capabilities, Unavailability};
+use crate::report::Capabilities;
 
 /// Everything that is known of QAT here, with the reason for whatever is missing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]

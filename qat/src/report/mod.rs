@@ -2,8 +2,11 @@
 
 mod capabilities;
 mod info;
+mod services;
 
 pub use capabilities::{
     Capabilities, CompressionCapabilities, Directions, EncryptionCapabilities, PublicKeyCapabilities,
 };
 pub use info::{GroupInfo, Info, InstanceInfo, LibraryCounts, LibraryInfo, MemoryInfo, ServiceInfo};
+pub use services::Instances;
+pub(crate) use services::Services;

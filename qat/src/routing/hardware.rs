@@ -7,7 +7,7 @@ use accel_core::{
     Encrypted, HardwareAccelerator, Key, Operation, Outcome, Result,
 };
 
-use crate::QatAccelerator;
+use crate::accelerator::QatAccelerator;
 use crate::device::instances::WhenFull;
 
 /// A device behind the policy. Futures own their buffers and hand both back, whatever comes of the call: the same

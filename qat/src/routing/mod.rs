@@ -18,7 +18,7 @@ use accel_core::{
     Operation, Outcome, Result, Statistics,
 };
 
-use crate::QatAccelerator;
+use crate::accelerator::QatAccelerator;
 use crate::device::instances::WhenFull;
 use crate::software::workers::Queue;
 use crate::software::{self, Done, SoftwareAccelerator, recorded, workers};

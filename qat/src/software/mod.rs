@@ -42,7 +42,7 @@ use crate::raw::isal;
 use crate::routing::WorkClass;
 use workers::{Caller, Queue};
 
-pub(crate) const NAME: &str = "software";
+use crate::error::SOFTWARE as NAME;
 
 /// Returns the file of the optional engine that is loaded at run time, or why it is not used: ISA-L, which makes the
 /// fast deflate levels about twice as fast. The file's name ends with the version of the library, such as

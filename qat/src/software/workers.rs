@@ -22,7 +22,7 @@ use std::thread;
 use accel_core::{BoxFuture, Completion, Error, Result};
 use futures_channel::oneshot;
 
-use crate::device::lifecycle::{PerProcess, ProcessMark};
+use crate::process::{PerProcess, ProcessMark};
 
 /// Jobs that wait for a thread, of one accelerator and its clones, where nothing else was set.
 pub(crate) const DEFAULT_QUEUE: NonZeroUsize = NonZeroUsize::new(1024).unwrap();

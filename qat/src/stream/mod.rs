@@ -56,7 +56,10 @@ pub use decompress::{decompress, detect};
 pub use keyset::{Keyset, KeysetError};
 pub use tink::{decrypt, encrypt};
 
-use crate::{AutoAccelerator, Policy, QatAccelerator, SoftwareAccelerator};
+use crate::accelerator::QatAccelerator;
+use crate::routing::AutoAccelerator;
+use crate::routing::Policy;
+use crate::software::SoftwareAccelerator;
 
 /// Who does the work of a stream.
 #[derive(Clone)]

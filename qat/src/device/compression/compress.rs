@@ -7,12 +7,12 @@ use zlib_rs::adler32::adler32_combine;
 use zlib_rs::crc32::crc32_combine;
 
 use super::request::{Answer, Request};
-use super::session::{Checksum, Huffman, Lz4Block, SessionKind};
+use super::session::{Checksum, Lz4Block, SessionKind};
 use crate::device::inflight::{CompletedRequest, Direction};
 use crate::device::instances::{CallContext, Window};
 use crate::error::DeviceError;
 use crate::formats::{gzip, lz4 as frame, zlib};
-use crate::settings::Integrity;
+use crate::settings::{Huffman, Integrity};
 use crate::software::{self, compress_bound};
 
 /// Input of one deflate request, when there is more: with the bound of its output it just fills a block of the slab.
@@ -128,7 +128,7 @@ pub(crate) fn hardware_level(format: Format, level: Level) -> Result<u8> {
             } =>
         {
             Err(Error::Unsupported {
-                accelerator: crate::accelerator::NAME,
+                accelerator: crate::error::HARDWARE,
                 operation: format!("{format} at level {other}").into(),
                 remedy: format!("choose a level from 1 to {MAX_LEVEL}, or the CPU").into(),
             })
@@ -397,7 +397,7 @@ async fn lz4_block(
     }
     let Some(block) = Lz4Block::for_len(input.len()) else {
         return Err(Error::Unsupported {
-            accelerator: crate::accelerator::NAME,
+            accelerator: crate::error::HARDWARE,
             operation: "an LZ4 block of more than 4 MiB".into(),
             remedy: "use LZ4 frames, or the CPU".into(),
         });

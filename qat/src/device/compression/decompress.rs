@@ -199,7 +199,7 @@ async fn inflate(
             }
             if room >= more {
                 return Err(Error::Unsupported {
-                    accelerator: crate::accelerator::NAME,
+                    accelerator: crate::error::HARDWARE,
                     operation: format!("a {format} stream of more than {room} bytes of output").into(),
                     remedy: "use a format with members or frames, more device memory (HardwareSettings), or the CPU"
                         .into(),

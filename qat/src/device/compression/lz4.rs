@@ -17,7 +17,7 @@ use crate::software::lz4;
 
 fn unsupported(operation: &'static str) -> Error {
     Error::Unsupported {
-        accelerator: crate::accelerator::NAME,
+        accelerator: crate::error::HARDWARE,
         operation: operation.into(),
         remedy: "use the CPU".into(),
     }

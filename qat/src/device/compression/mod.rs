@@ -18,10 +18,8 @@ use crate::report::Directions;
 
 pub(crate) use compress::{compress, hardware_level};
 pub(crate) use decompress::decompress;
-pub(crate) use session::Sessions;
+pub(crate) use session::SESSIONS;
 pub(crate) use single::Single;
-
-pub use session::Huffman;
 
 /// Refuses what library and device do not offer.
 fn check_offered(call: CallContext<'_>, format: Format, direction: Direction) -> Result<()> {
@@ -42,7 +40,7 @@ fn check_offered(call: CallContext<'_>, format: Format, direction: Direction) ->
 fn not_offered(format: Format, direction: Direction) -> Error {
     let what = if direction == Direction::Compress { "compressing to" } else { "decompressing" };
     Error::Unsupported {
-        accelerator: crate::accelerator::NAME,
+        accelerator: crate::error::HARDWARE,
         operation: format!("{what} {format} on this device").into(),
         remedy: "choose another format, or the CPU".into(),
     }

@@ -3,12 +3,13 @@
 use accel_core::{Error, Format};
 
 use super::compress::flush;
+use super::session::{self};
 use super::session::{SessionKind, SessionSlot};
-use crate::CpaStatus;
 use crate::device::inflight::{
     Blocks, CompletedRequest, Direction, PendingRequest, SlotGuard, Stateless, Work,
 };
 use crate::device::instances::{CallContext, Failure, Fault, Instance, WhenFull};
+use crate::error::CpaStatus;
 use crate::error::{DeviceError, RequestStatus};
 use crate::settings::Integrity;
 
@@ -58,7 +59,7 @@ impl CallContext<'_> {
         let how = self.stateless(request.kind, request.is_open);
         let fly = |instance: &Instance, claim: SlotGuard| {
             let key = SessionSlot::new(request.kind, how, claim.is_flat());
-            let session = instance.sessions.get(&instance.ring, key)?;
+            let session = session::session(instance, key)?;
             Ok(instance.ring.compress(claim, session, how)?)
         };
         self.pool.launch(Work::Compression, when_full, self.recorder, load, fly).await

@@ -2,10 +2,11 @@
 
 use std::sync::Arc;
 
-use once_cell::sync::OnceCell;
 use qat_sys as sys;
 
-use crate::device::inflight::{Api, Direction, Ring, Session, SessionError, Stateless};
+use crate::device::inflight::{Api, Direction, Session, SessionError, Stateless};
+use crate::device::instances::Instance;
+use crate::settings::Huffman;
 
 /// What a session is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -32,17 +33,6 @@ impl Checksum {
             Self::Adler32 => libdeflater::adler32(plain),
         }
     }
-}
-
-/// Which codes deflate uses.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
-#[non_exhaustive]
-pub enum Huffman {
-    /// Made for the data: smaller output.
-    #[default]
-    Dynamic,
-    /// RFC 1951's fixed codes: lower latency.
-    Static,
 }
 
 /// Largest block of an LZ4 frame: 64 KiB, 256 KiB, 1 MiB or 4 MiB.
@@ -166,30 +156,12 @@ impl SessionSlot {
     }
 }
 
-/// Sessions by calls and kind.
-pub(crate) struct Sessions([[OnceCell<Arc<Session>>; KINDS]; 2]);
+/// The number of sessions that an instance for compression may have: one for each kind and each of the two sets of calls.
+pub(crate) const SESSIONS: usize = 2 * KINDS;
 
-impl Default for Sessions {
-    fn default() -> Self {
-        Self([const { [const { OnceCell::new() }; KINDS] }; 2])
-    }
-}
-
-impl Sessions {
-    /// The session for requests of this kind.
-    #[inline]
-    pub(crate) fn get(&self, ring: &Arc<Ring>, key: SessionSlot) -> Result<&Arc<Session>, SessionError> {
-        let cell = &self.0[key.api as usize][key.place];
-        match cell.get() {
-            Some(session) => Ok(session),
-            None => {
-                cell.get_or_try_init(|| ring.compression_session(key.api, &key.kind.setup()).map(Arc::new))
-            }
-        }
-    }
-
-    /// Ends them all.
-    pub(crate) fn clear(&mut self) {
-        self.0.as_flattened_mut().iter_mut().for_each(|session| drop(session.take()));
-    }
+/// Returns the session of `instance` for requests that need `slot`, which the first of them makes.
+#[inline]
+pub(super) fn session(instance: &Instance, slot: SessionSlot) -> Result<&Arc<Session>, SessionError> {
+    let at = slot.api as usize * KINDS + slot.place;
+    instance.sessions.get(at, || instance.ring.compression_session(slot.api, &slot.kind.setup()))
 }

@@ -1,5 +1,6 @@
 //! Slices that one deflate request takes: copied there and back, without the futures that longer ones need.
 
+use super::session;
 use accel_core::{CompressOptions, End, Error, ExecutedOn, Format, Outcome, Result};
 
 use super::check_offered;
@@ -55,7 +56,7 @@ impl Single {
             Ok(())
         };
         let fly = |instance: &Instance, claim: SlotGuard| {
-            let session = instance.sessions.get(&instance.ring, self.plan.session)?;
+            let session = session::session(instance, self.plan.session)?;
             Ok(instance.ring.compress(claim, session, self.plan.how)?)
         };
         call.pool.try_launch(Work::Compression, call.when_full, call.recorder, &mut None, load, fly)

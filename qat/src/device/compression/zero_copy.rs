@@ -9,6 +9,7 @@ use accel_core::{CompressOptions, End, Error, ExecutedOn, Format, Outcome, Resul
 use super::compress::{self, complete, ran_full, wrong_checksum};
 use super::decompress::{check_gzip, check_zlib};
 use super::request::Answer;
+use super::session::{self};
 use super::session::{Checksum, SessionKind, SessionSlot};
 use crate::device::inflight::{Blocks, CompletedRequest, Direction, SlotGuard, Stateless, Work};
 use crate::device::instances::{CallContext, Fault, Instance, Launched, Unsent};
@@ -141,7 +142,7 @@ impl Plan {
             held.set(whole(claim.unload(), spans));
         };
         let fly = |instance: &Instance, mut claim: SlotGuard| {
-            let session = match instance.sessions.get(&instance.ring, self.session) {
+            let session = match session::session(instance, self.session) {
                 Ok(session) => session,
                 Err(error) => {
                     take_back(&mut claim);
@@ -272,7 +273,7 @@ fn whole((input, output): (Blocks, Blocks), spans: Spans) -> Option<(DmaBuffer, 
 
 fn unsupported<T>(what: impl Into<std::borrow::Cow<'static, str>>) -> Result<T> {
     Err(Error::Unsupported {
-        accelerator: crate::accelerator::NAME,
+        accelerator: crate::error::HARDWARE,
         operation: what.into(),
         remedy: "use slices, which every format takes".into(),
     })

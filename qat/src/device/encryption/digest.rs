@@ -6,7 +6,7 @@ use accel_core::{Digest, Key, Outcome, Result};
 
 use super::request::{self, Request};
 use super::seal::path;
-use super::session::{Sessions, Use};
+use super::session::{Sessions, Use, of_digest};
 use super::trial;
 use crate::device::inflight::{Session, SessionError};
 use crate::device::instances::{CallContext, Instance};
@@ -45,7 +45,7 @@ pub(super) async fn hash(
     let session = |instance: &Instance| -> Result<Arc<Session>, SessionError> {
         match keyed {
             Some((key, sessions)) => sessions.get(&instance.ring, key, Use::default()),
-            None => instance.digests.get(&instance.ring, digest).cloned(),
+            None => of_digest(instance, digest).cloned(),
         }
     };
     let request = Request { head: [input, &[]], has_digest: true, ..Request::default() };

@@ -16,9 +16,8 @@ mod trial;
 pub(crate) use digest::{digest, hmac};
 pub(crate) use open::decrypt;
 pub(crate) use seal::encrypt;
-pub(crate) use session::Digests;
+pub(crate) use session::SESSIONS;
 pub(crate) use single::{Opening, Sealing};
-pub(crate) use trial::Trials;
 
 use accel_core::{Cipher, Digest, Error};
 
@@ -34,7 +33,7 @@ const fn max_aad(cipher: Cipher) -> Option<usize> {
 
 fn unsupported(operation: String, remedy: &'static str) -> Error {
     Error::Unsupported {
-        accelerator: crate::accelerator::NAME,
+        accelerator: crate::error::HARDWARE,
         operation: operation.into(),
         remedy: remedy.into(),
     }

@@ -7,13 +7,13 @@ use accel_core::{Cipher, Error, Key};
 
 use super::layout::{BLOCK, CCM_AAD_AT, CCM_NONCE_AT};
 use super::session::{Sessions, Use};
-use crate::CpaStatus;
 use crate::device::inflight::{
     Api, Blocks, CompletedRequest, NOT_VERIFIED, PendingRequest, Session, SessionError, SlotGuard, Symmetric,
     Work,
 };
 use crate::device::instances::{CallContext, Failure, Fault, Instance, WhenFull};
 use crate::device::memory::{Memory, NoMemory};
+use crate::error::CpaStatus;
 use crate::error::{DeviceError, RequestStatus};
 
 /// Where parameters stand in [`SlotGuard::parameters`].

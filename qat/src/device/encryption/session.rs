@@ -4,12 +4,12 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use accel_core::{Cipher, Digest, Key, Result};
 use arc_swap::ArcSwap;
-use once_cell::sync::OnceCell;
 use qat_sys as sys;
 use zeroize::Zeroizing;
 
 use super::{hmac_name, not_offered, unsupported};
 use crate::device::inflight::{Api, Hash, Ring, Session, SessionError, SymmetricSetup};
+use crate::device::instances::Instance;
 use crate::software;
 
 /// Lengths of associated data for which a key keeps sessions, on each instance and in each direction. The length is part
@@ -96,7 +96,7 @@ impl Sessions {
     }
 }
 
-const UNSUPPORTED: SessionError = SessionError::Refused(crate::CpaStatus::UNSUPPORTED);
+const UNSUPPORTED: SessionError = SessionError::Refused(crate::error::CpaStatus::UNSUPPORTED);
 
 fn make(ring: &Arc<Ring>, purpose: Purpose, key: &Key, how: Use) -> Result<Session, SessionError> {
     match purpose {
@@ -152,9 +152,9 @@ fn hash(digest: Digest, mode: sys::CpaCySymHashMode, key: &[u8]) -> Result<Hash<
     Ok(Hash { algorithm, mode, key, aad_len: 0, digest_len: digest.len() as u32, is_appended: false })
 }
 
-/// The sessions of digests on one instance.
-#[derive(Default)]
-pub(crate) struct Digests([OnceCell<Arc<Session>>; Digest::ALL.len()]);
+/// The number of sessions that an instance for symmetric work has of its own: one for each digest. Those of keys live in the
+/// keys.
+pub(crate) const SESSIONS: usize = Digest::ALL.len();
 
 fn number_of(digest: Digest) -> Option<sys::CpaCySymHashAlgorithm> {
     Some(match digest {
@@ -169,17 +169,12 @@ fn number_of(digest: Digest) -> Option<sys::CpaCySymHashAlgorithm> {
     })
 }
 
-impl Digests {
-    pub(super) fn get(&self, ring: &Arc<Ring>, digest: Digest) -> Result<&Arc<Session>, SessionError> {
-        self.0[digest as usize].get_or_try_init(|| {
-            let hash = hash(digest, sys::CPA_CY_SYM_HASH_MODE_PLAIN, &[])?;
-            let setup = SymmetricSetup { hash: Some(hash), ..Default::default() };
-            ring.symmetric_session(Api::DataPlane, &setup).map(Arc::new)
-        })
-    }
-
-    /// Ends them all.
-    pub(crate) fn clear(&mut self) {
-        self.0.iter_mut().for_each(|session| drop(session.take()));
-    }
+/// Returns the session of `instance` for `digest`, which the first request makes.
+pub(super) fn of_digest(instance: &Instance, digest: Digest) -> Result<&Arc<Session>, SessionError> {
+    instance.sessions.get(digest as usize, || {
+        let hash = hash(digest, sys::CPA_CY_SYM_HASH_MODE_PLAIN, &[])?;
+        instance
+            .ring
+            .symmetric_session(Api::DataPlane, &SymmetricSetup { hash: Some(hash), ..Default::default() })
+    })
 }

@@ -1,72 +1,16 @@
 //! Whether the device does what it says it does, and does it right: each kind of operation is tried once for each start,
 //! against the CPU.
 
-use std::sync::atomic::{AtomicU8, AtomicU32, Ordering::Relaxed};
+use std::sync::atomic::Ordering::Relaxed;
 
 use accel_core::{Cipher, CipherOptions, Digest, Error, Iv, Key, Result};
 
 use super::{digest, hmac_name, not_offered, open, seal, unsupported};
-use crate::CpaStatus;
 use crate::device::instances::CallContext;
+use crate::device::instances::trials::{BAD, GOOD, NOT_EMPTY, place};
+use crate::error::CpaStatus;
 use crate::error::DeviceError;
-use crate::{EncryptionCapabilities, software};
-
-const KEY_LENS: usize = 3;
-
-/// What came of the trials of one start.
-#[derive(Default)]
-pub(crate) struct Trials {
-    ciphers: [[Verdict; KEY_LENS]; Cipher::ALL.len()],
-    digests: [Verdict; Digest::ALL.len()],
-    hmacs: [Verdict; Digest::ALL.len()],
-    failures: AtomicU32,
-}
-
-#[derive(Default)]
-struct Verdict(AtomicU8);
-
-const GOOD: u8 = 1;
-/// Good, but for messages without text.
-const NOT_EMPTY: u8 = 2;
-const BAD: u8 = 3;
-
-impl Trials {
-    /// Trials that something failed. A larger number than before means that [`offered`](Self::offered) is less.
-    pub(crate) fn failures(&self) -> u32 {
-        self.failures.load(Relaxed)
-    }
-
-    /// Takes what failed away. A cipher is there as long as one of its key lengths may be good.
-    pub(crate) fn offered(&self, mut of: EncryptionCapabilities) -> EncryptionCapabilities {
-        for cipher in Cipher::ALL {
-            let verdicts = &self.ciphers[cipher as usize];
-            let tried = || verdicts[..cipher.key_lens().len()].iter().map(|verdict| verdict.0.load(Relaxed));
-            if tried().any(|verdict| verdict == BAD)
-                && !tried().any(|verdict| matches!(verdict, GOOD | NOT_EMPTY))
-            {
-                of.withdraw(cipher);
-            }
-        }
-        for digest in Digest::ALL {
-            if self.hmacs[digest as usize].0.load(Relaxed) == BAD {
-                of.withdraw_hmac(digest);
-            }
-        }
-        of
-    }
-
-    fn settle(&self, verdict: &Verdict, found: u8, what: &dyn std::fmt::Display) {
-        verdict.0.store(found, Relaxed);
-        if found == BAD {
-            self.failures.fetch_add(1, Relaxed);
-            tracing::warn!(%what, "the device does not do this as it should, so it is not used for it");
-        }
-    }
-}
-
-fn place(cipher: Cipher, key_len: usize) -> usize {
-    cipher.key_lens().iter().position(|len| *len == key_len).unwrap_or_default()
-}
+use crate::software;
 
 /// Whether [`admit`] knows the cipher to be good.
 #[inline(always)]

@@ -11,10 +11,11 @@ mod ring;
 mod session;
 mod setup;
 mod table;
+pub(crate) mod waiters;
 
 pub(crate) use list::{Blocks, MAX_BUFFERS, MAX_FLAT};
 pub(crate) use ring::{Direction, Polled, Refused, Ring, SessionError, Stateless, Symmetric, Work};
-pub(crate) use session::{Api, Session};
+pub(crate) use session::{Api, Session, SessionTable};
 pub(crate) use setup::{Hash, SymmetricSetup};
 pub(crate) use table::{Abandoned, CompletedRequest, NOT_VERIFIED, PendingRequest, SlotGuard, Table};
 

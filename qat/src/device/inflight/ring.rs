@@ -15,8 +15,8 @@ use qat_sys::{
 use super::list::{Blocks, PhysicalList};
 use super::table::{self, Body, PendingRequest, Side, SlotGuard, Table};
 use super::{Api, MAX_BUFFERS, Session};
-use crate::CpaStatus;
 use crate::device::memory::{Address, Block, Memory, NoMemory};
+use crate::error::CpaStatus;
 use crate::raw::{cy, cy_dp, dc, dc_dp};
 use crate::report::LibraryCounts;
 

@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use super::ring::Ring;
+use once_cell::sync::OnceCell;
+
+use super::ring::{Ring, SessionError};
 use crate::device::memory::Block;
 
 /// libqat's two families of calls; a session is for one of them.
@@ -13,6 +15,35 @@ pub(crate) enum Api {
     /// All else, for a third of the instructions.
     #[default]
     DataPlane,
+}
+
+/// The sessions of one instance by number, each made by the first request that needs it.
+pub(crate) struct SessionTable(Box<[OnceCell<Arc<Session>>]>);
+
+impl SessionTable {
+    /// Returns an empty table for `count` sessions.
+    pub(crate) fn new(count: usize) -> Self {
+        Self((0..count).map(|_| OnceCell::new()).collect())
+    }
+
+    /// Returns session number `index`, which `make` makes on the first call.
+    #[inline]
+    pub(crate) fn get(
+        &self,
+        index: usize,
+        make: impl FnOnce() -> Result<Session, SessionError>,
+    ) -> Result<&Arc<Session>, SessionError> {
+        let cell = &self.0[index];
+        match cell.get() {
+            Some(session) => Ok(session),
+            None => cell.get_or_try_init(|| make().map(Arc::new)),
+        }
+    }
+
+    /// Ends all sessions.
+    pub(crate) fn clear(&mut self) {
+        self.0.iter_mut().for_each(|session| drop(session.take()));
+    }
 }
 
 /// A session on one ring, with its memory. Requests in flight keep it.

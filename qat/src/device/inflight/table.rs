@@ -22,10 +22,9 @@ use super::completion::{Answer, Completion, End};
 use super::free::FreeSlots;
 use super::list::{Blocks, List};
 use super::ring::Direction;
+use super::waiters::{Waiters, Waiting};
 use super::{Api, Session};
 use crate::device::memory::{Block, Memory, NoMemory};
-use crate::device::polling;
-use crate::device::polling::Waiting;
 use crate::error::CpaStatus;
 
 /// Requests that a ring of libqat's default depth (512) takes: one entry stays empty.
@@ -58,7 +57,7 @@ pub(crate) struct Table {
     /// Bit `n` stands for event `n` of `CpaInstanceEvent`, seen and not taken.
     events: AtomicU8,
     /// Who polls the ring.
-    pub(crate) waiters: polling::Waiters,
+    pub(crate) waiters: Waiters,
 }
 
 #[repr(align(64))]
@@ -165,7 +164,7 @@ impl Table {
             is_gone: AtomicBool::new(false),
             is_safe: AtomicBool::new(false),
             events: AtomicU8::new(0),
-            waiters: polling::Waiters::default(),
+            waiters: Waiters::default(),
         }
     }
 

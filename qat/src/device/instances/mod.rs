@@ -2,6 +2,7 @@
 
 mod call_context;
 mod health;
+pub(in crate::device) mod trials;
 mod watchdog;
 mod window;
 
@@ -11,19 +12,19 @@ use std::time::Instant;
 
 use accel_core::{Error, Recorder};
 
-use crate::device::compression::Sessions;
-use crate::device::encryption;
-use crate::device::inflight::{Abandoned, PendingRequest, Refused, Ring, SessionError, SlotGuard, Work};
-use crate::device::lifecycle::Services;
+use crate::device::inflight::{
+    Abandoned, PendingRequest, Refused, Ring, SessionError, SessionTable, SlotGuard, Work,
+};
 use crate::device::memory::{Memory, NoMemory};
 use crate::device::polling::{self, Reactor, Room};
-use crate::error::DeviceError;
-use crate::probe::Service;
-use crate::report::InstanceInfo;
-use crate::{CpaStatus, HardwareSettings};
+use crate::error::{self, CpaStatus, DeviceError};
+use crate::report::{InstanceInfo, Services};
+use crate::service::Service;
+use crate::settings::HardwareSettings;
 
 pub(crate) use call_context::CallContext;
 pub(crate) use health::{Failure, Health};
+use trials::Trials;
 pub(crate) use watchdog::{IDLE_TICK, RestartReason, TICK, Watchdog};
 pub(crate) use window::Window;
 
@@ -37,7 +38,7 @@ pub(crate) struct Pool {
     by_work: [Vec<u16>; 2],
     pub(crate) memory: Vec<&'static Memory>,
     pub(crate) reactor: Arc<Reactor>,
-    pub(crate) trials: encryption::Trials,
+    pub(crate) trials: Trials,
 }
 
 /// One instance.
@@ -48,14 +49,13 @@ pub(crate) struct Instance {
     pub(crate) work: Work,
     pub(crate) node: i32,
     pub(crate) health: Health,
-    pub(crate) sessions: Sessions,
-    pub(crate) digests: encryption::Digests,
+    /// Sessions that belong to no key.
+    pub(crate) sessions: SessionTable,
 }
 
 impl Instance {
-    pub(crate) fn new(ring: Arc<Ring>, index: u16, work: Work, node: i32) -> Self {
-        let (health, sessions, digests) = Default::default();
-        Self { ring, index, work, node, health, sessions, digests }
+    pub(crate) fn new(ring: Arc<Ring>, index: u16, work: Work, node: i32, sessions: SessionTable) -> Self {
+        Self { ring, index, work, node, health: Health::default(), sessions }
     }
 }
 
@@ -139,18 +139,10 @@ impl Pool {
         };
         let by_work = [of(Work::Compression), of(Work::Symmetric)];
         for (index, ring) in rings.iter().enumerate() {
-            ring.table().waiters.set(index, Some(reactor.clone()));
+            let reactor = reactor.clone();
+            ring.table().waiters.set(index, Some(Box::new(move || reactor.call())));
         }
-        Self {
-            services,
-            settings,
-            instances,
-            rings,
-            by_work,
-            memory,
-            reactor,
-            trials: encryption::Trials::default(),
-        }
+        Self { services, settings, instances, rings, by_work, memory, reactor, trials: Trials::default() }
     }
 
     /// What library and device offer, without what they turned out not to do.
@@ -304,9 +296,9 @@ impl Pool {
     pub(crate) fn error(&self, fault: Fault) -> Error {
         let device = |error: DeviceError| Error::from(error);
         match fault {
-            Fault::Busy => crate::accelerator::busy(),
+            Fault::Busy => Error::Busy { accelerator: error::HARDWARE },
             Fault::TooLarge => Error::Unsupported {
-                accelerator: crate::accelerator::NAME,
+                accelerator: error::HARDWARE,
                 operation: "one request of this size".into(),
                 remedy: "use a stream, which cuts it into pieces, or the CPU".into(),
             },

@@ -3,7 +3,6 @@
 //! libqat 24.02 remembers which thread started it: a stop from another one reports success and ruins every later start.
 //! So a thread of our own starts it, waits, and stops it.
 
-mod fork;
 mod owner;
 mod start;
 mod state;
@@ -15,16 +14,16 @@ use std::thread::{self, JoinHandle};
 
 use once_cell::sync::OnceCell;
 use qat_sys::{self as sys, Library, LoadError, Symbols};
-use serde::Serialize;
 
-pub(crate) use fork::{PerProcess, ProcessMark};
 use owner::Owner;
 pub(crate) use state::{DriverState, StartResult, StateObserver};
 
-use crate::probe::Service;
+use crate::error::Unavailability;
+use crate::process::PerProcess;
 use crate::raw::{clock, cy, dc, instance, sal};
-use crate::report::MemoryInfo;
-use crate::{Capabilities, HardwareSettings, Unavailability};
+use crate::report::{Capabilities, MemoryInfo, Services};
+use crate::service::Service;
+use crate::settings::HardwareSettings;
 
 /// The section name of libqat's samples and of its default configuration; the kernel's driver has no sections and does
 /// not look at it.
@@ -79,46 +78,6 @@ struct Running {
     /// Its end is the order to stop.
     stop: mpsc::Sender<()>,
     thread: JoinHandle<()>,
-}
-
-/// What one start gave.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Services {
-    pub(crate) instances: Instances,
-    pub(crate) capabilities: Capabilities,
-}
-
-/// Instances of this process by service.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
-#[non_exhaustive]
-pub struct Instances {
-    /// Compression and decompression.
-    pub compression: u16,
-    /// Decompression alone.
-    pub decompression: u16,
-    /// Symmetric encryption.
-    pub symmetric: u16,
-    /// Public-key arithmetic.
-    pub asymmetric: u16,
-}
-
-impl Instances {
-    /// The count of each service.
-    #[must_use]
-    pub const fn by_service(&self) -> [(Service, u16); 4] {
-        [
-            (Service::Compression, self.compression),
-            (Service::Decompression, self.decompression),
-            (Service::Symmetric, self.symmetric),
-            (Service::Asymmetric, self.asymmetric),
-        ]
-    }
-
-    /// All of them together.
-    #[must_use]
-    pub fn total(&self) -> u64 {
-        self.by_service().iter().map(|(_, count)| u64::from(*count)).sum()
-    }
 }
 
 /// A user of the started library. The last one to go stops it.

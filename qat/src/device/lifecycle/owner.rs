@@ -7,11 +7,13 @@ use std::time::{Duration, Instant};
 
 use qat_sys::Symbols;
 
-use super::{DriverState, PROCESS_NAME, Process, Services, services, start};
+use super::{DriverState, PROCESS_NAME, Process, services, start};
 use crate::device::instances::{IDLE_TICK, Pool, RestartReason, TICK, Watchdog};
-use crate::probe::Service;
+use crate::error::Unavailability;
 use crate::raw::sal;
-use crate::{HardwareSettings, Unavailability};
+use crate::report::Services;
+use crate::service::Service;
+use crate::settings::HardwareSettings;
 
 /// Wait before the second try to start anew; each further one doubles it.
 const FIRST_WAIT: Duration = Duration::from_millis(100);

@@ -8,13 +8,14 @@ use std::time::{Duration, Instant};
 
 use qat_sys::{self as sys, CpaInstanceHandle, Symbols};
 
-use super::Services;
-use crate::HardwareSettings;
-use crate::device::inflight::{Ring, Table, Work};
+use crate::device;
+use crate::device::inflight::{Ring, SessionTable, Table, Work};
 use crate::device::instances::{Instance, Pool};
 use crate::device::memory::Memory;
 use crate::raw::{cy, dc, instance};
 use crate::report::MemoryInfo;
+use crate::report::{Instances, Services};
+use crate::settings::HardwareSettings;
 
 /// Longest wait for requests that are still on the device at the stop.
 const DRAIN: Duration = Duration::from_secs(2);
@@ -58,9 +59,15 @@ pub(super) unsafe fn pool(
 ) -> Pool {
     let mut instances: Vec<Instance> = Vec::new();
     let mut used: Vec<&'static Memory> = Vec::new();
-    for (work, kind, count) in [
-        (Work::Compression, sys::CPA_ACC_SVC_TYPE_DATA_COMPRESSION, services.instances.compression),
-        (Work::Symmetric, sys::CPA_ACC_SVC_TYPE_CRYPTO_SYM, services.instances.symmetric),
+    let Instances { compression, symmetric, .. } = services.instances;
+    for (work, kind, count, sessions) in [
+        (
+            Work::Compression,
+            sys::CPA_ACC_SVC_TYPE_DATA_COMPRESSION,
+            compression,
+            device::compression::SESSIONS,
+        ),
+        (Work::Symmetric, sys::CPA_ACC_SVC_TYPE_CRYPTO_SYM, symmetric, device::encryption::SESSIONS),
     ] {
         if count == 0 {
             continue;
@@ -82,7 +89,8 @@ pub(super) unsafe fn pool(
                         memory.open();
                         used.push(memory);
                     }
-                    instances.push(Instance::new(ring, instances.len() as u16, work, node));
+                    let index = instances.len() as u16;
+                    instances.push(Instance::new(ring, index, work, node, SessionTable::new(sessions)));
                 }
                 Err(status) => {
                     tracing::warn!(?work, %status, "an instance does not start");
@@ -131,10 +139,7 @@ pub(super) unsafe fn halt(mut pool: Arc<Pool>) -> Arc<Pool> {
         thread::sleep(DRAIN_NAP);
     }
     match Arc::get_mut(&mut pool) {
-        Some(pool) => pool.instances.iter_mut().for_each(|instance| {
-            instance.sessions.clear();
-            instance.digests.clear();
-        }),
+        Some(pool) => pool.instances.iter_mut().for_each(|instance| instance.sessions.clear()),
         // A future that was never finished; its pool keeps sessions that nobody uses any more.
         None => tracing::debug!("requests outlive the stop"),
     }

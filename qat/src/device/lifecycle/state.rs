@@ -2,8 +2,8 @@
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use crate::Unavailability;
 use crate::device::instances::Pool;
+use crate::error::Unavailability;
 
 /// A pool, or why there is none for the time being.
 pub(crate) type StartResult = Result<Arc<Pool>, Arc<Unavailability>>;

@@ -10,7 +10,7 @@ use accel_core::{
 };
 use qat_sys::{CpaStatus, Symbols};
 
-use crate::Unavailability;
+use crate::error::Unavailability;
 use crate::probe::QatDevice;
 
 /// What is counted of a stub library.

@@ -11,7 +11,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use qat_sys::Symbols;
 
 use super::{Address, Block, Extent, LARGEST, Memory};
-use crate::device::lifecycle::ProcessMark;
+use crate::process::ProcessMark;
 use crate::raw::mem;
 
 /// Pages as libusdm counts them.

@@ -8,18 +8,17 @@
 mod pace;
 mod reactor;
 
-use std::cell::Cell;
 use std::future::Future;
 use std::hint;
-use std::mem;
 use std::pin::pin;
-use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release, SeqCst};
-use std::sync::atomic::{AtomicBool, AtomicU32};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::AtomicBool;
+use std::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed, Release};
 use std::task::{Context, Poll, Wake, Waker};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
+use crate::device::inflight::waiters::{Waiters, Waiting, attempt_while, bit};
 use crate::device::inflight::{Polled, Ring, Table};
 use pace::{MORE_SPINS, Pace, SPINS, nap};
 
@@ -28,37 +27,7 @@ pub(crate) use reactor::Reactor;
 /// Sleep of a thread whose ring another one looks after, in case that one goes without a word.
 const REST: Duration = Duration::from_millis(50);
 
-/// Where a ring stands among those of its start, and who waits at it.
-#[derive(Default)]
-pub(crate) struct Waiters {
-    index: AtomicU32,
-    answers: AtomicU32,
-    reactor: Mutex<Option<Arc<Reactor>>>,
-    sleepers: AtomicU32,
-    /// One of the sleepers wakes up now and then.
-    is_kept: AtomicBool,
-    for_room: Mutex<Vec<Waker>>,
-    is_room_wanted: AtomicBool,
-}
-
-/// How a thread in [`block_on`] waits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Waiting {
-    /// It polls, and needs no waker.
-    Awake,
-    /// It is about to sleep.
-    Drowsy,
-}
-
-/// How a thread in [`block_on`] waits, and what it wants polled: bit `i` stands for the rings of index `i` modulo 64.
-type Interest = Option<(Waiting, u64)>;
-
-const fn bit(index: usize) -> u64 {
-    1 << (index % 64)
-}
-
 thread_local! {
-    static INTEREST: Cell<Interest> = const { Cell::new(None) };
     static PACE: Pace = const { Pace::new() };
     static WAKER: (Arc<Sleeper>, Waker) = {
         let sleeper = Arc::new(Sleeper { thread: thread::current(), is_woken: AtomicBool::new(false) });
@@ -79,46 +48,6 @@ impl Wake for Sleeper {
     fn wake_by_ref(self: &Arc<Self>) {
         if !self.is_woken.swap(true, Release) {
             self.thread.unpark();
-        }
-    }
-}
-
-impl Waiters {
-    /// The ring is number `index` of a start whose futures `reactor` serves.
-    pub(crate) fn set(&self, index: usize, reactor: Option<Arc<Reactor>>) {
-        self.index.store(index as u32, Relaxed);
-        *self.reactor.lock().unwrap_or_else(PoisonError::into_inner) = reactor;
-    }
-
-    /// Counts an answer, for those who wait without a waker.
-    pub(crate) fn answered(&self) {
-        // One thread polls a ring at a time, so that nobody else counts.
-        self.answers.store(self.answers.load(Relaxed).wrapping_add(1), Release);
-    }
-
-    /// How this thread waits, if it is in [`block_on`]; it then polls this ring.
-    pub(crate) fn is_polled_by_this_thread(&self) -> Option<Waiting> {
-        INTEREST.with(|interest| {
-            let (waiting, rings) = interest.get()?;
-            interest.set(Some((waiting, rings | bit(self.index.load(Relaxed) as usize))));
-            Some(waiting)
-        })
-    }
-
-    /// Calls for somebody to poll.
-    pub(crate) fn call(&self) {
-        let reactor = self.reactor.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(reactor) = &*reactor {
-            reactor.call();
-        }
-    }
-
-    /// Wakes whoever waits for room on the ring.
-    #[inline(always)]
-    pub(crate) fn wake_for_room(&self) {
-        if self.is_room_wanted.load(Relaxed) && self.is_room_wanted.swap(false, AcqRel) {
-            let wakers = mem::take(&mut *self.for_room.lock().unwrap_or_else(PoisonError::into_inner));
-            wakers.into_iter().for_each(Waker::wake);
         }
     }
 }
@@ -145,8 +74,7 @@ impl Future for Room {
         }
         self.is_asked = true;
         let waiters = &self.table.waiters;
-        waiters.for_room.lock().unwrap_or_else(PoisonError::into_inner).push(context.waker().clone());
-        waiters.is_room_wanted.store(true, SeqCst);
+        waiters.wait_for_room(context.waker().clone());
         // Nobody polls a ring that is no more.
         if self.table.is_gone() {
             return Poll::Ready(());
@@ -166,14 +94,6 @@ impl Drop for Room {
             self.table.await_less();
         }
     }
-}
-
-/// Runs `attempt`, the poll of a future, as a thread that waits in this way, and says which rings it wants polled.
-fn attempt_while<T>(waiting: Waiting, attempt: impl FnOnce() -> T) -> (T, u64) {
-    // The future may itself be one that blocks on another.
-    let outer = INTEREST.replace(Some((waiting, 0)));
-    let polled = attempt();
-    (polled, INTEREST.replace(outer).map_or(0, |(_, rings)| rings))
 }
 
 /// Runs `attempt`, the first poll of a future for which nobody waits yet, so that nobody has to poll the rings for it.

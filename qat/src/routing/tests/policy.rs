@@ -4,9 +4,9 @@ use accel_core::{Cipher, Error, ExecutedOn, Format, SoftwareReason};
 use capability_registry::Registry;
 
 use super::super::*;
-use crate::SoftwareAccelerator;
 use crate::device::lifecycle::Driver;
 use crate::device::lifecycle::stub::{FakeProbe, stub_library};
+use crate::software::SoftwareAccelerator;
 
 fn auto(driver: &'static Driver, policy: Policy) -> AutoAccelerator {
     let qat = QatAccelerator::with_driver(Registry::new(), FakeProbe::none(), driver);

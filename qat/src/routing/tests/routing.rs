@@ -15,7 +15,8 @@ use pollster::block_on;
 use super::super::work_class::WorkClass;
 use super::super::{AutoAccelerator, Policy};
 use super::double::{Double, HERE};
-use crate::{SoftwareAccelerator, Unavailability};
+use crate::error::Unavailability;
+use crate::software::SoftwareAccelerator;
 
 const GZIP: CompressOptions = CompressOptions::new(Format::Gzip);
 const GUNZIP: DecompressOptions = DecompressOptions::new(Format::Gzip);

@@ -16,7 +16,7 @@ use accel_core::{End, Error, Result};
 
 pub use fuzz::fuzz;
 
-use crate::accelerator::NAME;
+use crate::error::HARDWARE;
 use crate::raw::zstd::{BLOCK_MAX, Frame, Sequence};
 use crate::software::zstd;
 
@@ -54,7 +54,7 @@ pub(crate) enum Fault {
 
 impl From<Fault> for Error {
     fn from(fault: Fault) -> Self {
-        Self::Device { accelerator: NAME, reason: Arc::new(fault) }
+        Self::Device { accelerator: HARDWARE, reason: Arc::new(fault) }
     }
 }
 
