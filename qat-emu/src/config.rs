@@ -30,8 +30,9 @@ use std::{collections::BTreeSet, fmt, fs, path::Path, str::FromStr, time::Durati
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    boundary,
+    affinity,
     fault::{Fault, StartFaults},
+    service::Service,
 };
 
 /// Most virtual functions one emulated machine can have.
@@ -155,7 +156,7 @@ impl Config {
             return wrong(format!("engine_threads is {}, use at most 64", self.engine_threads));
         }
         if let Some(cpu) = self.engine_cpu
-            && let Err(error) = boundary::try_cpu(cpu)
+            && let Err(error) = affinity::try_cpu(cpu)
         {
             return wrong(format!("engine_cpu is {cpu}, where no thread may run: {error}"));
         }
@@ -373,40 +374,6 @@ impl fmt::Display for Services {
             first = false;
         }
         Ok(())
-    }
-}
-
-/// What a ring pair serves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum Service {
-    /// Data compression.
-    #[serde(rename = "dc")]
-    Compression,
-    /// Symmetric crypto.
-    #[serde(rename = "sym")]
-    Symmetric,
-    /// Public-key crypto.
-    #[serde(rename = "asym")]
-    Asymmetric,
-}
-
-impl Service {
-    /// All of them, in the order of the counters.
-    pub const ALL: [Self; 3] = [Self::Compression, Self::Symmetric, Self::Asymmetric];
-
-    /// The kernel's name of it.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Compression => "dc",
-            Self::Symmetric => "sym",
-            Self::Asymmetric => "asym",
-        }
-    }
-
-    /// Position in [`ALL`](Self::ALL).
-    pub(crate) fn index(self) -> usize {
-        self as usize
     }
 }
 

@@ -12,9 +12,10 @@ use std::{
 use serde::Serialize;
 
 use crate::{
-    config::{MAX_VFS, Service},
-    device::message::{CHAIN_COMMANDS, NULL_COMMAND},
+    config::MAX_VFS,
     memory::{Access, DmaFault},
+    message::{CHAIN_COMMANDS, NULL_COMMAND},
+    service::Service,
     unserved::Place,
 };
 

@@ -1,18 +1,11 @@
 //! The files that the kernel's driver offers about a device: counters, heartbeat, telemetry
 //! (`Documentation/ABI/testing/debugfs-driver-qat*` of the kernel). Each is written anew when it is opened.
 
-use std::{
-    collections::VecDeque,
-    fmt::Write as _,
-    sync::{PoisonError, atomic::Ordering::Relaxed},
-    time::{Duration, Instant},
-};
+use std::sync::{PoisonError, atomic::Ordering::Relaxed};
 
 use crate::{
-    config::{Model, Service},
-    counters::Work,
-    device::vf::physical_address,
-    machine::Machine,
+    config::Model, counters::Work, device::vf::physical_address, machine::Machine, service::Service,
+    telemetry::Telemetry,
 };
 
 const FILES: [&str; 8] = [
@@ -92,7 +85,10 @@ pub(crate) fn content(machine: &Machine, path: &str, stored: impl Fn(&str) -> Op
             let control = stored(&(directory + CONTROL)).and_then(|text| text.trim().parse().ok());
             let mut telemetry = machine.telemetry[device].lock().unwrap_or_else(PoisonError::into_inner);
             match control {
-                Some(window @ 1..=4) => telemetry.look(machine, device, window),
+                Some(window @ 1..=4) => {
+                    let latency_us = machine.config.timing.latency_us;
+                    telemetry.look(work(machine, device), latency_us, window)
+                }
                 _ => {
                     *telemetry = Telemetry::default();
                     return Content::NotNow;
@@ -103,79 +99,10 @@ pub(crate) fn content(machine: &Machine, path: &str, stored: impl Fn(&str) -> Op
     })
 }
 
-/// The samples of a device since somebody first looked after telemetry was switched on. The kernel takes one each second;
-/// here they are taken by whoever looks, over what passed since the last one, when that is a second or more.
-#[derive(Debug, Default)]
-pub(crate) struct Telemetry {
-    last: Option<(Instant, [Work; 3])>,
-    taken: u64,
-    samples: VecDeque<Vec<(String, u64)>>,
-}
-
-const SECOND: Duration = Duration::from_secs(1);
-
-impl Telemetry {
-    /// What the driver shows: the last sample, and with a `window` of several also least, most and average of these.
-    fn look(&mut self, machine: &Machine, device: usize, window: usize) -> String {
-        let now = Instant::now();
-        let vfs = || machine.vfs.iter().filter(|vf| vf.identity.device == device);
-        let work = Service::ALL
-            .map(|service| vfs().map(|vf| machine.counters.work(vf.identity.index, service)).sum::<Work>());
-        let (since, before) = *self.last.get_or_insert((now, work));
-        let passed = now.saturating_duration_since(since);
-        if passed >= SECOND {
-            self.samples.push_back(sample(machine, &before, &work, passed));
-            self.last = Some((now, work));
-            self.taken += 1;
-        }
-        let surplus = self.samples.len().saturating_sub(window);
-        self.samples.drain(..surplus);
-
-        let mut text = format!("{:<23}{:20}\n", "sample_cnt", self.taken);
-        // Zeros before the first.
-        let none = sample(machine, &work, &work, SECOND).into_iter().map(|(name, _)| (name, 0)).collect();
-        for (i, (name, current)) in self.samples.back().unwrap_or(&none).iter().enumerate() {
-            let _ = write!(text, "{name:<23}{current:20}");
-            if window > 1 {
-                let values = || self.samples.iter().map(|sample| sample[i].1);
-                let (least, most) = (values().min().unwrap_or(0), values().max().unwrap_or(0));
-                let average = values().sum::<u64>().checked_div(self.samples.len() as u64).unwrap_or(0);
-                let _ = write!(text, "{least:20}{most:20}{average:20}");
-            }
-            text.push('\n');
-        }
-        text
-    }
-}
-
-/// One sample: what a device did between `before` and `now`.
-fn sample(machine: &Machine, before: &[Work; 3], now: &[Work; 3], passed: Duration) -> Vec<(String, u64)> {
-    let nanoseconds = passed.as_nanos().max(1) as u64;
-    let bytes: u64 = now.iter().zip(before).map(|(now, before)| now.bytes - before.bytes).sum();
-    // Of data alone, in and out of the device alike.
-    let megabits = bytes.saturating_mul(8_000) / nanoseconds / 2;
-    let mut lines = vec![
-        (
-            "pci_trans_cnt".to_owned(),
-            now.iter().zip(before).map(|(now, before)| now.executed - before.executed).sum(),
-        ),
-        ("max_rd_lat".to_owned(), 0),
-        ("rd_lat_acc_avg".to_owned(), 0),
-        ("max_gp_lat".to_owned(), 0),
-        ("gp_lat_acc_avg".to_owned(), machine.config.timing.latency_us * 1000),
-        ("bw_in".to_owned(), megabits),
-        ("bw_out".to_owned(), megabits),
-    ];
-    // One engine for each service, as busy as the threads that compute for it.
-    for (service, slice) in
-        [(Service::Compression, "cpr"), (Service::Asymmetric, "pke"), (Service::Symmetric, "ucs")]
-    {
-        let (now, before) = (now[service.index()], before[service.index()]);
-        let busy = now.busy_nanoseconds - before.busy_nanoseconds;
-        lines.push((format!("util_{slice}0"), (busy.saturating_mul(100) / nanoseconds).min(100)));
-        lines.push((format!("exec_{slice}0"), now.executed));
-    }
-    lines
+/// What a device did for each service so far.
+fn work(machine: &Machine, device: usize) -> [Work; 3] {
+    let vfs = || machine.vfs.iter().filter(|vf| vf.identity.device == device);
+    Service::ALL.map(|service| vfs().map(|vf| machine.counters.work(vf.identity.index, service)).sum())
 }
 
 fn is_alive(machine: &Machine, device: usize) -> bool {

@@ -10,7 +10,7 @@ use std::sync::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::Service;
+use crate::service::Service;
 
 /// One fault: a trigger and what it does.
 ///

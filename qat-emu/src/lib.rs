@@ -76,6 +76,8 @@
 #![cfg(all(target_os = "linux", target_env = "gnu"))]
 #![deny(unsafe_code)]
 
+#[allow(unsafe_code, reason = "the scheduling calls of the C library")]
+mod affinity;
 #[allow(unsafe_code, reason = "the process boundary")]
 mod boundary;
 pub mod config;
@@ -86,6 +88,9 @@ pub mod engine;
 pub mod fault;
 mod machine;
 pub mod memory;
+mod message;
+pub mod service;
+mod telemetry;
 mod unserved;
 
 #[doc = include_str!("../DEVICE.md")]
@@ -97,8 +102,9 @@ pub mod programs {}
 #[doc(hidden)]
 pub use boundary::send_signal;
 pub use boundary::{AttachError, Emulator, HOOKS, Preload, PreloadError, TreeError};
-pub use config::{Config, ConfigError, Device, Model, Service, Services, Timing};
+pub use config::{Config, ConfigError, Device, Model, Services, Timing};
 pub use counters::Snapshot;
 pub use device::{Notification, fuzz as fuzz_device};
 pub use fault::{Fault, FaultKind, StartFaults};
+pub use service::Service;
 pub use unserved::{WITHOUT_EFFECT, WithoutEffect};

@@ -13,14 +13,14 @@ use std::{
 use crate::{
     config::{Config, ConfigError},
     counters::{Counters, Snapshot},
-    debugfs::Telemetry,
     device::{
         bank::Clock,
         registers::BANKS,
-        vf::{Identity, Vf},
+        vf::{DeviceContext, Identity, Vf},
     },
     engine::Engines,
     fault::Faults,
+    telemetry::Telemetry,
 };
 
 pub(crate) struct Machine {
@@ -211,11 +211,19 @@ impl Machine {
             if number == 0 {
                 worked |= vf.serve_mailbox(self.counters);
             }
+            let device = vf.identity.device;
+            let context = DeviceContext {
+                faults: &self.faults,
+                counters: self.counters,
+                timing: self.config.timing,
+                clock: &self.clocks[device],
+                hung: &self.hung[device],
+            };
             for bank in 0..BANKS {
                 if (index * BANKS + bank) % threads != number {
                     continue;
                 }
-                let turn = vf.serve_bank(bank, self, engines);
+                let turn = vf.serve_bank(bank, &context, engines);
                 worked |= turn.progress;
                 // The mailbox has a deadline, so it is looked at whenever that took time.
                 if turn.progress && number == 0 {

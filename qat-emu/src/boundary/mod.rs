@@ -21,4 +21,3 @@ pub use emulator::{AttachError, Emulator, HOOKS};
 pub use preload::send_signal;
 pub use preload::{Preload, PreloadError};
 pub use tree::TreeError;
-pub(crate) use vfio::try_cpu;

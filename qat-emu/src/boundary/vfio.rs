@@ -18,6 +18,7 @@ use super::{
     window::{self, CONFIG_REGION, DeviceFile, MISC_REGION, REGION_SHIFT, RING_REGION},
 };
 use crate::{
+    affinity::run_on,
     device::vf::{Vf, Windows},
     machine::Machine,
 };
@@ -110,13 +111,13 @@ pub(super) struct Structure<const N: usize> {
 
 impl<const N: usize> Structure<N> {
     pub(super) fn u32(&self, offset: usize) -> u32 {
-        crate::device::message::word(&self.bytes, offset)
+        crate::message::word(&self.bytes, offset)
     }
     fn u64(&self, offset: usize) -> u64 {
         u64::from(self.u32(offset)) | u64::from(self.u32(offset + 4)) << 32
     }
     pub(super) fn set_u32(&mut self, offset: usize, value: u32) {
-        crate::device::message::set_word(&mut self.bytes, offset, value);
+        crate::message::set_word(&mut self.bytes, offset, value);
     }
     fn set_u64(&mut self, offset: usize, value: u64) {
         self.bytes[offset..offset + 8].copy_from_slice(&value.to_le_bytes());
@@ -385,29 +386,6 @@ fn region_info(argument: &Argument) -> Answer {
     info.set_u64(24, u64::from(region) << REGION_SHIFT);
     argument.store(&info);
     Ok(0)
-}
-
-/// Keeps this thread on one core.
-fn run_on(cpu: usize) -> io::Result<()> {
-    if cpu >= 8 * size_of::<libc::cpu_set_t>() {
-        return Err(io::Error::from_raw_os_error(libc::EINVAL));
-    }
-    // SAFETY: all zero is the empty set.
-    let mut only: libc::cpu_set_t = unsafe { std::mem::zeroed() };
-    // SAFETY: the set has a bit for this core.
-    unsafe { libc::CPU_SET(cpu, &mut only) };
-    // SAFETY: sched_setaffinity(2) reads the set, of that size; 0 is this thread.
-    if unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &only) } == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
-}
-
-/// Whether a thread may run on a core, by a thread that tries.
-pub(crate) fn try_cpu(cpu: usize) -> io::Result<()> {
-    let tried = thread::Builder::new().spawn(move || run_on(cpu))?;
-    tried.join().unwrap_or_else(|_| Err(io::Error::other("the thread that tried panicked")))
 }
 
 /// Runs a device thread: with all signals blocked, because the program's handlers must not run on it, with the hooks

@@ -8,19 +8,21 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{
-    message::{self, failed, unsupported, word},
-    registers::{
-        BANK_STRIDE, BASE_SEEN, BankOffsets, COALESCING, COALESCING_TIME, CONFIG_SEEN, REQUEST, RESPONSE,
-        Registers, TAIL_SEEN,
-    },
+use super::registers::{
+    BANK_STRIDE, BASE_SEEN, BankOffsets, COALESCING, COALESCING_TIME, CONFIG_SEEN, REQUEST, RESPONSE,
+    Registers, TAIL_SEEN,
 };
 use crate::{
-    config::{Service, Timing},
+    config::Timing,
     counters::{Counters, Origin, Outcome},
-    engine::{self, Engines, Request, Response, dc::Injection},
+    engine::{
+        self, Engines, Request, Response,
+        dc::{self, Injection},
+    },
     fault::{FaultKind, Faults},
     memory::{DeviceMemory, DmaFault},
+    message::{self, failed, unsupported, word},
+    service::Service,
     unserved::{self, Place},
 };
 
@@ -503,7 +505,7 @@ impl Bank {
         let outcome = Outcome {
             error: message::error_code(&response),
             unsupported: message::is_unsupported(&response),
-            verify_error: message::is_verify_error(&response),
+            verify_error: dc::is_verify_error(&response),
             bytes_in: u64::from(bytes_in),
             bytes_out: u64::from(bytes_out),
             busy_nanoseconds: u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX),

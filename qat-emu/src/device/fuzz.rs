@@ -4,14 +4,15 @@ use super::{
     bank::{Alone, Bank},
     flat::Flat,
     mailbox::Mailbox,
-    message::word,
     registers::{
         BankOffsets, MISC_BAR_BYTES, PlainWindow, REQUEST, RESPONSE, RING_BAR_BYTES, Registers, VF_TO_PF,
     },
 };
 use crate::{
-    config::{Config, Service, Services, Timing},
+    config::{Config, Services, Timing},
     engine::Engines,
+    message::word,
+    service::Service,
 };
 
 /// Lets a device work on arbitrary registers and memory: the first 32 bytes choose the service, the ring registers

@@ -6,7 +6,10 @@
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 
 use super::registers::{BANKS, PF_TO_VF, Registers, VF_TO_PF};
-use crate::config::{Config, Service, Services};
+use crate::{
+    config::{Config, Services},
+    service::Service,
+};
 
 const NEW: u32 = 1;
 const ORIGIN: u32 = 2;

@@ -4,7 +4,6 @@ pub(crate) mod bank;
 mod flat;
 mod fuzz;
 pub(crate) mod mailbox;
-pub(crate) mod message;
 pub(crate) mod registers;
 pub(crate) mod vf;
 

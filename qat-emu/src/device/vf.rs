@@ -4,12 +4,15 @@ use std::{
     collections::VecDeque,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, TryLockError,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        atomic::{
+            AtomicBool, AtomicU64,
+            Ordering::{Relaxed, SeqCst},
+        },
     },
 };
 
 use super::{
-    bank::{AddressSpace, Bank, Surroundings, Turn},
+    bank::{AddressSpace, Bank, Clock, Surroundings, Turn},
     mailbox::{Handled, Mailbox, Notification, Notified},
     registers::{
         BANK_STRIDE, BANKS, BASE_SEEN, BUS_MASTER, BankOffsets, COMMAND, CONFIG_BYTES, CONFIG_SEEN,
@@ -17,11 +20,10 @@ use super::{
     },
 };
 use crate::{
-    config::{Config, Model, Services},
+    config::{Config, Model, Services, Timing},
     counters::Counters,
     engine::Engines,
-    fault::FaultKind,
-    machine::Machine,
+    fault::{FaultKind, Faults},
     unserved::{self, Place},
 };
 
@@ -79,6 +81,16 @@ pub(crate) struct Windows {
     pub(crate) rings: Box<dyn Registers + Send + Sync>,
     pub(crate) misc: Box<dyn Registers + Send + Sync>,
     pub(crate) config: Box<dyn Registers + Send + Sync>,
+}
+
+/// What a virtual function shares with the other functions of its device.
+pub(crate) struct DeviceContext<'a> {
+    pub(crate) faults: &'a Faults,
+    pub(crate) counters: &'a Counters,
+    pub(crate) timing: Timing,
+    pub(crate) clock: &'a Clock,
+    /// Whether the firmware of the device hangs, so that none of its functions serves requests.
+    pub(crate) hung: &'a AtomicBool,
 }
 
 /// Where the function's message interrupt goes.
@@ -311,9 +323,9 @@ impl Vf {
     }
 
     /// Serves one ring pair.
-    pub(crate) fn serve_bank(&self, bank: usize, machine: &Machine, engines: &mut Engines) -> Turn {
+    pub(crate) fn serve_bank(&self, bank: usize, device: &DeviceContext<'_>, engines: &mut Engines) -> Turn {
         let Some(windows) = self.windows.get() else { return Turn::default() };
-        if self.is_dead() || machine.is_hung(self.identity.device) {
+        if self.is_dead() || device.hung.load(Relaxed) {
             return Turn::default();
         }
         // Without this the device's accesses to memory do not leave it.
@@ -331,23 +343,23 @@ impl Vf {
         let around = Surroundings {
             registers: &*windows.rings,
             space: &*space,
-            faults: &machine.faults,
-            counters: machine.counters,
-            timing: machine.config.timing,
-            clock: &machine.clocks[self.identity.device],
+            faults: device.faults,
+            counters: device.counters,
+            timing: device.timing,
+            clock: device.clock,
         };
         let turn = guard.turn(&around, engines);
         let quiet = !turn.progress && guard.is_idle();
         self.quiet[bank].store(if quiet { sign } else { NOT_QUIET }, Relaxed);
         drop(guard);
         if turn.interrupt {
-            self.interrupt(machine.counters);
+            self.interrupt(device.counters);
         }
         match turn.event {
             Some(FaultKind::FatalError) => self.notify(Notification::FatalError),
             Some(FaultKind::Restart) => self.notify(Notification::Restarting),
             Some(FaultKind::Removed) => self.remove(),
-            Some(FaultKind::Hung) => machine.set_hung(self.identity.device, true),
+            Some(FaultKind::Hung) => device.hung.store(true, SeqCst),
             _ => {}
         }
         turn

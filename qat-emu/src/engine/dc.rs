@@ -27,11 +27,11 @@ use super::{Outcome, Request};
 use crate::memory::{BufferList, DeviceMemory, DmaFault};
 use checksum::{IntegrityBlock, Xxh32};
 use deflate::{Codec, Effort};
-use message::{Operation, Reply, RequestView, status};
+use message::{Operation, Reply, RequestView, header, status};
 
 pub use chain::SERVICE as CHAIN_SERVICE;
 pub use fuzz::fuzz;
-pub(crate) use message::header;
+pub(crate) use message::is_verify_error;
 pub use message::{SERVICE, error};
 
 /// Input is fetched in steps of this size, so that a request never reserves much more than the host has mapped.

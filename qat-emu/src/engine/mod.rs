@@ -6,15 +6,12 @@ pub mod pke;
 pub mod sym;
 
 use crate::{
-    config::Service,
-    device::message,
     memory::{DeviceMemory, DmaFault},
+    message,
+    service::Service,
 };
 
-/// A request descriptor of a compression or symmetric ring.
-pub type Request = [u8; 128];
-/// A response descriptor of any ring.
-pub type Response = [u8; 32];
+pub use crate::message::{Request, Response};
 
 /// What one request came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

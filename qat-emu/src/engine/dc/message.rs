@@ -273,3 +273,9 @@ impl Reply {
         response
     }
 }
+
+/// Whether a response of the compression service says that verification found a difference, recovered or not.
+pub(crate) fn is_verify_error(response: &Response) -> bool {
+    response[2] == SERVICE
+        && (response[3] & header::RECOVERED != 0 || response[5] == error::VERIFY.cast_unsigned())
+}

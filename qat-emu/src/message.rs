@@ -1,9 +1,11 @@
 //! Typed views of request and response descriptors: the fields that are common to all services.
 
-use crate::{
-    config::Service,
-    engine::{Request, Response, dc},
-};
+use crate::service::Service;
+
+/// A request descriptor of a compression or symmetric ring.
+pub type Request = [u8; 128];
+/// A response descriptor of any ring.
+pub type Response = [u8; 32];
 
 /// Service ids in byte 2 of a request.
 pub(crate) mod service_id {
@@ -115,10 +117,4 @@ pub(crate) fn error_code(response: &Response) -> Option<i8> {
 /// Whether a response says that the request is not supported.
 pub(crate) fn is_unsupported(response: &Response) -> bool {
     response[status_place(response).0] & status::UNSUPPORTED != 0
-}
-
-/// Whether a response of the compression service says that verification found a difference, recovered or not.
-pub(crate) fn is_verify_error(response: &Response) -> bool {
-    response[2] == service_id::COMPRESSION
-        && (response[3] & dc::header::RECOVERED != 0 || response[5] == dc::error::VERIFY.cast_unsigned())
 }
