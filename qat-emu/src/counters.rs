@@ -16,7 +16,7 @@ use crate::{
     memory::{Access, DmaFault},
     message::{CHAIN_COMMANDS, NULL_COMMAND},
     service::Service,
-    unserved::Place,
+    unserved::UnservedKind,
 };
 
 const COMMANDS: usize = 32;
@@ -92,14 +92,14 @@ struct WorkCounters {
 
 /// A copy of these, or a sum of copies.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Work {
+pub(crate) struct WorkTotals {
     pub(crate) executed: u64,
     /// In and out.
     pub(crate) bytes: u64,
     pub(crate) busy_nanoseconds: u64,
 }
 
-impl std::iter::Sum for Work {
+impl std::iter::Sum for WorkTotals {
     fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
         all.fold(Self::default(), |sum, one| Self {
             executed: sum.executed + one.executed,
@@ -137,9 +137,9 @@ pub(crate) struct Origin {
     pub(crate) command: u8,
 }
 
-/// Outcome of a request, for the counters.
+/// ExecutionResult of a request, for the counters.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Outcome {
+pub(crate) struct ExecutionResult {
     /// The code of an answer that reports an error; 0 where its service has none.
     pub(crate) error: Option<i8>,
     pub(crate) unsupported: bool,
@@ -211,29 +211,31 @@ impl Counters {
     }
 
     /// Counts an executed request.
-    pub(crate) fn executed(&self, origin: Origin, outcome: Outcome) {
+    pub(crate) fn executed(&self, origin: Origin, result: ExecutionResult) {
         let service = &self.services[origin.service.index()];
-        if let Some(code) = outcome.error {
+        if let Some(code) = result.error {
             service.errors[usize::from(code.cast_unsigned())].fetch_add(1, Relaxed);
         }
-        service.unsupported.fetch_add(u64::from(outcome.unsupported), Relaxed);
-        service.bytes_in.fetch_add(outcome.bytes_in, Relaxed);
-        service.bytes_out.fetch_add(outcome.bytes_out, Relaxed);
-        service.busy_nanoseconds.fetch_add(outcome.busy_nanoseconds, Relaxed);
+        service.unsupported.fetch_add(u64::from(result.unsupported), Relaxed);
+        service.bytes_in.fetch_add(result.bytes_in, Relaxed);
+        service.bytes_out.fetch_add(result.bytes_out, Relaxed);
+        service.busy_nanoseconds.fetch_add(result.busy_nanoseconds, Relaxed);
         if let Some(vf) = self.vf_verify_errors.get(origin.vf) {
-            vf.fetch_add(u64::from(outcome.verify_error), Relaxed);
+            vf.fetch_add(u64::from(result.verify_error), Relaxed);
         }
         if let Some(work) = self.vf_work.get(origin.vf).map(|vf| &vf[origin.service.index()]) {
             work.executed.fetch_add(1, Relaxed);
-            work.bytes.fetch_add(outcome.bytes_in + outcome.bytes_out, Relaxed);
-            work.busy_nanoseconds.fetch_add(outcome.busy_nanoseconds, Relaxed);
+            work.bytes.fetch_add(result.bytes_in + result.bytes_out, Relaxed);
+            work.busy_nanoseconds.fetch_add(result.busy_nanoseconds, Relaxed);
         }
     }
 
     /// What a virtual function did for a service so far.
-    pub(crate) fn work(&self, vf: usize, service: Service) -> Work {
-        let Some(work) = self.vf_work.get(vf).map(|vf| &vf[service.index()]) else { return Work::default() };
-        Work {
+    pub(crate) fn work(&self, vf: usize, service: Service) -> WorkTotals {
+        let Some(work) = self.vf_work.get(vf).map(|vf| &vf[service.index()]) else {
+            return WorkTotals::default();
+        };
+        WorkTotals {
             executed: work.executed.load(Relaxed),
             bytes: work.bytes.load(Relaxed),
             busy_nanoseconds: work.busy_nanoseconds.load(Relaxed),
@@ -272,9 +274,9 @@ impl Counters {
     }
 
     /// Remembers what was written and is not served, once for each place, and says so the first time.
-    pub(crate) fn unserved(&self, place: Place, vf: usize, at: usize, value: u32) {
+    pub(crate) fn unserved(&self, kind: UnservedKind, vf: usize, at: usize, value: u32) {
         let key =
-            1 << 63 | (place.index() as u64) << 56 | (vf as u64 & 0xFF) << 48 | at as u64 & 0xFFFF_FFFF_FFFF;
+            1 << 63 | (kind.index() as u64) << 56 | (vf as u64 & 0xFF) << 48 | at as u64 & 0xFFFF_FFFF_FFFF;
         for record in &self.unserved_records {
             let taken = record.key.compare_exchange(0, key, Relaxed, Relaxed);
             if taken.is_ok() || taken == Err(key) {
@@ -554,15 +556,17 @@ pub struct UnservedRecord {
 
 impl UnservedRecord {
     fn new(key: u64, value: u64) -> Self {
-        let place = Place::ALL.get((key >> 56 & 0x7F) as usize).copied().unwrap_or(Place::RingRegister);
-        let service = Service::ALL.get((key >> 32 & 0xFF) as usize).filter(|_| place == Place::RequestFlags);
+        let kind =
+            UnservedKind::ALL.get((key >> 56 & 0x7F) as usize).copied().unwrap_or(UnservedKind::RingRegister);
+        let service =
+            Service::ALL.get((key >> 32 & 0xFF) as usize).filter(|_| kind == UnservedKind::RequestFlags);
         Self {
-            what: place.name(),
+            what: kind.name(),
             vf: (key >> 48 & 0xFF) as u8,
             at: key as u32,
             service: service.map(|service| service.name()),
             value: value as u32,
-            outcome: place.outcome(),
+            outcome: kind.outcome(),
         }
     }
 }
@@ -641,7 +645,7 @@ mod tests {
         let count = |command, error| {
             let origin = Origin { vf: 0, bank: 0, service: Service::Compression, command };
             counters.fetched(origin, 1);
-            counters.executed(origin, Outcome { error, ..Outcome::default() });
+            counters.executed(origin, ExecutionResult { error, ..ExecutionResult::default() });
             counters.answered(0, Service::Compression);
         };
         count(2, Some(-15));

@@ -4,7 +4,7 @@
 use std::sync::{PoisonError, atomic::Ordering::Relaxed};
 
 use crate::{
-    config::Model, counters::Work, device::vf::physical_address, machine::Machine, service::Service,
+    config::Model, counters::WorkTotals, device::vf::physical_address, machine::Machine, service::Service,
     telemetry::Telemetry,
 };
 
@@ -87,7 +87,7 @@ pub(crate) fn content(machine: &Machine, path: &str, stored: impl Fn(&str) -> Op
             match control {
                 Some(window @ 1..=4) => {
                     let latency_us = machine.config.timing.latency_us;
-                    telemetry.look(work(machine, device), latency_us, window)
+                    telemetry.report(work(machine, device), latency_us, window)
                 }
                 _ => {
                     *telemetry = Telemetry::default();
@@ -100,7 +100,7 @@ pub(crate) fn content(machine: &Machine, path: &str, stored: impl Fn(&str) -> Op
 }
 
 /// What a device did for each service so far.
-fn work(machine: &Machine, device: usize) -> [Work; 3] {
+fn work(machine: &Machine, device: usize) -> [WorkTotals; 3] {
     let vfs = || machine.vfs.iter().filter(|vf| vf.identity.device == device);
     Service::ALL.map(|service| vfs().map(|vf| machine.counters.work(vf.identity.index, service)).sum())
 }
@@ -123,7 +123,9 @@ mod tests {
         let origin = counters::Origin { vf: 1, bank: 0, service: Service::Compression, command: 1 };
         for verify_error in [true, false, true] {
             machine.counters.fetched(origin, 1);
-            machine.counters.executed(origin, counters::Outcome { verify_error, ..Default::default() });
+            machine
+                .counters
+                .executed(origin, counters::ExecutionResult { verify_error, ..Default::default() });
         }
         let lines = |device| {
             let path = directory(Model::Gen4xxx, device) + "cnv_errors";

@@ -14,7 +14,7 @@ use crate::{
     config::{Config, ConfigError},
     counters::{Counters, Snapshot},
     device::{
-        bank::Clock,
+        bank::EngineSchedule,
         registers::BANKS,
         vf::{DeviceContext, Identity, Vf},
     },
@@ -29,7 +29,7 @@ pub(crate) struct Machine {
     pub(crate) faults: Faults,
     pub(crate) vfs: Vec<Vf>,
     /// By device.
-    pub(crate) clocks: Vec<Clock>,
+    pub(crate) schedules: Vec<EngineSchedule>,
     /// By device.
     pub(crate) telemetry: Vec<Mutex<Telemetry>>,
     /// By device: its firmware does nothing.
@@ -46,7 +46,7 @@ pub(crate) struct Machine {
 }
 
 /// Turns without work that a device thread spins, giving its core away each time.
-const SPIN_TURNS: u32 = 200;
+const SPIN_ROUNDS: u32 = 200;
 /// Shortest and longest sleep of an idle device thread. In between it sleeps an eighth of the time it has been idle,
 /// so that a busy device answers fast and an idle one costs little.
 const SHORTEST_SLEEP: Duration = Duration::from_micros(20);
@@ -59,7 +59,7 @@ impl Machine {
         Ok(Self {
             faults: Faults::new(&config.faults, config.seed),
             vfs,
-            clocks: config.devices.iter().map(|_| Clock::default()).collect(),
+            schedules: config.devices.iter().map(|_| EngineSchedule::default()).collect(),
             telemetry: config.devices.iter().map(|_| Mutex::default()).collect(),
             hung: config.devices.iter().map(|_| AtomicBool::new(false)).collect(),
             counters,
@@ -79,14 +79,14 @@ impl Machine {
 
     /// The counters, with what the windows hold now and is not served.
     pub(crate) fn snapshot(&self) -> Snapshot {
-        self.look();
+        self.audit_registers();
         self.counters.snapshot()
     }
 
     /// Looks for values in all windows that have no effect.
-    fn look(&self) {
+    fn audit_registers(&self) {
         for vf in &self.vfs {
-            vf.look(self.counters);
+            vf.audit_registers(self.counters);
         }
     }
 
@@ -141,25 +141,25 @@ impl Machine {
         let threads = self.config.engine_threads;
         let mut engines = Engines::default();
         let mut seen_calls = 0;
-        let mut idle_turns = 0;
-        let mut looked = false;
+        let mut idle_rounds = 0;
+        let mut audited = false;
         let mut last_work = Instant::now();
         while !self.stopping.load(Ordering::Relaxed) {
-            let (worked, due) = self.turn(number, threads, &mut engines);
+            let (worked, due) = self.serve_round(number, threads, &mut engines);
             if worked {
-                idle_turns = 0;
+                idle_rounds = 0;
                 last_work = Instant::now();
                 continue;
             }
-            idle_turns += 1;
-            if idle_turns < SPIN_TURNS {
+            idle_rounds += 1;
+            if idle_rounds < SPIN_ROUNDS {
                 thread::yield_now();
                 continue;
             }
             let calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
             if *calls != seen_calls {
                 seen_calls = *calls;
-                (idle_turns, last_work) = (0, Instant::now());
+                (idle_rounds, last_work) = (0, Instant::now());
                 continue;
             }
             if self.attached.load(Ordering::SeqCst) == 0 {
@@ -168,10 +168,10 @@ impl Machine {
             }
             let sleep = (last_work.elapsed() / 8).clamp(SHORTEST_SLEEP, LONGEST_SLEEP);
             // The program may end without taking anything back.
-            if number == 0 && sleep == LONGEST_SLEEP && !looked {
-                self.look();
+            if number == 0 && sleep == LONGEST_SLEEP && !audited {
+                self.audit_registers();
             }
-            looked = sleep == LONGEST_SLEEP;
+            audited = sleep == LONGEST_SLEEP;
             let until_due = due.map(|due| due.saturating_duration_since(Instant::now()));
             let sleep = until_due.map_or(sleep, |due| sleep.min(due));
             drop(self.called.wait_timeout(calls, sleep));
@@ -191,7 +191,7 @@ impl Machine {
                 Err(TryLockError::WouldBlock) => hint::spin_loop(),
             }
         };
-        while self.turn(0, 1, &mut engines).0 {}
+        while self.serve_round(0, 1, &mut engines).0 {}
     }
 
     /// Answers the messages that wait in the mailboxes.
@@ -204,7 +204,7 @@ impl Machine {
     }
 
     /// One look at everything that this thread serves.
-    fn turn(&self, number: usize, threads: usize, engines: &mut Engines) -> (bool, Option<Instant>) {
+    fn serve_round(&self, number: usize, threads: usize, engines: &mut Engines) -> (bool, Option<Instant>) {
         let mut worked = false;
         let mut soonest: Option<Instant> = None;
         for (index, vf) in self.vfs.iter().enumerate() {
@@ -216,20 +216,20 @@ impl Machine {
                 faults: &self.faults,
                 counters: self.counters,
                 timing: self.config.timing,
-                clock: &self.clocks[device],
+                schedule: &self.schedules[device],
                 hung: &self.hung[device],
             };
             for bank in 0..BANKS {
                 if (index * BANKS + bank) % threads != number {
                     continue;
                 }
-                let turn = vf.serve_bank(bank, &context, engines);
-                worked |= turn.progress;
-                // The mailbox has a deadline, so it is looked at whenever that took time.
-                if turn.progress && number == 0 {
+                let result = vf.serve_bank(bank, &context, engines);
+                worked |= result.progress;
+                // The mailbox has a deadline, so it is audited at whenever that took time.
+                if result.progress && number == 0 {
                     vf.serve_mailbox(self.counters);
                 }
-                soonest = [soonest, turn.due].into_iter().flatten().min();
+                soonest = [soonest, result.due].into_iter().flatten().min();
             }
         }
         (worked, soonest)

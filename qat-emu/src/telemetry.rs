@@ -6,13 +6,13 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{counters::Work, service::Service};
+use crate::{counters::WorkTotals, service::Service};
 
 /// The samples of a device since somebody first looked after telemetry was switched on. The kernel takes one each second;
 /// here they are taken by whoever looks, over what passed since the last one, when that is a second or more.
 #[derive(Debug, Default)]
 pub(crate) struct Telemetry {
-    last: Option<(Instant, [Work; 3])>,
+    last: Option<(Instant, [WorkTotals; 3])>,
     taken: u64,
     samples: VecDeque<Vec<(String, u64)>>,
 }
@@ -21,7 +21,7 @@ const SECOND: Duration = Duration::from_secs(1);
 
 impl Telemetry {
     /// What the driver shows: the last sample, and with a `window` of several also least, most and average of these.
-    pub(crate) fn look(&mut self, work: [Work; 3], latency_us: u64, window: usize) -> String {
+    pub(crate) fn report(&mut self, work: [WorkTotals; 3], latency_us: u64, window: usize) -> String {
         let now = Instant::now();
         let (since, before) = *self.last.get_or_insert((now, work));
         let passed = now.saturating_duration_since(since);
@@ -51,7 +51,12 @@ impl Telemetry {
 }
 
 /// One sample: what a device did between `before` and `now`.
-fn sample(latency_us: u64, before: &[Work; 3], now: &[Work; 3], passed: Duration) -> Vec<(String, u64)> {
+fn sample(
+    latency_us: u64,
+    before: &[WorkTotals; 3],
+    now: &[WorkTotals; 3],
+    passed: Duration,
+) -> Vec<(String, u64)> {
     let nanoseconds = passed.as_nanos().max(1) as u64;
     let bytes: u64 = now.iter().zip(before).map(|(now, before)| now.bytes - before.bytes).sum();
     // Of data alone, in and out of the device alike.

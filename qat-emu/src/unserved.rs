@@ -65,7 +65,7 @@ pub const WITHOUT_EFFECT: &[WithoutEffect] = &[
 
 /// What the audit found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Place {
+pub(crate) enum UnservedKind {
     RingRegister,
     MailboxRegister,
     ConfigurationSpace,
@@ -73,7 +73,7 @@ pub(crate) enum Place {
     RequestFlags,
 }
 
-impl Place {
+impl UnservedKind {
     pub(crate) const ALL: [Self; 5] = [
         Self::RingRegister,
         Self::MailboxRegister,
@@ -149,7 +149,7 @@ pub(crate) fn configuration_word(offset: usize) -> u32 {
 }
 
 /// A field of flags in requests of one service.
-struct Flags {
+struct FlagField {
     service: u8,
     at: usize,
     bytes: usize,
@@ -167,27 +167,27 @@ const VALID: u8 = 1 << 7;
 /// Where it is.
 const HEADER_FLAGS: usize = 3;
 
-const FLAGS: [Flags; 12] = [
+const FLAGS: [FlagField; 12] = [
     // Partial packets, IV inline, constant table, state, digest returned and compared, CCM and GCM, digest in the
     // buffer, IV of 12 bytes, single pass, unified slice. Not known: SNOW 3G (9), ZUC (12), the wireless slice (15).
-    Flags { service: SYMMETRIC, at: 4, bytes: 2, known: 0x6DFF },
+    FlagField { service: SYMMETRIC, at: 4, bytes: 2, known: 0x6DFF },
     // Lists, key inline.
-    Flags { service: SYMMETRIC, at: 6, bytes: 1, known: 3 },
+    FlagField { service: SYMMETRIC, at: 6, bytes: 1, known: 3 },
     // Not known: CRC behind the cipher, wireless slices.
-    Flags { service: SYMMETRIC, at: 7, bytes: 1, known: 0 },
+    FlagField { service: SYMMETRIC, at: 7, bytes: 1, known: 0 },
     // Stateful (which the engine refuses), best block, and what earlier generations had.
-    Flags { service: COMPRESSION, at: 4, bytes: 2, known: 0xBC },
-    Flags { service: COMPRESSION, at: 6, bytes: 1, known: 3 },
-    Flags { service: COMPRESSION, at: 7, bytes: 1, known: 0 },
+    FlagField { service: COMPRESSION, at: 4, bytes: 2, known: 0xBC },
+    FlagField { service: COMPRESSION, at: 6, bytes: 1, known: 3 },
+    FlagField { service: COMPRESSION, at: 7, bytes: 1, known: 0 },
     // Start and end, final block, verify, recover, injected error and its kind, integrity, running XXH32. Not known:
     // what later generations have.
-    Flags { service: COMPRESSION, at: 72, bytes: 4, known: 0x00FF_0043 },
-    Flags { service: ASYMMETRIC, at: 4, bytes: 2, known: 0 },
-    Flags { service: ASYMMETRIC, at: 6, bytes: 2, known: 0 },
+    FlagField { service: COMPRESSION, at: 72, bytes: 4, known: 0x00FF_0043 },
+    FlagField { service: ASYMMETRIC, at: 4, bytes: 2, known: 0 },
+    FlagField { service: ASYMMETRIC, at: 6, bytes: 2, known: 0 },
     // Not known: CRC appended, verification, derived key, running CRC-64.
-    Flags { service: CHAIN, at: 4, bytes: 2, known: 0 },
-    Flags { service: CHAIN, at: 6, bytes: 1, known: 3 },
-    Flags { service: CHAIN, at: 7, bytes: 1, known: 0 },
+    FlagField { service: CHAIN, at: 4, bytes: 2, known: 0 },
+    FlagField { service: CHAIN, at: 6, bytes: 1, known: 3 },
+    FlagField { service: CHAIN, at: 7, bytes: 1, known: 0 },
 ];
 
 /// The first field of a request with flags that this device does not know: where it is, and those flags. A request

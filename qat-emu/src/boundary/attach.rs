@@ -15,7 +15,7 @@ use std::{
 };
 
 use super::{
-    files::{self, File},
+    files::{self, VfioFile},
     next,
     paths::{self, MANAGER_SOCKET, Redirected, Target},
     shared, tree,
@@ -36,7 +36,7 @@ pub(crate) const SCENARIO_FILE: &str = "scenario.json";
 pub(crate) const COUNTERS_DIRECTORY: &str = "counters";
 
 /// What a process needs to make its emulator; inherited by forked children.
-pub(super) struct Setup {
+pub(super) struct EmulatorSetup {
     pub(super) tree: PathBuf,
     pub(super) config: Config,
     /// Whether the counters go into a file below the tree.
@@ -44,15 +44,15 @@ pub(super) struct Setup {
 }
 
 /// The emulator of this process.
-pub(super) struct Attached {
+pub(super) struct AttachedEmulator {
     pub(super) machine: &'static Machine,
-    setup: &'static Setup,
+    setup: &'static EmulatorSetup,
     vfio: Vfio,
 }
 
 /// Both are leaked when they are replaced, because another thread may be inside a hook with them.
-static ATTACHED: AtomicPtr<Attached> = AtomicPtr::new(ptr::null_mut());
-static SETUP: AtomicPtr<Setup> = AtomicPtr::new(ptr::null_mut());
+static ATTACHED: AtomicPtr<AttachedEmulator> = AtomicPtr::new(ptr::null_mut());
+static SETUP: AtomicPtr<EmulatorSetup> = AtomicPtr::new(ptr::null_mut());
 
 thread_local! {
     static PASS_THROUGH: Cell<bool> = const { Cell::new(false) };
@@ -82,23 +82,23 @@ fn passes_through() -> bool {
 }
 
 /// Runs a hook's part of the work; a panic in it must not unwind into C.
-fn shielded<T>(otherwise: T, work: impl FnOnce() -> T) -> T {
+fn catch_panics<T>(otherwise: T, work: impl FnOnce() -> T) -> T {
     let _guard = pass_through();
     catch_unwind(AssertUnwindSafe(work)).unwrap_or(otherwise)
 }
 
 /// The emulator, if there is one already.
-pub(super) fn attached() -> Option<&'static Attached> {
+pub(super) fn attached() -> Option<&'static AttachedEmulator> {
     // SAFETY: null or leaked.
     unsafe { ATTACHED.load(Ordering::Acquire).as_ref() }
 }
 
 /// The emulator, made now if this process has a setup for one.
-fn attached_or_made() -> Option<&'static Attached> {
-    attached().or_else(|| make(setup()?))
+fn attached_or_create() -> Option<&'static AttachedEmulator> {
+    attached().or_else(|| create(setup()?))
 }
 
-fn setup() -> Option<&'static Setup> {
+fn setup() -> Option<&'static EmulatorSetup> {
     static ENVIRONMENT: AtomicBool = AtomicBool::new(false);
     // SAFETY: null or leaked.
     let known = unsafe { SETUP.load(Ordering::Acquire).as_ref() };
@@ -108,7 +108,7 @@ fn setup() -> Option<&'static Setup> {
     let tree = PathBuf::from(std::env::var_os(TREE_VARIABLE)?);
     let text = std::fs::read(tree.join(SCENARIO_FILE)).map_err(|e| e.to_string());
     match text.and_then(|text| serde_json::from_slice(&text).map_err(|e| e.to_string())) {
-        Ok(config) => Some(set_up(Setup { tree, config, shared_counters: true })),
+        Ok(config) => Some(set_up(EmulatorSetup { tree, config, shared_counters: true })),
         Err(error) => {
             eprintln!("qat-emu: no device, {} in {}: {error}", SCENARIO_FILE, tree.display());
             None
@@ -117,7 +117,7 @@ fn setup() -> Option<&'static Setup> {
 }
 
 /// Keeps a setup for the rest of the process.
-pub(super) fn set_up(setup: Setup) -> &'static Setup {
+pub(super) fn set_up(setup: EmulatorSetup) -> &'static EmulatorSetup {
     let setup = Box::leak(Box::new(setup));
     SETUP.store(setup, Ordering::Release);
     setup
@@ -130,7 +130,7 @@ pub(super) fn detach() {
 }
 
 /// Makes the emulator of a setup; when another thread was faster, its one counts.
-pub(super) fn make(setup: &'static Setup) -> Option<&'static Attached> {
+pub(super) fn create(setup: &'static EmulatorSetup) -> Option<&'static AttachedEmulator> {
     static FORK_HANDLER: Once = Once::new();
     FORK_HANDLER.call_once(|| {
         // SAFETY: pthread_atfork(3); the handler only stores to atomics, which is allowed in a forked child.
@@ -145,7 +145,7 @@ pub(super) fn make(setup: &'static Setup) -> Option<&'static Attached> {
             return None;
         }
     };
-    let fresh = Box::into_raw(Box::new(Attached { machine, setup, vfio: Vfio::new(machine) }));
+    let fresh = Box::into_raw(Box::new(AttachedEmulator { machine, setup, vfio: Vfio::new(machine) }));
     // The loser's emulator is leaked; it has no thread and no descriptor yet.
     let _ = ATTACHED.compare_exchange(ptr::null_mut(), fresh, Ordering::AcqRel, Ordering::Acquire);
     attached()
@@ -159,7 +159,7 @@ fn shared_counters(tree: &Path) -> Option<&'static Counters> {
 }
 
 /// In a forked child: the device threads are gone, and locks may be held by threads that no longer exist. The next
-/// use makes a new emulator. Descriptors stay what they are, as the kernel's would.
+/// use creates a new emulator. Descriptors stay what they are, as the kernel's would.
 extern "C" fn forked() {
     ATTACHED.store(ptr::null_mut(), Ordering::Release);
 }
@@ -182,20 +182,20 @@ pub(super) unsafe fn redirect(path: *const c_char) -> Option<Redirected> {
     if passes_through() {
         return None;
     }
-    shielded(None, || {
-        let held = |path: &[u8]| {
+    catch_panics(None, || {
+        let exists_in_tree = |path: &[u8]| {
             let path = Path::new(OsStr::from_bytes(path));
             Some(setup()?.tree.join(path.strip_prefix("/").ok()?).exists())
         };
         let ours = match target {
-            Target::Data => held(paths::DATA)?,
-            Target::Physical => held(path)?,
+            Target::Data => exists_in_tree(paths::DATA)?,
+            Target::Physical => exists_in_tree(path)?,
             _ => true,
         };
         if !ours {
             return None;
         }
-        let attached = attached_or_made()?;
+        let attached = attached_or_create()?;
         let mut target = target;
         if let (Target::Debug, Ok(path)) = (target, std::str::from_utf8(path)) {
             let stored = |path: &str| tree::read(&attached.setup.tree, path);
@@ -222,13 +222,13 @@ fn in_tree(path: &[u8]) -> Option<&[u8]> {
 
 /// Opens a redirected path and remembers what the descriptor stands for. The kernel's files are read-only, but for the
 /// one that the device looks at.
-pub(super) fn opened(redirected: &Redirected, flags: c_int, open: impl FnOnce() -> c_int) -> c_int {
+pub(super) fn open_redirected(redirected: &Redirected, flags: c_int, open: impl FnOnce() -> c_int) -> c_int {
     let Some(attached) = attached() else { return next::fail(libc::ENODEV) };
-    let makes = flags & libc::O_CREAT != 0;
-    let writes = makes || flags & libc::O_ACCMODE != libc::O_RDONLY;
+    let creates = flags & libc::O_CREAT != 0;
+    let writes = creates || flags & libc::O_ACCMODE != libc::O_RDONLY;
     let path = Path::new(OsStr::from_bytes(redirected.path()));
     // What does not exist is not found instead.
-    let refused = writes && (makes || shielded(true, || path.exists()));
+    let refused = writes && (creates || catch_panics(true, || path.exists()));
     let file = match redirected.target {
         Target::Plain | Target::Physical if refused => return next::fail(libc::EACCES),
         Target::Debug if refused && !debugfs::is_writable(redirected.path()) => {
@@ -236,9 +236,9 @@ pub(super) fn opened(redirected: &Redirected, flags: c_int, open: impl FnOnce() 
         }
         Target::Plain | Target::Physical | Target::Data | Target::Debug => return open(),
         Target::Refused => return next::fail(libc::EPERM),
-        Target::Container => File::Container,
+        Target::Container => VfioFile::Container,
         Target::Group(number) => match group(attached.machine, number) {
-            Ok(vf) => File::Group(vf.identity.index),
+            Ok(vf) => VfioFile::Group(vf.identity.index),
             Err(errno) => return next::fail(errno),
         },
     };
@@ -276,15 +276,15 @@ pub(super) unsafe fn ioctl(fd: c_int, request: c_ulong, argument: *mut c_void) -
     let attached = attached()?;
     // SAFETY: the descriptor is a VFIO one, so the caller's promise is that of `vfio.h`.
     let argument = unsafe { Argument::new(argument) };
-    let answer = shielded(Some(Err(libc::EIO)), || attached.vfio.ioctl(fd, file, request, &argument))?;
-    Some(answer.unwrap_or_else(next::fail))
+    let result = catch_panics(Some(Err(libc::EIO)), || attached.vfio.ioctl(fd, file, request, &argument))?;
+    Some(result.unwrap_or_else(next::fail))
 }
 
 /// A descriptor is about to be closed.
-pub(super) fn closing(fd: c_int) {
+pub(super) fn before_close(fd: c_int) {
     let Some(file) = files::forget(fd) else { return };
     let Some(attached) = attached() else { return };
-    shielded((), || attached.vfio.closing(fd, file));
+    catch_panics((), || attached.vfio.before_close(fd, file));
 }
 
 /// Serves the mailboxes of this process's machine on the calling thread, if there is one.
@@ -292,7 +292,7 @@ pub(super) fn serve_mailboxes() {
     if let Some(attached) = attached()
         && !passes_through()
     {
-        shielded((), || attached.machine.serve_mailboxes());
+        catch_panics((), || attached.machine.serve_mailboxes());
     }
 }
 
@@ -301,7 +301,7 @@ pub(super) fn serve() {
     if let Some(attached) = attached()
         && !passes_through()
     {
-        shielded((), || attached.machine.serve_now());
+        catch_panics((), || attached.machine.serve_now());
     }
 }
 
@@ -309,7 +309,7 @@ pub(super) fn serve() {
 ///
 /// # Safety
 /// `address` is null or points to `length` readable bytes.
-pub(super) unsafe fn is_manager(address: *const c_void, length: u32) -> bool {
+pub(super) unsafe fn is_manager_address(address: *const c_void, length: u32) -> bool {
     const PATH: usize = std::mem::offset_of!(libc::sockaddr_un, sun_path);
     if address.is_null() || passes_through() {
         return false;
@@ -321,5 +321,5 @@ pub(super) unsafe fn is_manager(address: *const c_void, length: u32) -> bool {
     family == Some(libc::AF_UNIX)
         && path.starts_with(MANAGER_SOCKET)
         && path.get(MANAGER_SOCKET.len()).is_none_or(|end| *end == 0)
-        && shielded(None, attached_or_made).is_some()
+        && catch_panics(None, attached_or_create).is_some()
 }

@@ -18,10 +18,10 @@ use crate::{
 /// Addresses that a device of this generation can name.
 const IOVA_BITS: u32 = 48;
 /// Ranges taken back that are remembered to tell a late access from a wild one.
-const REMEMBERED: usize = 1024;
+const MAX_UNMAPPED_RANGES: usize = 1024;
 
 /// One container's mappings, by IO virtual address.
-pub(super) struct Space {
+pub(super) struct ContainerMemory {
     mappings: RwLock<BTreeMap<u64, Mapping>>,
     unmapped: Mutex<VecDeque<(u64, u64)>>,
     counters: &'static Counters,
@@ -32,7 +32,7 @@ struct Mapping {
     /// Address in this process.
     start: usize,
     bytes: usize,
-    access: Allowed,
+    access: DmaAccess,
 }
 
 impl Mapping {
@@ -46,7 +46,7 @@ impl Mapping {
 
 /// What the device may do in a mapping.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Allowed {
+pub(super) struct DmaAccess {
     pub(super) read: bool,
     pub(super) write: bool,
 }
@@ -58,7 +58,7 @@ pub(super) enum MapError {
     Overlaps,
 }
 
-impl Space {
+impl ContainerMemory {
     pub(super) fn new(counters: &'static Counters) -> Self {
         Self { mappings: RwLock::new(BTreeMap::new()), unmapped: Mutex::new(VecDeque::new()), counters }
     }
@@ -73,7 +73,7 @@ impl Space {
         start: u64,
         iova: u64,
         bytes: u64,
-        access: Allowed,
+        access: DmaAccess,
     ) -> Result<(), MapError> {
         let end = iova.checked_add(bytes).filter(|end| *end <= 1 << IOVA_BITS).ok_or(MapError::Invalid)?;
         let wraps = start.checked_add(bytes).is_none();
@@ -106,7 +106,7 @@ impl Space {
         let mut total = 0;
         for (at, bytes) in inside {
             mappings.remove(&at);
-            if unmapped.len() == REMEMBERED {
+            if unmapped.len() == MAX_UNMAPPED_RANGES {
                 unmapped.pop_front();
             }
             unmapped.push_back((at, bytes));
@@ -120,26 +120,26 @@ impl Space {
 }
 
 /// The kernel takes back what is left when a container goes; so do the gauges.
-impl Drop for Space {
+impl Drop for ContainerMemory {
     fn drop(&mut self) {
         self.unmap(0, u64::MAX);
     }
 }
 
-impl AddressSpace for Space {
-    fn lend(&self, use_it: &mut dyn FnMut(&dyn RingMemory)) {
+impl AddressSpace for ContainerMemory {
+    fn with_memory(&self, act: &mut dyn FnMut(&dyn RingMemory)) {
         let mappings = self.mappings.read().unwrap_or_else(PoisonError::into_inner);
-        use_it(&View { mappings: &mappings, space: self });
+        act(&LockedMappings { mappings: &mappings, space: self });
     }
 }
 
 /// The mappings while nothing can be unmapped.
-struct View<'a> {
+struct LockedMappings<'a> {
     mappings: &'a BTreeMap<u64, Mapping>,
-    space: &'a Space,
+    space: &'a ContainerMemory,
 }
 
-impl View<'_> {
+impl LockedMappings<'_> {
     /// Calls `visit` with each run (address in this process, length) of the range.
     fn runs(
         &self,
@@ -189,7 +189,7 @@ impl View<'_> {
     }
 }
 
-impl DeviceMemory for View<'_> {
+impl DeviceMemory for LockedMappings<'_> {
     fn read(&self, iova: u64, into: &mut [u8]) -> Result<(), DmaFault> {
         let mut done = 0;
         let len = into.len();
@@ -213,7 +213,7 @@ impl DeviceMemory for View<'_> {
     }
 }
 
-impl RingMemory for View<'_> {
+impl RingMemory for LockedMappings<'_> {
     fn load_word(&self, iova: u64) -> Result<u32, DmaFault> {
         Ok(self.word(iova, Access::Read)?.load(Ordering::Acquire))
     }
@@ -233,7 +233,7 @@ impl RingMemory for View<'_> {
 mod tests {
     use super::*;
 
-    const BOTH: Allowed = Allowed { read: true, write: true };
+    const BOTH: DmaAccess = DmaAccess { read: true, write: true };
 
     /// Two pages that stay where they are.
     fn pages() -> &'static mut [[u8; 4096]] {
@@ -242,13 +242,13 @@ mod tests {
         &mut Box::leak(Box::new(Pages([[0; 4096]; 2]))).0
     }
 
-    fn lend(space: &Space, mut f: impl FnMut(&dyn RingMemory)) {
-        space.lend(&mut |memory| f(memory));
+    fn with_memory(space: &ContainerMemory, mut f: impl FnMut(&dyn RingMemory)) {
+        space.with_memory(&mut |memory| f(memory));
     }
 
     #[test]
     fn accesses_stay_inside_mappings() {
-        let space = Space::new(Box::leak(Box::default()));
+        let space = ContainerMemory::new(Box::leak(Box::default()));
         let start = pages().as_mut_ptr().expose_provenance() as u64;
         // SAFETY: leaked pages, used through the space only.
         unsafe { space.map(start, 0x10_0000, 4096, BOTH) }.unwrap();
@@ -258,7 +258,7 @@ mod tests {
         assert_eq!(unsafe { space.map(start, 0x10_1000, 4096, BOTH) }, Err(MapError::Overlaps));
         // SAFETY: refused.
         assert_eq!(unsafe { space.map(start, u64::MAX - 4095, 4096, BOTH) }, Err(MapError::Invalid));
-        lend(&space, |memory| {
+        with_memory(&space, |memory| {
             memory.write(0x10_0FFE, &[1, 2, 3, 4]).unwrap();
             let mut read = [0; 4];
             memory.read(0x10_0FFE, &mut read).unwrap();
@@ -272,7 +272,7 @@ mod tests {
             assert!(!memory.was_mapped(0x10_0000));
         });
         assert_eq!(space.unmap(0x10_0000, 4096), 4096);
-        lend(&space, |memory| {
+        with_memory(&space, |memory| {
             assert!(memory.read(0x10_0000, &mut [0]).is_err());
             assert!(memory.read(0x10_1000, &mut [0]).is_ok());
             assert!(memory.was_mapped(0x10_0FFF) && !memory.was_mapped(0x10_1000));
@@ -285,10 +285,10 @@ mod tests {
         let counters: &Counters = Box::leak(Box::default());
         let start = pages().as_mut_ptr().expose_provenance() as u64;
         for (read, write) in [(true, false), (false, true)] {
-            let space = Space::new(counters);
+            let space = ContainerMemory::new(counters);
             // SAFETY: leaked pages, used through the space only.
-            unsafe { space.map(start, 0x1000, 4096, Allowed { read, write }) }.unwrap();
-            lend(&space, |memory| {
+            unsafe { space.map(start, 0x1000, 4096, DmaAccess { read, write }) }.unwrap();
+            with_memory(&space, |memory| {
                 assert_eq!(memory.read(0x1000, &mut [0]).is_ok(), read);
                 assert_eq!(memory.write(0x1000, &[1]).is_ok(), write);
                 assert_eq!(memory.load_word(0x1000).is_ok(), read);

@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    attach::{self, Attached, Setup, attached, pass_through},
+    attach::{self, AttachedEmulator, EmulatorSetup, attached, pass_through},
     hooks,
     tree::{self, TreeError},
 };
@@ -85,8 +85,9 @@ impl Emulator {
         let _guard = pass_through();
         emulator.tree = tree::directory()?;
         tree::fill(&emulator.tree, &config)?;
-        let setup = attach::set_up(Setup { tree: emulator.tree.clone(), config, shared_counters: false });
-        attach::make(setup);
+        let setup =
+            attach::set_up(EmulatorSetup { tree: emulator.tree.clone(), config, shared_counters: false });
+        attach::create(setup);
         Ok(emulator)
     }
 
@@ -148,14 +149,14 @@ impl Emulator {
 
     /// Has a hung device go on where it stopped.
     pub fn revive(&self, device: usize) {
-        if let Some(Attached { machine, .. }) = attached() {
+        if let Some(AttachedEmulator { machine, .. }) = attached() {
             machine.set_hung(device, false);
             machine.wake();
         }
     }
 
     fn with_vf(&self, vf: usize, act: impl FnOnce(&crate::device::vf::Vf)) {
-        let Some(Attached { machine, .. }) = attached() else { return };
+        let Some(AttachedEmulator { machine, .. }) = attached() else { return };
         if let Some(vf) = machine.vf(vf) {
             act(vf);
             machine.wake();

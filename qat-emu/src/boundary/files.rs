@@ -7,7 +7,7 @@ use std::{
 
 /// What one of our descriptors stands for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum File {
+pub(super) enum VfioFile {
     Container,
     /// The group of a virtual function, by index.
     Group(usize),
@@ -23,33 +23,33 @@ fn entry(fd: c_int) -> Option<&'static AtomicU32> {
     TABLE.get(usize::try_from(fd).ok()?)
 }
 
-fn decode(word: u32) -> Option<File> {
+fn decode(word: u32) -> Option<VfioFile> {
     let vf = (word & 0xFF) as usize;
     match word >> 8 & 0xFF {
-        1 => Some(File::Container),
-        2 => Some(File::Group(vf)),
-        3 => Some(File::Device(vf)),
+        1 => Some(VfioFile::Container),
+        2 => Some(VfioFile::Group(vf)),
+        3 => Some(VfioFile::Device(vf)),
         _ => None,
     }
 }
 
 /// Remembers a descriptor; `false` when its number is too high.
-pub(super) fn remember(fd: c_int, file: File) -> bool {
+pub(super) fn remember(fd: c_int, file: VfioFile) -> bool {
     let (kind, vf) = match file {
-        File::Container => (1, 0),
-        File::Group(vf) => (2, vf),
-        File::Device(vf) => (3, vf),
+        VfioFile::Container => (1, 0),
+        VfioFile::Group(vf) => (2, vf),
+        VfioFile::Device(vf) => (3, vf),
     };
     let word = kind << 8 | (vf as u32 & 0xFF);
     entry(fd).map(|e| e.store(word, Ordering::Release)).is_some()
 }
 
-pub(super) fn lookup(fd: c_int) -> Option<File> {
+pub(super) fn lookup(fd: c_int) -> Option<VfioFile> {
     decode(entry(fd)?.load(Ordering::Acquire))
 }
 
 /// Forgets a descriptor and says what it was.
-pub(super) fn forget(fd: c_int) -> Option<File> {
+pub(super) fn forget(fd: c_int) -> Option<VfioFile> {
     let entry = entry(fd)?;
     // The plain load keeps the pages of the table clean for all the descriptors that are not ours.
     if entry.load(Ordering::Relaxed) == 0 {

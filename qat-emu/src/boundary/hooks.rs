@@ -31,7 +31,7 @@ macro_rules! open_hook {
                 return unsafe { next::$next(path, flags, mode) };
             };
             // SAFETY: `redirected` holds a NUL-terminated path.
-            attach::opened(&redirected, flags, || unsafe { next::$next(redirected.as_ptr(), flags, mode) })
+            attach::open_redirected(&redirected, flags, || unsafe { next::$next(redirected.as_ptr(), flags, mode) })
         }
     };
 }
@@ -61,7 +61,7 @@ pub unsafe extern "C" fn ioctl(fd: c_int, request: c_ulong, argument: *mut c_voi
 /// As for the C function.
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn close(fd: c_int) -> c_int {
-    attach::closing(fd);
+    attach::before_close(fd);
     // SAFETY: the caller's argument.
     unsafe { next::close(fd) }
 }
@@ -100,7 +100,7 @@ path_hook!(scandir64, scandir64,
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn connect(fd: c_int, address: *const c_void, length: u32) -> c_int {
     // SAFETY: the caller passes an address of `length` bytes, as for connect(2).
-    if unsafe { attach::is_manager(address, length) } {
+    if unsafe { attach::is_manager_address(address, length) } {
         return next::fail(libc::ENOENT);
     }
     // SAFETY: the caller's arguments.

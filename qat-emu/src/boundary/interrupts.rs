@@ -8,7 +8,7 @@ use std::{
     os::fd::BorrowedFd,
 };
 
-use super::vfio::{Answer, Argument, os_error};
+use super::vfio::{Argument, IoctlResult, os_error};
 use crate::{
     counters::Counters,
     device::vf::{Interrupt, Vf},
@@ -21,7 +21,7 @@ const KINDS: u32 = 5;
 const COUNT: u32 = 1;
 
 /// `VFIO_DEVICE_GET_IRQ_INFO`.
-pub(super) fn info(argument: &Argument) -> Answer {
+pub(super) fn info(argument: &Argument) -> IoctlResult {
     const EVENTFD: u32 = 1;
     const NOT_RESIZABLE: u32 = 8;
     let mut info = argument.structure::<16>()?;
@@ -36,7 +36,7 @@ pub(super) fn info(argument: &Argument) -> Answer {
 }
 
 /// `VFIO_DEVICE_SET_IRQS`.
-pub(super) fn set(device: &Vf, counters: &Counters, argument: &Argument) -> Answer {
+pub(super) fn set(device: &Vf, counters: &Counters, argument: &Argument) -> IoctlResult {
     const DATA_NONE: u32 = 1;
     const DATA_BOOL: u32 = 2;
     const DATA_EVENTFD: u32 = 4;

@@ -4,7 +4,7 @@ use std::ffi::{CStr, c_char};
 
 /// Directories of the host that libqat looks at and that the tree stands in for. What the tree does not hold is
 /// absent, so that a host's own devices and settings stay out of sight.
-const SHADOWED: [&[u8]; 4] =
+const REPLACED: [&[u8]; 4] =
     [b"/dev/vfio", b"/sys/kernel/iommu_groups", b"/sys/bus/pci/drivers", b"/sys/module/vfio"];
 /// Where libqat looks for the physical function of a virtual one; redirected only when the tree holds it.
 const PCI_DEVICES: &[u8] = b"/sys/bus/pci/devices";
@@ -48,7 +48,7 @@ pub(super) fn target(path: &[u8]) -> Option<Target> {
     if path.starts_with(DEBUG_PREFIX) {
         return Some(Target::Debug);
     }
-    if !SHADOWED.iter().any(|prefix| below(prefix)) {
+    if !REPLACED.iter().any(|prefix| below(prefix)) {
         return None;
     }
     let Some(node) = path.strip_prefix(b"/dev/vfio/") else { return Some(Target::Plain) };
@@ -59,21 +59,21 @@ pub(super) fn target(path: &[u8]) -> Option<Target> {
     Some(number.map_or(Target::Plain, Target::Group))
 }
 
-const LONGEST: usize = 1024;
+const MAX_PATH: usize = 1024;
 
 /// A path inside the private tree, kept on the stack because hooks should not allocate.
 pub(super) struct Redirected {
-    path: [u8; LONGEST],
+    path: [u8; MAX_PATH],
     pub(super) target: Target,
 }
 
 impl Redirected {
     /// `None` when the path is longer than any that libqat uses.
     pub(super) fn new(tree: &[u8], path: &[u8], target: Target) -> Option<Self> {
-        let mut joined = [0; LONGEST];
+        let mut joined = [0; MAX_PATH];
         let end = tree.len() + path.len();
         // The last byte stays zero.
-        joined.get_mut(..end).filter(|_| end < LONGEST)?;
+        joined.get_mut(..end).filter(|_| end < MAX_PATH)?;
         joined[..tree.len()].copy_from_slice(tree);
         joined[tree.len()..end].copy_from_slice(path);
         Some(Self { path: joined, target })
@@ -94,7 +94,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_whole_components_are_shadowed() {
+    fn only_whole_components_are_replaced() {
         assert_eq!(target(b"/dev/vfio"), Some(Target::Plain));
         assert_eq!(target(b"/dev/vfio/vfio"), Some(Target::Container));
         assert_eq!(target(b"/dev/vfio/17"), Some(Target::Group(17)));
@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn paths_that_do_not_fit_are_left_alone() {
-        assert!(Redirected::new(b"/t", &[b'a'; LONGEST], Target::Plain).is_none());
+        assert!(Redirected::new(b"/t", &[b'a'; MAX_PATH], Target::Plain).is_none());
         let fits = Redirected::new(b"/t", b"/dev/vfio", Target::Plain).unwrap();
         assert_eq!(CStr::from_bytes_until_nul(&fits.path).unwrap(), c"/t/dev/vfio");
     }

@@ -12,8 +12,8 @@ use std::{
 
 use super::{
     attach::pass_through,
-    dma::{Allowed, MapError, Space},
-    files::{self, File},
+    dma::{ContainerMemory, DmaAccess, MapError},
+    files::{self, VfioFile},
     interrupts,
     window::{self, CONFIG_REGION, DeviceFile, MISC_REGION, REGION_SHIFT, RING_REGION},
 };
@@ -44,7 +44,7 @@ const IOMMU_UNMAP_DMA: c_ulong = BASE + 114;
 const TYPE1_IOMMU: c_ulong = 1;
 
 /// A system call's answer: a value, or an error number.
-pub(super) type Answer = Result<c_int, c_int>;
+pub(super) type IoctlResult = Result<c_int, c_int>;
 
 /// The third argument of an `ioctl` call.
 pub(super) struct Argument(*mut c_void);
@@ -127,9 +127,9 @@ impl<const N: usize> Structure<N> {
 /// The state of containers and groups.
 pub(super) struct Vfio {
     machine: &'static Machine,
-    containers: Mutex<BTreeMap<c_int, Arc<Space>>>,
+    containers: Mutex<BTreeMap<c_int, Arc<ContainerMemory>>>,
     /// By virtual function: the group's descriptor and the container that it is in.
-    groups: Mutex<BTreeMap<usize, (c_int, Arc<Space>)>>,
+    groups: Mutex<BTreeMap<usize, (c_int, Arc<ContainerMemory>)>>,
     /// By virtual function.
     devices: Vec<OnceLock<DeviceFile>>,
 }
@@ -154,36 +154,36 @@ impl Vfio {
 
     /// The memory of a container. A descriptor from before a fork, or from an emulator before this one (libqat 26.08
     /// keeps its container over a stop), is a container without memory.
-    fn space(&self, container: c_int) -> Option<Arc<Space>> {
-        if files::lookup(container) != Some(File::Container) {
+    fn memory(&self, container: c_int) -> Option<Arc<ContainerMemory>> {
+        if files::lookup(container) != Some(VfioFile::Container) {
             return None;
         }
-        let new = || Arc::new(Space::new(self.machine.counters));
+        let new = || Arc::new(ContainerMemory::new(self.machine.counters));
         Some(Arc::clone(lock(&self.containers).entry(container).or_insert_with(new)))
     }
 
     /// One of our descriptors is about to be closed.
-    pub(super) fn closing(&self, fd: c_int, file: File) {
+    pub(super) fn before_close(&self, fd: c_int, file: VfioFile) {
         match file {
-            File::Container => {
+            VfioFile::Container => {
                 lock(&self.containers).remove(&fd);
             }
-            File::Group(vf) => {
+            VfioFile::Group(vf) => {
                 if lock(&self.groups).get(&vf).is_some_and(|(group, _)| *group == fd) {
                     self.leave(vf);
                 }
             }
-            File::Device(_) => {}
+            VfioFile::Device(_) => {}
         }
     }
 
     /// Takes a group out of its container, which resets its virtual function.
     fn leave(&self, vf: usize) -> bool {
-        let Some((_, space)) = lock(&self.groups).remove(&vf) else { return false };
+        let Some((_, memory)) = lock(&self.groups).remove(&vf) else { return false };
         if let Some(vf) = self.machine.vf(vf) {
             vf.detach(self.machine.counters);
         }
-        drop(space);
+        drop(memory);
         self.machine.group_detached();
         true
     }
@@ -192,22 +192,22 @@ impl Vfio {
     pub(super) fn ioctl(
         &self,
         fd: c_int,
-        file: File,
+        file: VfioFile,
         request: c_ulong,
         argument: &Argument,
-    ) -> Option<Answer> {
-        let answer = match file {
-            File::Container => self.container(fd, request, argument),
-            File::Group(vf) => self.group(fd, vf, request, argument),
-            File::Device(vf) => self.device(vf, request, argument),
+    ) -> Option<IoctlResult> {
+        let result = match file {
+            VfioFile::Container => self.container(fd, request, argument),
+            VfioFile::Group(vf) => self.group(fd, vf, request, argument),
+            VfioFile::Device(vf) => self.device(vf, request, argument),
         };
         // The library is setting something up and will look for an answer soon.
         self.machine.wake();
-        answer
+        result
     }
 
-    fn container(&self, fd: c_int, request: c_ulong, argument: &Argument) -> Option<Answer> {
-        let space = self.space(fd)?;
+    fn container(&self, fd: c_int, request: c_ulong, argument: &Argument) -> Option<IoctlResult> {
+        let memory = self.memory(fd)?;
         Some(match request {
             GET_API_VERSION => Ok(0),
             CHECK_EXTENSION => Ok(c_int::from(argument.value() == TYPE1_IOMMU)),
@@ -215,13 +215,13 @@ impl Vfio {
             SET_IOMMU if argument.value() == TYPE1_IOMMU => Ok(0),
             SET_IOMMU => Err(libc::ENODEV),
             IOMMU_GET_INFO => iommu_info(argument),
-            IOMMU_MAP_DMA => self.map(&space, argument),
-            IOMMU_UNMAP_DMA => unmap(&space, argument),
+            IOMMU_MAP_DMA => self.map(&memory, argument),
+            IOMMU_UNMAP_DMA => unmap(&memory, argument),
             _ => return None,
         })
     }
 
-    fn map(&self, space: &Space, argument: &Argument) -> Answer {
+    fn map(&self, memory: &ContainerMemory, argument: &Argument) -> IoctlResult {
         let map = argument.structure::<32>()?;
         let made = self.machine.counters.maps.load(Ordering::Relaxed);
         if self.machine.config.start.map_refused_after.is_some_and(|most| made >= most) {
@@ -231,19 +231,19 @@ impl Vfio {
         const READ: u32 = 1;
         const WRITE: u32 = 2;
         let flags = map.u32(4);
-        let access = Allowed { read: flags & READ != 0, write: flags & WRITE != 0 };
+        let access = DmaAccess { read: flags & READ != 0, write: flags & WRITE != 0 };
         if flags & !(READ | WRITE) != 0 || flags == 0 {
             return Err(libc::EINVAL);
         }
         // SAFETY: the caller of VFIO_IOMMU_MAP_DMA gives this memory to the device (`vfio.h`).
-        let mapped = unsafe { space.map(map.u64(8), map.u64(16), map.u64(24), access) };
+        let mapped = unsafe { memory.map(map.u64(8), map.u64(16), map.u64(24), access) };
         mapped.map(|()| 0).map_err(|error| match error {
             MapError::Invalid => libc::EINVAL,
             MapError::Overlaps => libc::EEXIST,
         })
     }
 
-    fn group(&self, fd: c_int, vf: usize, request: c_ulong, argument: &Argument) -> Option<Answer> {
+    fn group(&self, fd: c_int, vf: usize, request: c_ulong, argument: &Argument) -> Option<IoctlResult> {
         let device = self.machine.vf(vf)?;
         Some(match request {
             GROUP_GET_STATUS => self.group_status(vf, argument),
@@ -255,7 +255,7 @@ impl Vfio {
         })
     }
 
-    fn group_status(&self, vf: usize, argument: &Argument) -> Answer {
+    fn group_status(&self, vf: usize, argument: &Argument) -> IoctlResult {
         const VIABLE: u32 = 1;
         const CONTAINER_SET: u32 = 2;
         let mut status = argument.structure::<8>()?;
@@ -265,32 +265,32 @@ impl Vfio {
         Ok(0)
     }
 
-    fn join(&self, fd: c_int, vf: usize, device: &Vf, argument: &Argument) -> Answer {
+    fn join(&self, fd: c_int, vf: usize, device: &Vf, argument: &Argument) -> IoctlResult {
         let container = argument.int()?;
-        let space = self.space(container).ok_or(libc::EBADF)?;
+        let memory = self.memory(container).ok_or(libc::EBADF)?;
         let mut groups = lock(&self.groups);
         if groups.contains_key(&vf) {
             return Err(libc::EINVAL);
         }
-        groups.insert(vf, (fd, Arc::clone(&space)));
+        groups.insert(vf, (fd, Arc::clone(&memory)));
         drop(groups);
-        device.attach(space);
+        device.attach(memory);
         self.machine.group_attached(|work| spawn(self.machine.config.engine_cpu, work));
         Ok(0)
     }
 
-    fn open_device(&self, vf: usize, device: &Vf, argument: &Argument) -> Answer {
+    fn open_device(&self, vf: usize, device: &Vf, argument: &Argument) -> IoctlResult {
         if argument.text()?.to_bytes() != device.identity.address.as_bytes() || device.is_removed() {
             return Err(libc::ENODEV);
         }
         if !lock(&self.groups).contains_key(&vf) {
             return Err(libc::EINVAL);
         }
-        let place = self.devices.get(vf).ok_or(libc::ENODEV)?;
-        if place.get().is_none() {
-            let _ = place.set(DeviceFile::new().map_err(|e| os_error(&e))?);
+        let slot = self.devices.get(vf).ok_or(libc::ENODEV)?;
+        if slot.get().is_none() {
+            let _ = slot.set(DeviceFile::new().map_err(|e| os_error(&e))?);
         }
-        let file = place.get().ok_or(libc::EIO)?;
+        let file = slot.get().ok_or(libc::EIO)?;
         let open = || -> io::Result<Windows> {
             Ok(Windows {
                 rings: Box::new(file.window(RING_REGION)?),
@@ -301,7 +301,7 @@ impl Vfio {
         device.windows(open).map_err(|e| os_error(&e))?;
         let fd = file.duplicate().map_err(|e| os_error(&e))?;
         let fd = fd.into_raw_fd();
-        if !files::remember(fd, File::Device(vf)) {
+        if !files::remember(fd, VfioFile::Device(vf)) {
             // SAFETY: ours, and nobody has it yet.
             unsafe { libc::close(fd) };
             return Err(libc::EMFILE);
@@ -310,7 +310,7 @@ impl Vfio {
         Ok(fd)
     }
 
-    fn device(&self, vf: usize, request: c_ulong, argument: &Argument) -> Option<Answer> {
+    fn device(&self, vf: usize, request: c_ulong, argument: &Argument) -> Option<IoctlResult> {
         let device = self.machine.vf(vf)?;
         Some(match request {
             _ if device.is_removed() => Err(libc::ENODEV),
@@ -327,7 +327,7 @@ impl Vfio {
     }
 }
 
-fn iommu_info(argument: &Argument) -> Answer {
+fn iommu_info(argument: &Argument) -> IoctlResult {
     const PAGE_SIZES: u32 = 1;
     let mut info = argument.structure::<16>()?;
     info.set_u32(4, PAGE_SIZES);
@@ -340,13 +340,13 @@ fn iommu_info(argument: &Argument) -> Answer {
     Ok(0)
 }
 
-fn unmap(space: &Space, argument: &Argument) -> Answer {
+fn unmap(memory: &ContainerMemory, argument: &Argument) -> IoctlResult {
     const ALL: u32 = 2;
     let mut unmap = argument.structure::<24>()?;
     let (flags, iova, bytes) = (unmap.u32(4), unmap.u64(8), unmap.u64(16));
     let bytes = match flags {
-        0 if bytes != 0 => space.unmap(iova, bytes),
-        ALL if (iova, bytes) == (0, 0) => space.unmap(0, u64::MAX),
+        0 if bytes != 0 => memory.unmap(iova, bytes),
+        ALL if (iova, bytes) == (0, 0) => memory.unmap(0, u64::MAX),
         // The kernel's other flags ask for a record of what was written and for an exchange of address spaces.
         _ => return Err(libc::EINVAL),
     };
@@ -355,7 +355,7 @@ fn unmap(space: &Space, argument: &Argument) -> Answer {
     Ok(0)
 }
 
-fn device_info(argument: &Argument) -> Answer {
+fn device_info(argument: &Argument) -> IoctlResult {
     const RESET: u32 = 1;
     const PCI: u32 = 2;
     let mut info = argument.structure::<16>()?;
@@ -366,7 +366,7 @@ fn device_info(argument: &Argument) -> Answer {
     Ok(0)
 }
 
-fn region_info(argument: &Argument) -> Answer {
+fn region_info(argument: &Argument) -> IoctlResult {
     const READ: u32 = 1;
     const WRITE: u32 = 2;
     const MMAP: u32 = 4;

@@ -14,7 +14,7 @@ use super::registers::{
 };
 use crate::{
     config::Timing,
-    counters::{Counters, Origin, Outcome},
+    counters::{Counters, ExecutionResult, Origin},
     engine::{
         self, Engines, Request, Response,
         dc::{self, Injection},
@@ -23,20 +23,20 @@ use crate::{
     memory::{DeviceMemory, DmaFault},
     message::{self, failed, unsupported, word},
     service::Service,
-    unserved::{self, Place},
+    unserved::{self, UnservedKind},
 };
 
 /// First word of a free slot of a response ring.
 const FREE_SLOT: u32 = 0x7F7F_7F7F;
 const RESPONSE_BYTES: u32 = 32;
 /// Requests taken from one bank before the next one has its turn.
-const REQUESTS_PER_TURN: usize = 64;
+const REQUESTS_PER_ROUND: usize = 64;
 /// Largest ring that the size code can name here: 4 MiB.
 const MAX_SIZE_CODE: u32 = 16;
 /// Error code of a request that the device failed on, the strongest that an answer can report.
 const FATAL: i8 = -13;
 /// An answer that nothing overtakes is published after this time all the same.
-const REORDER_PATIENCE: Duration = Duration::from_millis(2);
+const REORDER_TIMEOUT: Duration = Duration::from_millis(2);
 /// Unit of the coalescing time: 256 cycles of a clock of 1 GHz.
 const COALESCING_UNIT: Duration = Duration::from_nanos(256);
 /// Shortest time between two interrupts about the same responses.
@@ -55,44 +55,44 @@ pub(crate) trait RingMemory: DeviceMemory {
 /// The memory that a virtual function can reach.
 pub(crate) trait AddressSpace: Send + Sync {
     /// Lends the memory; nothing is unmapped meanwhile.
-    fn lend(&self, use_it: &mut dyn FnMut(&dyn RingMemory));
+    fn with_memory(&self, act: &mut dyn FnMut(&dyn RingMemory));
 }
 
 /// What a turn needs besides the bank.
-pub(crate) struct Surroundings<'a> {
+pub(crate) struct RingContext<'a> {
     pub(crate) registers: &'a dyn Registers,
     pub(crate) space: &'a dyn AddressSpace,
     pub(crate) faults: &'a Faults,
     pub(crate) counters: &'a Counters,
     pub(crate) timing: Timing,
-    pub(crate) clock: &'a Clock,
+    pub(crate) schedule: &'a EngineSchedule,
 }
 
-/// What a bank needs when there is no machine around it, in tests and when fuzzing.
+/// What a bank needs when there is no machine context it, in tests and when fuzzing.
 #[derive(Default)]
-pub(crate) struct Alone {
+pub(crate) struct StandaloneContext {
     faults: Faults,
     pub(crate) counters: Counters,
-    clock: Clock,
+    schedule: EngineSchedule,
 }
 
-impl Alone {
-    pub(crate) fn around<'a>(
+impl StandaloneContext {
+    pub(crate) fn ring_context<'a>(
         &'a self,
         registers: &'a dyn Registers,
         space: &'a dyn AddressSpace,
         timing: Timing,
-    ) -> Surroundings<'a> {
-        let Self { faults, counters, clock } = self;
-        Surroundings { registers, space, faults, counters, timing, clock }
+    ) -> RingContext<'a> {
+        let Self { faults, counters, schedule } = self;
+        RingContext { registers, space, faults, counters, timing, schedule }
     }
 }
 
 /// When the engines of one device are free again.
 #[derive(Debug, Default)]
-pub(crate) struct Clock(Mutex<Vec<Instant>>);
+pub(crate) struct EngineSchedule(Mutex<Vec<Instant>>);
 
-impl Clock {
+impl EngineSchedule {
     /// When an answer over `bytes` may be published; `None` for at once.
     fn due(&self, timing: Timing, bytes: u64) -> Option<Instant> {
         if timing.latency_us == 0 && timing.bytes_per_second == 0 {
@@ -115,7 +115,7 @@ impl Clock {
 
 /// What a turn did.
 #[derive(Debug, Default)]
-pub(crate) struct Turn {
+pub(crate) struct ServeResult {
     pub(crate) progress: bool,
     /// When a held answer is due.
     pub(crate) due: Option<Instant>,
@@ -125,9 +125,9 @@ pub(crate) struct Turn {
     pub(crate) interrupt: bool,
 }
 
-impl Turn {
+impl ServeResult {
     /// There is something to do at `due`.
-    fn at(&mut self, due: Instant) {
+    fn wake_at(&mut self, due: Instant) {
         self.due = Some(self.due.map_or(due, |soonest| soonest.min(due)));
     }
 }
@@ -140,7 +140,7 @@ pub(crate) struct Bank {
     service: Service,
     request_head: u32,
     response_tail: u32,
-    pending: VecDeque<Pending>,
+    pending: VecDeque<PendingResponse>,
     stalled_until: Option<Instant>,
     /// The request ring while it is in use; the library takes its registers back before it resets the device.
     ring: Option<Ring>,
@@ -151,7 +151,7 @@ pub(crate) struct Bank {
 }
 
 #[derive(Debug)]
-struct Pending {
+struct PendingResponse {
     response: Response,
     /// When it may be published; at once if `None`.
     due: Option<Instant>,
@@ -292,51 +292,51 @@ impl Bank {
     }
 
     /// Fetches, executes and answers what there is.
-    pub(crate) fn turn(&mut self, around: &Surroundings<'_>, engines: &mut Engines) -> Turn {
-        let mut turn = Turn::default();
-        let registers = around.registers;
+    pub(crate) fn serve(&mut self, context: &RingContext<'_>, engines: &mut Engines) -> ServeResult {
+        let mut result = ServeResult::default();
+        let registers = context.registers;
         if registers.load(self.offsets.arbiter()) & 1 == 0 {
             self.interrupt_at = None;
             let idle = registers.load(self.offsets.config(REQUEST)) == 0
                 && registers.load(self.offsets.config(RESPONSE)) == 0;
             if idle && self.ring.is_some() {
-                self.reset(registers, around.counters);
+                self.reset(registers, context.counters);
             }
-            return turn;
+            return result;
         }
-        let Some((requests, responses)) = self.rings(registers, around.counters) else { return turn };
+        let Some((requests, responses)) = self.rings(registers, context.counters) else { return result };
         let now = Instant::now();
         if self.stalled_until.is_some_and(|until| until > now) {
-            turn.due = self.stalled_until;
+            result.due = self.stalled_until;
         } else {
             self.stalled_until = None;
-            for _ in 0..REQUESTS_PER_TURN {
-                if !self.fetch(around, requests, engines, &mut turn) {
+            for _ in 0..REQUESTS_PER_ROUND {
+                if !self.fetch(context, requests, engines, &mut result) {
                     break;
                 }
-                turn.progress = true;
+                result.progress = true;
                 // Without this, one turn's answers would wait for its last request.
-                self.publish(around, responses, &mut turn);
-                if turn.event.is_some() || self.stalled_until.is_some() {
-                    self.interrupt(registers, &mut turn);
-                    return turn;
+                self.publish(context, responses, &mut result);
+                if result.event.is_some() || self.stalled_until.is_some() {
+                    self.interrupt(registers, &mut result);
+                    return result;
                 }
             }
         }
-        self.publish(around, responses, &mut turn);
+        self.publish(context, responses, &mut result);
         let drained = registers.load(self.offsets.head(RESPONSE)) == self.response_tail;
         let empty = registers.load(self.offsets.empty_status());
         if drained && empty & 1 << RESPONSE == 0 {
             registers.store(self.offsets.empty_status(), empty | 1 << RESPONSE);
         }
-        self.interrupt(registers, &mut turn);
-        turn
+        self.interrupt(registers, &mut result);
+        result
     }
 
     /// Interrupts while the response ring holds something, according to its head, and the program asked for it: once
     /// the coalescing time has passed, or without coalescing at each response; then again after the same time, until
     /// the program has moved the head.
-    fn interrupt(&mut self, registers: &dyn Registers, turn: &mut Turn) {
+    fn interrupt(&mut self, registers: &dyn Registers, result: &mut ServeResult) {
         let enabled = registers.load(self.offsets.interrupt_enable()) & 1 << RESPONSE != 0;
         if !enabled || registers.load(self.offsets.head(RESPONSE)) == self.response_tail {
             self.interrupt_at = None;
@@ -347,25 +347,25 @@ impl Bank {
         let coalesced = control & COALESCING != 0;
         let time = if coalesced { COALESCING_UNIT * (control & COALESCING_TIME) } else { Duration::ZERO };
         let now = Instant::now();
-        let news = !coalesced && self.interrupted_tail != self.response_tail;
-        let due = if news { now } else { *self.interrupt_at.get_or_insert(now + time) };
+        let is_new = !coalesced && self.interrupted_tail != self.response_tail;
+        let due = if is_new { now } else { *self.interrupt_at.get_or_insert(now + time) };
         if due <= now {
-            turn.interrupt = true;
+            result.interrupt = true;
             self.interrupted_tail = self.response_tail;
             self.interrupt_at = Some(now + time.max(SHORTEST_REPEAT));
         }
-        turn.at(self.interrupt_at.unwrap_or(due));
+        result.wake_at(self.interrupt_at.unwrap_or(due));
     }
 
     /// Takes one request; `false` when there is none or too many answers are held.
     fn fetch(
         &mut self,
-        around: &Surroundings<'_>,
+        context: &RingContext<'_>,
         ring: Ring,
         engines: &mut Engines,
-        turn: &mut Turn,
+        result: &mut ServeResult,
     ) -> bool {
-        let (registers, counters) = (around.registers, around.counters);
+        let (registers, counters) = (context.registers, context.counters);
         let step = self.request_bytes();
         let tail = self.tail(registers);
         if tail >= ring.bytes || !tail.is_multiple_of(step) {
@@ -377,10 +377,10 @@ impl Bank {
         if waiting == 0 || self.pending.len() >= (ring.bytes / step) as usize {
             return false;
         }
-        let fault = self.next_fault(around);
+        let fault = self.next_fault(context);
         if let Some(FaultKind::RingStalled { microseconds }) = fault {
             self.stalled_until = Some(Instant::now() + Duration::from_micros(microseconds));
-            turn.due = self.stalled_until;
+            result.due = self.stalled_until;
             return false;
         }
         let of_device = matches!(
@@ -388,19 +388,19 @@ impl Bank {
             Some(FaultKind::FatalError | FaultKind::Restart | FaultKind::Removed | FaultKind::Hung)
         );
         if of_device {
-            turn.event = fault;
+            result.event = fault;
             return false;
         }
         let slot = ring.base + u64::from(self.request_head);
         let mut request: Request = [0; 128];
         let mut answer = None;
-        around.space.lend(&mut |memory| {
-            let watched = Watched::new(memory, counters, self.origin(0));
-            if watched.read(slot, &mut request[..step as usize]).is_ok() {
+        context.space.with_memory(&mut |memory| {
+            let audited = AuditedMemory::new(memory, counters, self.origin(0));
+            if audited.read(slot, &mut request[..step as usize]).is_ok() {
                 let origin = self.origin(message::command(&request));
                 counters.fetched(origin, waiting);
-                let watched = Watched::new(memory, counters, origin);
-                answer = Some(self.execute(around, &request, &watched, engines, fault));
+                let audited = AuditedMemory::new(memory, counters, origin);
+                answer = Some(self.execute(context, &request, &audited, engines, fault));
             }
         });
         self.request_head = (self.request_head + step) % ring.bytes;
@@ -409,10 +409,13 @@ impl Bank {
             let empty = registers.load(self.offsets.empty_status());
             registers.store(self.offsets.empty_status(), empty | 1 << REQUEST);
         }
-        let Some((response, outcome)) = answer else { return true };
-        counters.executed(self.origin(message::command(&request)), outcome);
-        let mut pending =
-            Pending { response, due: around.clock.due(around.timing, outcome.bytes_in), overtaken_by: 0 };
+        let Some((response, executed)) = answer else { return true };
+        counters.executed(self.origin(message::command(&request)), executed);
+        let mut pending = PendingResponse {
+            response,
+            due: context.schedule.due(context.timing, executed.bytes_in),
+            overtaken_by: 0,
+        };
         match fault {
             Some(FaultKind::Lost) => {
                 counters.abandon(1, 0);
@@ -424,7 +427,7 @@ impl Bank {
             }
             Some(FaultKind::Reordered { overtaken_by }) => {
                 pending.overtaken_by = overtaken_by;
-                pending.due = Some(Instant::now() + REORDER_PATIENCE);
+                pending.due = Some(Instant::now() + REORDER_TIMEOUT);
             }
             _ => {}
         }
@@ -433,9 +436,9 @@ impl Bank {
     }
 
     /// Whether a request has flags that this device does not know; has the audit name them.
-    fn refuses(&self, request: &Request, counters: &Counters) -> bool {
+    fn has_unknown_flags(&self, request: &Request, counters: &Counters) -> bool {
         let Some((at, flags)) = unserved::unknown_flags(request) else { return false };
-        counters.unserved(Place::RequestFlags, self.vf, self.service.index() << 32 | at, flags);
+        counters.unserved(UnservedKind::RequestFlags, self.vf, self.service.index() << 32 | at, flags);
         true
     }
 
@@ -443,23 +446,23 @@ impl Bank {
         Origin { vf: self.vf, bank: self.number, service: self.service, command }
     }
 
-    fn next_fault(&self, around: &Surroundings<'_>) -> Option<FaultKind> {
-        let fault = around.faults.next(self.vf, self.number, self.service);
-        around.counters.injected_faults.fetch_add(u64::from(fault.is_some()), Relaxed);
+    fn next_fault(&self, context: &RingContext<'_>) -> Option<FaultKind> {
+        let fault = context.faults.next(self.vf, self.number, self.service);
+        context.counters.injected_faults.fetch_add(u64::from(fault.is_some()), Relaxed);
         fault
     }
 
     /// Executes a request, with the faults that show in the answer.
     fn execute(
         &self,
-        around: &Surroundings<'_>,
+        context: &RingContext<'_>,
         request: &Request,
-        memory: &Watched<'_>,
+        memory: &AuditedMemory<'_>,
         engines: &mut Engines,
         fault: Option<FaultKind>,
-    ) -> (Response, Outcome) {
+    ) -> (Response, ExecutionResult) {
         let start = Instant::now();
-        let null = around.timing.null;
+        let null = context.timing.null;
         let injection = injection(fault, null);
         let mut response = match fault {
             Some(FaultKind::Error { code }) => failed(request, code),
@@ -467,10 +470,10 @@ impl Bank {
             // Whatever the ring's service is. What the library calls a firmware version is not reported.
             _ if request[2] == message::service_id::NULL => message::reply(request),
             _ if message::service(request) != Some(self.service) => {
-                around.counters.protocol_errors.fetch_add(1, Relaxed);
+                context.counters.protocol_errors.fetch_add(1, Relaxed);
                 unsupported(request)
             }
-            _ if self.refuses(request, around.counters) => unsupported(request),
+            _ if self.has_unknown_flags(request, context.counters) => unsupported(request),
             _ => {
                 let execute = || engines.execute(self.service, request, memory, &injection, null);
                 match catch_unwind(AssertUnwindSafe(execute)) {
@@ -482,7 +485,7 @@ impl Bank {
                         response
                     }
                     Err(_) => {
-                        around.counters.engine_panics.fetch_add(1, Relaxed);
+                        context.counters.engine_panics.fetch_add(1, Relaxed);
                         *engines = Engines::default();
                         failed(request, FATAL)
                     }
@@ -502,7 +505,7 @@ impl Bank {
             }
             Service::Asymmetric => (0, 0),
         };
-        let outcome = Outcome {
+        let result = ExecutionResult {
             error: message::error_code(&response),
             unsupported: message::is_unsupported(&response),
             verify_error: dc::is_verify_error(&response),
@@ -510,28 +513,28 @@ impl Bank {
             bytes_out: u64::from(bytes_out),
             busy_nanoseconds: u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX),
         };
-        (response, outcome)
+        (response, result)
     }
 
     /// Puts the answers that are due into the response ring, as far as it has room.
-    fn publish(&mut self, around: &Surroundings<'_>, ring: Ring, turn: &mut Turn) {
-        let registers = around.registers;
+    fn publish(&mut self, context: &RingContext<'_>, ring: Ring, result: &mut ServeResult) {
+        let registers = context.registers;
         let now = Instant::now();
         let mut index = 0;
         while let Some(pending) = self.pending.get(index) {
             if let Some(due) = pending.due.filter(|due| *due > now) {
-                turn.at(due);
+                result.wake_at(due);
                 index += 1;
                 continue;
             }
             let slot = ring.base + u64::from(self.response_tail);
             let mut room = false;
-            around.space.lend(&mut |memory| {
-                let watched = Watched::new(memory, around.counters, self.origin(0));
-                room = put(&watched, slot, &pending.response);
+            context.space.with_memory(&mut |memory| {
+                let audited = AuditedMemory::new(memory, context.counters, self.origin(0));
+                room = write_response(&audited, slot, &pending.response);
             });
             if !room {
-                around.counters.response_ring_full.fetch_add(1, Relaxed);
+                context.counters.response_ring_full.fetch_add(1, Relaxed);
                 return;
             }
             self.pending.remove(index);
@@ -539,8 +542,8 @@ impl Bank {
             registers.store(self.offsets.tail(RESPONSE), self.response_tail);
             let empty = registers.load(self.offsets.empty_status());
             registers.store(self.offsets.empty_status(), empty & !(1 << RESPONSE));
-            around.counters.answered(self.vf, self.service);
-            turn.progress = true;
+            context.counters.answered(self.vf, self.service);
+            result.progress = true;
             let mut first_released = None;
             for (i, earlier) in self.pending.iter_mut().enumerate().take(index) {
                 if earlier.overtaken_by > 0 {
@@ -571,32 +574,32 @@ fn injection(fault: Option<FaultKind>, store: bool) -> Injection {
 
 /// Writes an answer, its first word last, because the library takes that as the sign of a new one. `false` when the
 /// slot is still taken; an unmapped slot swallows the answer, as the fault is already counted.
-fn put(watched: &Watched<'_>, slot: u64, response: &Response) -> bool {
-    match watched.memory.load_word(slot) {
+fn write_response(audited: &AuditedMemory<'_>, slot: u64, response: &Response) -> bool {
+    match audited.memory.load_word(slot) {
         Ok(FREE_SLOT) => {
-            if watched.write(slot + 4, &response[4..]).is_ok() {
+            if audited.write(slot + 4, &response[4..]).is_ok() {
                 // The slot's other bytes were reachable, so is its first word.
-                let _ = watched.memory.store_word(slot, word(response, 0));
+                let _ = audited.memory.store_word(slot, word(response, 0));
             }
             true
         }
         Ok(_) => false,
         Err(fault) => {
-            watched.record(fault);
+            audited.record(fault);
             true
         }
     }
 }
 
 /// Memory that records refused accesses.
-struct Watched<'a> {
+struct AuditedMemory<'a> {
     memory: &'a dyn RingMemory,
     counters: &'a Counters,
     origin: Origin,
     recorded: Cell<bool>,
 }
 
-impl<'a> Watched<'a> {
+impl<'a> AuditedMemory<'a> {
     fn new(memory: &'a dyn RingMemory, counters: &'a Counters, origin: Origin) -> Self {
         Self { memory, counters, origin, recorded: Cell::new(false) }
     }
@@ -615,7 +618,7 @@ impl<'a> Watched<'a> {
     }
 }
 
-impl DeviceMemory for Watched<'_> {
+impl DeviceMemory for AuditedMemory<'_> {
     fn read(&self, iova: u64, into: &mut [u8]) -> Result<(), DmaFault> {
         self.memory.read(iova, into).inspect_err(|fault| self.record(*fault))
     }
@@ -629,17 +632,17 @@ impl DeviceMemory for Watched<'_> {
 mod tests {
     use super::{
         super::{
-            flat::Flat,
+            flat::FlatMemory,
             registers::{PlainWindow, RING_BAR_BYTES},
         },
         *,
     };
 
-    const REQUESTS: u64 = Flat::START;
-    const RESPONSES: u64 = Flat::START + 512;
+    const REQUESTS: u64 = FlatMemory::START;
+    const RESPONSES: u64 = FlatMemory::START + 512;
 
     /// A bank with rings of four requests and four answers.
-    fn rings() -> (Bank, PlainWindow, Flat) {
+    fn rings() -> (Bank, PlainWindow, FlatMemory) {
         let bank = Bank::new(0, 0, Service::Symmetric);
         let window = PlainWindow::new(RING_BAR_BYTES);
         let offsets = bank.offsets;
@@ -648,11 +651,11 @@ mod tests {
             window.store(offsets.config(ring), code);
         }
         window.store(offsets.arbiter(), 1);
-        let memory = Flat::new(&[0x7F; 1024]);
+        let memory = FlatMemory::new(&[0x7F; 1024]);
         (bank, window, memory)
     }
 
-    fn submit(window: &PlainWindow, memory: &Flat, number: u64) {
+    fn submit(window: &PlainWindow, memory: &FlatMemory, number: u64) {
         let slot = number % 4 * 128;
         let mut request = [0; 128];
         (request[2], request[3]) = (message::service_id::SYMMETRIC, 0x80);
@@ -662,7 +665,7 @@ mod tests {
     }
 
     /// Takes an answer as the library does: by the first word, which it then restores.
-    fn take(memory: &Flat, number: u64) -> Option<u64> {
+    fn take(memory: &FlatMemory, number: u64) -> Option<u64> {
         let slot = RESPONSES + number % 4 * 32;
         if memory.load_word(slot).unwrap() == FREE_SLOT {
             return None;
@@ -676,8 +679,8 @@ mod tests {
     #[test]
     fn answers_wait_for_room_and_rings_wrap() {
         let (mut bank, window, memory) = rings();
-        let alone = Alone::default();
-        let around = alone.around(&window, &memory, Timing::null());
+        let standalone = StandaloneContext::default();
+        let context = standalone.ring_context(&window, &memory, Timing::null());
         let mut engines = Engines::default();
         let (mut submitted, mut taken) = (0, 0);
         for _ in 0..5 {
@@ -685,37 +688,37 @@ mod tests {
             for _ in 0..3 {
                 submit(&window, &memory, submitted);
                 submitted += 1;
-                bank.turn(&around, &mut engines);
+                bank.serve(&context, &mut engines);
             }
             if submitted == 6 {
-                assert!(alone.counters.snapshot().response_ring_full > 0);
+                assert!(standalone.counters.snapshot().response_ring_full > 0);
             }
             if submitted > 3 {
                 while let Some(opaque) = take(&memory, taken) {
                     assert_eq!(opaque, taken);
                     taken += 1;
-                    bank.turn(&around, &mut engines);
+                    bank.serve(&context, &mut engines);
                 }
             }
         }
         assert_eq!((submitted, taken), (15, 15));
-        assert_eq!(alone.counters.snapshot().audit(), Vec::<String>::new());
+        assert_eq!(standalone.counters.snapshot().audit(), Vec::<String>::new());
     }
 
     #[test]
     fn a_bad_tail_and_unmapped_rings_are_counted() {
         let (mut bank, window, memory) = rings();
-        let alone = Alone::default();
-        let around = alone.around(&window, &memory, Timing::null());
+        let standalone = StandaloneContext::default();
+        let context = standalone.ring_context(&window, &memory, Timing::null());
         for tail in [5, 512, u32::MAX] {
             window.store(BankOffsets(0).tail(REQUEST), tail);
-            assert!(!bank.turn(&around, &mut Engines::default()).progress);
+            assert!(!bank.serve(&context, &mut Engines::default()).progress);
         }
-        assert_eq!(alone.counters.snapshot().protocol_errors, 3);
+        assert_eq!(standalone.counters.snapshot().protocol_errors, 3);
         window.store(BankOffsets(0).base_low(REQUEST), 0x8000_0000);
         window.store(BankOffsets(0).tail(REQUEST), 128);
-        bank.turn(&around, &mut Engines::default());
-        let records = alone.counters.snapshot().dma_fault_records;
+        bank.serve(&context, &mut Engines::default());
+        let records = standalone.counters.snapshot().dma_fault_records;
         assert_eq!((records.len(), records[0].iova), (1, 0x8000_0000));
     }
 }

@@ -1,8 +1,8 @@
 //! Entry point for fuzzing: registers, mailbox words, rings and everything that requests name are the caller's.
 
 use super::{
-    bank::{Alone, Bank},
-    flat::Flat,
+    bank::{Bank, StandaloneContext},
+    flat::FlatMemory,
     mailbox::Mailbox,
     registers::{
         BankOffsets, MISC_BAR_BYTES, PlainWindow, REQUEST, RESPONSE, RING_BAR_BYTES, Registers, VF_TO_PF,
@@ -35,24 +35,24 @@ pub fn fuzz(bytes: &[u8]) {
     for (ring, at) in [(REQUEST, 8), (RESPONSE, 20)] {
         rings.store(offsets.config(ring), u32::from(head[at]));
         // Mostly inside the memory, so that requests are found.
-        rings.store(offsets.base_low(ring), Flat::START as u32 + u32::from(word(head, at + 1) as u16));
+        rings.store(offsets.base_low(ring), FlatMemory::START as u32 + u32::from(word(head, at + 1) as u16));
         rings.store(offsets.base_high(ring), u32::from(head[at + 3] & 1));
         rings.store(offsets.tail(ring), word(head, at + 4));
     }
     rings.store(offsets.arbiter(), 1);
-    let memory = Flat::new(memory);
-    let alone = Alone::default();
+    let memory = FlatMemory::new(memory);
+    let standalone = StandaloneContext::default();
     let timing = Timing { null: head[2] & 1 == 1, ..Timing::default() };
-    let around = alone.around(&rings, &memory, timing);
+    let context = standalone.ring_context(&rings, &memory, timing);
     let mut engines = Engines::default();
     for _ in 0..4 {
-        bank.turn(&around, &mut engines);
+        bank.serve(&context, &mut engines);
     }
-    let seen = alone.counters.snapshot();
+    let seen = standalone.counters.snapshot();
     assert_eq!(seen.engine_panics, 0, "an engine panicked");
     assert_eq!(seen.requests(), seen.responses() + seen.in_work, "a request was lost");
-    bank.reset(&rings, &alone.counters);
-    assert_eq!(alone.counters.snapshot().in_work, 0);
+    bank.reset(&rings, &standalone.counters);
+    assert_eq!(standalone.counters.snapshot().in_work, 0);
 }
 
 #[cfg(test)]

@@ -12,7 +12,7 @@ use std::{
 };
 
 use super::{
-    bank::{AddressSpace, Bank, Clock, Surroundings, Turn},
+    bank::{AddressSpace, Bank, EngineSchedule, RingContext, ServeResult},
     mailbox::{Handled, Mailbox, Notification, Notified},
     registers::{
         BANK_STRIDE, BANKS, BASE_SEEN, BUS_MASTER, BankOffsets, COMMAND, CONFIG_BYTES, CONFIG_SEEN,
@@ -24,7 +24,7 @@ use crate::{
     counters::Counters,
     engine::Engines,
     fault::{FaultKind, Faults},
-    unserved::{self, Place},
+    unserved::{self, UnservedKind},
 };
 
 /// What sysfs says about a virtual function.
@@ -88,7 +88,7 @@ pub(crate) struct DeviceContext<'a> {
     pub(crate) faults: &'a Faults,
     pub(crate) counters: &'a Counters,
     pub(crate) timing: Timing,
-    pub(crate) clock: &'a Clock,
+    pub(crate) schedule: &'a EngineSchedule,
     /// Whether the firmware of the device hangs, so that none of its functions serves requests.
     pub(crate) hung: &'a AtomicBool,
 }
@@ -105,7 +105,7 @@ pub(crate) struct Vf {
     banks: [Mutex<Bank>; BANKS],
     /// What the registers of each bank said when it had nothing to do, so that it need not be looked at closer
     /// until they say something else.
-    quiet: [AtomicU64; BANKS],
+    idle: [AtomicU64; BANKS],
     windows: OnceLock<Windows>,
     space: RwLock<Option<Arc<dyn AddressSpace>>>,
     /// No requests are served until the next reset.
@@ -118,11 +118,11 @@ pub(crate) struct Vf {
 }
 
 /// No sign.
-const NOT_QUIET: u64 = u64::MAX;
+const NOT_IDLE: u64 = u64::MAX;
 
 /// What of a bank's registers may mean work: the tail, the arbiter, whether interrupts are wanted, and whether the
 /// rings' addresses were written since the device saw them.
-fn sign(rings: &dyn Registers, offsets: BankOffsets) -> u64 {
+fn activity(rings: &dyn Registers, offsets: BankOffsets) -> u64 {
     let bit = |offset: usize, mask: u32, at: u32| u64::from(rings.load(offset) & mask != 0) << at;
     u64::from(rings.load(offsets.tail(REQUEST)))
         | bit(offsets.arbiter(), 1, 32)
@@ -145,7 +145,7 @@ impl Vf {
         Self {
             mailbox: Mailbox::new(identity.services, config),
             banks: std::array::from_fn(|bank| Mutex::new(Bank::new(index, bank, services[bank]))),
-            quiet: [const { AtomicU64::new(NOT_QUIET) }; BANKS],
+            idle: [const { AtomicU64::new(NOT_IDLE) }; BANKS],
             windows: OnceLock::new(),
             space: RwLock::new(None),
             dead: AtomicBool::new(false),
@@ -192,18 +192,18 @@ impl Vf {
         *self.space.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// As after the reset of the PCI function. The kernel saves and restores the configuration space around it.
+    /// As after the reset of the PCI function. The kernel saves and restores the configuration space context it.
     pub(crate) fn reset(&self, counters: &Counters) {
         let Some(windows) = self.windows.get() else { return };
-        self.look(counters);
+        self.audit_registers(counters);
         // Before the banks: a ring pair's reset by the mailbox takes these locks in this order.
         lock(&self.notifications).clear();
         let mut banks: Vec<_> = self.banks.iter().map(lock).collect();
         for bank in &mut banks {
             bank.reset(&*windows.rings, counters);
         }
-        for quiet in &self.quiet {
-            quiet.store(NOT_QUIET, Relaxed);
+        for idle in &self.idle {
+            idle.store(NOT_IDLE, Relaxed);
         }
         clear(&*windows.rings, RING_BAR_BYTES);
         clear(&*windows.misc, MISC_BAR_BYTES);
@@ -214,10 +214,10 @@ impl Vf {
 
     /// Resets one ring pair.
     fn reset_ring_pair(&self, windows: &Windows, bank: usize, counters: &Counters) {
-        self.look(counters);
-        let (Some(place), Some(quiet)) = (self.banks.get(bank), self.quiet.get(bank)) else { return };
+        self.audit_registers(counters);
+        let (Some(place), Some(idle)) = (self.banks.get(bank), self.idle.get(bank)) else { return };
         lock(place).reset_all(&*windows.rings, counters);
-        quiet.store(NOT_QUIET, Relaxed);
+        idle.store(NOT_IDLE, Relaxed);
         counters.ring_pair_resets.fetch_add(1, Relaxed);
     }
 
@@ -240,7 +240,7 @@ impl Vf {
     }
 
     /// Looks for values in the windows that have no effect on this device, and has the audit name them.
-    pub(crate) fn look(&self, counters: &Counters) {
+    pub(crate) fn audit_registers(&self, counters: &Counters) {
         let Some(Windows { rings, misc, config }) = self.windows.get() else { return };
         let scan = |place, window: &dyn Registers, bytes, known: &dyn Fn(usize) -> u32| {
             for offset in (0..bytes).step_by(4) {
@@ -254,9 +254,9 @@ impl Vf {
         let ring = |offset| {
             if offset < BANKS * BANK_STRIDE { unserved::ring_register(offset % BANK_STRIDE) } else { 0 }
         };
-        scan(Place::RingRegister, &**rings, RING_BAR_BYTES, &ring);
-        scan(Place::MailboxRegister, &**misc, MISC_BAR_BYTES, &unserved::mailbox_register);
-        scan(Place::ConfigurationSpace, &**config, CONFIG_BYTES, &unserved::configuration_word);
+        scan(UnservedKind::RingRegister, &**rings, RING_BAR_BYTES, &ring);
+        scan(UnservedKind::MailboxRegister, &**misc, MISC_BAR_BYTES, &unserved::mailbox_register);
+        scan(UnservedKind::ConfigurationSpace, &**config, CONFIG_BYTES, &unserved::configuration_word);
     }
 
     /// Queues a notification and, for the two that end service, stops it.
@@ -310,7 +310,7 @@ impl Vf {
         if handled == Handled::Unknown {
             counters.mailbox_unknown.fetch_add(1, Relaxed);
             let (kind, data) = ((message >> 2 & 0x3F) as usize, message >> 8);
-            counters.unserved(Place::MailboxMessage, self.identity.index, kind, data);
+            counters.unserved(UnservedKind::MailboxMessage, self.identity.index, kind, data);
         }
         true
     }
@@ -323,46 +323,51 @@ impl Vf {
     }
 
     /// Serves one ring pair.
-    pub(crate) fn serve_bank(&self, bank: usize, device: &DeviceContext<'_>, engines: &mut Engines) -> Turn {
-        let Some(windows) = self.windows.get() else { return Turn::default() };
+    pub(crate) fn serve_bank(
+        &self,
+        bank: usize,
+        device: &DeviceContext<'_>,
+        engines: &mut Engines,
+    ) -> ServeResult {
+        let Some(windows) = self.windows.get() else { return ServeResult::default() };
         if self.is_dead() || device.hung.load(Relaxed) {
-            return Turn::default();
+            return ServeResult::default();
         }
         // Without this the device's accesses to memory do not leave it.
         if windows.config.load(COMMAND) & BUS_MASTER == 0 {
-            return Turn::default();
+            return ServeResult::default();
         }
-        let sign = sign(&*windows.rings, BankOffsets::of(bank));
-        if self.quiet[bank].load(Relaxed) == sign {
-            return Turn::default();
+        let activity = activity(&*windows.rings, BankOffsets::of(bank));
+        if self.idle[bank].load(Relaxed) == activity {
+            return ServeResult::default();
         }
         // The bank is locked first, as in `detach`: a reset cannot come between space and rings.
         let mut guard = lock(&self.banks[bank]);
         let space = self.space.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let Some(space) = space else { return Turn::default() };
-        let around = Surroundings {
+        let Some(space) = space else { return ServeResult::default() };
+        let context = RingContext {
             registers: &*windows.rings,
             space: &*space,
             faults: device.faults,
             counters: device.counters,
             timing: device.timing,
-            clock: device.clock,
+            schedule: device.schedule,
         };
-        let turn = guard.turn(&around, engines);
-        let quiet = !turn.progress && guard.is_idle();
-        self.quiet[bank].store(if quiet { sign } else { NOT_QUIET }, Relaxed);
+        let result = guard.serve(&context, engines);
+        let idle = !result.progress && guard.is_idle();
+        self.idle[bank].store(if idle { activity } else { NOT_IDLE }, Relaxed);
         drop(guard);
-        if turn.interrupt {
+        if result.interrupt {
             self.interrupt(device.counters);
         }
-        match turn.event {
+        match result.event {
             Some(FaultKind::FatalError) => self.notify(Notification::FatalError),
             Some(FaultKind::Restart) => self.notify(Notification::Restarting),
             Some(FaultKind::Removed) => self.remove(),
             Some(FaultKind::Hung) => device.hung.store(true, SeqCst),
             _ => {}
         }
-        turn
+        result
     }
 }
 

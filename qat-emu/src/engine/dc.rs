@@ -1,6 +1,6 @@
 //! Compression service: deflate, LZ4, LZ4s.
 //!
-//! Output is valid and plain, but its bytes are this crate's: test with a decoder, not by comparison with hardware.
+//! CodecOutput is valid and plain, but its bytes are this crate's: test with a decoder, not by comparison with hardware.
 //!
 //! | Command | Operation |
 //! |---|---|
@@ -26,8 +26,8 @@ mod tests;
 use super::{Outcome, Request};
 use crate::memory::{BufferList, DeviceMemory, DmaFault};
 use checksum::{IntegrityBlock, Xxh32};
-use deflate::{Codec, Effort};
-use message::{Operation, Reply, RequestView, header, status};
+use deflate::{Codec, SearchEffort};
+use message::{DcRequest, Operation, ResponseFields, header, status};
 
 pub use chain::SERVICE as CHAIN_SERVICE;
 pub use fuzz::fuzz;
@@ -47,7 +47,7 @@ pub struct Injection {
     pub verify_error: bool,
     /// Report inverted checksums.
     pub wrong_checksum: bool,
-    /// Output space in bytes, where smaller than the request's: overflow at an exact byte.
+    /// CodecOutput space in bytes, where smaller than the request's: overflow at an exact byte.
     pub output_limit: Option<u32>,
     /// Bytes missing at the end of the output, unnoticed by the device.
     pub short_output: u32,
@@ -57,7 +57,7 @@ pub struct Injection {
 
 /// What a codec made of its input.
 #[derive(Debug, Default)]
-struct Output {
+struct CodecOutput {
     bytes: Vec<u8>,
     /// Input bytes that `bytes` stands for.
     consumed: usize,
@@ -83,30 +83,30 @@ impl Engine {
         memory: &dyn DeviceMemory,
         injection: &Injection,
     ) -> Outcome {
-        let request = RequestView(request);
+        let request = DcRequest(request);
         let (reply, fault) = match self.run(request, memory, injection) {
             Ok(reply) => (reply, None),
-            Err(fault) => (Reply::failure(error::ENDPOINT), Some(fault)),
+            Err(fault) => (ResponseFields::failure(error::ENDPOINT), Some(fault)),
         };
         Outcome { response: reply.respond(request), fault }
     }
 
     fn run(
         &mut self,
-        request: RequestView<'_>,
+        request: DcRequest<'_>,
         memory: &dyn DeviceMemory,
         injection: &Injection,
-    ) -> Result<Reply, DmaFault> {
+    ) -> Result<ResponseFields, DmaFault> {
         let Some(operation) = request.operation() else {
-            return Ok(Reply { status: status::UNSUPPORTED, ..Reply::default() });
+            return Ok(ResponseFields { status: status::UNSUPPORTED, ..ResponseFields::default() });
         };
         if let Some(code) = injection.error {
-            return Ok(Reply::failure(code));
+            return Ok(ResponseFields::failure(code));
         }
         let verify_error =
             operation.compresses() && (injection.verify_error || request.injects_verify_error());
         if verify_error && !request.recover() {
-            return Ok(Reply { header: header::VERIFIED, ..Reply::failure(error::VERIFY) });
+            return Ok(ResponseFields { header: header::VERIFIED, ..ResponseFields::failure(error::VERIFY) });
         }
         let input = fetch(&request.source(memory)?, memory, request.input_len())?;
         let destination = request.destination(memory)?;
@@ -120,12 +120,12 @@ impl Engine {
         destination.scatter(memory, 0, &output.bytes[..kept])?;
         let checksums = checksums(request, operation, memory, input, &output.bytes, injection)?;
 
-        let mut reply = Reply {
+        let mut reply = ResponseFields {
             error: output.error,
             consumed: output.consumed as u32,
             produced: kept as u32,
             checksums,
-            ..Reply::default()
+            ..ResponseFields::default()
         };
         let mut set = |condition: bool, bits| {
             if condition {
@@ -151,12 +151,12 @@ impl Engine {
     /// Runs the codec of `operation`; with `store`, compression only packages its input.
     fn transform(
         &mut self,
-        request: RequestView<'_>,
+        request: DcRequest<'_>,
         operation: Operation,
         input: &[u8],
         limit: usize,
         store: bool,
-    ) -> Output {
+    ) -> CodecOutput {
         let block_max = request.lz4_block_max(operation);
         let depth = (!store).then(|| request.search_depth());
         match operation {
@@ -165,7 +165,7 @@ impl Engine {
             }
             Operation::DeflateStatic | Operation::DeflateDynamic => {
                 let fixed = operation == Operation::DeflateStatic;
-                let effort = Effort { fixed, search_depth: request.search_depth() };
+                let effort = SearchEffort { fixed, search_depth: request.search_depth() };
                 let choose_stored = !fixed || request.auto_select_best();
                 self.codec.compress(input, limit, effort, request.final_block(), choose_stored)
             }
@@ -182,7 +182,7 @@ impl Engine {
 /// The CRC-32 and the Adler-32 or XXH32 of the plain side; brings the integrity block and the session's running
 /// XXH32 up to date.
 fn checksums(
-    request: RequestView<'_>,
+    request: DcRequest<'_>,
     operation: Operation,
     memory: &dyn DeviceMemory,
     input: &[u8],
@@ -225,8 +225,8 @@ fn fetch(list: &BufferList, memory: &dyn DeviceMemory, len: usize) -> Result<Vec
 
 /// Overflow: the output of about the longest prefix, shorter than `too_long`, for which `attempt` finds room in
 /// `limit` bytes.
-fn fill(limit: usize, too_long: usize, mut attempt: impl FnMut(usize) -> Option<Vec<u8>>) -> Output {
-    let mut output = Output { error: error::OVERFLOW, ..Output::default() };
+fn fill(limit: usize, too_long: usize, mut attempt: impl FnMut(usize) -> Option<Vec<u8>>) -> CodecOutput {
+    let mut output = CodecOutput { error: error::OVERFLOW, ..CodecOutput::default() };
     let (mut low, mut high) = (0, too_long);
     // A gap of a few bytes is not worth another round.
     while high - low > 1 && limit - output.bytes.len() > 4 + limit / 512 {

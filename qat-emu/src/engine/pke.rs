@@ -40,7 +40,7 @@ const MAX_CHAIN: usize = 256;
 
 /// Why an operation has no result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Refusal {
+enum PkeError {
     /// An address outside the mapped memory.
     Fault(DmaFault),
     /// A function that this device does not have.
@@ -49,7 +49,7 @@ enum Refusal {
     Failed,
 }
 
-impl From<DmaFault> for Refusal {
+impl From<DmaFault> for PkeError {
     fn from(fault: DmaFault) -> Self {
         Self::Fault(fault)
     }
@@ -63,9 +63,9 @@ impl From<DmaFault> for Refusal {
 pub fn execute(request: &PkeRequest, memory: &dyn DeviceMemory) -> Outcome {
     let (status, error, fault) = match run_chain(request, memory) {
         Ok(()) => (0, 0, None),
-        Err(Refusal::Failed) => (STATUS_FAILED, 0, None),
-        Err(Refusal::Unsupported) => (STATUS_UNSUPPORTED, 0, None),
-        Err(Refusal::Fault(fault)) => (STATUS_FAILED, ERROR_ENDPOINT, Some(fault)),
+        Err(PkeError::Failed) => (STATUS_FAILED, 0, None),
+        Err(PkeError::Unsupported) => (STATUS_UNSUPPORTED, 0, None),
+        Err(PkeError::Fault(fault)) => (STATUS_FAILED, ERROR_ENDPOINT, Some(fault)),
     };
     let mut response: Response = [0; 32];
     response[2] = request[2];
@@ -77,11 +77,11 @@ pub fn execute(request: &PkeRequest, memory: &dyn DeviceMemory) -> Outcome {
     Outcome { response, fault }
 }
 
-fn run_chain(head: &PkeRequest, memory: &dyn DeviceMemory) -> Result<(), Refusal> {
+fn run_chain(head: &PkeRequest, memory: &dyn DeviceMemory) -> Result<(), PkeError> {
     let mut request = *head;
     for _ in 0..MAX_CHAIN {
         let operands = Operands::read(&request, memory)?;
-        let (function, bits) = functions::lookup(word(&request, 20) as u32).ok_or(Refusal::Unsupported)?;
+        let (function, bits) = functions::lookup(word(&request, 20) as u32).ok_or(PkeError::Unsupported)?;
         functions::run(function, bits, &operands)?;
         let next = word(&request, 56);
         if next == 0 {
@@ -89,7 +89,7 @@ fn run_chain(head: &PkeRequest, memory: &dyn DeviceMemory) -> Result<(), Refusal
         }
         memory.read(next, &mut request)?;
     }
-    Err(Refusal::Failed)
+    Err(PkeError::Failed)
 }
 
 /// The little-endian quadword at `at`, its high half missing at the end.
@@ -105,29 +105,29 @@ struct Operands<'a> {
 }
 
 impl<'a> Operands<'a> {
-    fn read(request: &PkeRequest, memory: &'a dyn DeviceMemory) -> Result<Self, Refusal> {
+    fn read(request: &PkeRequest, memory: &'a dyn DeviceMemory) -> Result<Self, PkeError> {
         let list = |at, count: u8| {
             let mut bytes = vec![0; 8 * usize::from(count)];
             memory.read(word(request, at), &mut bytes)?;
-            Ok::<_, Refusal>(bytes.as_chunks().0.iter().map(|entry| u64::from_le_bytes(*entry)).collect())
+            Ok::<_, PkeError>(bytes.as_chunks().0.iter().map(|entry| u64::from_le_bytes(*entry)).collect())
         };
         Ok(Self { memory, inputs: list(32, request[49])?, outputs: list(40, request[48])? })
     }
 
     /// The bytes of an input of `len` bytes.
-    fn bytes(&self, index: usize, len: usize) -> Result<Vec<u8>, Refusal> {
+    fn bytes(&self, index: usize, len: usize) -> Result<Vec<u8>, PkeError> {
         let mut bytes = vec![0; len];
-        self.memory.read(*self.inputs.get(index).ok_or(Refusal::Failed)?, &mut bytes)?;
+        self.memory.read(*self.inputs.get(index).ok_or(PkeError::Failed)?, &mut bytes)?;
         Ok(bytes)
     }
 
     /// An input of `len` bytes.
-    fn input(&self, index: usize, len: usize) -> Result<BigUint, Refusal> {
+    fn input(&self, index: usize, len: usize) -> Result<BigUint, PkeError> {
         Ok(BigUint::from_bytes_be(&self.bytes(index, len)?))
     }
 
     /// The first `N` inputs, of `len` bytes each.
-    fn inputs<const N: usize>(&self, len: usize) -> Result<[BigUint; N], Refusal> {
+    fn inputs<const N: usize>(&self, len: usize) -> Result<[BigUint; N], PkeError> {
         let mut values = std::array::from_fn(|_| BigUint::ZERO);
         for (index, value) in values.iter_mut().enumerate() {
             *value = self.input(index, len)?;
@@ -136,7 +136,7 @@ impl<'a> Operands<'a> {
     }
 
     /// `N` values of `len` bytes each, together the first input as one big number: the last value comes first.
-    fn concatenated<const N: usize>(&self, len: usize) -> Result<[BigUint; N], Refusal> {
+    fn concatenated<const N: usize>(&self, len: usize) -> Result<[BigUint; N], PkeError> {
         let bytes = self.bytes(0, N * len)?;
         Ok(std::array::from_fn(|i| {
             let at = (N - 1 - i) * len;
@@ -145,10 +145,10 @@ impl<'a> Operands<'a> {
     }
 
     /// Writes an output of `len` bytes.
-    fn output(&self, index: usize, len: usize, value: &BigUint) -> Result<(), Refusal> {
+    fn output(&self, index: usize, len: usize, value: &BigUint) -> Result<(), PkeError> {
         let bytes = value.to_bytes_be();
-        let mut padded = vec![0; len.checked_sub(bytes.len()).ok_or(Refusal::Failed)?];
+        let mut padded = vec![0; len.checked_sub(bytes.len()).ok_or(PkeError::Failed)?];
         padded.extend(bytes);
-        Ok(self.memory.write(*self.outputs.get(index).ok_or(Refusal::Failed)?, &padded)?)
+        Ok(self.memory.write(*self.outputs.get(index).ok_or(PkeError::Failed)?, &padded)?)
     }
 }

@@ -27,7 +27,7 @@ mod request;
 
 use super::{Outcome, Request};
 use crate::memory::{DeviceMemory, DmaFault};
-use request::Message;
+use request::SymRequest;
 
 /// Response status: the crypto operation failed or a digest did not match.
 const STATUS_CRYPTO: u8 = 1 << 7;
@@ -40,7 +40,7 @@ pub(super) const ERROR_ENDPOINT: u8 = (-17_i8).cast_unsigned();
 
 /// Why a request was not executed to its end.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Refusal {
+enum SymError {
     /// An address outside the mapped memory.
     Fault(DmaFault),
     /// An algorithm, mode or combination that this device does not have.
@@ -49,7 +49,7 @@ enum Refusal {
     Invalid,
 }
 
-impl From<DmaFault> for Refusal {
+impl From<DmaFault> for SymError {
     fn from(fault: DmaFault) -> Self {
         Self::Fault(fault)
     }
@@ -57,7 +57,7 @@ impl From<DmaFault> for Refusal {
 
 /// Result of an operation that was executed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verdict {
+enum Completion {
     /// Done, and the digest, if one was to be compared, matches.
     Done,
     /// The digest to compare differs.
@@ -70,15 +70,15 @@ enum Verdict {
 /// (byte 6) and error code (byte 5) to inject a fault.
 #[must_use]
 pub fn execute(request: &Request, memory: &dyn DeviceMemory) -> Outcome {
-    let message = Message::new(request);
+    let message = SymRequest::new(request);
     let flags = message.flags();
     let protocol = flags.protocol();
     let result = match message.command() {
         0 if flags.single_pass() => aead::single_pass(message, memory),
-        _ if flags.single_pass() => Err(Refusal::Unsupported),
+        _ if flags.single_pass() => Err(SymError::Unsupported),
         2 | 3 if protocol == request::PROTOCOL_GCM => aead::two_slice_gcm(message, memory),
         2 | 3 if protocol == request::PROTOCOL_CCM => aead::two_slice_ccm(message, memory),
-        0..=3 if protocol != request::PROTOCOL_NONE => Err(Refusal::Unsupported),
+        0..=3 if protocol != request::PROTOCOL_NONE => Err(SymError::Unsupported),
         0 => chain::cipher(message, memory),
         1 => chain::hash(message, memory),
         2 => chain::cipher_then_hash(message, memory),
@@ -88,14 +88,14 @@ pub fn execute(request: &Request, memory: &dyn DeviceMemory) -> Outcome {
         8 => key::tls_1_2(message, memory),
         9 => key::mgf1(message, memory),
         12..=16 => key::hkdf(message, memory),
-        _ => Err(Refusal::Unsupported),
+        _ => Err(SymError::Unsupported),
     };
     let (status, error, fault) = match result {
-        Ok(Verdict::Done) => (0, 0, None),
-        Ok(Verdict::Mismatch) => (STATUS_CRYPTO, 0, None),
-        Err(Refusal::Unsupported) => (STATUS_UNSUPPORTED, 0, None),
-        Err(Refusal::Invalid) => (STATUS_CRYPTO | STATUS_INVALID, 0, None),
-        Err(Refusal::Fault(fault)) => (STATUS_CRYPTO, ERROR_ENDPOINT, Some(fault)),
+        Ok(Completion::Done) => (0, 0, None),
+        Ok(Completion::Mismatch) => (STATUS_CRYPTO, 0, None),
+        Err(SymError::Unsupported) => (STATUS_UNSUPPORTED, 0, None),
+        Err(SymError::Invalid) => (STATUS_CRYPTO | STATUS_INVALID, 0, None),
+        Err(SymError::Fault(fault)) => (STATUS_CRYPTO, ERROR_ENDPOINT, Some(fault)),
     };
     let mut response = [0; 32];
     response[1] = 1;

@@ -58,11 +58,11 @@ fn run(options: &Options) -> Result<ExitCode, Error> {
         report(path, options, status, &reports)?;
     }
     let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default());
-    let complaints = complaints(options, &reports);
-    for complaint in &complaints {
-        eprintln!("qat-emu: {complaint}");
+    let unmet = unmet_requirements(options, &reports);
+    for requirement in &unmet {
+        eprintln!("qat-emu: {requirement}");
     }
-    let code = if code == 0 && !complaints.is_empty() { FAILED } else { (code & 0xFF) as u8 };
+    let code = if code == 0 && !unmet.is_empty() { FAILED } else { (code & 0xFF) as u8 };
     Ok(ExitCode::from(code))
 }
 
@@ -153,23 +153,22 @@ fn report(
 }
 
 /// What keeps the run from meeting the requirements.
-fn complaints(options: &Options, reports: &[(u32, Snapshot)]) -> Vec<String> {
-    let mut complaints = Vec::new();
+fn unmet_requirements(options: &Options, reports: &[(u32, Snapshot)]) -> Vec<String> {
+    let mut unmet = Vec::new();
     let requests: u64 = reports.iter().map(|(_, counters)| counters.requests()).sum();
     if requests < options.require_requests {
-        complaints.push(format!(
+        unmet.push(format!(
             "the devices saw {requests} requests, {} are required: the program may have done the work in software",
             options.require_requests
         ));
     }
     if options.require_clean {
         if reports.is_empty() {
-            complaints.push("no process looked for devices".to_owned());
+            unmet.push("no process looked for devices".to_owned());
         }
         for (process, counters) in reports {
-            complaints
-                .extend(counters.audit().into_iter().map(|finding| format!("process {process}: {finding}")));
+            unmet.extend(counters.audit().into_iter().map(|finding| format!("process {process}: {finding}")));
         }
     }
-    complaints
+    unmet
 }

@@ -68,7 +68,7 @@ pub(crate) struct Options {
 
 /// The machine as far as the options give it.
 #[derive(Default)]
-struct Machine {
+struct MachineOptions {
     scenario: Option<PathBuf>,
     vfs: Option<usize>,
     devices: Option<usize>,
@@ -82,7 +82,7 @@ struct Machine {
     null: bool,
 }
 
-impl Machine {
+impl MachineOptions {
     fn config(&self) -> Result<Config, Error> {
         let mut config = self.scenario.as_deref().map_or_else(|| Ok(Config::default()), Config::from_file)?;
         if let Some(devices) = self.devices {
@@ -118,7 +118,7 @@ where
 
 pub(crate) fn parse(mut parser: lexopt::Parser) -> Result<Action, Error> {
     let mut options = Box::<Options>::default();
-    let mut machine = Machine::default();
+    let mut machine = MachineOptions::default();
     let mut command_given = false;
     while let Some(argument) = parser.next()? {
         match argument {

@@ -1,7 +1,7 @@
 //! Hash-then-compress chaining: one ring message names a symmetric and a compression request in host memory, and
 //! where their responses go.
 
-use super::message::{RequestView, header, status};
+use super::message::{DcRequest, header, status};
 use super::{Engine, Injection};
 use crate::engine::{Outcome, Request, Response};
 use crate::memory::{DeviceMemory, DmaFault};
@@ -29,7 +29,7 @@ impl Engine {
         injection: &Injection,
         symmetric: &mut dyn FnMut(&Request, &dyn DeviceMemory) -> Outcome,
     ) -> Outcome {
-        let view = RequestView(request);
+        let view = DcRequest(request);
         if view.service() != SERVICE || !HASH_COMPRESS.contains(&view.command()) {
             return Outcome { response: respond(view, status::UNSUPPORTED), fault: None };
         }
@@ -62,7 +62,7 @@ fn read_request(memory: &dyn DeviceMemory, iova: u64) -> Result<Request, DmaFaul
     Ok(request)
 }
 
-fn respond(request: RequestView<'_>, status: u8) -> Response {
+fn respond(request: DcRequest<'_>, status: u8) -> Response {
     let mut response = [0; 32];
     response[1] = request.command();
     response[2] = request.service();

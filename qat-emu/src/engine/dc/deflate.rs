@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use zlib_rs::{Deflate, DeflateConfig, DeflateFlush, Inflate, InflateFlush, Status, Strategy};
 
 use super::message::error;
-use super::{Output, fill};
+use super::{CodecOutput, fill};
 
 /// Room beyond the limit that tells "exactly full" from "not finished".
 const PROBE: usize = 16;
@@ -14,14 +14,14 @@ const STORED_MAX: usize = 65_535;
 
 /// How to compress.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Effort {
+pub(crate) struct SearchEffort {
     /// Fixed-Huffman blocks only.
     pub(crate) fixed: bool,
     /// Binary logarithm of the number of match candidates.
     pub(crate) search_depth: u32,
 }
 
-impl Effort {
+impl SearchEffort {
     /// The zlib-rs level nearest to a search depth. Level 1 of zlib-rs knows only fixed blocks and packs worse than
     /// any hardware level; level 2 is the counterpart of the classic zlib's level 1.
     fn level(self) -> i32 {
@@ -51,10 +51,10 @@ impl Codec {
         &mut self,
         input: &[u8],
         limit: usize,
-        effort: Effort,
+        effort: SearchEffort,
         last: bool,
         choose_stored: bool,
-    ) -> Output {
+    ) -> CodecOutput {
         let whole = self.attempt(input, limit, effort, last);
         if choose_stored {
             let size = stored_len(input.len());
@@ -63,7 +63,7 @@ impl Codec {
             }
         }
         match whole {
-            Ok(bytes) => Output { bytes, consumed: input.len(), ..Output::default() },
+            Ok(bytes) => CodecOutput { bytes, consumed: input.len(), ..CodecOutput::default() },
             Err(reached) => {
                 fill(limit, reached, |len| self.attempt(&input[..len], limit, effort, false).ok())
             }
@@ -71,7 +71,13 @@ impl Codec {
     }
 
     /// All of `input` in at most `limit` bytes, or a length of input that is certainly too long.
-    fn attempt(&mut self, input: &[u8], limit: usize, effort: Effort, last: bool) -> Result<Vec<u8>, usize> {
+    fn attempt(
+        &mut self,
+        input: &[u8],
+        limit: usize,
+        effort: SearchEffort,
+        last: bool,
+    ) -> Result<Vec<u8>, usize> {
         let bytes = self.run(input, limit, effort.fixed, effort.level(), last);
         match bytes {
             // zlib prefers a stored block to a larger fixed one.
@@ -121,7 +127,7 @@ impl Codec {
     }
 
     /// Decompresses one raw stream.
-    pub(crate) fn decompress(&mut self, input: &[u8], limit: usize) -> Output {
+    pub(crate) fn decompress(&mut self, input: &[u8], limit: usize) -> CodecOutput {
         let stream = self.inflate.get_or_insert_with(|| Inflate::new(false, 15));
         stream.reset(false);
         let mut bytes = Vec::new();
@@ -143,14 +149,19 @@ impl Codec {
                 _ if overflow => error::OVERFLOW,
                 Err(_) => corrupt(stream.error_message()),
                 Ok(Status::StreamEnd) => {
-                    return Output { bytes, consumed, end_of_last_block: true, ..Output::default() };
+                    return CodecOutput {
+                        bytes,
+                        consumed,
+                        end_of_last_block: true,
+                        ..CodecOutput::default()
+                    };
                 }
                 Ok(_) if stuck || (consumed == input.len() && produced < len + room) => {
                     error::INCOMPLETE_FILE
                 }
                 Ok(_) => continue,
             };
-            return Output { bytes, consumed, error: code, ..Output::default() };
+            return CodecOutput { bytes, consumed, error: code, ..CodecOutput::default() };
         }
     }
 }
@@ -186,7 +197,7 @@ fn stored_len(len: usize) -> usize {
 }
 
 /// `input` as stored blocks, as much as `limit` takes.
-pub(crate) fn store(input: &[u8], limit: usize, last: bool) -> Output {
+pub(crate) fn store(input: &[u8], limit: usize, last: bool) -> CodecOutput {
     let whole = |input: &[u8], last| {
         let mut bytes = Vec::with_capacity(stored_len(input.len()));
         let mut rest = input;
@@ -203,7 +214,7 @@ pub(crate) fn store(input: &[u8], limit: usize, last: bool) -> Output {
         }
     };
     let mut output = if stored_len(input.len()) <= limit {
-        Output { bytes: whole(input, last), consumed: input.len(), ..Output::default() }
+        CodecOutput { bytes: whole(input, last), consumed: input.len(), ..CodecOutput::default() }
     } else {
         fill(limit, input.len(), |len| (stored_len(len) <= limit).then(|| whole(&input[..len], false)))
     };

@@ -8,7 +8,7 @@ use lz4_flex::block::{DecompressError, decompress_into_with_dict};
 
 use super::message::error;
 use super::search::{MIN_MATCH, matches};
-use super::{Output, fill};
+use super::{CodecOutput, fill};
 
 /// Marks a raw block in its size word.
 const RAW: u32 = 1 << 31;
@@ -17,8 +17,8 @@ const WINDOW: usize = 65_535;
 
 /// Compresses as much of `input` as `limit` bytes of output take into blocks of at most `block_max` plain bytes.
 /// Without a `depth` to search to, they are raw.
-pub(crate) fn compress(input: &[u8], limit: usize, block_max: usize, depth: Option<u32>) -> Output {
-    let mut output = Output { stored: !input.is_empty(), ..Output::default() };
+pub(crate) fn compress(input: &[u8], limit: usize, block_max: usize, depth: Option<u32>) -> CodecOutput {
+    let mut output = CodecOutput { stored: !input.is_empty(), ..CodecOutput::default() };
     for plain in input.chunks(block_max) {
         let room = limit - output.bytes.len();
         let block = |len: usize| {
@@ -55,8 +55,8 @@ fn block(plain: &[u8], depth: Option<u32>) -> (Vec<u8>, bool) {
 
 /// Decompresses a sequence of blocks up to a zero size word or the end of the input. Blocks may refer to earlier
 /// ones.
-pub(crate) fn decompress(input: &[u8], limit: usize, block_max: usize, checksums: bool) -> Output {
-    let mut output = Output::default();
+pub(crate) fn decompress(input: &[u8], limit: usize, block_max: usize, checksums: bool) -> CodecOutput {
+    let mut output = CodecOutput::default();
     let trailer = if checksums { 4 } else { 0 };
     loop {
         let rest = &input[output.consumed..];
@@ -123,7 +123,7 @@ fn unpack(block: &[u8], bytes: &mut Vec<u8>, limit: usize, block_max: usize) -> 
 }
 
 /// Compresses as much of `input` as `limit` bytes of output take into LZ4s sequences; without a `depth`, into literals.
-pub(crate) fn compress_lz4s(input: &[u8], limit: usize, min_match: usize, depth: Option<u32>) -> Output {
+pub(crate) fn compress_lz4s(input: &[u8], limit: usize, min_match: usize, depth: Option<u32>) -> CodecOutput {
     let attempt = |len: usize| {
         let bytes = match depth {
             // Code 0 is no match, so the shortest match has code 1.
@@ -137,7 +137,7 @@ pub(crate) fn compress_lz4s(input: &[u8], limit: usize, min_match: usize, depth:
         (bytes.len() <= limit).then_some(bytes)
     };
     let mut output = match attempt(input.len()) {
-        Some(bytes) => Output { bytes, consumed: input.len(), ..Output::default() },
+        Some(bytes) => CodecOutput { bytes, consumed: input.len(), ..CodecOutput::default() },
         None => fill(limit, input.len(), attempt),
     };
     output.stored = depth.is_none();

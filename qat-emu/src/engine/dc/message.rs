@@ -114,9 +114,9 @@ impl Operation {
 
 /// A request of the compression service, read field by field.
 #[derive(Clone, Copy)]
-pub(crate) struct RequestView<'a>(pub(crate) &'a Request);
+pub(crate) struct DcRequest<'a>(pub(crate) &'a Request);
 
-impl RequestView<'_> {
+impl DcRequest<'_> {
     fn bytes<const N: usize>(self, at: usize) -> [u8; N] {
         std::array::from_fn(|i| self.0[at + i])
     }
@@ -201,7 +201,7 @@ impl RequestView<'_> {
         self.word(56) as usize
     }
 
-    /// Output bytes that the destination takes.
+    /// CodecOutput bytes that the destination takes.
     pub(crate) fn output_len(self) -> usize {
         self.word(60) as usize
     }
@@ -239,7 +239,7 @@ impl RequestView<'_> {
 
 /// The variable part of a compression response.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Reply {
+pub(crate) struct ResponseFields {
     pub(crate) header: u8,
     pub(crate) translator_error: i8,
     pub(crate) error: i8,
@@ -249,14 +249,14 @@ pub(crate) struct Reply {
     pub(crate) checksums: [u32; 2],
 }
 
-impl Reply {
+impl ResponseFields {
     /// A failure of the compression slice without counters.
     pub(crate) fn failure(error: i8) -> Self {
         Self { error, status: status::COMPRESSION_FAILED, ..Self::default() }
     }
 
     /// The response to `request`.
-    pub(crate) fn respond(self, request: RequestView<'_>) -> Response {
+    pub(crate) fn respond(self, request: DcRequest<'_>) -> Response {
         let mut response = [0; 32];
         response[1] = 1;
         response[2] = request.service();

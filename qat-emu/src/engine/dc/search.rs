@@ -38,8 +38,8 @@ impl Chains<'_> {
 
     fn insert_up_to(&mut self, end: usize) {
         for at in self.inserted..end {
-            let (slot, place) = (self.slot(at), at & (self.before.len() - 1));
-            self.before[place] = std::mem::replace(&mut self.heads[slot], at as u32 + 1);
+            let (slot, position) = (self.slot(at), at & (self.before.len() - 1));
+            self.before[position] = std::mem::replace(&mut self.heads[slot], at as u32 + 1);
         }
         self.inserted = self.inserted.max(end);
     }
@@ -50,7 +50,7 @@ impl Chains<'_> {
         let mut best = Match { start: at, len: MIN_MATCH - 1, distance: 0 };
         let mut next = self.heads[self.slot(at)];
         for _ in 0..self.candidates {
-            let Some(candidate) = next.checked_sub(1).map(|place| place as usize) else { break };
+            let Some(candidate) = next.checked_sub(1).map(|position| position as usize) else { break };
             let distance = at.wrapping_sub(candidate);
             if distance == 0 || distance > WINDOW.min(self.before.len()) {
                 break;
@@ -66,8 +66,8 @@ impl Chains<'_> {
 }
 
 /// How many bytes from `candidate` on equal those of `place`.
-fn same(plain: &[u8], candidate: usize, place: Range<usize>) -> usize {
-    let ahead = &plain[place];
+fn same(plain: &[u8], candidate: usize, position: Range<usize>) -> usize {
+    let ahead = &plain[position];
     let words = plain[candidate..].chunks_exact(8).zip(ahead.chunks_exact(8));
     let equal = words.take_while(|(a, b)| a == b).count() * 8;
     equal + plain[candidate + equal..].iter().zip(&ahead[equal..]).take_while(|(a, b)| a == b).count()
@@ -77,11 +77,11 @@ fn same(plain: &[u8], candidate: usize, place: Range<usize>) -> usize {
 pub(super) fn matches(plain: &[u8], depth: u32, mut each: impl FnMut(Match)) {
     let Some(last) = plain.len().checked_sub(LAST_START) else { return };
     let end = plain.len() - LAST_LITERALS;
-    let places = plain.len().next_power_of_two().clamp(256, WINDOW + 1);
+    let positions = plain.len().next_power_of_two().clamp(256, WINDOW + 1);
     let mut chains = Chains {
         plain,
-        heads: vec![0; places.min(1 << 15)],
-        before: vec![0; places],
+        heads: vec![0; positions.min(1 << 15)],
+        before: vec![0; positions],
         inserted: 0,
         candidates: 1 << depth.min(12),
     };
@@ -116,8 +116,8 @@ mod tests {
             assert!(found.start >= at && found.len >= MIN_MATCH, "{found:?} after {at}");
             at = found.start + found.len;
             assert!(found.start + LAST_START < plain.len() + 1 && at + LAST_LITERALS <= plain.len());
-            for place in found.start..at {
-                assert_eq!(plain[place], plain[place - usize::from(found.distance)], "{found:?}");
+            for position in found.start..at {
+                assert_eq!(plain[position], plain[position - usize::from(found.distance)], "{found:?}");
             }
             matched += found.len;
         });

@@ -3,7 +3,7 @@
 use num_bigint::BigUint;
 
 use super::weierstrass::{Curve, P256, P384, Point};
-use super::{Operands, Refusal, edwards, prime};
+use super::{Operands, PkeError, edwards, prime};
 
 /// An operation, its operands in the order of the device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,7 +82,7 @@ pub(super) fn lookup(id: u32) -> Option<(Function, Bits)> {
 }
 
 /// Computes a function, from its inputs to its outputs.
-pub(super) fn run(function: Function, bits: Bits, operands: &Operands<'_>) -> Result<(), Refusal> {
+pub(super) fn run(function: Function, bits: Bits, operands: &Operands<'_>) -> Result<(), PkeError> {
     let len = octets(bits.0);
     let half = len / 2;
     let one = || BigUint::from(1_u8);
@@ -99,7 +99,7 @@ pub(super) fn run(function: Function, bits: Bits, operands: &Operands<'_>) -> Re
             let [p, q] = operands.inputs(half)?;
             let e = operands.input(2, len)?;
             if p <= one() || q <= one() {
-                return Err(Refusal::Failed);
+                return Err(PkeError::Failed);
             }
             let (p1, q1) = (&p - 1_u8, &q - 1_u8);
             let lambda = &p1 * &q1 / gcd(&p1, &q1);
@@ -127,13 +127,13 @@ pub(super) fn run(function: Function, bits: Bits, operands: &Operands<'_>) -> Re
             let [a, b] = operands.inputs(len)?;
             operands.output(0, len, &inverse(&a, &b)?)
         }
-        Function::PrimeGcd => holds(prime::no_small_factor(&operands.input(0, len)?)),
-        Function::PrimeFermat => holds(prime::fermat(&operands.input(0, len)?)),
+        Function::PrimeGcd => require(prime::no_small_factor(&operands.input(0, len)?)),
+        Function::PrimeFermat => require(prime::fermat(&operands.input(0, len)?)),
         Function::PrimeMillerRabin => {
             let [x, m] = operands.inputs(len)?;
-            holds(prime::miller_rabin(&x, &m))
+            require(prime::miller_rabin(&x, &m))
         }
-        Function::PrimeLucas => holds(prime::lucas(&operands.input(0, len)?)),
+        Function::PrimeLucas => require(prime::lucas(&operands.input(0, len)?)),
         Function::DsaP
         | Function::DsaG
         | Function::DsaY
@@ -147,7 +147,7 @@ pub(super) fn run(function: Function, bits: Bits, operands: &Operands<'_>) -> Re
             let cofactor = operands.input(6, if bits.0 == 521 { 8 } else { len })?;
             let curve = Curve::new(q, a, b)?;
             let k = if cofactor == BigUint::ZERO { k } else { k * cofactor };
-            put_point(operands, len, &curve.multiply(&k, &curve.point(x, y)?)?)
+            output_point(operands, len, &curve.multiply(&k, &curve.point(x, y)?)?)
         }
         Function::EcVerify => {
             let [x, y, q, a, b] = operands.inputs(len)?;
@@ -166,28 +166,28 @@ pub(super) fn run(function: Function, bits: Bits, operands: &Operands<'_>) -> Re
             let [x, y, n, q, a, b, k, e, d] = operands.concatenated(len)?;
             let curve = Curve::new(q, a, b)?;
             let generator = curve.point(x, y)?;
-            put_ecdsa(operands, len, &curve, &generator, &n, &[k, e, d])
+            output_ecdsa(operands, len, &curve, &generator, &n, &[k, e, d])
         }
         Function::EcdsaVerify => {
             let [e, s, r, n, x_g, y_g, x_q, y_q, a, b, q] = operands.concatenated(len)?;
             let curve = Curve::new(q, a, b)?;
             let (generator, key) = (curve.point(x_g, y_g)?, curve.point(x_q, y_q)?);
-            holds(curve.ecdsa_verify(&generator, &n, &key, &e, &r, &s)?)
+            require(curve.ecdsa_verify(&generator, &n, &key, &e, &r, &s)?)
         }
         Function::NamedMultiply => {
             let [x, y, k] = operands.inputs(len)?;
             let curve = named(bits).curve()?;
-            put_point(operands, len, &curve.multiply(&k, &curve.point(x, y)?)?)
+            output_point(operands, len, &curve.multiply(&k, &curve.point(x, y)?)?)
         }
         Function::NamedGenerator => {
             let [k] = operands.inputs(len)?;
             let curve = named(bits).curve()?;
-            put_point(operands, len, &curve.multiply(&k, &named(bits).generator())?)
+            output_point(operands, len, &curve.multiply(&k, &named(bits).generator())?)
         }
         Function::NamedEcdsaRs => {
             let inputs = operands.inputs(len)?;
             let curve = named(bits).curve()?;
-            put_ecdsa(operands, len, &curve, &named(bits).generator(), &named(bits).order(), &inputs)
+            output_ecdsa(operands, len, &curve, &named(bits).generator(), &named(bits).order(), &inputs)
         }
         Function::MontgomeryMultiply => {
             let [x, k] = operands.inputs(len)?;
@@ -199,48 +199,48 @@ pub(super) fn run(function: Function, bits: Bits, operands: &Operands<'_>) -> Re
         }
         Function::EdwardsMultiply => {
             let [x, y, k] = operands.inputs(len)?;
-            let (x, y) = edwards::multiply(bits.0, &k, Some((x, y))).ok_or(Refusal::Failed)?;
-            put_point(operands, len, &Point { x, y })
+            let (x, y) = edwards::multiply(bits.0, &k, Some((x, y))).ok_or(PkeError::Failed)?;
+            output_point(operands, len, &Point { x, y })
         }
         Function::EdwardsGenerator => {
             let [k] = operands.inputs(len)?;
-            let (x, y) = edwards::multiply(bits.0, &k, None).ok_or(Refusal::Failed)?;
-            put_point(operands, len, &Point { x, y })
+            let (x, y) = edwards::multiply(bits.0, &k, None).ok_or(PkeError::Failed)?;
+            output_point(operands, len, &Point { x, y })
         }
     }
 }
 
-fn named(bits: Bits) -> &'static super::weierstrass::Named {
+fn named(bits: Bits) -> &'static super::weierstrass::NamedCurve {
     if bits.0 == 384 { &P384 } else { &P256 }
 }
 
-fn put_point(operands: &Operands<'_>, len: usize, point: &Point) -> Result<(), Refusal> {
+fn output_point(operands: &Operands<'_>, len: usize, point: &Point) -> Result<(), PkeError> {
     operands.output(0, len, &point.x)?;
     operands.output(1, len, &point.y)
 }
 
-fn put_ecdsa(
+fn output_ecdsa(
     operands: &Operands<'_>,
     len: usize,
     curve: &Curve,
     generator: &Point,
     n: &BigUint,
     [k, e, d]: &[BigUint; 3],
-) -> Result<(), Refusal> {
+) -> Result<(), PkeError> {
     let r = curve.ecdsa_r(generator, n, k)?;
     operands.output(0, len, &r)?;
     operands.output(1, len, &signature_s(e, d, &r, k, n)?)
 }
 
 /// FIPS 186-4, section 4 and appendices A and B.
-fn dsa(function: Function, len: usize, q_len: usize, operands: &Operands<'_>) -> Result<(), Refusal> {
+fn dsa(function: Function, len: usize, q_len: usize, operands: &Operands<'_>) -> Result<(), PkeError> {
     let wide = |index| operands.input(index, len);
     let narrow = |index| operands.input(index, q_len);
     match function {
         Function::DsaP => {
             let (x, q) = (wide(0)?, narrow(1)?);
             if q == BigUint::ZERO {
-                return Err(Refusal::Failed);
+                return Err(PkeError::Failed);
             }
             let c = &x % (&q * 2_u8);
             operands.output(0, len, &(x + 1_u8 - c))
@@ -248,10 +248,10 @@ fn dsa(function: Function, len: usize, q_len: usize, operands: &Operands<'_>) ->
         Function::DsaG => {
             let (p, q, h) = (wide(0)?, narrow(1)?, wide(2)?);
             if p == BigUint::ZERO || q == BigUint::ZERO {
-                return Err(Refusal::Failed);
+                return Err(PkeError::Failed);
             }
             let g = power(&h, &((&p - 1_u8) / q), &p)?;
-            holds(g > BigUint::from(1_u8))?;
+            require(g > BigUint::from(1_u8))?;
             operands.output(0, len, &g)
         }
         Function::DsaY => {
@@ -277,42 +277,42 @@ fn dsa(function: Function, len: usize, q_len: usize, operands: &Operands<'_>) ->
             let (r, s, m) = (narrow(0)?, narrow(1)?, narrow(2)?);
             let (p, q, g, y) = (wide(3)?, narrow(4)?, wide(5)?, wide(6)?);
             let in_range = |value: &BigUint| *value != BigUint::ZERO && *value < q;
-            holds(in_range(&r) && in_range(&s))?;
+            require(in_range(&r) && in_range(&s))?;
             let w = inverse(&s, &q)?;
             let v = power(&g, &(m * &w % &q), &p)? * power(&y, &(&r * w % &q), &p)? % p % q;
-            holds(v == r)
+            require(v == r)
         }
     }
 }
 
-fn dsa_r(k: &BigUint, p: &BigUint, q: &BigUint, g: &BigUint) -> Result<BigUint, Refusal> {
+fn dsa_r(k: &BigUint, p: &BigUint, q: &BigUint, g: &BigUint) -> Result<BigUint, PkeError> {
     let r = power(g, k, p)? % nonzero(q)?;
     nonzero(&r)?;
     Ok(r)
 }
 
 /// s of DSA and ECDSA: (e + d r) / k.
-fn signature_s(e: &BigUint, d: &BigUint, r: &BigUint, k: &BigUint, n: &BigUint) -> Result<BigUint, Refusal> {
+fn signature_s(e: &BigUint, d: &BigUint, r: &BigUint, k: &BigUint, n: &BigUint) -> Result<BigUint, PkeError> {
     let s = inverse(k, n)? * (e + d * r) % n;
     nonzero(&s)?;
     Ok(s)
 }
 
-fn holds(condition: bool) -> Result<(), Refusal> {
-    if condition { Ok(()) } else { Err(Refusal::Failed) }
+fn require(condition: bool) -> Result<(), PkeError> {
+    if condition { Ok(()) } else { Err(PkeError::Failed) }
 }
 
-pub(super) fn nonzero(value: &BigUint) -> Result<&BigUint, Refusal> {
-    if *value == BigUint::ZERO { Err(Refusal::Failed) } else { Ok(value) }
+pub(super) fn nonzero(value: &BigUint) -> Result<&BigUint, PkeError> {
+    if *value == BigUint::ZERO { Err(PkeError::Failed) } else { Ok(value) }
 }
 
-fn power(base: &BigUint, exponent: &BigUint, modulus: &BigUint) -> Result<BigUint, Refusal> {
+fn power(base: &BigUint, exponent: &BigUint, modulus: &BigUint) -> Result<BigUint, PkeError> {
     Ok(base.modpow(exponent, nonzero(modulus)?))
 }
 
 /// The inverse of `value`, if there is one.
-pub(super) fn inverse(value: &BigUint, modulus: &BigUint) -> Result<BigUint, Refusal> {
-    value.modinv(nonzero(modulus)?).ok_or(Refusal::Failed)
+pub(super) fn inverse(value: &BigUint, modulus: &BigUint) -> Result<BigUint, PkeError> {
+    value.modinv(nonzero(modulus)?).ok_or(PkeError::Failed)
 }
 
 fn gcd(a: &BigUint, b: &BigUint) -> BigUint {

@@ -2,11 +2,11 @@
 
 use num_bigint::BigUint;
 
-use super::Refusal;
+use super::PkeError;
 use super::functions::{inverse, nonzero};
 
 /// A curve of a standard.
-pub(super) struct Named {
+pub(super) struct NamedCurve {
     q: &'static [u8],
     b: &'static [u8],
     n: &'static [u8],
@@ -14,8 +14,8 @@ pub(super) struct Named {
     y: &'static [u8],
 }
 
-impl Named {
-    pub(super) fn curve(&self) -> Result<Curve, Refusal> {
+impl NamedCurve {
+    pub(super) fn curve(&self) -> Result<Curve, PkeError> {
         let q = parse(self.q);
         let a = &q - 3_u8;
         Curve::new(q, a, parse(self.b))
@@ -35,7 +35,7 @@ fn parse(digits: &[u8]) -> BigUint {
 }
 
 /// P-256 (FIPS 186-4, D.1.2.3).
-pub(super) const P256: Named = Named {
+pub(super) const P256: NamedCurve = NamedCurve {
     q: b"ffffffff00000001000000000000000000000000ffffffffffffffffffffffff",
     b: b"5ac635d8aa3a93e7b3ebbd55769886bc651d06b0cc53b0f63bce3c3e27d2604b",
     n: b"ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551",
@@ -44,7 +44,7 @@ pub(super) const P256: Named = Named {
 };
 
 /// P-384 (FIPS 186-4, D.1.2.4).
-pub(super) const P384: Named = Named {
+pub(super) const P384: NamedCurve = NamedCurve {
     q: b"fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffeffffffff0000000000000000ffffffff",
     b: b"b3312fa7e23ee7e4988e056be3f82d19181d9c6efe8141120314088f5013875ac656398d8a2ed19d2a85c8edd3ec2aef",
     n: b"ffffffffffffffffffffffffffffffffffffffffffffffffc7634d81f4372ddf581a0db248b0a77aecec196accc52973",
@@ -74,31 +74,31 @@ pub(super) struct Curve {
 
 impl Curve {
     /// A curve over the odd modulus `q`.
-    pub(super) fn new(q: BigUint, a: BigUint, b: BigUint) -> Result<Self, Refusal> {
+    pub(super) fn new(q: BigUint, a: BigUint, b: BigUint) -> Result<Self, PkeError> {
         if q <= BigUint::from(3_u8) || !q.bit(0) {
-            return Err(Refusal::Failed);
+            return Err(PkeError::Failed);
         }
         let (a, b) = (a % &q, b % &q);
         Ok(Self { q, a, b })
     }
 
     /// A point that is on the curve.
-    pub(super) fn point(&self, x: BigUint, y: BigUint) -> Result<Point, Refusal> {
+    pub(super) fn point(&self, x: BigUint, y: BigUint) -> Result<Point, PkeError> {
         let right = (&x * &x * &x + &self.a * &x + &self.b) % &self.q;
         if x < self.q && y < self.q && &y * &y % &self.q == right {
             Ok(Point { x, y })
         } else {
-            Err(Refusal::Failed)
+            Err(PkeError::Failed)
         }
     }
 
     /// k times `point`; infinity has no result.
-    pub(super) fn multiply(&self, k: &BigUint, point: &Point) -> Result<Point, Refusal> {
+    pub(super) fn multiply(&self, k: &BigUint, point: &Point) -> Result<Point, PkeError> {
         self.affine(&self.ladder(k, point))
     }
 
     /// r of ECDSA: the x coordinate of k times the generator, modulo n.
-    pub(super) fn ecdsa_r(&self, generator: &Point, n: &BigUint, k: &BigUint) -> Result<BigUint, Refusal> {
+    pub(super) fn ecdsa_r(&self, generator: &Point, n: &BigUint, k: &BigUint) -> Result<BigUint, PkeError> {
         let r = self.multiply(k, generator)?.x % nonzero(n)?;
         nonzero(&r)?;
         Ok(r)
@@ -113,7 +113,7 @@ impl Curve {
         e: &BigUint,
         r: &BigUint,
         s: &BigUint,
-    ) -> Result<bool, Refusal> {
+    ) -> Result<bool, PkeError> {
         nonzero(r)?;
         nonzero(s)?;
         if r >= n || s >= n {
@@ -125,7 +125,7 @@ impl Curve {
         Ok(self.affine(&self.add(&first, &second))?.x % n == *r)
     }
 
-    fn affine(&self, point: &Jacobian) -> Result<Point, Refusal> {
+    fn affine(&self, point: &Jacobian) -> Result<Point, PkeError> {
         let z = inverse(&point.z, &self.q)?;
         let z2 = &z * &z % &self.q;
         Ok(Point { x: &point.x * &z2 % &self.q, y: &point.y * z2 % &self.q * z % &self.q })

@@ -4,8 +4,8 @@ use aes::{Aes128, Aes192, Aes256};
 use des::cipher::{Array, BlockCipherDecrypt, BlockCipherEncrypt, KeyInit, array::ArraySize};
 use des::{Des, TdesEde3};
 
-use super::Refusal;
-use super::request::{Message, fetch, fetch_array};
+use super::SymError;
+use super::request::{SymRequest, fetch, fetch_array};
 use crate::memory::DeviceMemory;
 
 /// The cipher of the single pass that is not built on AES.
@@ -21,7 +21,7 @@ const MODE_XTS: u8 = 6;
 const BATCH: usize = 64;
 
 /// Cipher configuration and key.
-pub(super) struct Setup {
+pub(super) struct CipherSetup {
     pub(super) algorithm: u8,
     pub(super) mode: u8,
     pub(super) decrypt: bool,
@@ -48,13 +48,13 @@ const TABLE: [(u8, u8, u8, bool, bool); 14] = [
     (22, 3, MODE_CTR, false, false),
 ];
 
-impl Setup {
+impl CipherSetup {
     /// Reads the cipher part of the descriptor.
-    pub(super) fn read(message: Message<'_>, memory: &dyn DeviceMemory) -> Result<Self, Refusal> {
+    pub(super) fn read(message: SymRequest<'_>, memory: &dyn DeviceMemory) -> Result<Self, SymError> {
         let flags = message.flags();
         let (algorithm, mode, decrypt, convert, key_at) = if flags.constant_table() {
             let index = message.u8(110);
-            let entry = TABLE.iter().find(|entry| entry.0 == index).ok_or(Refusal::Unsupported)?;
+            let entry = TABLE.iter().find(|entry| entry.0 == index).ok_or(SymError::Unsupported)?;
             (entry.1, entry.2, entry.3, entry.4, 0)
         } else {
             let at = message.quadwords(110);
@@ -69,10 +69,10 @@ impl Setup {
             3 => 16,
             2 | 4 => 24,
             5 | ALGORITHM_CHACHA20 => 32,
-            _ => return Err(Refusal::Unsupported),
+            _ => return Err(SymError::Unsupported),
         };
         let key = if message.key_inline() {
-            message.bytes::<16>(8).get(..key_len).ok_or(Refusal::Unsupported)?.to_vec()
+            message.bytes::<16>(8).get(..key_len).ok_or(SymError::Unsupported)?.to_vec()
         } else {
             fetch(memory, message.descriptor(key_at), key_len)?
         };
@@ -80,7 +80,7 @@ impl Setup {
     }
 
     /// The block cipher, with the key turned forward.
-    pub(super) fn block_cipher(&self) -> Result<BlockCipher, Refusal> {
+    pub(super) fn block_cipher(&self) -> Result<BlockCipher, SymError> {
         // libqat 24.02 reverses the key of XTS and sets the bit nevertheless; 26.08 leaves it clear.
         let reversed = self.decrypt
             && match self.mode {
@@ -90,7 +90,7 @@ impl Setup {
             };
         match self.algorithm {
             3 | 5 if reversed => BlockCipher::new(self.algorithm, &forward_key(&self.key)),
-            4 if reversed => Err(Refusal::Unsupported),
+            4 if reversed => Err(SymError::Unsupported),
             _ => BlockCipher::new(self.algorithm, &self.key),
         }
     }
@@ -105,18 +105,18 @@ impl Setup {
     }
 
     /// Runs the mode over `data` and leaves in `iv` what the next packet starts with.
-    pub(super) fn run(&self, iv: &mut [u8; 16], data: &mut [u8]) -> Result<(), Refusal> {
+    pub(super) fn run(&self, iv: &mut [u8; 16], data: &mut [u8]) -> Result<(), SymError> {
         let cipher = self.block_cipher()?;
         let aligned = data.len().is_multiple_of(cipher.block_len());
         match self.mode {
-            MODE_ECB | MODE_CBC if !aligned => return Err(Refusal::Invalid),
+            MODE_ECB | MODE_CBC if !aligned => return Err(SymError::Invalid),
             MODE_ECB if self.decrypt => cipher.decrypt(data),
             MODE_ECB => cipher.encrypt(data),
             MODE_CBC if self.decrypt => cipher.cbc_decrypt(iv, data),
             MODE_CBC => cipher.cbc_encrypt(iv, data),
             MODE_CTR => cipher.ctr(iv, cipher.block_len(), data),
             MODE_XTS if cipher.block_len() == 16 => cipher.xts(self.decrypt, iv, data)?,
-            _ => return Err(Refusal::Unsupported),
+            _ => return Err(SymError::Unsupported),
         }
         Ok(())
     }
@@ -134,7 +134,7 @@ pub(super) enum BlockCipher {
 }
 
 impl BlockCipher {
-    fn new(algorithm: u8, key: &[u8]) -> Result<Self, Refusal> {
+    fn new(algorithm: u8, key: &[u8]) -> Result<Self, SymError> {
         let cipher = match algorithm {
             0 => Ok(Self::Null),
             1 => Des::new_from_slice(key).map(Self::Des),
@@ -142,9 +142,9 @@ impl BlockCipher {
             3 => Aes128::new_from_slice(key).map(Self::Aes128),
             4 => Aes192::new_from_slice(key).map(Self::Aes192),
             5 => Aes256::new_from_slice(key).map(Self::Aes256),
-            _ => return Err(Refusal::Unsupported),
+            _ => return Err(SymError::Unsupported),
         };
-        cipher.map_err(|_| Refusal::Invalid)
+        cipher.map_err(|_| SymError::Invalid)
     }
 
     /// AES-128, the only key size of the device's MAC modes.
@@ -232,15 +232,15 @@ impl BlockCipher {
     }
 
     /// XTS with ciphertext stealing; `tweak` is already encrypted, as the library prepares it.
-    fn xts(&self, decrypt: bool, tweak: &mut [u8; 16], data: &mut [u8]) -> Result<(), Refusal> {
+    fn xts(&self, decrypt: bool, tweak: &mut [u8; 16], data: &mut [u8]) -> Result<(), SymError> {
         if data.is_empty() {
             return Ok(());
         }
         let (whole, tail) = (data.len() / 16, data.len() % 16);
         if whole == 0 {
-            return Err(Refusal::Invalid);
+            return Err(SymError::Invalid);
         }
-        let turn = |blocks: &mut [u8], tweaks: &[u8]| {
+        let apply = |blocks: &mut [u8], tweaks: &[u8]| {
             xor(blocks, tweaks);
             if decrypt {
                 self.decrypt(blocks)
@@ -257,7 +257,7 @@ impl BlockCipher {
                 place.copy_from_slice(tweak);
                 double(tweak);
             }
-            turn(chunk, tweaks);
+            apply(chunk, tweaks);
         }
         if tail != 0 {
             // The last whole block and the rest swap their tweaks when decrypting.
@@ -265,9 +265,9 @@ impl BlockCipher {
             double(&mut later);
             let (first, second) = if decrypt { (later, *tweak) } else { (*tweak, later) };
             let (block, rest) = data[(whole - 1) * 16..].split_at_mut(16);
-            turn(block, &first);
+            apply(block, &first);
             block[..tail].swap_with_slice(rest);
-            turn(block, &second);
+            apply(block, &second);
             *tweak = later;
             double(tweak);
         }

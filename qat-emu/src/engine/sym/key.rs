@@ -20,8 +20,8 @@
 use super::auth::{inner_algorithm, outer_algorithm, prefixes};
 use super::cipher::xor;
 use super::digest::{Algorithm, digest, hmac};
-use super::request::{Message, fetch, fetch_array};
-use super::{Refusal, Verdict};
+use super::request::{SymRequest, fetch, fetch_array};
+use super::{Completion, SymError};
 use crate::memory::DeviceMemory;
 
 /// Length in bytes of a label structure: the HkdfLabel, its length, and the flags.
@@ -36,7 +36,7 @@ const MAX_LABELS: usize = 4;
 const SSL_SEED_LEN: usize = 64;
 
 /// Command 6 (RFC 6101, 6.1): MD5(secret, SHA-1(label, secret, seed)) for the labels "A", "BB", "CCC", ...
-pub(super) fn ssl3(message: Message<'_>, memory: &dyn DeviceMemory) -> Result<Verdict, Refusal> {
+pub(super) fn ssl3(message: SymRequest<'_>, memory: &dyn DeviceMemory) -> Result<Completion, SymError> {
     let source: [u8; 24] = fetch_array(memory, message.u64(32))?;
     let seed = fetch(memory, address(&source, 0), SSL_SEED_LEN)?;
     let labels = fetch(memory, address(&source, 1), message.u8(59).into())?;
@@ -50,29 +50,29 @@ pub(super) fn ssl3(message: Message<'_>, memory: &dyn DeviceMemory) -> Result<Ve
         output.extend(digest(Algorithm::Md5, &[&secret, &inner]));
     }
     output.truncate(message.u8(58).into());
-    deliver(message, memory, &output)
+    write_output(message, memory, &output)
 }
 
 /// Command 7 (RFC 2246, 5): P_MD5 of one half of the secret XOR P_SHA-1 of the other.
-pub(super) fn tls_1_1(message: Message<'_>, memory: &dyn DeviceMemory) -> Result<Verdict, Refusal> {
+pub(super) fn tls_1_1(message: SymRequest<'_>, memory: &dyn DeviceMemory) -> Result<Completion, SymError> {
     let (inner, outer) = prefixes(message, memory, message.u64(88))?;
     let seed = tls_seed(message, memory)?;
     let len = message.u8(58).into();
     let mut output = expand_tls(inner_algorithm(message, memory)?, &inner, &seed, len);
     xor(&mut output, &expand_tls(outer_algorithm(message, memory)?, &outer, &seed, len));
-    deliver(message, memory, &output)
+    write_output(message, memory, &output)
 }
 
 /// Command 8 (RFC 5246, 5).
-pub(super) fn tls_1_2(message: Message<'_>, memory: &dyn DeviceMemory) -> Result<Verdict, Refusal> {
+pub(super) fn tls_1_2(message: SymRequest<'_>, memory: &dyn DeviceMemory) -> Result<Completion, SymError> {
     let (secret, _) = prefixes(message, memory, message.u64(88))?;
     let seed = tls_seed(message, memory)?;
     let algorithm = inner_algorithm(message, memory)?;
-    deliver(message, memory, &expand_tls(algorithm, &secret, &seed, message.u8(58).into()))
+    write_output(message, memory, &expand_tls(algorithm, &secret, &seed, message.u8(58).into()))
 }
 
 /// Label and seed of a TLS request, concatenated.
-fn tls_seed(message: Message<'_>, memory: &dyn DeviceMemory) -> Result<Vec<u8>, Refusal> {
+fn tls_seed(message: SymRequest<'_>, memory: &dyn DeviceMemory) -> Result<Vec<u8>, SymError> {
     let source: [u8; 16] = fetch_array(memory, message.u64(32))?;
     let mut seed = fetch(memory, address(&source, 1), message.u8(59).into())?;
     seed.extend(fetch(memory, address(&source, 0), message.u8(60).into())?);
@@ -92,7 +92,7 @@ fn expand_tls(algorithm: Algorithm, secret: &[u8], seed: &[u8], len: usize) -> V
 }
 
 /// Command 9 (RFC 8017, B.2.1).
-pub(super) fn mgf1(message: Message<'_>, memory: &dyn DeviceMemory) -> Result<Verdict, Refusal> {
+pub(super) fn mgf1(message: SymRequest<'_>, memory: &dyn DeviceMemory) -> Result<Completion, SymError> {
     let seed = fetch(memory, message.u64(32), message.u8(59).into())?;
     let algorithm = inner_algorithm(message, memory)?;
     let len = usize::from(message.u16(56));
@@ -104,11 +104,11 @@ pub(super) fn mgf1(message: Message<'_>, memory: &dyn DeviceMemory) -> Result<Ve
         output.extend(digest(algorithm, &[&seed, &counter.to_be_bytes()]));
     }
     output.truncate(len);
-    deliver(message, memory, &output)
+    write_output(message, memory, &output)
 }
 
 /// Commands 12 to 16 (RFC 5869; RFC 8446, 7.1). All keys made are written one after the other.
-pub(super) fn hkdf(message: Message<'_>, memory: &dyn DeviceMemory) -> Result<Verdict, Refusal> {
+pub(super) fn hkdf(message: SymRequest<'_>, memory: &dyn DeviceMemory) -> Result<Completion, SymError> {
     let command = message.command();
     let extracts = matches!(command, 12 | 14 | 16);
     let source: [u8; 24] = fetch_array(memory, message.u64(32))?;
@@ -151,7 +151,7 @@ pub(super) fn hkdf(message: Message<'_>, memory: &dyn DeviceMemory) -> Result<Ve
         }
         _ => {}
     }
-    deliver(message, memory, &output)
+    write_output(message, memory, &output)
 }
 
 /// The HkdfLabel in a label structure.
@@ -179,7 +179,11 @@ fn address(source: &[u8], index: usize) -> u64 {
     u64::from_le_bytes(std::array::from_fn(|i| source[8 * index + i]))
 }
 
-fn deliver(message: Message<'_>, memory: &dyn DeviceMemory, output: &[u8]) -> Result<Verdict, Refusal> {
+fn write_output(
+    message: SymRequest<'_>,
+    memory: &dyn DeviceMemory,
+    output: &[u8],
+) -> Result<Completion, SymError> {
     memory.write(message.u64(40), output)?;
-    Ok(Verdict::Done)
+    Ok(Completion::Done)
 }

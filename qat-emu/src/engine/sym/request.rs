@@ -1,6 +1,6 @@
 //! A typed view of the request message and of the data that it names.
 
-use super::Refusal;
+use super::SymError;
 use crate::engine::Request;
 use crate::memory::{BufferList, DeviceMemory};
 
@@ -21,9 +21,9 @@ pub(super) enum Partial {
     None,
     /// The first packet: fresh state in, running state out.
     Start,
-    /// Running state in and out.
+    /// PacketState state in and out.
     Middle,
-    /// Running state in, result out.
+    /// PacketState state in, result out.
     End,
 }
 
@@ -103,9 +103,9 @@ impl Flags {
 
 /// A request message, read by byte offset.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Message<'a>(&'a Request);
+pub(super) struct SymRequest<'a>(&'a Request);
 
-impl<'a> Message<'a> {
+impl<'a> SymRequest<'a> {
     pub(super) fn new(request: &'a Request) -> Self {
         Self(request)
     }
@@ -192,7 +192,7 @@ pub(super) struct Payload<'a> {
 }
 
 impl<'a> Payload<'a> {
-    pub(super) fn new(message: Message<'_>, memory: &'a dyn DeviceMemory) -> Result<Self, Refusal> {
+    pub(super) fn new(message: SymRequest<'_>, memory: &'a dyn DeviceMemory) -> Result<Self, SymError> {
         let (source, destination) = (message.u64(32), message.u64(40));
         let list = |iova, len| {
             if message.scattered() {
@@ -215,31 +215,31 @@ impl<'a> Payload<'a> {
     }
 
     /// Copies `region` out of the source.
-    pub(super) fn read(&self, region: Region) -> Result<Vec<u8>, Refusal> {
+    pub(super) fn read(&self, region: Region) -> Result<Vec<u8>, SymError> {
         in_steps(region.len, |done, into| Ok(self.source.gather(self.memory, region.offset + done, into)?))
     }
 
     /// Copies `data` into the destination.
-    pub(super) fn write(&self, offset: usize, data: &[u8]) -> Result<(), Refusal> {
+    pub(super) fn write(&self, offset: usize, data: &[u8]) -> Result<(), SymError> {
         let destination = self.destination.as_ref().unwrap_or(&self.source);
         Ok(destination.scatter(self.memory, offset, data)?)
     }
 }
 
 /// Reads `len` bytes from a flat address.
-pub(super) fn fetch(memory: &dyn DeviceMemory, iova: u64, len: usize) -> Result<Vec<u8>, Refusal> {
+pub(super) fn fetch(memory: &dyn DeviceMemory, iova: u64, len: usize) -> Result<Vec<u8>, SymError> {
     in_steps(len, |done, into| Ok(memory.read(iova.wrapping_add(done as u64), into)?))
 }
 
 /// Fills `len` bytes step by step, so that a length no mapped memory can satisfy fails before it is allocated.
 fn in_steps(
     len: usize,
-    mut read: impl FnMut(usize, &mut [u8]) -> Result<(), Refusal>,
-) -> Result<Vec<u8>, Refusal> {
+    mut read: impl FnMut(usize, &mut [u8]) -> Result<(), SymError>,
+) -> Result<Vec<u8>, SymError> {
     let mut data = Vec::new();
     while data.len() < len {
         let (done, step) = (data.len(), READ_STEP.min(len - data.len()));
-        data.try_reserve(step).map_err(|_| Refusal::Invalid)?;
+        data.try_reserve(step).map_err(|_| SymError::Invalid)?;
         data.resize(done + step, 0);
         read(done, &mut data[done..])?;
     }
@@ -247,7 +247,7 @@ fn in_steps(
 }
 
 /// Reads `N` bytes from a flat address.
-pub(super) fn fetch_array<const N: usize>(memory: &dyn DeviceMemory, iova: u64) -> Result<[u8; N], Refusal> {
+pub(super) fn fetch_array<const N: usize>(memory: &dyn DeviceMemory, iova: u64) -> Result<[u8; N], SymError> {
     let mut data = [0; N];
     memory.read(iova, &mut data)?;
     Ok(data)
