@@ -1,5 +1,6 @@
-//! The files that the kernel's driver offers about a device: counters, heartbeat, telemetry
-//! (`Documentation/ABI/testing/debugfs-driver-qat*` of the kernel). Each is written anew when it is opened.
+//! The debugfs files that the kernel's driver offers for a device: counters, heartbeat and telemetry, as described in
+//! the kernel's `Documentation/ABI/testing/debugfs-driver-qat*`. The process boundary asks for the content of a file
+//! each time a program opens it, and writes it to the private tree; this module itself touches no file.
 
 use std::sync::{PoisonError, atomic::Ordering::Relaxed};
 
@@ -20,32 +21,32 @@ const FILES: [&str; 8] = [
 ];
 const CONTROL: &str = "telemetry/control";
 
-/// Whether what a program writes to a file has an effect.
+/// Returns whether writing to a file has an effect.
 pub(crate) fn is_writable(path: &[u8]) -> bool {
     path.ends_with(CONTROL.as_bytes())
 }
 
-/// Directory of a device.
+/// Returns the debugfs directory of a device.
 fn directory(model: Model, device: usize) -> String {
     format!("/sys/kernel/debug/qat_{}_{}/", model.driver_name(), physical_address(device))
 }
 
-/// Paths of a device's files, and what they hold at first.
+/// Returns the paths of a device's files with their initial content.
 pub(crate) fn files(model: Model, device: usize) -> impl Iterator<Item = (String, &'static str)> {
     let directory = directory(model, device);
     FILES.iter().map(move |file| (format!("{directory}{file}"), if *file == CONTROL { "0\n" } else { "" }))
 }
 
-/// What a file holds.
+/// The content of a file when it is opened.
 pub(crate) enum Content {
     Text(String),
-    /// What was written to it last; also of files that there are not.
+    /// The file keeps what was written to it last. This is also the content of files that do not exist.
     Stored,
-    /// Nothing before another file allows it.
+    /// The file cannot be read before `telemetry/control` enables it.
     NotNow,
 }
 
-/// What a file holds now; `stored` gives what was written to another one.
+/// Returns the current content of a file; `stored` reads what was written to another file.
 pub(crate) fn content(machine: &Machine, path: &str, stored: impl Fn(&str) -> Option<String>) -> Content {
     let mut devices = machine.config.devices.iter().enumerate();
     let found = devices.find_map(|(i, d)| Some((i, path.strip_prefix(&directory(d.model, i))?)));
@@ -68,7 +69,7 @@ pub(crate) fn content(machine: &Machine, path: &str, stored: impl Fn(&str) -> Op
             format!("AE      Total Errors      Last Error\n0: {count}  {last}\n")
         }
         "cnv_errors" => "No engine configured for comp\n".to_owned(),
-        // Reading it is the query.
+        // Reading the file is the query.
         "heartbeat/status" => {
             machine.counters.heartbeat_queries.fetch_add(1, Relaxed);
             if is_alive(machine, device) { "0\n" } else { "-1\n" }.to_owned()
@@ -78,7 +79,7 @@ pub(crate) fn content(machine: &Machine, path: &str, stored: impl Fn(&str) -> Op
             let queries = machine.counters.heartbeat_queries.load(Relaxed);
             format!("{}\n", if is_alive(machine, device) { 0 } else { queries })
         }
-        // Milliseconds, fixed in this generation.
+        // The period in milliseconds is fixed in this generation.
         "heartbeat/config" => "200\n".to_owned(),
         "telemetry/device_data" => {
             let directory = directory(machine.config.devices[device].model, device);
@@ -99,7 +100,7 @@ pub(crate) fn content(machine: &Machine, path: &str, stored: impl Fn(&str) -> Op
     })
 }
 
-/// What a device did for each service so far.
+/// Returns the work of a device so far, by service.
 fn work(machine: &Machine, device: usize) -> [WorkTotals; 3] {
     let vfs = || machine.vfs.iter().filter(|vf| vf.identity.device == device);
     Service::ALL.map(|service| vfs().map(|vf| machine.counters.work(vf.identity.index, service)).sum())

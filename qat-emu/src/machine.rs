@@ -1,4 +1,5 @@
-//! The emulated machine of a process: its virtual functions, counters, faults and device threads.
+//! The emulated machine of a process: its virtual functions, counters, faults and device threads. The process boundary
+//! creates it and calls it from the hooks; it never calls into the program.
 
 use std::{
     hint,
@@ -28,27 +29,27 @@ pub(crate) struct Machine {
     pub(crate) counters: &'static Counters,
     pub(crate) faults: Faults,
     pub(crate) vfs: Vec<Vf>,
-    /// By device.
+    /// Indexed by device.
     pub(crate) schedules: Vec<EngineSchedule>,
-    /// By device.
+    /// Indexed by device.
     pub(crate) telemetry: Vec<Mutex<Telemetry>>,
-    /// By device: its firmware does nothing.
+    /// Whether the firmware of each device hangs, indexed by device.
     hung: Vec<AtomicBool>,
-    /// Groups that are in a container; device threads sleep for good while there are none.
+    /// The number of groups in a container; while it is 0, the device threads sleep until they are woken.
     attached: AtomicUsize,
     started: AtomicBool,
     stopping: AtomicBool,
-    /// Counts the calls that may have given the device work.
+    /// Counts the calls that may have created work for the device.
     calls: Mutex<u64>,
     called: Condvar,
-    /// The engines of whoever calls [`serve_now`](Self::serve_now).
+    /// The engines for the thread that calls [`serve_now`](Self::serve_now).
     callers: Mutex<Engines>,
 }
 
-/// Turns without work that a device thread spins, giving its core away each time.
+/// The number of rounds without work in which a device thread only yields its core.
 const SPIN_ROUNDS: u32 = 200;
-/// Shortest and longest sleep of an idle device thread. In between it sleeps an eighth of the time it has been idle,
-/// so that a busy device answers fast and an idle one costs little.
+/// The shortest and longest sleep of an idle device thread. In between, the thread sleeps an eighth of the time since
+/// its last work, so that a busy device responds fast and an idle one uses little CPU time.
 const SHORTEST_SLEEP: Duration = Duration::from_micros(20);
 const LONGEST_SLEEP: Duration = Duration::from_millis(10);
 
@@ -77,20 +78,20 @@ impl Machine {
         self.vfs.get(index)
     }
 
-    /// The counters, with what the windows hold now and is not served.
+    /// Returns the counters, after an audit of the register windows.
     pub(crate) fn snapshot(&self) -> Snapshot {
         self.audit_registers();
         self.counters.snapshot()
     }
 
-    /// Looks for values in all windows that have no effect.
+    /// Records the values in all register windows that have no effect on the device.
     fn audit_registers(&self) {
         for vf in &self.vfs {
             vf.audit_registers(self.counters);
         }
     }
 
-    /// Stops the firmware of a device, or has it go on.
+    /// Sets whether the firmware of a device hangs.
     pub(crate) fn set_hung(&self, device: usize, is_hung: bool) {
         if let Some(hung) = self.hung.get(device) {
             hung.store(is_hung, Ordering::SeqCst);
@@ -101,8 +102,8 @@ impl Machine {
         self.hung.get(device).is_some_and(|hung| hung.load(Ordering::Relaxed))
     }
 
-    /// A group joined a container: starts the device threads the first time. `spawn` prepares a thread for its
-    /// work inside a foreign process and runs it.
+    /// Counts a group that joined a container, and starts the device threads the first time. `spawn` runs a function on a
+    /// thread that is prepared for running inside a foreign process.
     pub(crate) fn group_attached(
         &'static self,
         spawn: impl Fn(Box<dyn FnOnce() + Send>) -> std::io::Result<()>,
@@ -118,12 +119,12 @@ impl Machine {
         self.wake();
     }
 
-    /// A group left its container.
+    /// Counts a group that left its container.
     pub(crate) fn group_detached(&self) {
         self.attached.fetch_sub(1, Ordering::SeqCst);
     }
 
-    /// Tells the device threads that there may be work.
+    /// Wakes the device threads, because there may be work.
     pub(crate) fn wake(&self) {
         let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
         *calls += 1;
@@ -136,7 +137,7 @@ impl Machine {
         self.wake();
     }
 
-    /// What a device thread does.
+    /// Serves the mailboxes and ring pairs of device thread `number` until the machine stops.
     fn serve(&self, number: usize) {
         let threads = self.config.engine_threads;
         let mut engines = Engines::default();
@@ -167,7 +168,7 @@ impl Machine {
                 continue;
             }
             let sleep = (last_work.elapsed() / 8).clamp(SHORTEST_SLEEP, LONGEST_SLEEP);
-            // The program may end without taking anything back.
+            // The program may end without a reset or a detach, which audit the registers otherwise.
             if number == 0 && sleep == LONGEST_SLEEP && !audited {
                 self.audit_registers();
             }
@@ -178,12 +179,13 @@ impl Machine {
         }
     }
 
-    /// Does all that there is to do, on the calling thread. Answers that are held back stay so until a later call.
+    /// Executes all pending work on the calling thread. Responses that are held back by timing or a fault wait for a
+    /// later call.
     pub(crate) fn serve_now(&self) {
         if self.attached.load(Ordering::SeqCst) == 0 {
             return;
         }
-        // Waits without a system call, for those who count the program's.
+        // This waits without a system call, because callers may count the program's system calls.
         let mut engines = loop {
             match self.callers.try_lock() {
                 Ok(engines) => break engines,
@@ -194,7 +196,7 @@ impl Machine {
         while self.serve_round(0, 1, &mut engines).0 {}
     }
 
-    /// Answers the messages that wait in the mailboxes.
+    /// Responds to the pending messages in the mailboxes.
     pub(crate) fn serve_mailboxes(&self) {
         if self.attached.load(Ordering::SeqCst) != 0 {
             for vf in &self.vfs {
@@ -203,7 +205,8 @@ impl Machine {
         }
     }
 
-    /// One look at everything that this thread serves.
+    /// Serves everything that belongs to device thread `number` once. Returns whether there was work, and when the next
+    /// delayed response or interrupt is due.
     fn serve_round(&self, number: usize, threads: usize, engines: &mut Engines) -> (bool, Option<Instant>) {
         let mut worked = false;
         let mut soonest: Option<Instant> = None;
@@ -225,7 +228,7 @@ impl Machine {
                 }
                 let result = vf.serve_bank(bank, &context, engines);
                 worked |= result.progress;
-                // The mailbox has a deadline, so it is audited at whenever that took time.
+                // The library waits for the mailbox for some milliseconds only, so it is served after each long round.
                 if result.progress && number == 0 {
                     vf.serve_mailbox(self.counters);
                 }

@@ -1,4 +1,4 @@
-//! `qat-emu`: runs a program on emulated QAT devices.
+//! The command `qat-emu`, which runs a program on emulated QAT devices.
 
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod run;

@@ -1,26 +1,26 @@
-//! The services that a ring pair can offer: compression, symmetric and public-key crypto.
+//! The services that a ring pair can offer. Configuration, faults, counters, engines and the device all refer to them.
 
 use serde::{Deserialize, Serialize};
 
-/// What a ring pair serves.
+/// The service of a ring pair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Service {
-    /// Data compression.
+    /// The ring pair serves data compression.
     #[serde(rename = "dc")]
     Compression,
-    /// Symmetric crypto.
+    /// The ring pair serves symmetric cryptography.
     #[serde(rename = "sym")]
     Symmetric,
-    /// Public-key crypto.
+    /// The ring pair serves public-key cryptography.
     #[serde(rename = "asym")]
     Asymmetric,
 }
 
 impl Service {
-    /// All of them, in the order of the counters.
+    /// Lists all services in the order of the counters.
     pub const ALL: [Self; 3] = [Self::Compression, Self::Symmetric, Self::Asymmetric];
 
-    /// The kernel's name of it.
+    /// Returns the kernel's name of the service.
     #[must_use]
     pub fn name(self) -> &'static str {
         match self {
@@ -30,7 +30,7 @@ impl Service {
         }
     }
 
-    /// Position in [`ALL`](Self::ALL).
+    /// Returns the position in [`ALL`](Self::ALL).
     pub(crate) fn index(self) -> usize {
         self as usize
     }

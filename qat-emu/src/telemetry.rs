@@ -1,4 +1,5 @@
-//! The telemetry samples of a device, in the text form of the kernel's driver.
+//! The telemetry samples of a device, and the text in which the kernel's driver reports them. The machine keeps one
+//! [`Telemetry`] for each device, and the debugfs file is made from it.
 
 use std::{
     collections::VecDeque,
@@ -8,8 +9,8 @@ use std::{
 
 use crate::{counters::WorkTotals, service::Service};
 
-/// The samples of a device since somebody first looked after telemetry was switched on. The kernel takes one each second;
-/// here they are taken by whoever looks, over what passed since the last one, when that is a second or more.
+/// The samples of a device since its telemetry was first read after it was switched on. The kernel takes a sample each
+/// second. Here a read takes a sample of the time since the last one, if that is at least a second.
 #[derive(Debug, Default)]
 pub(crate) struct Telemetry {
     last: Option<(Instant, [WorkTotals; 3])>,
@@ -20,7 +21,8 @@ pub(crate) struct Telemetry {
 const SECOND: Duration = Duration::from_secs(1);
 
 impl Telemetry {
-    /// What the driver shows: the last sample, and with a `window` of several also least, most and average of these.
+    /// Returns the driver's report of the last sample. With a `window` of several samples, it also contains their
+    /// minimum, maximum and average.
     pub(crate) fn report(&mut self, work: [WorkTotals; 3], latency_us: u64, window: usize) -> String {
         let now = Instant::now();
         let (since, before) = *self.last.get_or_insert((now, work));
@@ -34,7 +36,7 @@ impl Telemetry {
         self.samples.drain(..surplus);
 
         let mut text = format!("{:<23}{:20}\n", "sample_cnt", self.taken);
-        // Zeros before the first.
+        // Before the first sample the driver reports zeros.
         let none = sample(latency_us, &work, &work, SECOND).into_iter().map(|(name, _)| (name, 0)).collect();
         for (i, (name, current)) in self.samples.back().unwrap_or(&none).iter().enumerate() {
             let _ = write!(text, "{name:<23}{current:20}");
@@ -50,7 +52,7 @@ impl Telemetry {
     }
 }
 
-/// One sample: what a device did between `before` and `now`.
+/// Returns one sample: the work of a device between `before` and `now`.
 fn sample(
     latency_us: u64,
     before: &[WorkTotals; 3],
@@ -59,7 +61,7 @@ fn sample(
 ) -> Vec<(String, u64)> {
     let nanoseconds = passed.as_nanos().max(1) as u64;
     let bytes: u64 = now.iter().zip(before).map(|(now, before)| now.bytes - before.bytes).sum();
-    // Of data alone, in and out of the device alike.
+    // The bytes contain the data alone; input and output count in equal parts.
     let megabits = bytes.saturating_mul(8_000) / nanoseconds / 2;
     let mut lines = vec![
         (
@@ -73,7 +75,7 @@ fn sample(
         ("bw_in".to_owned(), megabits),
         ("bw_out".to_owned(), megabits),
     ];
-    // One engine for each service, as busy as the threads that compute for it.
+    // Each service has one engine, whose utilisation is that of the threads that compute for it.
     for (service, slice) in
         [(Service::Compression, "cpr"), (Service::Asymmetric, "pke"), (Service::Symmetric, "ucs")]
     {

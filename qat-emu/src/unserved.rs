@@ -1,21 +1,21 @@
-//! What a program may write to the device or ask of it, bit by bit: what the device acts on, and what it takes note of
-//! deliberately without an effect, with the reason.
+//! Tables of the registers, messages and request flags that the device acts on, and of those that deliberately have no
+//! effect, with the reasons.
 //!
-//! The device compares registers and requests with these tables. A request that has any other bit set is refused as
-//! unsupported; any other bit of a register stays without effect. The audit names both, so that nothing is
-//! acknowledged that is not done. This module is a table: it calls nothing of the crate.
+//! The device compares registers and requests with these tables. It refuses a request with any other flag as
+//! unsupported; any other bit of a register has no effect. The audit reports both, so that the device acknowledges
+//! nothing that it does not do. This module contains tables only and uses no other module of the crate.
 
 /// A value that has no effect on this device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WithoutEffect {
-    /// What is written.
+    /// Names the register, message or flags.
     pub what: &'static str,
-    /// Why it has no effect.
+    /// Gives the reason why the value has no effect.
     pub why: &'static str,
 }
 
-/// Everything that is known and deliberately has no effect.
+/// Lists everything that is known and deliberately has no effect.
 pub const WITHOUT_EFFECT: &[WithoutEffect] = &[
     WithoutEffect {
         what: "ring configuration, bits 5 to 14: watermarks",
@@ -63,7 +63,7 @@ pub const WITHOUT_EFFECT: &[WithoutEffect] = &[
     },
 ];
 
-/// What the audit found.
+/// The kinds of things that the audit reports when the device does not serve them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum UnservedKind {
     RingRegister,
@@ -96,7 +96,7 @@ impl UnservedKind {
         }
     }
 
-    /// What became of it.
+    /// Returns what the device did with it.
     pub(crate) fn outcome(self) -> &'static str {
         match self {
             Self::RequestFlags => "refused",
@@ -106,49 +106,49 @@ impl UnservedKind {
     }
 }
 
-/// Bits of a register of a ring pair that are known, by offset into the pair's page.
+/// Returns the known bits of a ring pair's register, by its offset in the ring pair's page.
 pub(crate) fn ring_register(offset: usize) -> u32 {
     const WATERMARKS: u32 = 0x7FE0;
     const SIZE: u32 = 0x1F;
     const SEEN: u32 = 1 << 31;
     match offset {
-        // Heads, tails, the status "empty", the high words of the addresses.
+        // These are the heads, the tails, the status "empty", and the high words of the addresses.
         0xC0 | 0xC4 | 0x100 | 0x104 | 0x14C | 0x1080 | 0x1084 => u32::MAX,
-        // Source of interrupts: "not empty" of either ring.
+        // The source of interrupts is "not empty" for either ring.
         0x174 => 0x44,
-        // Interrupts of the response ring.
+        // Bit 1 enables interrupts of the response ring.
         0x17C => 2,
-        // Coalescing: the switch and the time.
+        // The coalescing control consists of a switch and a time.
         0x180 => 1 << 31 | 0xFFFF,
-        // The arbiter serves the ring pair.
+        // Bit 0 lets the arbiter serve the ring pair.
         0x19C => 1,
         0x1000 | 0x1004 => SEEN | WATERMARKS | SIZE,
-        // The addresses are aligned to 64 bytes; bit 0 is the device's mark.
+        // The addresses are aligned to 64 bytes; the device uses bit 0 to mark a register that it has read.
         0x1040 | 0x1044 => !0x3E,
         _ => 0,
     }
 }
 
-/// Bits of a register of the mailbox window that are known, by offset.
+/// Returns the known bits of a register in the mailbox window, by its offset.
 pub(crate) fn mailbox_register(offset: usize) -> u32 {
     match offset {
-        // The mask of the mailbox's interrupt, then both words.
+        // This register masks the mailbox's interrupt; the next ones are the two mailbox words.
         0x1004 => 1,
         0x1008 | 0x100C => u32::MAX,
         _ => 0,
     }
 }
 
-/// Bits of a word of the configuration space that are known, by offset.
+/// Returns the known bits of a word of the configuration space, by its offset.
 pub(crate) fn configuration_word(offset: usize) -> u32 {
     match offset {
-        // The command: spaces, bus master, errors, the interrupt pin.
+        // The command word has bits for address spaces, bus master, errors and the interrupt pin.
         4 => 0x7 | 0x7C0,
         _ => 0,
     }
 }
 
-/// A field of flags in requests of one service.
+/// A field of flags in the requests of one service.
 struct FlagField {
     service: u8,
     at: usize,
@@ -162,36 +162,38 @@ const SYMMETRIC: u8 = 4;
 const COMPRESSION: u8 = 9;
 const CHAIN: u8 = 0x0B;
 
-/// The only flag of the header, which every request has.
+/// The only flag of the header, which every request sets.
 const VALID: u8 = 1 << 7;
-/// Where it is.
+/// The position of that flag's byte in a request.
 const HEADER_FLAGS: usize = 3;
 
 const FLAGS: [FlagField; 12] = [
-    // Partial packets, IV inline, constant table, state, digest returned and compared, CCM and GCM, digest in the
-    // buffer, IV of 12 bytes, single pass, unified slice. Not known: SNOW 3G (9), ZUC (12), the wireless slice (15).
+    // Known are partial packets, inline IV, constant table, state update, digest returned and compared, CCM and GCM,
+    // digest in the buffer, IV of 12 bytes, single pass and unified slice. Unknown are SNOW 3G (bit 9), ZUC (bit 12) and
+    // the wireless slice (bit 15).
     FlagField { service: SYMMETRIC, at: 4, bytes: 2, known: 0x6DFF },
-    // Lists, key inline.
+    // Known are scatter-gather lists and the inline key.
     FlagField { service: SYMMETRIC, at: 6, bytes: 1, known: 3 },
-    // Not known: CRC behind the cipher, wireless slices.
+    // Unknown are a CRC after the cipher and the wireless slices.
     FlagField { service: SYMMETRIC, at: 7, bytes: 1, known: 0 },
-    // Stateful (which the engine refuses), best block, and what earlier generations had.
+    // Known are stateful sessions (which the engine refuses), the choice of the best block, and flags of earlier
+    // generations.
     FlagField { service: COMPRESSION, at: 4, bytes: 2, known: 0xBC },
     FlagField { service: COMPRESSION, at: 6, bytes: 1, known: 3 },
     FlagField { service: COMPRESSION, at: 7, bytes: 1, known: 0 },
-    // Start and end, final block, verify, recover, injected error and its kind, integrity, running XXH32. Not known:
-    // what later generations have.
+    // Known are start and end, final block, verify, recover, injected error and its kind, integrity and running XXH32.
+    // Unknown are the flags of later generations.
     FlagField { service: COMPRESSION, at: 72, bytes: 4, known: 0x00FF_0043 },
     FlagField { service: ASYMMETRIC, at: 4, bytes: 2, known: 0 },
     FlagField { service: ASYMMETRIC, at: 6, bytes: 2, known: 0 },
-    // Not known: CRC appended, verification, derived key, running CRC-64.
+    // Unknown are the appended CRC, verification, the derived key and the running CRC-64.
     FlagField { service: CHAIN, at: 4, bytes: 2, known: 0 },
     FlagField { service: CHAIN, at: 6, bytes: 1, known: 3 },
     FlagField { service: CHAIN, at: 7, bytes: 1, known: 0 },
 ];
 
-/// The first field of a request with flags that this device does not know: where it is, and those flags. A request
-/// without the flag "valid" counts as one with a flag too many.
+/// Returns the position and value of the first flags in a request that this device does not know. A request without
+/// the flag "valid" counts as a request with unknown flags.
 pub(crate) fn unknown_flags(request: &[u8]) -> Option<(usize, u32)> {
     let byte = |at: usize| request.get(at).copied().unwrap_or(0);
     let header = byte(HEADER_FLAGS) ^ VALID;

@@ -1,5 +1,5 @@
-//! The process boundary: hooks, file descriptors, register windows, mapped memory. All `unsafe` code of the crate is
-//! here; messages are decoded elsewhere, in safe code.
+//! The process boundary: hooks, file descriptors, register windows and mapped memory. It contains the crate's `unsafe`
+//! code, except for the scheduling calls in `affinity`; requests are decoded elsewhere, in safe code.
 
 mod attach;
 mod dma;

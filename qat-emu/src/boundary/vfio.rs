@@ -1,4 +1,4 @@
-//! The VFIO calls: containers, groups, devices, as the kernel's `include/uapi/linux/vfio.h` describes them.
+//! The VFIO calls on containers, groups and devices, as the kernel's `include/uapi/linux/vfio.h` describes them.
 
 use std::{
     collections::BTreeMap,
@@ -40,10 +40,10 @@ const IOMMU_GET_INFO: c_ulong = BASE + 112;
 const IOMMU_MAP_DMA: c_ulong = BASE + 113;
 const IOMMU_UNMAP_DMA: c_ulong = BASE + 114;
 
-/// The IO memory management unit of x86, the only kind offered.
+/// The IO memory management unit of x86, which is the only one offered.
 const TYPE1_IOMMU: c_ulong = 1;
 
-/// A system call's answer: a value, or an error number.
+/// The result of an `ioctl` call: a value, or an error number.
 pub(super) type IoctlResult = Result<c_int, c_int>;
 
 /// The third argument of an `ioctl` call.
@@ -51,8 +51,8 @@ pub(super) struct Argument(*mut c_void);
 
 impl Argument {
     /// # Safety
-    /// For a VFIO request the argument is what `vfio.h` asks for: an integer, or a pointer to a structure whose first
-    /// word gives its size, to an integer or to a string.
+    /// For a VFIO request, the argument is what `vfio.h` requires: an integer, or a pointer to a structure whose first word
+    /// contains its size, to an integer, or to a string.
     pub(super) unsafe fn new(argument: *mut c_void) -> Self {
         Self(argument)
     }
@@ -61,12 +61,12 @@ impl Argument {
         self.0.addr() as c_ulong
     }
 
-    /// The integer that the argument points to.
+    /// Reads the integer that the argument points to.
     fn int(&self) -> Result<c_int, c_int> {
         if self.0.is_null() {
             return Err(libc::EFAULT);
         }
-        // SAFETY: `new`'s contract.
+        // SAFETY: ptr::read_unaligned requires a readable integer, which the contract of `Argument::new` guarantees.
         Ok(unsafe { ptr::read_unaligned(self.0.cast()) })
     }
 
@@ -74,32 +74,35 @@ impl Argument {
         if self.0.is_null() {
             return Err(libc::EFAULT);
         }
-        // SAFETY: `new`'s contract.
+        // SAFETY: CStr::from_ptr requires a NUL-terminated string, which the contract of `Argument::new` guarantees.
         Ok(unsafe { CStr::from_ptr(self.0.cast()) })
     }
 
-    /// The structure of at least `N` bytes that the argument points to.
+    /// Reads the structure of at least `N` bytes that the argument points to.
     pub(super) fn structure<const N: usize>(&self) -> Result<Structure<N>, c_int> {
         if self.int()?.cast_unsigned() < N as u32 {
             return Err(libc::EINVAL);
         }
-        // SAFETY: `new`'s contract, and the size in the first word is enough.
+        // SAFETY: ptr::read_unaligned requires `N` readable bytes: by the contract of `Argument::new` the structure has the
+        // size in its first word, which is at least `N`.
         let bytes = unsafe { ptr::read_unaligned(self.0.cast::<[u8; N]>()) };
         Ok(Structure { bytes })
     }
 
-    /// `N` bytes at an offset into the argument's structure, whose size in the first word is enough.
+    /// Reads `N` bytes at an offset in the argument's structure, if the size in the first word includes them.
     pub(super) fn data<const N: usize>(&self, offset: usize) -> Result<[u8; N], c_int> {
         if self.int()?.cast_unsigned() < (offset + N) as u32 {
             return Err(libc::EINVAL);
         }
-        // SAFETY: `new`'s contract, and the size in the first word is enough.
+        // SAFETY: ptr::read_unaligned requires `N` readable bytes: by the contract of `Argument::new` the structure has the
+        // size in its first word, which includes them.
         Ok(unsafe { ptr::read_unaligned(self.0.wrapping_byte_add(offset).cast::<[u8; N]>()) })
     }
 
     /// Writes the structure back.
     pub(super) fn store<const N: usize>(&self, structure: &Structure<N>) {
-        // SAFETY: `structure` came from here, with its size checked.
+        // SAFETY: ptr::write_unaligned requires `N` writable bytes: `structure` was read from here, after its size was checked
+        // as the contract of `Argument::new` allows.
         unsafe { ptr::write_unaligned(self.0.cast::<[u8; N]>(), structure.bytes) };
     }
 }
@@ -128,9 +131,9 @@ impl<const N: usize> Structure<N> {
 pub(super) struct Vfio {
     machine: &'static Machine,
     containers: Mutex<BTreeMap<c_int, Arc<ContainerMemory>>>,
-    /// By virtual function: the group's descriptor and the container that it is in.
+    /// For each virtual function in a container: the group's descriptor and the memory of the container.
     groups: Mutex<BTreeMap<usize, (c_int, Arc<ContainerMemory>)>>,
-    /// By virtual function.
+    /// Indexed by virtual function.
     devices: Vec<OnceLock<DeviceFile>>,
 }
 
@@ -152,8 +155,8 @@ impl Vfio {
         }
     }
 
-    /// The memory of a container. A descriptor from before a fork, or from an emulator before this one (libqat 26.08
-    /// keeps its container over a stop), is a container without memory.
+    /// Returns the memory of a container. A descriptor from before a fork, or from an earlier emulator (libqat 26.08 keeps
+    /// its container when it stops), is a container without mappings.
     fn memory(&self, container: c_int) -> Option<Arc<ContainerMemory>> {
         if files::lookup(container) != Some(VfioFile::Container) {
             return None;
@@ -162,7 +165,7 @@ impl Vfio {
         Some(Arc::clone(lock(&self.containers).entry(container).or_insert_with(new)))
     }
 
-    /// One of our descriptors is about to be closed.
+    /// Handles a descriptor of the emulator that is about to be closed.
     pub(super) fn before_close(&self, fd: c_int, file: VfioFile) {
         match file {
             VfioFile::Container => {
@@ -177,7 +180,7 @@ impl Vfio {
         }
     }
 
-    /// Takes a group out of its container, which resets its virtual function.
+    /// Removes a group from its container, which resets its virtual function; returns whether it was in one.
     fn leave(&self, vf: usize) -> bool {
         let Some((_, memory)) = lock(&self.groups).remove(&vf) else { return false };
         if let Some(vf) = self.machine.vf(vf) {
@@ -188,7 +191,7 @@ impl Vfio {
         true
     }
 
-    /// Answers a VFIO request; `None` for any other.
+    /// Executes a VFIO request; returns `None` for any other.
     pub(super) fn ioctl(
         &self,
         fd: c_int,
@@ -201,7 +204,7 @@ impl Vfio {
             VfioFile::Group(vf) => self.group(fd, vf, request, argument),
             VfioFile::Device(vf) => self.device(vf, request, argument),
         };
-        // The library is setting something up and will look for an answer soon.
+        // The library is setting something up and will look for a response soon.
         self.machine.wake();
         result
     }
@@ -235,7 +238,7 @@ impl Vfio {
         if flags & !(READ | WRITE) != 0 || flags == 0 {
             return Err(libc::EINVAL);
         }
-        // SAFETY: the caller of VFIO_IOMMU_MAP_DMA gives this memory to the device (`vfio.h`).
+        // SAFETY: the contract of `ContainerMemory::map` is that of VFIO_IOMMU_MAP_DMA in `vfio.h`, which the caller made.
         let mapped = unsafe { memory.map(map.u64(8), map.u64(16), map.u64(24), access) };
         mapped.map(|()| 0).map_err(|error| match error {
             MapError::Invalid => libc::EINVAL,
@@ -302,7 +305,7 @@ impl Vfio {
         let fd = file.duplicate().map_err(|e| os_error(&e))?;
         let fd = fd.into_raw_fd();
         if !files::remember(fd, VfioFile::Device(vf)) {
-            // SAFETY: ours, and nobody has it yet.
+            // SAFETY: close(2) takes a descriptor, which was created above and given to nobody.
             unsafe { libc::close(fd) };
             return Err(libc::EMFILE);
         }
@@ -347,7 +350,7 @@ fn unmap(memory: &ContainerMemory, argument: &Argument) -> IoctlResult {
     let bytes = match flags {
         0 if bytes != 0 => memory.unmap(iova, bytes),
         ALL if (iova, bytes) == (0, 0) => memory.unmap(0, u64::MAX),
-        // The kernel's other flags ask for a record of what was written and for an exchange of address spaces.
+        // The kernel's other flags request a dirty bitmap and a change of the virtual address; neither is offered.
         _ => return Err(libc::EINVAL),
     };
     unmap.set_u64(16, bytes);
@@ -388,20 +391,20 @@ fn region_info(argument: &Argument) -> IoctlResult {
     Ok(0)
 }
 
-/// Runs a device thread: with all signals blocked, because the program's handlers must not run on it, with the hooks
-/// passed through, and with sleeps as short as asked; on one core only if given.
+/// Starts a device thread. All signals are blocked on it, because the program's handlers must not run there; its hooks
+/// pass all calls through; its sleeps are as short as requested. With `cpu`, it runs on that core only.
 fn spawn(cpu: Option<usize>, work: Box<dyn FnOnce() + Send>) -> io::Result<()> {
     let mut all = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
-    // SAFETY: sigfillset(3) initialises the set.
+    // SAFETY: sigfillset(3) takes a pointer to a set, and initialises the set.
     unsafe { libc::sigfillset(all.as_mut_ptr()) };
     let mut before = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
-    // SAFETY: pthread_sigmask(3) reads the filled set and initialises the other.
+    // SAFETY: pthread_sigmask(3) reads the first set, which is initialised, and initialises the second one.
     unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr()) };
     let spawned = thread::Builder::new().name("qat-emu".to_owned()).spawn(move || {
         let _guard = pass_through();
-        // SAFETY: prctl(2): this request takes an integer, the slack of this thread's timers in nanoseconds.
+        // SAFETY: prctl(2): this request takes an integer, the timer slack of this thread in nanoseconds.
         unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1) };
-        // The configuration was checked, so that this fails only if cores went since.
+        // The configuration was checked, so that this fails only if the core was removed since.
         if let Some(cpu) = cpu
             && let Err(error) = run_on(cpu)
         {
@@ -409,7 +412,7 @@ fn spawn(cpu: Option<usize>, work: Box<dyn FnOnce() + Send>) -> io::Result<()> {
         }
         work();
     });
-    // SAFETY: pthread_sigmask(3) with the set that it returned above.
+    // SAFETY: pthread_sigmask(3) reads the set, which it has initialised above.
     unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), ptr::null_mut()) };
     spawned.map(drop)
 }

@@ -1,4 +1,6 @@
-//! One ring pair: fetches requests, has them executed, holds answers back as timing and faults ask, publishes them.
+//! One ring pair: fetches requests, passes them to the engines, delays responses according to timing and faults, and
+//! publishes them. A virtual function calls [`Bank::serve`] again and again; this module starts no thread and reaches
+//! host memory only through [`AddressSpace`].
 
 use std::{
     cell::Cell,
@@ -26,20 +28,20 @@ use crate::{
     unserved::{self, UnservedKind},
 };
 
-/// First word of a free slot of a response ring.
+/// The first word of a free slot in a response ring.
 const FREE_SLOT: u32 = 0x7F7F_7F7F;
 const RESPONSE_BYTES: u32 = 32;
-/// Requests taken from one bank before the next one has its turn.
+/// The number of requests fetched from one bank before other banks are served.
 const REQUESTS_PER_ROUND: usize = 64;
-/// Largest ring that the size code can name here: 4 MiB.
+/// The largest size code, which means 4 MiB.
 const MAX_SIZE_CODE: u32 = 16;
-/// Error code of a request that the device failed on, the strongest that an answer can report.
+/// The error code of a request that made an engine panic: the most severe code that a response can report.
 const FATAL: i8 = -13;
-/// An answer that nothing overtakes is published after this time all the same.
+/// A response that waits for others to overtake it is published after this time at the latest.
 const REORDER_TIMEOUT: Duration = Duration::from_millis(2);
-/// Unit of the coalescing time: 256 cycles of a clock of 1 GHz.
+/// The unit of the coalescing time: 256 cycles of a clock of 1 GHz.
 const COALESCING_UNIT: Duration = Duration::from_nanos(256);
-/// Shortest time between two interrupts about the same responses.
+/// The shortest time between two interrupts for the same responses.
 const SHORTEST_REPEAT: Duration = Duration::from_micros(50);
 
 /// Host memory with the two ordered accesses that rings need.
@@ -48,17 +50,17 @@ pub(crate) trait RingMemory: DeviceMemory {
     fn load_word(&self, iova: u64) -> Result<u32, DmaFault>;
     /// Writes an aligned word with release ordering.
     fn store_word(&self, iova: u64, value: u32) -> Result<(), DmaFault>;
-    /// Whether the address belonged to a mapping that was taken back.
+    /// Returns whether the address belonged to a mapping that has been removed.
     fn was_mapped(&self, iova: u64) -> bool;
 }
 
-/// The memory that a virtual function can reach.
+/// The memory that a virtual function can access.
 pub(crate) trait AddressSpace: Send + Sync {
-    /// Lends the memory; nothing is unmapped meanwhile.
+    /// Calls `act` with the memory; nothing is unmapped until it returns.
     fn with_memory(&self, act: &mut dyn FnMut(&dyn RingMemory));
 }
 
-/// What a turn needs besides the bank.
+/// What a ring pair needs from its surroundings to serve requests.
 pub(crate) struct RingContext<'a> {
     pub(crate) registers: &'a dyn Registers,
     pub(crate) space: &'a dyn AddressSpace,
@@ -68,7 +70,7 @@ pub(crate) struct RingContext<'a> {
     pub(crate) schedule: &'a EngineSchedule,
 }
 
-/// What a bank needs when there is no machine context it, in tests and when fuzzing.
+/// What a ring pair needs to serve requests when there is no machine, in tests and in fuzzing.
 #[derive(Default)]
 pub(crate) struct StandaloneContext {
     faults: Faults,
@@ -88,12 +90,12 @@ impl StandaloneContext {
     }
 }
 
-/// When the engines of one device are free again.
+/// The times at which the engines of one device become free.
 #[derive(Debug, Default)]
 pub(crate) struct EngineSchedule(Mutex<Vec<Instant>>);
 
 impl EngineSchedule {
-    /// When an answer over `bytes` may be published; `None` for at once.
+    /// Reserves an engine for `bytes`, and returns when the response may be published; `None` means at once.
     fn due(&self, timing: Timing, bytes: u64) -> Option<Instant> {
         if timing.latency_us == 0 && timing.bytes_per_second == 0 {
             return None;
@@ -113,20 +115,20 @@ impl EngineSchedule {
     }
 }
 
-/// What a turn did.
+/// The result of serving a ring pair once.
 #[derive(Debug, Default)]
 pub(crate) struct ServeResult {
     pub(crate) progress: bool,
-    /// When a held answer is due.
+    /// When the next delayed response or interrupt is due; `None` if there is none.
     pub(crate) due: Option<Instant>,
-    /// A fault that hits the whole virtual function.
+    /// A fault that affects the whole virtual function.
     pub(crate) event: Option<FaultKind>,
-    /// The ring pair interrupts.
+    /// Whether the ring pair raises an interrupt.
     pub(crate) interrupt: bool,
 }
 
 impl ServeResult {
-    /// There is something to do at `due`.
+    /// Requests that the ring pair is served again at `due`, or earlier.
     fn wake_at(&mut self, due: Instant) {
         self.due = Some(self.due.map_or(due, |soonest| soonest.min(due)));
     }
@@ -142,20 +144,21 @@ pub(crate) struct Bank {
     response_tail: u32,
     pending: VecDeque<PendingResponse>,
     stalled_until: Option<Instant>,
-    /// The request ring while it is in use; the library takes its registers back before it resets the device.
+    /// The request ring while it is in use. The library clears the ring's registers before it resets the device, so that
+    /// they cannot be read again then.
     ring: Option<Ring>,
-    /// When the next interrupt is due; `None` while none is wanted.
+    /// When the next interrupt is due; `None` while there is nothing to interrupt for.
     interrupt_at: Option<Instant>,
-    /// The response tail as of the last interrupt.
+    /// The response tail at the time of the last interrupt.
     interrupted_tail: u32,
 }
 
 #[derive(Debug)]
 struct PendingResponse {
     response: Response,
-    /// When it may be published; at once if `None`.
+    /// When the response may be published; `None` means at once.
     due: Option<Instant>,
-    /// Later answers that may be published before it, which then ends its wait.
+    /// The number of later responses that have to be published first; at 0, the response is published at once.
     overtaken_by: u32,
 }
 
@@ -164,7 +167,7 @@ struct PendingResponse {
 struct Ring {
     base: u64,
     bytes: u32,
-    /// The registers as they were read.
+    /// The values of the configuration and address registers when they were read.
     config: u32,
     base_low: u32,
 }
@@ -180,13 +183,13 @@ impl Ring {
         valid.then_some(Self { base, bytes: 64 << code, config, base_low })
     }
 
-    /// Whether the device has taken note of the registers, and nobody wrote them since.
+    /// Returns whether the device has marked both registers as read, and the program has not written them since.
     fn is_seen(&self) -> bool {
         self.config & CONFIG_SEEN != 0 && self.base_low & BASE_SEEN != 0
     }
 
-    /// Takes note of the registers. A register that was written meanwhile stays without the mark, so that the next
-    /// turn looks again.
+    /// Marks both registers as read. A register that the program wrote in the meantime stays without the mark, so that
+    /// the next round reads it again.
     fn mark(&self, registers: &dyn Registers, offsets: BankOffsets, ring: usize) {
         registers.exchange(offsets.config(ring), self.config, self.config | CONFIG_SEEN);
         registers.exchange(offsets.base_low(ring), self.base_low, self.base_low | BASE_SEEN);
@@ -210,7 +213,7 @@ impl Bank {
         }
     }
 
-    /// Whether only the registers can give it work.
+    /// Returns whether only a changed register can create work for the ring pair.
     pub(crate) fn is_idle(&self) -> bool {
         self.pending.is_empty() && self.stalled_until.is_none() && self.interrupt_at.is_none()
     }
@@ -219,14 +222,15 @@ impl Bank {
         if self.service == Service::Asymmetric { 64 } else { 128 }
     }
 
-    /// Forgets everything, and counts what was not answered.
+    /// Resets the state of the ring pair, and counts the requests that get no response.
     pub(crate) fn reset(&mut self, registers: &dyn Registers, counters: &Counters) {
         let tail = registers.load(self.offsets.tail(REQUEST)) & !TAIL_SEEN;
         let waiting = self.ring.map_or(0, |ring| self.waiting(tail, ring));
         self.forget(waiting, counters);
     }
 
-    /// As [`reset`](Self::reset), and puts all registers of the ring pair into their state after a reset.
+    /// Resets the state of the ring pair as [`reset`](Self::reset) does, and sets all its registers to their values after a
+    /// reset.
     pub(crate) fn reset_all(&mut self, registers: &dyn Registers, counters: &Counters) {
         self.reset(registers, counters);
         for register in (0..BANK_STRIDE).step_by(4) {
@@ -246,13 +250,13 @@ impl Bank {
         self.interrupted_tail = 0;
     }
 
-    /// Requests in the ring that were not fetched.
+    /// Returns the number of requests in the ring that were not fetched yet.
     fn waiting(&self, tail: u32, ring: Ring) -> u32 {
         tail.wrapping_sub(self.request_head) % ring.bytes / self.request_bytes()
     }
 
-    /// The rings, if both are configured. Rings whose registers were written since the device saw them last, if only
-    /// with the same values, start at their beginnings, as on hardware.
+    /// Returns the request and response rings if both are configured. If the program wrote their registers since the
+    /// device last read them, even with the same values, both rings start again at their beginning, as on hardware.
     fn rings(&mut self, registers: &dyn Registers, counters: &Counters) -> Option<(Ring, Ring)> {
         let requests = Ring::read(registers, self.offsets, REQUEST)?;
         let responses = Ring::read(registers, self.offsets, RESPONSE)?;
@@ -265,10 +269,10 @@ impl Bank {
         Some((requests, responses))
     }
 
-    /// Starts at the beginning of both rings.
+    /// Starts again at the beginning of both rings.
     fn set_up(&mut self, registers: &dyn Registers, counters: &Counters) {
         let tail = registers.load(self.offsets.tail(REQUEST));
-        // Without the mark the program has written the tail since the device looked last: it is that of the new ring.
+        // A tail without the mark was written since the device last read it, so it belongs to the new ring.
         let is_old = tail & TAIL_SEEN != 0;
         let waiting = self.ring.filter(|_| is_old).map_or(0, |ring| self.waiting(tail & !TAIL_SEEN, ring));
         self.forget(waiting, counters);
@@ -282,7 +286,7 @@ impl Bank {
         registers.store(self.offsets.empty_status(), u32::MAX);
     }
 
-    /// The tail of the request ring, which is marked as seen.
+    /// Reads the tail of the request ring and marks it as read.
     fn tail(&self, registers: &dyn Registers) -> u32 {
         let tail = registers.load(self.offsets.tail(REQUEST));
         if tail & TAIL_SEEN == 0 {
@@ -291,7 +295,7 @@ impl Bank {
         tail & !TAIL_SEEN
     }
 
-    /// Fetches, executes and answers what there is.
+    /// Fetches and executes requests, and publishes the responses that are due.
     pub(crate) fn serve(&mut self, context: &RingContext<'_>, engines: &mut Engines) -> ServeResult {
         let mut result = ServeResult::default();
         let registers = context.registers;
@@ -315,7 +319,7 @@ impl Bank {
                     break;
                 }
                 result.progress = true;
-                // Without this, one turn's answers would wait for its last request.
+                // Without this, the responses of a round would wait for its last request.
                 self.publish(context, responses, &mut result);
                 if result.event.is_some() || self.stalled_until.is_some() {
                     self.interrupt(registers, &mut result);
@@ -333,9 +337,9 @@ impl Bank {
         result
     }
 
-    /// Interrupts while the response ring holds something, according to its head, and the program asked for it: once
-    /// the coalescing time has passed, or without coalescing at each response; then again after the same time, until
-    /// the program has moved the head.
+    /// Decides whether to interrupt. The ring pair interrupts if the program enabled that and the response ring is not
+    /// empty according to its head: with coalescing once the coalescing time has passed, otherwise at each response. It
+    /// interrupts again after the same time until the program has moved the head.
     fn interrupt(&mut self, registers: &dyn Registers, result: &mut ServeResult) {
         let enabled = registers.load(self.offsets.interrupt_enable()) & 1 << RESPONSE != 0;
         if !enabled || registers.load(self.offsets.head(RESPONSE)) == self.response_tail {
@@ -357,7 +361,7 @@ impl Bank {
         result.wake_at(self.interrupt_at.unwrap_or(due));
     }
 
-    /// Takes one request; `false` when there is none or too many answers are held.
+    /// Fetches and executes one request. Returns `false` when there is none, or when too many responses are delayed.
     fn fetch(
         &mut self,
         context: &RingContext<'_>,
@@ -435,7 +439,7 @@ impl Bank {
         true
     }
 
-    /// Whether a request has flags that this device does not know; has the audit name them.
+    /// Returns whether a request has flags that this device does not know, and records them for the audit.
     fn has_unknown_flags(&self, request: &Request, counters: &Counters) -> bool {
         let Some((at, flags)) = unserved::unknown_flags(request) else { return false };
         counters.unserved(UnservedKind::RequestFlags, self.vf, self.service.index() << 32 | at, flags);
@@ -452,7 +456,7 @@ impl Bank {
         fault
     }
 
-    /// Executes a request, with the faults that show in the answer.
+    /// Executes a request, and applies the faults that change the response.
     fn execute(
         &self,
         context: &RingContext<'_>,
@@ -467,7 +471,7 @@ impl Bank {
         let mut response = match fault {
             Some(FaultKind::Error { code }) => failed(request, code),
             Some(FaultKind::Unsupported) => unsupported(request),
-            // Whatever the ring's service is. What the library calls a firmware version is not reported.
+            // The null request gets a response on the ring of any service; the firmware version is not reported.
             _ if request[2] == message::service_id::NULL => message::reply(request),
             _ if message::service(request) != Some(self.service) => {
                 context.counters.protocol_errors.fetch_add(1, Relaxed);
@@ -478,7 +482,7 @@ impl Bank {
                 let execute = || engines.execute(self.service, request, memory, &injection, null);
                 match catch_unwind(AssertUnwindSafe(execute)) {
                     Ok(engine::Outcome { response, fault }) => {
-                        // A list that ends too early is refused without an access.
+                        // A scatter-gather list that is too short is refused without an access, so it is recorded here.
                         if let Some(refused) = fault.filter(|_| !memory.recorded.get()) {
                             memory.record(refused);
                         }
@@ -496,7 +500,7 @@ impl Bank {
             response[6] |= message::status::CRYPTO_FAILED;
         }
         let (bytes_in, bytes_out) = match self.service {
-            // A chain's counts are in the answers of its links, in host memory.
+            // The byte counts of a chain are in the responses of its two requests, in host memory.
             Service::Compression if request[2] == message::service_id::CHAIN => (0, 0),
             Service::Compression => (word(&response, 16), word(&response, 20)),
             Service::Symmetric => {
@@ -516,7 +520,7 @@ impl Bank {
         (response, result)
     }
 
-    /// Puts the answers that are due into the response ring, as far as it has room.
+    /// Writes the responses that are due to the response ring, as long as it has room.
     fn publish(&mut self, context: &RingContext<'_>, ring: Ring, result: &mut ServeResult) {
         let registers = context.registers;
         let now = Instant::now();
@@ -559,7 +563,7 @@ impl Bank {
     }
 }
 
-/// What a fault makes the compression engine do.
+/// Returns what a fault changes in the compression engine.
 fn injection(fault: Option<FaultKind>, store: bool) -> Injection {
     let mut injection = Injection { store, ..Injection::default() };
     match fault {
@@ -572,13 +576,13 @@ fn injection(fault: Option<FaultKind>, store: bool) -> Injection {
     injection
 }
 
-/// Writes an answer, its first word last, because the library takes that as the sign of a new one. `false` when the
-/// slot is still taken; an unmapped slot swallows the answer, as the fault is already counted.
+/// Writes a response. Its first word is written last, because the library recognises a new response by it. Returns
+/// `false` when the slot is still in use. If the slot is not mapped, the fault is recorded and the response is lost.
 fn write_response(audited: &AuditedMemory<'_>, slot: u64, response: &Response) -> bool {
     match audited.memory.load_word(slot) {
         Ok(FREE_SLOT) => {
             if audited.write(slot + 4, &response[4..]).is_ok() {
-                // The slot's other bytes were reachable, so is its first word.
+                // The rest of the slot could be written, so its first word can be written, too.
                 let _ = audited.memory.store_word(slot, word(response, 0));
             }
             true
@@ -591,7 +595,7 @@ fn write_response(audited: &AuditedMemory<'_>, slot: u64, response: &Response) -
     }
 }
 
-/// Memory that records refused accesses.
+/// Host memory that records refused accesses for the audit.
 struct AuditedMemory<'a> {
     memory: &'a dyn RingMemory,
     counters: &'a Counters,
@@ -641,7 +645,7 @@ mod tests {
     const REQUESTS: u64 = FlatMemory::START;
     const RESPONSES: u64 = FlatMemory::START + 512;
 
-    /// A bank with rings of four requests and four answers.
+    /// Creates a bank with rings of four requests and four responses.
     fn rings() -> (Bank, PlainWindow, FlatMemory) {
         let bank = Bank::new(0, 0, Service::Symmetric);
         let window = PlainWindow::new(RING_BAR_BYTES);
@@ -664,7 +668,7 @@ mod tests {
         window.store(BankOffsets(0).tail(REQUEST), (slot as u32 + 128) % 512);
     }
 
-    /// Takes an answer as the library does: by the first word, which it then restores.
+    /// Takes a response as the library does: it looks at the first word, and restores that word afterwards.
     fn take(memory: &FlatMemory, number: u64) -> Option<u64> {
         let slot = RESPONSES + number % 4 * 32;
         if memory.load_word(slot).unwrap() == FREE_SLOT {
@@ -684,7 +688,7 @@ mod tests {
         let mut engines = Engines::default();
         let (mut submitted, mut taken) = (0, 0);
         for _ in 0..5 {
-            // Three fit behind each other; nobody takes the answers of the first round.
+            // Each round submits three requests; nobody takes the responses of the first round.
             for _ in 0..3 {
                 submit(&window, &memory, submitted);
                 submitted += 1;

@@ -1,11 +1,11 @@
-//! Plain bytes as the memory that a device reaches, for tests and fuzzing.
+//! Host memory that consists of plain bytes, for tests and fuzzing.
 
 use std::sync::{Mutex, PoisonError};
 
 use super::bank::{AddressSpace, RingMemory};
 use crate::memory::{Access, DeviceMemory, DmaFault};
 
-/// Bytes that are mapped from [`START`](Self::START) on.
+/// Bytes that are mapped at the IO virtual address [`START`](Self::START).
 pub(crate) struct FlatMemory(Mutex<Vec<u8>>);
 
 impl FlatMemory {

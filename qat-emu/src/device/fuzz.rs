@@ -1,4 +1,5 @@
-//! Entry point for fuzzing: registers, mailbox words, rings and everything that requests name are the caller's.
+//! The entry point for fuzzing the device: the caller chooses the registers, the mailbox words, the rings and everything
+//! that requests refer to.
 
 use super::{
     bank::{Bank, StandaloneContext},
@@ -15,11 +16,11 @@ use crate::{
     service::Service,
 };
 
-/// Lets a device work on arbitrary registers and memory: the first 32 bytes choose the service, the ring registers
-/// and a mailbox word, the rest is the memory, mapped from address 0x1000 on.
+/// Runs a device on arbitrary registers and memory. The first 32 bytes choose the service, the ring registers and a
+/// mailbox word; the rest is the memory, which is mapped at address 0x1000.
 ///
 /// # Panics
-/// When an engine panicked, or requests were lost: defects of the emulator.
+/// Panics when an engine panicked or a request was lost, which are defects of the emulator.
 pub fn fuzz(bytes: &[u8]) {
     let Some((head, memory)) = bytes.split_first_chunk::<32>() else { return };
     let misc = PlainWindow::new(MISC_BAR_BYTES);
@@ -34,7 +35,7 @@ pub fn fuzz(bytes: &[u8]) {
     let offsets = BankOffsets(0);
     for (ring, at) in [(REQUEST, 8), (RESPONSE, 20)] {
         rings.store(offsets.config(ring), u32::from(head[at]));
-        // Mostly inside the memory, so that requests are found.
+        // The address is usually inside the memory, so that the device finds requests.
         rings.store(offsets.base_low(ring), FlatMemory::START as u32 + u32::from(word(head, at + 1) as u16));
         rings.store(offsets.base_high(ring), u32::from(head[at + 3] & 1));
         rings.store(offsets.tail(ring), word(head, at + 4));
@@ -68,7 +69,7 @@ mod tests {
             sane in any::<bool>(),
         ) {
             if sane {
-                // Rings of four messages at the start of the memory, with two requests of the right service.
+                // These are rings of four messages at the start of the memory, with two requests of the right service.
                 head[8..20].copy_from_slice(&[3, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
                 head[20..].copy_from_slice(&[1, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
             }

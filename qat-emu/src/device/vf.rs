@@ -1,4 +1,5 @@
-//! A virtual function: its identity, its register windows, its mailbox and its ring pairs.
+//! A virtual function: its identity, its register windows, its mailbox and its ring pairs. The machine's threads serve
+//! it, and the process boundary opens, attaches and resets it.
 
 use std::{
     collections::VecDeque,
@@ -27,15 +28,15 @@ use crate::{
     unserved::{self, UnservedKind},
 };
 
-/// What sysfs says about a virtual function.
+/// The properties of a virtual function that sysfs shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Identity {
     pub(crate) index: usize,
-    /// Index of its device.
+    /// The index of its device.
     pub(crate) device: usize,
-    /// PCI address, four hexadecimal fields.
+    /// The PCI address: four hexadecimal fields.
     pub(crate) address: String,
-    /// Number of its IOMMU group.
+    /// The number of its IOMMU group.
     pub(crate) group: u32,
     pub(crate) model: Model,
     pub(crate) numa_node: i32,
@@ -43,7 +44,7 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    /// The virtual functions of a machine, device by device.
+    /// Returns the virtual functions of a machine, device by device.
     pub(crate) fn all(config: &Config) -> Vec<Self> {
         const FIRST_GROUP: u32 = 200;
         let mut all: Vec<Self> = Vec::new();
@@ -66,12 +67,13 @@ impl Identity {
     }
 }
 
-/// PCI address of a physical function.
+/// Returns the PCI address of a physical function.
 pub(crate) fn physical_address(device: usize) -> String {
     format!("0000:{:02x}:00.0", bus(device))
 }
 
-/// PCI bus of a device; each device has its own, because libqat takes virtual functions of one bus for siblings.
+/// Returns the PCI bus of a device. Each device has its own bus, because libqat assumes that virtual functions on the
+/// same bus belong to the same device.
 fn bus(device: usize) -> usize {
     (0x10 + device) & 0xFF
 }
@@ -93,9 +95,9 @@ pub(crate) struct DeviceContext<'a> {
     pub(crate) hung: &'a AtomicBool,
 }
 
-/// Where the function's message interrupt goes.
+/// The receiver of the function's message interrupt.
 pub(crate) trait Interrupt: Send + Sync {
-    /// Announces one interrupt.
+    /// Signals one interrupt.
     fn raise(&self);
 }
 
@@ -103,25 +105,25 @@ pub(crate) struct Vf {
     pub(crate) identity: Identity,
     mailbox: Mailbox,
     banks: [Mutex<Bank>; BANKS],
-    /// What the registers of each bank said when it had nothing to do, so that it need not be looked at closer
-    /// until they say something else.
+    /// The [`activity`] of each bank when it was last found to have nothing to do. The bank is not examined again until
+    /// the activity differs.
     idle: [AtomicU64; BANKS],
     windows: OnceLock<Windows>,
     space: RwLock<Option<Arc<dyn AddressSpace>>>,
-    /// No requests are served until the next reset.
+    /// Whether the function serves no requests until the next reset.
     dead: AtomicBool,
     removed: AtomicBool,
     mailbox_dead: bool,
     notifications: Mutex<VecDeque<Notification>>,
-    /// The one message interrupt, which all ring pairs share.
+    /// The receiver of the one message interrupt that all ring pairs share.
     interrupt: Mutex<Option<Box<dyn Interrupt>>>,
 }
 
-/// No sign.
+/// A value that [`activity`] never returns, because it uses 38 bits.
 const NOT_IDLE: u64 = u64::MAX;
 
-/// What of a bank's registers may mean work: the tail, the arbiter, whether interrupts are wanted, and whether the
-/// rings' addresses were written since the device saw them.
+/// Combines the registers of a bank that can indicate work: the request tail, the arbiter, whether interrupts are
+/// enabled, and whether the program wrote the rings' addresses or configurations since the device read them.
 fn activity(rings: &dyn Registers, offsets: BankOffsets) -> u64 {
     let bit = |offset: usize, mask: u32, at: u32| u64::from(rings.load(offset) & mask != 0) << at;
     u64::from(rings.load(offsets.tail(REQUEST)))
@@ -134,7 +136,7 @@ fn activity(rings: &dyn Registers, offsets: BankOffsets) -> u64 {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // A panic in an engine is caught before it reaches a lock; the state is consistent in any case.
+    // A poisoned lock is used as it is: a panic in an engine is caught before it reaches a lock, so the state is consistent.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -157,18 +159,18 @@ impl Vf {
         }
     }
 
-    /// The windows, made by `open` the first time.
+    /// Returns the windows, which `open` creates the first time.
     pub(crate) fn windows<E>(&self, open: impl FnOnce() -> Result<Windows, E>) -> Result<&Windows, E> {
         if self.windows.get().is_none() {
             let windows = open()?;
             mark_empty(&*windows.rings);
-            // When two threads open at once, the first one's windows count.
+            // When two threads open the windows at once, those of the first one are used.
             let _ = self.windows.set(windows);
         }
         Ok(self.windows.get_or_init(|| unreachable!("set above")))
     }
 
-    /// Whether it serves no requests until the next reset.
+    /// Returns whether the function serves no requests until the next reset.
     pub(crate) fn is_dead(&self) -> bool {
         self.dead.load(Relaxed)
     }
@@ -177,12 +179,13 @@ impl Vf {
         self.removed.load(Relaxed)
     }
 
-    /// Lets the device reach the memory of a container.
+    /// Gives the device access to the memory of a container.
     pub(crate) fn attach(&self, space: Arc<dyn AddressSpace>) {
         *self.space.write().unwrap_or_else(PoisonError::into_inner) = Some(space);
     }
 
-    /// Takes the memory away, and resets; the configuration space and the interrupt are as before the first use.
+    /// Resets the function and removes its access to memory. The configuration space and the interrupt return to their
+    /// initial state.
     pub(crate) fn detach(&self, counters: &Counters) {
         self.reset(counters);
         if let Some(windows) = self.windows.get() {
@@ -192,11 +195,11 @@ impl Vf {
         *self.space.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// As after the reset of the PCI function. The kernel saves and restores the configuration space context it.
+    /// Resets the PCI function, except for its configuration space, which the kernel saves and restores.
     pub(crate) fn reset(&self, counters: &Counters) {
         let Some(windows) = self.windows.get() else { return };
         self.audit_registers(counters);
-        // Before the banks: a ring pair's reset by the mailbox takes these locks in this order.
+        // This lock is taken before those of the banks, in the order in which the reset of a ring pair by mailbox takes them.
         lock(&self.notifications).clear();
         let mut banks: Vec<_> = self.banks.iter().map(lock).collect();
         for bank in &mut banks {
@@ -221,17 +224,17 @@ impl Vf {
         counters.ring_pair_resets.fetch_add(1, Relaxed);
     }
 
-    /// Has interrupts go to `interrupt` from now on.
+    /// Sets the receiver of interrupts.
     pub(crate) fn set_interrupt(&self, interrupt: Option<Box<dyn Interrupt>>) {
         *lock(&self.interrupt) = interrupt;
     }
 
-    /// Whether the program has given the interrupt a place to go to.
+    /// Returns whether the program has registered a receiver of interrupts.
     pub(crate) fn has_interrupt(&self) -> bool {
         lock(&self.interrupt).is_some()
     }
 
-    /// Interrupts, if the program has given the interrupt a place to go to.
+    /// Raises an interrupt if the program has registered a receiver.
     pub(crate) fn interrupt(&self, counters: &Counters) {
         if let Some(interrupt) = &*lock(&self.interrupt) {
             interrupt.raise();
@@ -239,7 +242,7 @@ impl Vf {
         }
     }
 
-    /// Looks for values in the windows that have no effect on this device, and has the audit name them.
+    /// Records the values in the register windows that have no effect on this device.
     pub(crate) fn audit_registers(&self, counters: &Counters) {
         let Some(Windows { rings, misc, config }) = self.windows.get() else { return };
         let scan = |place, window: &dyn Registers, bytes, known: &dyn Fn(usize) -> u32| {
@@ -250,7 +253,7 @@ impl Vf {
                 }
             }
         };
-        // Behind the ring pairs there is nothing.
+        // The window is larger than the ring pairs; no register beyond them is known.
         let ring = |offset| {
             if offset < BANKS * BANK_STRIDE { unserved::ring_register(offset % BANK_STRIDE) } else { 0 }
         };
@@ -259,7 +262,7 @@ impl Vf {
         scan(UnservedKind::ConfigurationSpace, &**config, CONFIG_BYTES, &unserved::configuration_word);
     }
 
-    /// Queues a notification and, for the two that end service, stops it.
+    /// Queues a notification. Those of a fatal error and of a restart also stop the function from serving requests.
     pub(crate) fn notify(&self, notification: Notification) {
         if notification != Notification::Restarted {
             self.dead.store(true, Relaxed);
@@ -267,24 +270,24 @@ impl Vf {
         lock(&self.notifications).push_back(notification);
     }
 
-    /// Takes the virtual function away.
+    /// Removes the virtual function, so that it does not respond and cannot be opened.
     pub(crate) fn remove(&self) {
         self.removed.store(true, Relaxed);
         self.dead.store(true, Relaxed);
     }
 
-    /// Brings a removed virtual function back.
+    /// Undoes the removal of a virtual function.
     pub(crate) fn restore(&self) {
         self.removed.store(false, Relaxed);
     }
 
-    /// Serves the mailbox; whether there was anything to do.
+    /// Serves the mailbox once; returns whether there was anything to do.
     pub(crate) fn serve_mailbox(&self, counters: &Counters) -> bool {
         let Some(windows) = self.windows.get() else { return false };
         if self.mailbox_dead || self.is_removed() {
             return false;
         }
-        // Held to the end: two threads must not answer the same message. Whoever has it does the work.
+        // The lock is held to the end, so that two threads do not respond to the same message. The thread that holds it serves.
         let mut notifications = match self.notifications.try_lock() {
             Ok(guard) => guard,
             Err(TryLockError::Poisoned(guard)) => guard.into_inner(),
@@ -315,14 +318,14 @@ impl Vf {
         true
     }
 
-    /// Interrupts because a word for the program is in the mailbox, unless the program has masked that.
+    /// Raises an interrupt for a word to the program in the mailbox, unless the program has masked it.
     fn announce_message(&self, windows: &Windows, counters: &Counters) {
         if windows.misc.load(MESSAGE_MASK) & 1 == 0 {
             self.interrupt(counters);
         }
     }
 
-    /// Serves one ring pair.
+    /// Serves one ring pair once.
     pub(crate) fn serve_bank(
         &self,
         bank: usize,
@@ -333,7 +336,7 @@ impl Vf {
         if self.is_dead() || device.hung.load(Relaxed) {
             return ServeResult::default();
         }
-        // Without this the device's accesses to memory do not leave it.
+        // Without the bit "bus master" the device may not access memory.
         if windows.config.load(COMMAND) & BUS_MASTER == 0 {
             return ServeResult::default();
         }
@@ -341,7 +344,7 @@ impl Vf {
         if self.idle[bank].load(Relaxed) == activity {
             return ServeResult::default();
         }
-        // The bank is locked first, as in `detach`: a reset cannot come between space and rings.
+        // The bank is locked before the memory, as in `detach`, so that no reset happens between the two.
         let mut guard = lock(&self.banks[bank]);
         let space = self.space.read().unwrap_or_else(PoisonError::into_inner).clone();
         let Some(space) = space else { return ServeResult::default() };
@@ -371,14 +374,14 @@ impl Vf {
     }
 }
 
-/// All rings of all banks empty.
+/// Marks all rings of all banks as empty.
 fn mark_empty(rings: &dyn Registers) {
     for bank in 0..BANKS {
         rings.store(BankOffsets::of(bank).empty_status(), u32::MAX);
     }
 }
 
-/// All registers of a window zero.
+/// Sets all registers of a window to zero.
 fn clear(window: &dyn Registers, bytes: usize) {
     for offset in (0..bytes).step_by(4) {
         window.store(offset, 0);
