@@ -59,8 +59,8 @@ pub struct Config {
     /// Seeds the random faults.
     pub seed: u64,
     /// Makes the physical functions visible too, as on a host; otherwise the program appears to run in a virtual
-    /// machine. On a host there is a heartbeat, and libqat asks one virtual function of a device for the capabilities of
-    /// all.
+    /// machine. On a host there is a heartbeat, and libqat asks one virtual function of a device for the capabilities
+    /// of all.
     pub host: bool,
     /// Sets the time that requests take.
     pub timing: Timing,
@@ -112,9 +112,9 @@ impl Config {
         self
     }
 
-    /// Returns the NUMA nodes of the devices that this computer does not have, or that have no cores, sorted. Devices on
-    /// these nodes report −1 instead: libqat 26.08 uses the node of a device as an unchecked index into a table of this
-    /// computer's nodes, and divides by the number of cores that it finds there.
+    /// Returns the NUMA nodes of the devices that this computer does not have, or that have no cores, sorted. Devices
+    /// on these nodes report −1 instead: libqat 26.08 uses the node of a device as an unchecked index into a table of
+    /// this computer's nodes, and divides by the number of cores that it finds there.
     #[must_use]
     pub fn absent_nodes(&self) -> Vec<i32> {
         let nodes: BTreeSet<i32> = self.devices.iter().map(|device| device.numa_node).collect();

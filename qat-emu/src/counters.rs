@@ -511,8 +511,8 @@ pub struct ServiceSnapshot {
     pub bytes_out: u64,
     /// Is the time spent computing, in nanoseconds.
     pub busy_nanoseconds: u64,
-    /// Counts how many requests waited in the ring when one was fetched: maps the lower bound of each class (1, 2, 4, …)
-    /// to its count.
+    /// Counts how many requests waited in the ring when one was fetched: maps the lower bound of each class (1, 2, 4,
+    /// …) to its count.
     pub depths: BTreeMap<u64, u64>,
 }
 

@@ -49,9 +49,9 @@
 //!
 //! With `--require-requests`, the silent fallback ends with exit code 125. With `--require-clean`, so does every
 //! finding of the audit: memory that was not unmapped, requests without a response, accesses outside mapped memory, and
-//! requests that the device does not support (which libqat reports as success). `--library-path` names the directory
-//! of a libqat that is not installed, and `--loader` the dynamic loader of a newer C library that the program needs.
-//! A scenario file (`--scenario`, see [`config`]) defines faults, several devices and timing; `qat-emu --help` describes
+//! requests that the device does not support (which libqat reports as success). `--library-path` names the directory of
+//! a libqat that is not installed, and `--loader` the dynamic loader of a newer C library that the program needs. A
+//! scenario file (`--scenario`, see [`config`]) defines faults, several devices and timing; `qat-emu --help` describes
 //! all options. A program that is statically linked, or built for another C library or architecture, cannot be
 //! preloaded into; it is refused with the reason. The module [`programs`] reports how Intel's own programs run on the
 //! device.

@@ -102,8 +102,8 @@ impl Machine {
         self.hung.get(device).is_some_and(|hung| hung.load(Ordering::Relaxed))
     }
 
-    /// Counts a group that joined a container, and starts the device threads the first time. `spawn` runs a function on a
-    /// thread that is prepared for running inside a foreign process.
+    /// Counts a group that joined a container, and starts the device threads the first time. `spawn` runs a function on
+    /// a thread that is prepared for running inside a foreign process.
     pub(crate) fn group_attached(
         &'static self,
         spawn: impl Fn(Box<dyn FnOnce() + Send>) -> std::io::Result<()>,

@@ -64,8 +64,8 @@ impl BufferList {
         Self { segments: vec![Segment { iova, len }] }
     }
 
-    /// Reads the scatter-gather list at `iova`. It consists of a 16-byte header, whose byte 8 starts the buffer count, and
-    /// entries of 16 bytes (u32 length, u32 zero, u64 address).
+    /// Reads the scatter-gather list at `iova`. It consists of a 16-byte header, whose byte 8 starts the buffer count,
+    /// and entries of 16 bytes (u32 length, u32 zero, u64 address).
     ///
     /// # Errors
     /// Returns [`DmaFault`] when the list itself is not mapped, or contains more buffers than the library can create.
@@ -116,8 +116,8 @@ impl BufferList {
     /// Writes `from` starting `offset` bytes into the list.
     ///
     /// # Errors
-    /// Returns [`DmaFault`] when a segment is not mapped, or when the list is shorter than the range; the segments before
-    /// the refused one are written.
+    /// Returns [`DmaFault`] when a segment is not mapped, or when the list is shorter than the range; the segments
+    /// before the refused one are written.
     pub fn scatter(&self, memory: &dyn DeviceMemory, offset: usize, from: &[u8]) -> Result<(), DmaFault> {
         let mut done = 0;
         self.each(offset, from.len(), Access::Write, |iova, len| {

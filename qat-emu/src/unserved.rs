@@ -169,8 +169,8 @@ const HEADER_FLAGS: usize = 3;
 
 const FLAGS: [FlagField; 12] = [
     // Known are partial packets, inline IV, constant table, state update, digest returned and compared, CCM and GCM,
-    // digest in the buffer, IV of 12 bytes, single pass and unified slice. Unknown are SNOW 3G (bit 9), ZUC (bit 12) and
-    // the wireless slice (bit 15).
+    // digest in the buffer, IV of 12 bytes, single pass and unified slice. Unknown are SNOW 3G (bit 9), ZUC (bit 12)
+    // and the wireless slice (bit 15).
     FlagField { service: SYMMETRIC, at: 4, bytes: 2, known: 0x6DFF },
     // Known are scatter-gather lists and the inline key.
     FlagField { service: SYMMETRIC, at: 6, bytes: 1, known: 3 },

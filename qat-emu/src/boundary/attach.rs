@@ -134,7 +134,8 @@ pub(super) fn detach() {
 pub(super) fn create(setup: &'static EmulatorSetup) -> Option<&'static AttachedEmulator> {
     static FORK_HANDLER: Once = Once::new();
     FORK_HANDLER.call_once(|| {
-        // SAFETY: pthread_atfork(3): the handler may only do what is async-signal-safe, and it only stores to an atomic.
+        // SAFETY: pthread_atfork(3): the handler may only do what is async-signal-safe, and it only stores to an
+        // atomic.
         unsafe { libc::pthread_atfork(None, None, Some(forked)) };
     });
     let counters = if setup.shared_counters { shared_counters(&setup.tree) } else { None };
@@ -275,7 +276,8 @@ fn group(machine: &'static Machine, number: u32) -> Result<&'static Vf, c_int> {
 pub(super) unsafe fn ioctl(fd: c_int, request: c_ulong, argument: *mut c_void) -> Option<c_int> {
     let file = files::lookup(fd)?;
     let attached = attached()?;
-    // SAFETY: `Argument::new` requires an argument as in `vfio.h`; the descriptor is a VFIO one, so the caller passes such.
+    // SAFETY: `Argument::new` requires an argument as in `vfio.h`; the descriptor is a VFIO one, so the caller passes
+    // such.
     let argument = unsafe { Argument::new(argument) };
     let result = catch_panics(Some(Err(libc::EIO)), || attached.vfio.ioctl(fd, file, request, &argument))?;
     Some(result.unwrap_or_else(next::fail))

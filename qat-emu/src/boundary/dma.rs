@@ -1,5 +1,5 @@
-//! The memory of this process that the device can access: what the library mapped through a container, and nothing else.
-//! The VFIO calls map and unmap it, and the device accesses it through [`AddressSpace`].
+//! The memory of this process that the device can access: what the library mapped through a container, and nothing
+//! else. The VFIO calls map and unmap it, and the device accesses it through [`AddressSpace`].
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -67,8 +67,8 @@ impl ContainerMemory {
     /// Maps `bytes` at `start` to `iova`, for the accesses in `access`.
     ///
     /// # Safety
-    /// This is the contract of `VFIO_IOMMU_MAP_DMA` (`vfio.h`): until the memory is unmapped here, this process may access
-    /// it as `access` allows, and whoever maps it accepts that the device does so at any time.
+    /// This is the contract of `VFIO_IOMMU_MAP_DMA` (`vfio.h`): until the memory is unmapped here, this process may
+    /// access it as `access` allows, and whoever maps it accepts that the device does so at any time.
     pub(super) unsafe fn map(
         &self,
         start: u64,
@@ -93,8 +93,8 @@ impl ContainerMemory {
         Ok(())
     }
 
-    /// Removes all mappings that lie in the range, and returns their size in bytes. Waits until the device has finished the
-    /// request that it executes.
+    /// Removes all mappings that lie in the range, and returns their size in bytes. Waits until the device has finished
+    /// the request that it executes.
     pub(super) fn unmap(&self, iova: u64, bytes: u64) -> u64 {
         let end = iova.saturating_add(bytes);
         let mut mappings = self.mappings.write().unwrap_or_else(PoisonError::into_inner);
@@ -184,10 +184,10 @@ impl LockedMappings<'_> {
         if address == 0 {
             return Err(DmaFault { iova, len: 4, access });
         }
-        // SAFETY: AtomicU32::from_ptr requires an aligned word that stays valid and is accessed atomically. By the contract of
-        // `ContainerMemory::map`, `access` is possible until the memory is unmapped, which the borrowed table prevents, and
-        // callers do only what `access` says. Mappings are page-aligned, so that a multiple of 4 is aligned. The other side
-        // changes the word with single stores of a word.
+        // SAFETY: AtomicU32::from_ptr requires an aligned word that stays valid and is accessed atomically. By the
+        // contract of `ContainerMemory::map`, `access` is possible until the memory is unmapped, which the borrowed
+        // table prevents, and callers do only what `access` says. Mappings are page-aligned, so that a multiple of 4 is
+        // aligned. The other side changes the word with single stores of a word.
         Ok(unsafe { AtomicU32::from_ptr(ptr::with_exposed_provenance_mut(address)) })
     }
 }
@@ -198,8 +198,9 @@ impl DeviceMemory for LockedMappings<'_> {
         let len = into.len();
         self.runs(iova, len, Access::Read, |start, run| {
             let place = into[done..done + run].as_mut_ptr();
-            // SAFETY: copy_nonoverlapping requires `run` readable bytes, by the contract of `ContainerMemory::map`, and `run`
-            // writable bytes, which the slice has. They do not overlap: the slice is the device's memory, which nobody maps.
+            // SAFETY: copy_nonoverlapping requires `run` readable bytes, by the contract of `ContainerMemory::map`, and
+            // `run` writable bytes, which the slice has. They do not overlap: the slice is the device's memory, which
+            // nobody maps.
             unsafe { ptr::copy_nonoverlapping(ptr::with_exposed_provenance::<u8>(start), place, run) };
             done += run;
         })
@@ -209,8 +210,9 @@ impl DeviceMemory for LockedMappings<'_> {
         let mut done = 0;
         self.runs(iova, from.len(), Access::Write, |start, run| {
             let bytes = from[done..done + run].as_ptr();
-            // SAFETY: copy_nonoverlapping requires `run` readable bytes, which the slice has, and `run` writable bytes, by the
-            // contract of `ContainerMemory::map`. They do not overlap: the slice is the device's memory, which nobody maps.
+            // SAFETY: copy_nonoverlapping requires `run` readable bytes, which the slice has, and `run` writable bytes,
+            // by the contract of `ContainerMemory::map`. They do not overlap: the slice is the device's memory, which
+            // nobody maps.
             unsafe { ptr::copy_nonoverlapping(bytes, ptr::with_exposed_provenance_mut::<u8>(start), run) };
             done += run;
         })
@@ -254,13 +256,17 @@ mod tests {
     fn accesses_stay_inside_mappings() {
         let space = ContainerMemory::new(Box::leak(Box::default()));
         let start = pages().as_mut_ptr().expose_provenance() as u64;
-        // SAFETY: `ContainerMemory::map` requires memory that stays valid; the pages are leaked and used only through it.
+        // SAFETY: `ContainerMemory::map` requires memory that stays valid; the pages are leaked and used only through
+        // it.
         unsafe { space.map(start, 0x10_0000, 4096, BOTH) }.unwrap();
-        // SAFETY: `ContainerMemory::map` requires memory that stays valid; the pages are leaked and used only through it.
+        // SAFETY: `ContainerMemory::map` requires memory that stays valid; the pages are leaked and used only through
+        // it.
         unsafe { space.map(start + 4096, 0x10_1000, 4096, BOTH) }.unwrap();
-        // SAFETY: `ContainerMemory::map` requires memory that stays valid; this mapping is refused, so none is accessed.
+        // SAFETY: `ContainerMemory::map` requires memory that stays valid; this mapping is refused, so none is
+        // accessed.
         assert_eq!(unsafe { space.map(start, 0x10_1000, 4096, BOTH) }, Err(MapError::Overlaps));
-        // SAFETY: `ContainerMemory::map` requires memory that stays valid; this mapping is refused, so none is accessed.
+        // SAFETY: `ContainerMemory::map` requires memory that stays valid; this mapping is refused, so none is
+        // accessed.
         assert_eq!(unsafe { space.map(start, u64::MAX - 4095, 4096, BOTH) }, Err(MapError::Invalid));
         with_memory(&space, |memory| {
             memory.write(0x10_0FFE, &[1, 2, 3, 4]).unwrap();
@@ -290,7 +296,8 @@ mod tests {
         let start = pages().as_mut_ptr().expose_provenance() as u64;
         for (read, write) in [(true, false), (false, true)] {
             let space = ContainerMemory::new(counters);
-            // SAFETY: `ContainerMemory::map` requires memory that stays valid; the pages are leaked and used only through it.
+            // SAFETY: `ContainerMemory::map` requires memory that stays valid; the pages are leaked and used only
+            // through it.
             unsafe { space.map(start, 0x1000, 4096, DmaAccess { read, write }) }.unwrap();
             with_memory(&space, |memory| {
                 assert_eq!(memory.read(0x1000, &mut [0]).is_ok(), read);

@@ -73,8 +73,8 @@ impl Emulator {
     /// Creates the machine and activates the hooks.
     ///
     /// # Errors
-    /// Returns [`AttachError`] when an emulator is attached already, the hooks are not exported, or the machine cannot be
-    /// created.
+    /// Returns [`AttachError`] when an emulator is attached already, the hooks are not exported, or the machine cannot
+    /// be created.
     pub fn attach(config: Config) -> Result<Self, AttachError> {
         config.validate()?;
         check_exported()?;
@@ -105,14 +105,14 @@ impl Emulator {
     }
 
     /// Executes all submitted requests on the calling thread and publishes their responses. If
-    /// [`Config::engine_threads`] is 0, nothing else executes requests, so that a test determines when responses arrive.
-    /// The shared library exports this function as `void qat_emu_serve(void)`.
+    /// [`Config::engine_threads`] is 0, nothing else executes requests, so that a test determines when responses
+    /// arrive. The shared library exports this function as `void qat_emu_serve(void)`.
     pub fn serve(&self) {
         attach::serve();
     }
 
-    /// Notifies a virtual function, by its index over all devices, that its device restarts, failed or has restarted. After
-    /// the first two, the function serves no requests until the library opens it again.
+    /// Notifies a virtual function, by its index over all devices, that its device restarts, failed or has restarted.
+    /// After the first two, the function serves no requests until the library opens it again.
     pub fn notify(&self, vf: usize, notification: Notification) {
         self.with_vf(vf, |vf| vf.notify(notification));
     }

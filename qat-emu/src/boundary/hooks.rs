@@ -1,6 +1,6 @@
-//! The hooks: functions of the C library that libqat and its memory driver call, and that this crate defines in front of
-//! the C library. Each passes calls that do not concern the emulator to the next definition. One more function is for
-//! programs that know the emulator.
+//! The hooks: functions of the C library that libqat and its memory driver call, and that this crate defines in front
+//! of the C library. Each passes calls that do not concern the emulator to the next definition. One more function is
+//! for programs that know the emulator.
 //!
 //! `open` and `ioctl` are variadic in C. Their optional argument is an integer or a pointer, which the System V calling
 //! conventions of x86-64 and aarch64 pass in the register of a third fixed argument.
@@ -24,7 +24,8 @@ macro_rules! open_hook {
         /// The arguments follow the contract of the C function.
         #[unsafe(no_mangle)]
         pub unsafe extern "C" fn $name(path: *const c_char, flags: c_int $(, $mode: $type)?) -> c_int {
-            // SAFETY: `attach::redirect` requires null or a NUL-terminated path, which open(2) requires from the caller.
+            // SAFETY: `attach::redirect` requires null or a NUL-terminated path, which open(2) requires from the
+            // caller.
             let redirected = unsafe { attach::redirect(path) };
             let mode = 0 $(| $mode)?;
             let Some(redirected) = redirected else {
@@ -75,7 +76,8 @@ macro_rules! path_hook {
         /// The arguments follow the contract of the C function.
         #[unsafe(no_mangle)]
         pub unsafe extern "C" fn $name($($before: $bt,)? path: *const c_char $(, $after: $at)*) -> $result {
-            // SAFETY: `attach::redirect` requires null or a NUL-terminated path, which the C function requires from the caller.
+            // SAFETY: `attach::redirect` requires null or a NUL-terminated path, which the C function requires from the
+            // caller.
             let redirected = unsafe { attach::redirect(path) };
             let path = redirected.as_ref().map_or(path, Redirected::as_ptr);
             // SAFETY: `next::$next` has the contract of the C function, which the caller follows; a redirected path is
@@ -110,8 +112,8 @@ pub unsafe extern "C" fn connect(fd: c_int, address: *const c_void, length: u32)
 }
 
 /// Serves the mailboxes, and passes the call of `usleep(3)` on. The library sleeps in this way while it waits for a
-/// mailbox response, and gives up for the rest of the process after some milliseconds. Serving the mailbox here prevents
-/// that a busy machine runs the device thread too late.
+/// mailbox response, and gives up for the rest of the process after some milliseconds. Serving the mailbox here
+/// prevents that a busy machine runs the device thread too late.
 ///
 /// # Safety
 /// The argument follows the contract of `usleep(3)`.
@@ -122,8 +124,8 @@ pub unsafe extern "C" fn usleep(microseconds: u32) -> c_int {
     unsafe { next::usleep(microseconds) }
 }
 
-/// Does what [`Emulator::serve`](crate::Emulator::serve) does, for programs that find it by this name, such as a library
-/// that intercepts libqat's poll functions.
+/// Does what [`Emulator::serve`](crate::Emulator::serve) does, for programs that find it by this name, such as a
+/// library that intercepts libqat's poll functions.
 #[unsafe(no_mangle)]
 pub extern "C" fn qat_emu_serve() {
     attach::serve();

@@ -82,8 +82,8 @@ impl EventDescriptor {
         if name.as_os_str() != "anon_inode:[eventfd]" {
             return Err(libc::EINVAL);
         }
-        // SAFETY: `BorrowedFd::borrow_raw` requires an open descriptor that is not -1; this one has a name in /proc, so it
-        // was open just now. If the program closes it in the meantime, the duplication fails.
+        // SAFETY: `BorrowedFd::borrow_raw` requires an open descriptor that is not -1; this one has a name in /proc, so
+        // it was open just now. If the program closes it in the meantime, the duplication fails.
         let descriptor = unsafe { BorrowedFd::borrow_raw(descriptor) };
         Ok(Self(File::from(descriptor.try_clone_to_owned().map_err(|e| os_error(&e))?)))
     }

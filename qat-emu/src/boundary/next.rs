@@ -50,7 +50,8 @@ macro_rules! next {
         pub(super) unsafe fn $name($($argument: $type),*) -> $result {
             static NEXT: Next = Next::new($c_name);
             let Some(address) = NEXT.address() else { return $missing };
-            // SAFETY: transmute requires a function of this type at the address: the C library declares it with these types.
+            // SAFETY: transmute requires a function of this type at the address: the C library declares it with these
+            // types.
             let function = unsafe {
                 transmute::<*mut c_void, unsafe extern "C" fn($($type),*) -> $result>(address)
             };

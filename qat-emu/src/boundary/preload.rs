@@ -95,8 +95,8 @@ impl Preload {
         made.map_err(|source| TreeError::Write { path: link, source }.into())
     }
 
-    /// Returns the counters of each process that looked for devices, by process id. They are complete when the process has
-    /// ended.
+    /// Returns the counters of each process that looked for devices, by process id. They are complete when the process
+    /// has ended.
     ///
     /// # Errors
     /// Returns the error of the operating system when the files cannot be read.
@@ -125,7 +125,8 @@ fn find_library() -> Result<PathBuf, PreloadError> {
         return Ok(PathBuf::from(named));
     }
     let program = env::current_exe().unwrap_or_default();
-    // Cargo builds programs in the profile's directory, and tests and libraries that only tests need in `deps` below it.
+    // Cargo builds programs in the profile's directory, and tests and libraries that only tests need in `deps` below
+    // it.
     let near = program.ancestors().skip(1).take(2);
     let tried: Vec<_> = near.flat_map(|dir| [dir.join(LIBRARY), dir.join("deps").join(LIBRARY)]).collect();
     // The other directory may contain an older build.

@@ -22,8 +22,8 @@ pub(super) fn create(path: &Path) -> io::Result<&'static Counters> {
     let file = File::options().read(true).write(true).create(true).truncate(true).open(path)?;
     file.set_len(size_of::<Counters>() as u64)?;
     let counters = map(&file)?;
-    // SAFETY: NonNull::as_ref requires an aligned value that stays valid: the mapping is page-aligned, has the size of the
-    // counters and is never unmapped. The counters are atomics, for which all bit patterns are valid.
+    // SAFETY: NonNull::as_ref requires an aligned value that stays valid: the mapping is page-aligned, has the size of
+    // the counters and is never unmapped. The counters are atomics, for which all bit patterns are valid.
     Ok(unsafe { counters.as_ref() })
 }
 
@@ -34,8 +34,8 @@ pub(crate) fn read(path: &Path) -> io::Result<Snapshot> {
         return Err(io::Error::other("not a counters file of this version"));
     }
     let counters = map(&file)?;
-    // SAFETY: NonNull::as_ref requires an aligned value that stays valid: the mapping is page-aligned, has the size of the
-    // counters, which are atomics, and is unmapped only below.
+    // SAFETY: NonNull::as_ref requires an aligned value that stays valid: the mapping is page-aligned, has the size of
+    // the counters, which are atomics, and is unmapped only below.
     let snapshot = unsafe { counters.as_ref() }.snapshot();
     // SAFETY: munmap(2) of the mapping that was made above; nothing refers to it any more.
     unsafe { libc::munmap(counters.as_ptr().cast(), size_of::<Counters>()) };

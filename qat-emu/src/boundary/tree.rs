@@ -1,5 +1,5 @@
-//! The private tree of files that replaces `/dev/vfio` and parts of `/sys`. It is created once for each machine; only the
-//! debug files change afterwards.
+//! The private tree of files that replaces `/dev/vfio` and parts of `/sys`. It is created once for each machine; only
+//! the debug files change afterwards.
 
 use std::{
     ffi::CString,

@@ -51,8 +51,8 @@ pub(super) struct Argument(*mut c_void);
 
 impl Argument {
     /// # Safety
-    /// For a VFIO request, the argument is what `vfio.h` requires: an integer, or a pointer to a structure whose first word
-    /// contains its size, to an integer, or to a string.
+    /// For a VFIO request, the argument is what `vfio.h` requires: an integer, or a pointer to a structure whose first
+    /// word contains its size, to an integer, or to a string.
     pub(super) unsafe fn new(argument: *mut c_void) -> Self {
         Self(argument)
     }
@@ -83,8 +83,8 @@ impl Argument {
         if self.int()?.cast_unsigned() < N as u32 {
             return Err(libc::EINVAL);
         }
-        // SAFETY: ptr::read_unaligned requires `N` readable bytes: by the contract of `Argument::new` the structure has the
-        // size in its first word, which is at least `N`.
+        // SAFETY: ptr::read_unaligned requires `N` readable bytes: by the contract of `Argument::new` the structure has
+        // the size in its first word, which is at least `N`.
         let bytes = unsafe { ptr::read_unaligned(self.0.cast::<[u8; N]>()) };
         Ok(Structure { bytes })
     }
@@ -94,15 +94,15 @@ impl Argument {
         if self.int()?.cast_unsigned() < (offset + N) as u32 {
             return Err(libc::EINVAL);
         }
-        // SAFETY: ptr::read_unaligned requires `N` readable bytes: by the contract of `Argument::new` the structure has the
-        // size in its first word, which includes them.
+        // SAFETY: ptr::read_unaligned requires `N` readable bytes: by the contract of `Argument::new` the structure has
+        // the size in its first word, which includes them.
         Ok(unsafe { ptr::read_unaligned(self.0.wrapping_byte_add(offset).cast::<[u8; N]>()) })
     }
 
     /// Writes the structure back.
     pub(super) fn store<const N: usize>(&self, structure: &Structure<N>) {
-        // SAFETY: ptr::write_unaligned requires `N` writable bytes: `structure` was read from here, after its size was checked
-        // as the contract of `Argument::new` allows.
+        // SAFETY: ptr::write_unaligned requires `N` writable bytes: `structure` was read from here, after its size was
+        // checked as the contract of `Argument::new` allows.
         unsafe { ptr::write_unaligned(self.0.cast::<[u8; N]>(), structure.bytes) };
     }
 }
@@ -155,8 +155,8 @@ impl Vfio {
         }
     }
 
-    /// Returns the memory of a container. A descriptor from before a fork, or from an earlier emulator (libqat 26.08 keeps
-    /// its container when it stops), is a container without mappings.
+    /// Returns the memory of a container. A descriptor from before a fork, or from an earlier emulator (libqat 26.08
+    /// keeps its container when it stops), is a container without mappings.
     fn memory(&self, container: c_int) -> Option<Arc<ContainerMemory>> {
         if files::lookup(container) != Some(VfioFile::Container) {
             return None;
@@ -238,7 +238,8 @@ impl Vfio {
         if flags & !(READ | WRITE) != 0 || flags == 0 {
             return Err(libc::EINVAL);
         }
-        // SAFETY: the contract of `ContainerMemory::map` is that of VFIO_IOMMU_MAP_DMA in `vfio.h`, which the caller made.
+        // SAFETY: the contract of `ContainerMemory::map` is that of VFIO_IOMMU_MAP_DMA in `vfio.h`, which the caller
+        // made.
         let mapped = unsafe { memory.map(map.u64(8), map.u64(16), map.u64(24), access) };
         mapped.map(|()| 0).map_err(|error| match error {
             MapError::Invalid => libc::EINVAL,

@@ -1,5 +1,5 @@
-//! The register windows of a virtual function: a sparse memory file that the library maps as the device's BARs, and that
-//! the device maps as atomics.
+//! The register windows of a virtual function: a sparse memory file that the library maps as the device's BARs, and
+//! that the device maps as atomics.
 
 use std::{
     io,
@@ -85,10 +85,11 @@ impl Window {
         if !offset.is_multiple_of(4) || index >= self.registers {
             return None;
         }
-        // SAFETY: NonNull::add requires a result inside the allocation: `index` is below the number of registers mapped.
+        // SAFETY: NonNull::add requires a result inside the allocation: `index` is below the number of registers
+        // mapped.
         let place = unsafe { self.start.add(index) };
-        // SAFETY: NonNull::as_ref requires a valid, aligned value: the mapping is page-aligned and never unmapped, its file is
-        // never shortened, and all bit patterns of an atomic integer are valid.
+        // SAFETY: NonNull::as_ref requires a valid, aligned value: the mapping is page-aligned and never unmapped, its
+        // file is never shortened, and all bit patterns of an atomic integer are valid.
         Some(unsafe { place.as_ref() })
     }
 }

@@ -144,8 +144,8 @@ pub(crate) struct Bank {
     response_tail: u32,
     pending: VecDeque<PendingResponse>,
     stalled_until: Option<Instant>,
-    /// The request ring while it is in use. The library clears the ring's registers before it resets the device, so that
-    /// they cannot be read again then.
+    /// The request ring while it is in use. The library clears the ring's registers before it resets the device, so
+    /// that they cannot be read again then.
     ring: Option<Ring>,
     /// When the next interrupt is due; `None` while there is nothing to interrupt for.
     interrupt_at: Option<Instant>,
@@ -229,8 +229,8 @@ impl Bank {
         self.forget(waiting, counters);
     }
 
-    /// Resets the state of the ring pair as [`reset`](Self::reset) does, and sets all its registers to their values after a
-    /// reset.
+    /// Resets the state of the ring pair as [`reset`](Self::reset) does, and sets all its registers to their values
+    /// after a reset.
     pub(crate) fn reset_all(&mut self, registers: &dyn Registers, counters: &Counters) {
         self.reset(registers, counters);
         for register in (0..BANK_STRIDE).step_by(4) {

@@ -1,5 +1,5 @@
-//! The entry point for fuzzing the device: the caller chooses the registers, the mailbox words, the rings and everything
-//! that requests refer to.
+//! The entry point for fuzzing the device: the caller chooses the registers, the mailbox words, the rings and
+//! everything that requests refer to.
 
 use super::{
     bank::{Bank, StandaloneContext},

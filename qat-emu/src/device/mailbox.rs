@@ -1,8 +1,8 @@
 //! The mailbox between a virtual function and its physical function: version, capability blocks and notifications. It
 //! only reads and writes the two mailbox words; a ring pair is reset by the caller.
 //!
-//! In a word, bit 0 means "new" (the receiver clears it as an acknowledgement), bit 1 is always set, bits 7:2 contain the
-//! type, and bits 31:8 contain data.
+//! In a word, bit 0 means "new" (the receiver clears it as an acknowledgement), bit 1 is always set, bits 7:2 contain
+//! the type, and bits 31:8 contain data.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 
@@ -118,8 +118,8 @@ impl Mailbox {
         }
     }
 
-    /// Writes a notification to the mailbox under the conditions of the kernel's driver: the program has announced that it
-    /// is running, and its version knows the notification.
+    /// Writes a notification to the mailbox under the conditions of the kernel's driver: the program has announced that
+    /// it is running, and its version knows the notification.
     pub(crate) fn notify(&self, registers: &dyn Registers, notification: Notification) -> Notified {
         let known = notification == Notification::Restarting || self.compatibility.load(Relaxed) >= FALLBACK;
         if !self.started.load(Relaxed) || !known {

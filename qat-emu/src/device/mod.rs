@@ -1,5 +1,5 @@
-//! The device: registers, mailbox, ring pairs and virtual functions. The machine's threads drive it. It is safe code that
-//! reaches registers and memory through traits, so that tests and fuzzing run it without a process boundary.
+//! The device: registers, mailbox, ring pairs and virtual functions. The machine's threads drive it. It is safe code
+//! that reaches registers and memory through traits, so that tests and fuzzing run it without a process boundary.
 
 pub(crate) mod bank;
 mod flat;

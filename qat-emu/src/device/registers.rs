@@ -8,7 +8,8 @@ pub(crate) trait Registers {
     fn load(&self, offset: usize) -> u32;
     /// Writes the register with release ordering; does nothing outside the window.
     fn store(&self, offset: usize, value: u32);
-    /// Writes `new` if the register still contains `current`, with acquire and release ordering; returns whether it did.
+    /// Writes `new` if the register still contains `current`, with acquire and release ordering; returns whether it
+    /// did.
     fn exchange(&self, offset: usize, current: u32, new: u32) -> bool;
 }
 
@@ -70,7 +71,8 @@ impl BankOffsets {
     pub(crate) fn empty_status(self) -> usize {
         self.0 + 0x14C
     }
-    /// Returns the register with one bit per ring that enables interrupts, coalesced or not, while the ring is not empty.
+    /// Returns the register with one bit per ring that enables interrupts, coalesced or not, while the ring is not
+    /// empty.
     pub(crate) fn interrupt_enable(self) -> usize {
         self.0 + 0x17C
     }

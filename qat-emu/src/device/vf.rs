@@ -136,7 +136,8 @@ fn activity(rings: &dyn Registers, offsets: BankOffsets) -> u64 {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // A poisoned lock is used as it is: a panic in an engine is caught before it reaches a lock, so the state is consistent.
+    // A poisoned lock is used as it is: a panic in an engine is caught before it reaches a lock, so the state is
+    // consistent.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -199,7 +200,8 @@ impl Vf {
     pub(crate) fn reset(&self, counters: &Counters) {
         let Some(windows) = self.windows.get() else { return };
         self.audit_registers(counters);
-        // This lock is taken before those of the banks, in the order in which the reset of a ring pair by mailbox takes them.
+        // This lock is taken before those of the banks, in the order in which the reset of a ring pair by mailbox takes
+        // them.
         lock(&self.notifications).clear();
         let mut banks: Vec<_> = self.banks.iter().map(lock).collect();
         for bank in &mut banks {
@@ -287,7 +289,8 @@ impl Vf {
         if self.mailbox_dead || self.is_removed() {
             return false;
         }
-        // The lock is held to the end, so that two threads do not respond to the same message. The thread that holds it serves.
+        // The lock is held to the end, so that two threads do not respond to the same message. The thread that holds it
+        // serves.
         let mut notifications = match self.notifications.try_lock() {
             Ok(guard) => guard,
             Err(TryLockError::Poisoned(guard)) => guard.into_inner(),

@@ -1,17 +1,18 @@
-//! Compression service: deflate, LZ4, LZ4s.
+//! The compression service: deflate, LZ4 and LZ4s. The device threads call [`Engine`], which reads and writes host
+//! memory only through [`DeviceMemory`].
 //!
-//! CodecOutput is valid and plain, but its bytes are this crate's: test with a decoder, not by comparison with hardware.
+//! The output is valid, but its bytes differ from those of hardware: tests should decode it instead of comparing it.
 //!
 //! | Command | Operation |
 //! |---|---|
-//! | 0 | deflate, fixed-Huffman blocks only (stored ones with auto-select-best or after a verify error) |
-//! | 1 | deflate, blocks as they come out smallest |
-//! | 2 | inflate, raw |
-//! | 3, 4 | LZ4 blocks with size words, both directions |
-//! | 5 | LZ4s sequences |
+//! | 0 | deflate with fixed-Huffman blocks only (stored ones with auto-select-best or after a verify error) |
+//! | 1 | deflate with the blocks that are smallest |
+//! | 2 | raw inflate |
+//! | 3, 4 | compression and decompression of LZ4 blocks with size words |
+//! | 5 | compression to LZ4s sequences |
 //!
-//! Stateful sessions, dictionaries and the options of later generations are answered as unsupported. The running
-//! XXH32 of a session lives in host memory, so the device itself keeps no session.
+//! Stateful sessions, dictionaries and the options of later generations are refused as unsupported. The running XXH32
+//! of a session is stored in host memory, so that the device itself keeps no session.
 
 mod chain;
 mod checksum;
@@ -34,36 +35,36 @@ pub use fuzz::fuzz;
 pub(crate) use message::is_verify_error;
 pub use message::{SERVICE, error};
 
-/// Input is fetched in steps of this size, so that a request never reserves much more than the host has mapped.
+/// Input is read in steps of this size, so that a request never allocates much more than the host has mapped.
 const FETCH: usize = 1 << 20;
 
-/// Deliberate misbehaviour in one request; the default is none.
+/// Errors that are injected into one request; the default injects none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Injection {
-    /// Answer with this error code, zero counters and no output.
+    /// Responds with this error code, zero counters and no output; `None` does not.
     pub error: Option<i8>,
-    /// Compress-and-verify finds a difference: recovery with stored blocks where the request allows it, else
-    /// [`error::VERIFY`].
+    /// Makes compress-and-verify find a difference: the device recovers with stored blocks where the request allows it,
+    /// and otherwise reports [`error::VERIFY`].
     pub verify_error: bool,
-    /// Report inverted checksums.
+    /// Reports inverted checksums.
     pub wrong_checksum: bool,
-    /// CodecOutput space in bytes, where smaller than the request's: overflow at an exact byte.
+    /// Limits the output to a number of bytes, if that is smaller than the request's limit; `None` does not.
     pub output_limit: Option<u32>,
-    /// Bytes missing at the end of the output, unnoticed by the device.
+    /// Omits this number of bytes at the end of the output, which the device does not report.
     pub short_output: u32,
-    /// Store instead of compressing: the speed of memory for tests of everything else.
+    /// Stores the input instead of compressing it, which makes tests of everything else faster.
     pub store: bool,
 }
 
-/// What a codec made of its input.
+/// The result of a codec.
 #[derive(Debug, Default)]
 struct CodecOutput {
     bytes: Vec<u8>,
-    /// Input bytes that `bytes` stands for.
+    /// The number of input bytes that were converted to `bytes`.
     consumed: usize,
-    /// 0 or a code of [`error`].
+    /// 0, or a code of [`error`].
     error: i8,
-    /// Nothing in `bytes` is compressed.
+    /// Whether nothing in `bytes` is compressed.
     stored: bool,
     end_of_last_block: bool,
 }
@@ -75,8 +76,8 @@ pub struct Engine {
 }
 
 impl Engine {
-    /// Runs a request of [`SERVICE`] against host memory. Anything this device does not do is answered with the
-    /// "unsupported" status; arbitrary bytes are safe.
+    /// Executes a request of [`SERVICE`] on host memory. A request that this device does not support gets the status
+    /// "unsupported". The request and the memory may contain arbitrary bytes.
     pub fn execute(
         &mut self,
         request: &Request,
@@ -148,7 +149,7 @@ impl Engine {
         Ok(reply)
     }
 
-    /// Runs the codec of `operation`; with `store`, compression only packages its input.
+    /// Runs the codec of `operation`; with `store`, it stores the input instead of compressing it.
     fn transform(
         &mut self,
         request: DcRequest<'_>,
@@ -179,8 +180,8 @@ impl Engine {
     }
 }
 
-/// The CRC-32 and the Adler-32 or XXH32 of the plain side; brings the integrity block and the session's running
-/// XXH32 up to date.
+/// Returns the CRC-32, and the Adler-32 or XXH32, of the plain data, and updates the integrity block and the session's
+/// running XXH32.
 fn checksums(
     request: DcRequest<'_>,
     operation: Operation,
@@ -223,12 +224,12 @@ fn fetch(list: &BufferList, memory: &dyn DeviceMemory, len: usize) -> Result<Vec
     Ok(bytes)
 }
 
-/// Overflow: the output of about the longest prefix, shorter than `too_long`, for which `attempt` finds room in
-/// `limit` bytes.
+/// Handles an overflow: returns the output of approximately the longest prefix of the input, shorter than `too_long`,
+/// for which `attempt` produces at most `limit` bytes.
 fn fill(limit: usize, too_long: usize, mut attempt: impl FnMut(usize) -> Option<Vec<u8>>) -> CodecOutput {
     let mut output = CodecOutput { error: error::OVERFLOW, ..CodecOutput::default() };
     let (mut low, mut high) = (0, too_long);
-    // A gap of a few bytes is not worth another round.
+    // The search ends when only a few bytes of the output are unused.
     while high - low > 1 && limit - output.bytes.len() > 4 + limit / 512 {
         let len = low + (high - low) / 2;
         match attempt(len) {

@@ -1,9 +1,8 @@
-//! Public-key service: RSA, DH, DSA, modular arithmetic, primality tests, elliptic curves.
+//! The public-key service: RSA, DH, DSA, modular arithmetic, primality tests and elliptic curves.
 //!
-//! [`execute`] takes one 64-byte request of service 3. The function id names the operation and the width of its
-//! operands; operands are big-endian and as wide as the function says, and come and go through two lists of
-//! addresses. Requests can be chained by address, as the library chains primality tests; the chain stops at the
-//! first that fails.
+//! [`execute`] takes one 64-byte request of service 3. The function id determines the operation and the width of its
+//! operands, which are big-endian. Two lists contain the addresses of the inputs and of the outputs. Requests can be
+//! chained by address, as the library does for primality tests; the chain ends at the first request that fails.
 //!
 //! | Family | Widths in bits |
 //! |---|---|
@@ -15,7 +14,7 @@
 //! | Curves over GF(p): point multiplication, point check, ECDSA; P-256 and P-384 by name | 256, 512, 521 |
 //! | Curve25519, Ed25519, Curve448, Ed448: multiplication of a point and of the generator | |
 //!
-//! Not served, and so answered as unsupported: curves over GF(2^m), SM2, and keys protected by KPT.
+//! Curves over GF(2^m), SM2, and keys protected by KPT are refused as unsupported.
 
 mod edwards;
 mod functions;
@@ -31,21 +30,22 @@ use crate::memory::{DeviceMemory, DmaFault};
 /// A request descriptor of an asymmetric ring.
 pub type PkeRequest = [u8; 64];
 
-/// Response status: the operation failed, or what was to be verified does not hold.
+/// The response status of an operation that failed, or of a verification with a negative result.
 const STATUS_FAILED: u8 = 1 << 6;
-/// Response status: the device does not know this function.
+/// The response status of a function that the device does not know.
 const STATUS_UNSUPPORTED: u8 = 1 << 2;
-/// Requests that a chain may have: more than any number of primality rounds that the library offers.
+/// The number of requests that a chain may have, which is more than any number of primality rounds that the library
+/// offers.
 const MAX_CHAIN: usize = 256;
 
-/// Why an operation has no result.
+/// The reason why an operation has no result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum PkeError {
-    /// An address outside the mapped memory.
+    /// An address is outside the mapped memory.
     Fault(DmaFault),
-    /// A function that this device does not have.
+    /// The device does not have the function.
     Unsupported,
-    /// No result exists, or the thing to verify does not hold.
+    /// The operation has no result, or the verification has a negative result.
     Failed,
 }
 
@@ -55,10 +55,10 @@ impl From<DmaFault> for PkeError {
     }
 }
 
-/// Executes one public-key request, and those chained to it.
+/// Executes one public-key request, and the requests chained to it.
 ///
-/// The response is complete in every case, also for a request that is refused. The caller may rewrite its status
-/// (byte 5) and error code (byte 4) to inject a fault.
+/// The response is complete even if the request is refused. The caller may change its status (byte 5) and error code
+/// (byte 4) to inject a fault.
 #[must_use]
 pub fn execute(request: &PkeRequest, memory: &dyn DeviceMemory) -> Outcome {
     let (status, error, fault) = match run_chain(request, memory) {
@@ -92,7 +92,7 @@ fn run_chain(head: &PkeRequest, memory: &dyn DeviceMemory) -> Result<(), PkeErro
     Err(PkeError::Failed)
 }
 
-/// The little-endian quadword at `at`, its high half missing at the end.
+/// Reads the little-endian quadword at `at`; bytes beyond the request's end count as zero.
 fn word(request: &PkeRequest, at: usize) -> u64 {
     request[at..].iter().take(8).rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte))
 }
@@ -114,19 +114,19 @@ impl<'a> Operands<'a> {
         Ok(Self { memory, inputs: list(32, request[49])?, outputs: list(40, request[48])? })
     }
 
-    /// The bytes of an input of `len` bytes.
+    /// Reads the bytes of an input of `len` bytes.
     fn bytes(&self, index: usize, len: usize) -> Result<Vec<u8>, PkeError> {
         let mut bytes = vec![0; len];
         self.memory.read(*self.inputs.get(index).ok_or(PkeError::Failed)?, &mut bytes)?;
         Ok(bytes)
     }
 
-    /// An input of `len` bytes.
+    /// Reads an input of `len` bytes as a number.
     fn input(&self, index: usize, len: usize) -> Result<BigUint, PkeError> {
         Ok(BigUint::from_bytes_be(&self.bytes(index, len)?))
     }
 
-    /// The first `N` inputs, of `len` bytes each.
+    /// Reads the first `N` inputs, of `len` bytes each.
     fn inputs<const N: usize>(&self, len: usize) -> Result<[BigUint; N], PkeError> {
         let mut values = std::array::from_fn(|_| BigUint::ZERO);
         for (index, value) in values.iter_mut().enumerate() {
@@ -135,7 +135,7 @@ impl<'a> Operands<'a> {
         Ok(values)
     }
 
-    /// `N` values of `len` bytes each, together the first input as one big number: the last value comes first.
+    /// Reads `N` values of `len` bytes each, which the first input contains as one large number, the last value first.
     fn concatenated<const N: usize>(&self, len: usize) -> Result<[BigUint; N], PkeError> {
         let bytes = self.bytes(0, N * len)?;
         Ok(std::array::from_fn(|i| {

@@ -1,11 +1,11 @@
-//! Symmetric service: ciphers, hashes, AEADs, chaining, key derivation.
+//! The symmetric service: ciphers, hashes, AEADs, chaining and key derivation.
 //!
-//! [`execute`] takes one 128-byte request of service 4 ("LA") through the four steps that the device takes: it reads
-//! the flags and the descriptor, gathers the regions named by the request from the source, computes, and scatters
-//! what changed into the destination. The hash and cipher states that `libqat` keeps between partial packets live in
-//! host memory, as on the device, so the engine itself has no state.
+//! [`execute`] processes one 128-byte request of service 4 ("LA") in the same steps as the device: it reads the flags
+//! and the descriptor, gathers the regions of the request from the source, computes, and scatters the result to the
+//! destination. The hash and cipher states that `libqat` keeps between partial packets are stored in host memory, as
+//! with hardware, so that the engine itself has no state.
 //!
-//! | Command | Served |
+//! | Command | Supported operations |
 //! |---|---|
 //! | 0 | AES ECB, CBC, CTR, XTS; DES and 3DES ECB, CBC, CTR; null; single pass AES-GCM, AES-CCM, ChaCha20-Poly1305, GMAC |
 //! | 1 | null; MD5, SHA-1, SHA-2, SHA-3, HMAC in modes 1 and 2, nested hash, AES-XCBC-MAC, AES-CMAC, AES-CBC-MAC |
@@ -14,8 +14,8 @@
 //! | 9 | MGF1 |
 //! | 12 to 16 | HKDF (RFC 5869) and HKDF-Expand-Label (RFC 8446) |
 //!
-//! Everything else is answered with the "unsupported" status bit. The classic API of `libqat` ignores that bit, so
-//! whoever runs the engine has to count it: see [`Outcome::unsupported`](super::Outcome::unsupported).
+//! All other requests get a response with the status bit "unsupported". The traditional API of `libqat` ignores this
+//! bit, so that the caller of the engine has to count it: see [`Outcome::unsupported`](super::Outcome::unsupported).
 
 mod aead;
 mod auth;
@@ -29,23 +29,23 @@ use super::{Outcome, Request};
 use crate::memory::{DeviceMemory, DmaFault};
 use request::SymRequest;
 
-/// Response status: the crypto operation failed or a digest did not match.
+/// The response status of a failed operation or a digest that does not match.
 const STATUS_CRYPTO: u8 = 1 << 7;
-/// Response status: the device does not know this request.
+/// The response status of a request that the device does not support.
 const STATUS_UNSUPPORTED: u8 = 1 << 2;
-/// Response status: a parameter is out of range.
+/// The response status of a parameter that is out of range.
 const STATUS_INVALID: u8 = 1 << 1;
-/// Common error code of an access that the endpoint could not make.
+/// The common error code of an access to host memory that failed.
 pub(super) const ERROR_ENDPOINT: u8 = (-17_i8).cast_unsigned();
 
-/// Why a request was not executed to its end.
+/// The reason why a request was not executed completely.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum SymError {
-    /// An address outside the mapped memory.
+    /// An address is outside the mapped memory.
     Fault(DmaFault),
-    /// An algorithm, mode or combination that this device does not have.
+    /// The device does not have the algorithm, the mode or the combination.
     Unsupported,
-    /// Lengths or sizes that contradict each other.
+    /// Lengths or sizes contradict each other.
     Invalid,
 }
 
@@ -55,19 +55,19 @@ impl From<DmaFault> for SymError {
     }
 }
 
-/// Result of an operation that was executed.
+/// The result of an operation that was executed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Completion {
-    /// Done, and the digest, if one was to be compared, matches.
+    /// The operation succeeded, and the digest matches if the request compares one.
     Done,
-    /// The digest to compare differs.
+    /// The digest that the request compares differs.
     Mismatch,
 }
 
 /// Executes one symmetric request.
 ///
-/// The response is complete in every case, also for a request that is refused. The caller may rewrite its status
-/// (byte 6) and error code (byte 5) to inject a fault.
+/// The response is complete even if the request is refused. The caller may change its status (byte 6) and error code
+/// (byte 5) to inject a fault.
 #[must_use]
 pub fn execute(request: &Request, memory: &dyn DeviceMemory) -> Outcome {
     let message = SymRequest::new(request);

@@ -1,4 +1,4 @@
-//! Whether a program can get the emulator by preloading.
+//! Checks whether the emulator can be preloaded into a program. It reads the program's ELF headers only.
 
 use std::{fs::File, io::Read, os::unix::fs::FileExt, path::Path};
 
@@ -17,8 +17,8 @@ fn u64_at(bytes: &[u8], offset: usize) -> u64 {
     bytes.get(offset..).and_then(|b| b.first_chunk()).map_or(0, |b| u64::from_le_bytes(*b))
 }
 
-/// Says why a program cannot be preloaded into, if so. Scripts pass: their interpreter is what counts, and the
-/// programs that they start.
+/// Returns the reason if the emulator cannot be preloaded into a program. Scripts pass the check, because their
+/// interpreter and the programs that they start are loaded separately.
 pub(super) fn check(path: &Path) -> Result<(), Error> {
     let name = path.display();
     let mut file = File::open(path).map_err(|e| format!("{name}: {e}"))?;
@@ -27,7 +27,7 @@ pub(super) fn check(path: &Path) -> Result<(), Error> {
     if !header.starts_with(b"\x7fELF") {
         return Ok(());
     }
-    // ELF-64, little-endian.
+    // The first two bytes mean ELF-64 and little-endian.
     if header.get(4..6) != Some(&[2, 1]) || u16_at(&header, 18) != MACHINE {
         return Err(format!(
             "{name} is for another architecture, so this emulator cannot be loaded into it: use a build for {}",

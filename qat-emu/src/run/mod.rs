@@ -1,4 +1,4 @@
-//! `qat-emu run`: prepares a machine, runs a program on it, reports what the devices saw.
+//! The command `qat-emu run`: prepares a machine, runs a program on it, and reports what the devices did.
 
 mod elf;
 mod options;
@@ -19,7 +19,7 @@ use signal_hook::{
     iterator::Signals,
 };
 
-/// Exit code when the program could not be run or a requirement was not met; no common program uses it.
+/// The exit code when the program could not be run or a requirement was not met; common programs do not use it.
 pub(crate) const FAILED: u8 = 125;
 
 /// Any failure, with the sentence to print.
@@ -66,7 +66,7 @@ fn run(options: &Options) -> Result<ExitCode, Error> {
     Ok(ExitCode::from(code))
 }
 
-/// The file that a shell would run.
+/// Returns the file that a shell would run.
 fn find_program(name: &Path) -> Result<PathBuf, Error> {
     if name.components().count() > 1 {
         return Ok(name.to_owned());
@@ -100,7 +100,7 @@ fn command(options: &Options, program: &Path, preload: &Preload) -> Command {
     command
 }
 
-/// A colon-separated list.
+/// Joins paths to a colon-separated list.
 fn joined(first: Option<&Path>, rest: Option<OsString>) -> OsString {
     let mut list = first.map_or_else(OsString::new, |path| path.as_os_str().to_owned());
     if let Some(rest) = rest.filter(|rest| !rest.is_empty()) {
@@ -110,7 +110,7 @@ fn joined(first: Option<&Path>, rest: Option<OsString>) -> OsString {
     list
 }
 
-/// Waits for the program. The terminal's signals reach it without us; the others are passed on.
+/// Waits for the program. Signals of the terminal reach the program directly; SIGTERM and SIGHUP are passed on to it.
 fn wait(child: &mut Child, signals: &mut Signals) -> io::Result<ExitStatus> {
     loop {
         if let Some(status) = child.try_wait()? {
@@ -152,7 +152,7 @@ fn report(
     Ok(())
 }
 
-/// What keeps the run from meeting the requirements.
+/// Returns a sentence for each requirement that the run does not meet.
 fn unmet_requirements(options: &Options, reports: &[(u32, Snapshot)]) -> Vec<String> {
     let mut unmet = Vec::new();
     let requests: u64 = reports.iter().map(|(_, counters)| counters.requests()).sum();

@@ -1,4 +1,4 @@
-//! The command line.
+//! Parses the command line of `qat-emu` into a machine and a program to run.
 
 use std::{ffi::OsString, path::PathBuf, str::FromStr};
 
@@ -66,7 +66,7 @@ pub(crate) struct Options {
     pub(crate) require_clean: bool,
 }
 
-/// The machine as far as the options give it.
+/// The machine as far as options define it.
 #[derive(Default)]
 struct MachineOptions {
     scenario: Option<PathBuf>,
@@ -108,7 +108,7 @@ impl MachineOptions {
     }
 }
 
-/// The value of an option.
+/// Parses the value of an option.
 fn value<T: FromStr>(parser: &mut lexopt::Parser) -> Result<T, Error>
 where
     T::Err: Into<Error> + Send + Sync + 'static,

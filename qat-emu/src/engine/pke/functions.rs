@@ -1,16 +1,16 @@
-//! What each function id computes.
+//! The table of function ids, and the computation of each function from its inputs to its outputs.
 
 use num_bigint::BigUint;
 
 use super::weierstrass::{Curve, P256, P384, Point};
 use super::{Operands, PkeError, edwards, prime};
 
-/// An operation, its operands in the order of the device.
+/// A function. The comments list its inputs and, after a semicolon, its outputs in the order of the device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Function {
     /// e, m; 2^e mod m.
     DhBase2,
-    /// g, e, m; g^e mod m. Also modular exponentiation, the RSA public and the plain private operation.
+    /// g, e, m; g^e mod m. It is also modular exponentiation, and RSA's public operation and plain private operation.
     Power,
     /// p, q (half width), e; n, d.
     RsaKeyForm1,
@@ -20,13 +20,13 @@ pub(super) enum Function {
     RsaCrt,
     /// a, b; the inverse of a modulo b.
     Inverse,
-    /// m.
+    /// m, without an output: tests for small factors.
     PrimeGcd,
-    /// m.
+    /// m, without an output: Fermat's test.
     PrimeFermat,
-    /// x, m.
+    /// x, m, without an output: a Miller-Rabin round with base x.
     PrimeMillerRabin,
-    /// m.
+    /// m, without an output: the Lucas test.
     PrimeLucas,
     /// x, q; p.
     DsaP,
@@ -40,19 +40,19 @@ pub(super) enum Function {
     DsaS,
     /// m, k, p, q, g, x; r, s.
     DsaRs,
-    /// r, s, m, p, q, g, y.
+    /// r, s, m, p, q, g, y, without an output.
     DsaVerify,
     /// k, xG, yG, a, b, q, h; x, y.
     EcMultiply,
-    /// x, y, q, a, b.
+    /// x, y, q, a, b, without an output: tests whether the point is on the curve.
     EcVerify,
     /// xG, yG, n, q, a, b, k; r.
     EcdsaR,
     /// e, d, r, k, n; s.
     EcdsaS,
-    /// xG, yG, n, q, a, b, k, e, d in one operand, d first; r, s.
+    /// xG, yG, n, q, a, b, k, e, d in one operand that starts with d; r, s.
     EcdsaRs,
-    /// e, s, r, n, xG, yG, xQ, yQ, a, b, q in one operand, q first.
+    /// e, s, r, n, xG, yG, xQ, yQ, a, b, q in one operand that starts with q; no output.
     EcdsaVerify,
     /// On P-256 or P-384: x, y, k; x, y.
     NamedMultiply,
@@ -70,10 +70,10 @@ pub(super) enum Function {
     EdwardsGenerator,
 }
 
-/// Widths in bits that an id implies: of the operands, and of q in DSA.
+/// The widths in bits that an id determines: that of the operands, and that of q in DSA.
 pub(super) type Bits = (u16, u16);
 
-/// The function and the widths of an id.
+/// Returns the function and the widths of an id.
 pub(super) fn lookup(id: u32) -> Option<(Function, Bits)> {
     FUNCTIONS.iter().find_map(|(function, entries)| {
         let entry = entries.iter().find(|entry| entry.0 == id)?;
@@ -81,7 +81,7 @@ pub(super) fn lookup(id: u32) -> Option<(Function, Bits)> {
     })
 }
 
-/// Computes a function, from its inputs to its outputs.
+/// Computes a function and writes its outputs.
 pub(super) fn run(function: Function, bits: Bits, operands: &Operands<'_>) -> Result<(), PkeError> {
     let len = octets(bits.0);
     let half = len / 2;
@@ -119,7 +119,7 @@ pub(super) fn run(function: Function, bits: Bits, operands: &Operands<'_>) -> Re
             let (p, q) = (half_input(1)?, half_input(2)?);
             let m1 = power(&c, &half_input(3)?, &p)?;
             let m2 = power(&c, &half_input(4)?, &q)?;
-            // RFC 8017, 5.1.2; p is added until the difference is positive.
+            // This is RFC 8017, 5.1.2, with p added so that the difference is positive.
             let h = (m1 + &p - &m2 % &p) * half_input(5)? % &p;
             operands.output(0, len, &(m2 + h * q))
         }
@@ -143,7 +143,7 @@ pub(super) fn run(function: Function, bits: Bits, operands: &Operands<'_>) -> Re
         | Function::DsaVerify => dsa(function, len, octets(bits.1), operands),
         Function::EcMultiply => {
             let [k, x, y, a, b, q] = operands.inputs(len)?;
-            // The cofactor is one quadword on the widest curves; 0 stands for none.
+            // The cofactor is one quadword on the widest curves; 0 means that there is none.
             let cofactor = operands.input(6, if bits.0 == 521 { 8 } else { len })?;
             let curve = Curve::new(q, a, b)?;
             let k = if cofactor == BigUint::ZERO { k } else { k * cofactor };
@@ -232,7 +232,7 @@ fn output_ecdsa(
     operands.output(1, len, &signature_s(e, d, &r, k, n)?)
 }
 
-/// FIPS 186-4, section 4 and appendices A and B.
+/// Computes the DSA functions of FIPS 186-4, section 4 and appendices A and B.
 fn dsa(function: Function, len: usize, q_len: usize, operands: &Operands<'_>) -> Result<(), PkeError> {
     let wide = |index| operands.input(index, len);
     let narrow = |index| operands.input(index, q_len);
@@ -291,7 +291,7 @@ fn dsa_r(k: &BigUint, p: &BigUint, q: &BigUint, g: &BigUint) -> Result<BigUint, 
     Ok(r)
 }
 
-/// s of DSA and ECDSA: (e + d r) / k.
+/// Computes s of DSA and ECDSA: (e + d r) / k.
 fn signature_s(e: &BigUint, d: &BigUint, r: &BigUint, k: &BigUint, n: &BigUint) -> Result<BigUint, PkeError> {
     let s = inverse(k, n)? * (e + d * r) % n;
     nonzero(&s)?;
@@ -310,7 +310,7 @@ fn power(base: &BigUint, exponent: &BigUint, modulus: &BigUint) -> Result<BigUin
     Ok(base.modpow(exponent, nonzero(modulus)?))
 }
 
-/// The inverse of `value`, if there is one.
+/// Returns the inverse of `value`, or an error if there is none.
 pub(super) fn inverse(value: &BigUint, modulus: &BigUint) -> Result<BigUint, PkeError> {
     value.modinv(nonzero(modulus)?).ok_or(PkeError::Failed)
 }
@@ -323,15 +323,15 @@ fn gcd(a: &BigUint, b: &BigUint) -> BigUint {
     a
 }
 
-/// Length in bytes of an operand: whole quadwords.
+/// Returns the length in bytes of an operand, which consists of whole quadwords.
 fn octets(bits: u16) -> usize {
     usize::from(bits).div_ceil(64) * 8
 }
 
-/// An id, and the widths that it implies.
+/// A function id and the widths that it determines.
 type Entry = (u32, u16, u16);
 
-/// Every id that is served.
+/// Lists every id that is supported.
 #[rustfmt::skip]
 const FUNCTIONS: &[(Function, &[Entry])] = &[
     (Function::DhBase2, &[

@@ -1,4 +1,4 @@
-//! Authenticated encryption: AES-GCM and GMAC, AES-CCM, ChaCha20-Poly1305.
+//! Authenticated encryption: AES-GCM and GMAC, AES-CCM, and ChaCha20-Poly1305, in a single pass or over two slices.
 
 use chacha20::ChaCha20;
 use chacha20::cipher::{KeyIvInit, StreamCipher};
@@ -16,12 +16,12 @@ use super::request::{Partial, Payload, Region, SymRequest, fetch, fetch_array};
 use super::{Completion, SymError};
 use crate::memory::DeviceMemory;
 
-/// Length in bytes of the running state of a partial message, which replaces the IV.
+/// The length in bytes of the running state of a partial message, which replaces the IV.
 const STATE_LEN: usize = 48;
-/// In the first byte of CCM's block B0: associated data follows.
+/// The bit in the first byte of CCM's block B0 which says that associated data follows.
 const CCM_HAS_AAD: u8 = 0x40;
 
-/// Command 0 with single pass: one slice ciphers and authenticates.
+/// Executes command 0 with single pass, in which one slice encrypts and authenticates.
 pub(super) fn single_pass(
     message: SymRequest<'_>,
     memory: &dyn DeviceMemory,
@@ -75,7 +75,7 @@ pub(super) fn single_pass(
     payload.write(region.offset, &data)?;
     match tag {
         Some(tag) => {
-            // In GMAC the data is the associated data.
+            // In GMAC, the data is the associated data.
             let aad_end = if message.u64(88) == 0 { message.hash_region().end() } else { 0 };
             let end = region.end().max(aad_end);
             settle_tag(message, memory, &payload, end, &tag, message.u8(107), message.u8(107))
@@ -84,7 +84,7 @@ pub(super) fn single_pass(
     }
 }
 
-/// AES-GCM in two slices: the application has made J0 of an IV that is not 12 bytes long. Command 3 decrypts.
+/// Executes AES-GCM over two slices; command 3 decrypts. For an IV that is not 12 bytes long, the request contains J0.
 pub(super) fn two_slice_gcm(
     message: SymRequest<'_>,
     memory: &dyn DeviceMemory,
@@ -97,7 +97,7 @@ pub(super) fn two_slice_gcm(
     let mask = if message.flags().gcm_iv_is_12_bytes() { gcm_counter(&iv, 1) } else { iv };
     let hashed = message.hash_region();
     let aad = if region.len == 0 && hashed.len != 0 {
-        // GMAC: what is hashed is associated data.
+        // In GMAC, the hashed region contains the associated data.
         payload.read(hashed)?
     } else {
         let len = u32::from_be_bytes(std::array::from_fn(|i| aad_len[i])) as usize;
@@ -110,7 +110,7 @@ pub(super) fn two_slice_gcm(
     settle_tag(message, memory, &payload, hashed.end(), &tag, message.u8(118), message.u8(107))
 }
 
-/// AES-CCM in two slices. The MAC is over the plaintext, so it is encryption that hashes first (command 3).
+/// Executes AES-CCM over two slices. The MAC covers the plaintext, so that encryption hashes first (command 3).
 pub(super) fn two_slice_ccm(
     message: SymRequest<'_>,
     memory: &dyn DeviceMemory,
@@ -136,13 +136,13 @@ fn two_slices<'a>(
     Ok((cipher, Payload::new(message, memory)?, message.cipher_region()))
 }
 
-/// The associated data of a single pass: in its own buffer, or for GMAC in the source.
+/// Returns the associated data of a single pass, which is in its own buffer, or in the source for GMAC.
 fn associated_data(
     message: SymRequest<'_>,
     memory: &dyn DeviceMemory,
     payload: &Payload<'_>,
 ) -> Result<Vec<u8>, SymError> {
-    // The fields are those of the hashed region of the other commands.
+    // The fields are those of the hashed region in the other commands.
     let (iova, region) = (message.u64(88), message.hash_region());
     if iova == 0 {
         payload.read(region)
@@ -151,7 +151,7 @@ fn associated_data(
     }
 }
 
-/// Returns or compares the tag, as the flags ask.
+/// Returns or compares the tag, according to the flags.
 fn settle_tag(
     message: SymRequest<'_>,
     memory: &dyn DeviceMemory,
@@ -183,12 +183,12 @@ fn settle_tag(
     Ok(Completion::Done)
 }
 
-/// What a partial message carries from packet to packet.
+/// The state of a partial message between two packets.
 #[derive(Default)]
 struct PacketState {
-    /// Counter block of the last block of keystream.
+    /// The counter block of the last keystream block that was used.
     counter: [u8; 16],
-    /// GHASH or CBC-MAC so far.
+    /// The value of GHASH or CBC-MAC so far.
     mac: [u8; 16],
     aad_len: u64,
     data_len: u64,
@@ -210,14 +210,14 @@ impl PacketState {
     }
 }
 
-/// The counter block of a 12-byte IV.
+/// Returns the counter block of a 12-byte IV.
 fn gcm_counter(iv: &[u8; 16], count: u32) -> [u8; 16] {
     let mut counter = *iv;
     counter[12..].copy_from_slice(&count.to_be_bytes());
     counter
 }
 
-/// AES-GCM (NIST SP 800-38D) over one packet; `mask` is J0. Returns the tag as of its end.
+/// Runs AES-GCM (NIST SP 800-38D) over one packet; `mask` is J0. Returns the tag of everything so far.
 fn gcm(
     cipher: &BlockCipher,
     h: &[u8; 16],
@@ -232,7 +232,7 @@ fn gcm(
     if decrypt {
         hash.update(data);
     }
-    // The state names the block used last, so the next one starts one further.
+    // The state contains the block that was used last, so that the next block has the counter after it.
     let mut counter = state.counter;
     increment_32(&mut counter, 1);
     cipher.ctr(&mut counter, 4, data);
@@ -240,7 +240,7 @@ fn gcm(
     if !decrypt {
         hash.update(data);
     }
-    // Both came out of host memory, where anything may be.
+    // Both values may be arbitrary, because they come from host memory.
     state.aad_len = state.aad_len.wrapping_add(aad.len() as u64);
     state.data_len = state.data_len.wrapping_add(data.len() as u64);
     state.mac = hash.value();
@@ -257,7 +257,7 @@ fn increment_32(counter: &mut [u8; 16], by: u32) {
     counter[12..].copy_from_slice(&count.wrapping_add(by).to_be_bytes());
 }
 
-/// GHASH that can be carried over: a value is resumed by adding it to the next block.
+/// A GHASH whose value can be saved between packets, and resumed by adding it to the next block.
 struct Ghash {
     key: GHash,
     carried: [u8; 16],
@@ -282,7 +282,7 @@ impl Ghash {
     }
 }
 
-/// AES-CCM (NIST SP 800-38C) over one packet; the counter is A0 and the associated data starts with B0.
+/// Runs AES-CCM (NIST SP 800-38C) over one packet. The counter is A0, and the associated data starts with B0.
 fn ccm(
     cipher: &BlockCipher,
     state: &mut PacketState,
@@ -299,14 +299,14 @@ fn ccm(
     mask[16 - counted..].fill(0);
     if !partial.resumes() {
         let b0 = aad.first_chunk::<16>().ok_or(SymError::Invalid)?;
-        // Without associated data the library still counts the room for its length.
+        // Without associated data, the library still includes the space for its length, which is not hashed.
         let aad = if b0[0] & CCM_HAS_AAD != 0 { aad } else { &b0[..] };
         mac_padded(cipher, &mut state.mac, aad);
     }
     if !decrypt {
         mac_padded(cipher, &mut state.mac, data);
     }
-    // The state names the block used last, so the next one starts one further.
+    // The state contains the block that was used last, so that the next block has the counter after it.
     let mut counter = state.counter;
     increment(&mut counter[16 - counted..]);
     cipher.ctr(&mut counter, counted, data);
@@ -321,7 +321,7 @@ fn ccm(
     Ok(tag)
 }
 
-/// CBC-MAC over `data`, padded with zeros to whole blocks.
+/// Updates a CBC-MAC with `data`, padded with zeros to whole blocks.
 fn mac_padded(cipher: &BlockCipher, mac: &mut [u8; 16], data: &[u8]) {
     let mut filled = 0;
     cbc_mac(cipher, mac, &mut filled, data, false);
@@ -330,7 +330,7 @@ fn mac_padded(cipher: &BlockCipher, mac: &mut [u8; 16], data: &[u8]) {
     }
 }
 
-/// ChaCha20-Poly1305 (RFC 8439).
+/// Runs ChaCha20-Poly1305 (RFC 8439), and returns the tag.
 fn chacha20_poly1305(
     setup: &CipherSetup,
     iv: &[u8; 16],

@@ -1,4 +1,4 @@
-//! The hash part of the descriptor: plain hash, HMAC in both modes, nested hash and the AES MACs.
+//! The hash part of the content descriptor: plain hashes, HMAC in both modes, nested hashes and the AES MACs.
 
 use super::SymError;
 use super::cipher::{BlockCipher, xor};
@@ -12,31 +12,31 @@ const MODE_HMAC_PREFIX: u32 = 2;
 const NULL: u32 = 0;
 const AES_XCBC_MAC: u32 = 7;
 const AES_CBC_MAC: u32 = 8;
-/// Length in bytes of the longest digest of the null algorithm: that of its state.
+/// The length in bytes of the longest digest of the null algorithm, which is the length of its state.
 const NULL_LEN: usize = 32;
-/// Bits of a setup block that this device knows: algorithm, mode, length to compare. SHA-3 with another padding is not
-/// among them.
+/// The bits of a setup block that this device knows: algorithm, mode and length to compare. SHA-3 with another padding
+/// is unknown.
 const KNOWN_SETUP: u32 = 0x00C0_7FFF;
-/// The hash flags that this device knows: nested, and mode 2, which the setup block has as well. The others stand for
-/// SNOW 3G and ZUC.
+/// The hash flags that this device knows: nested, and mode 2, which the setup block also contains. The other flags
+/// select SNOW 3G and ZUC.
 const KNOWN_HASH_FLAGS: u8 = 1 | 1 << 5;
-/// Length in bytes of the counter before the running state of a partial hash.
+/// The length in bytes of the counter that precedes the running state of a partial hash.
 const COUNTER_LEN: u64 = 8;
 
-/// The hash configuration words of the device's table: index, algorithm, mode.
+/// The hash configuration words of the device's constant table: index, algorithm, mode.
 const TABLE: [(u8, u32, u32); 7] =
     [(37, 2, 0), (41, 1, 0), (46, 1, 1), (48, 3, 0), (54, 4, 0), (60, 5, 0), (70, 6, 0)];
 
-/// A hash configuration, and where its states lie.
+/// A hash configuration and the addresses of its states.
 #[derive(Clone, Copy)]
 struct HashSetup {
     code: u32,
     mode: u32,
-    /// Bytes already absorbed into state 1.
+    /// The number of bytes that state 1 has absorbed.
     count: u64,
-    /// Address of state 1, `None` if the descriptor has none.
+    /// The address of state 1; `None` if the descriptor has none.
     state1: Option<u64>,
-    /// Address of state 2.
+    /// The address of state 2.
     state2: u64,
 }
 
@@ -47,7 +47,7 @@ impl HashSetup {
             let index = message.u8(114);
             let &(_, code, mode) =
                 TABLE.iter().find(|entry| entry.0 == index).ok_or(SymError::Unsupported)?;
-            // The states follow a 16-byte cipher key; a plain digest has no descriptor at all.
+            // The states follow a 16-byte cipher key; a plain digest has no descriptor.
             let state1 = message.descriptor(16);
             let keyed = mode == MODE_HMAC_PRECOMPUTED;
             return Ok(Self {
@@ -86,7 +86,7 @@ impl HashSetup {
         Algorithm::from_code(self.code).ok_or(SymError::Unsupported)
     }
 
-    /// A hash that starts from state 1.
+    /// Creates a hash that starts with state 1.
     fn hasher(&self, memory: &dyn DeviceMemory) -> Result<Hasher, SymError> {
         let algorithm = self.algorithm()?;
         match self.state1 {
@@ -99,7 +99,7 @@ impl HashSetup {
     }
 }
 
-/// The hash algorithm of the descriptor's inner setup block.
+/// Returns the hash algorithm of the descriptor's inner setup block.
 pub(super) fn inner_algorithm(
     message: SymRequest<'_>,
     memory: &dyn DeviceMemory,
@@ -107,7 +107,7 @@ pub(super) fn inner_algorithm(
     HashSetup::read(message, memory)?.algorithm()
 }
 
-/// The hash algorithm of the descriptor's outer setup block.
+/// Returns the hash algorithm of the descriptor's outer setup block.
 pub(super) fn outer_algorithm(
     message: SymRequest<'_>,
     memory: &dyn DeviceMemory,
@@ -119,7 +119,7 @@ fn outer_setup(message: SymRequest<'_>, memory: &dyn DeviceMemory) -> Result<Has
     HashSetup::at(memory, message.descriptor(message.quadwords(124)), 0)
 }
 
-/// Inner and outer prefix, from the buffer that starts with the inner one.
+/// Reads the inner and the outer prefix from the buffer that starts with the inner one.
 pub(super) fn prefixes(
     message: SymRequest<'_>,
     memory: &dyn DeviceMemory,
@@ -133,17 +133,18 @@ pub(super) fn prefixes(
 /// A hash or MAC over the request's hashed region.
 pub(super) struct Authenticator {
     mac: MacState,
-    /// Where the running state of a partial message lies.
+    /// The address of the running state of a partial message.
     state: u64,
     partial: Partial,
 }
 
 enum MacState {
-    /// Null authentication: a digest of zeros, whatever the data.
+    /// Null authentication, whose digest is always zero.
     Null,
-    /// A hash, and the outer hash that its digest goes through.
+    /// A hash, and the outer hash that absorbs its digest.
     Hash { inner: Hasher, outer: Option<Hasher> },
-    /// AES-XCBC-MAC and AES-CMAC: the keys of full and padded last blocks, and a block that waits for its key.
+    /// AES-XCBC-MAC and AES-CMAC: `keys` are those for a full and for a padded last block, and `chained` is a block
+    /// that is not encrypted until it is known whether it is the last one.
     Xcbc { cipher: BlockCipher, keys: [[u8; 16]; 2], chained: [u8; 16], filled: usize, started: bool },
     /// AES-CBC-MAC, padded with zeros.
     CbcMac { cipher: BlockCipher, chained: [u8; 16], filled: usize },
@@ -164,14 +165,15 @@ impl Authenticator {
         let nested = hash_flags & 1 != 0;
         let storage = COUNTER_LEN + u64::from(message.u8(121));
         let pointer = message.u64(88);
-        // The pointer names the prefixes, except that later packets find the running state before them.
+        // The pointer is the address of the prefixes; for later packets it is that of the running state, before the
+        // prefixes.
         let (mut state, prefix) = if partial.resumes() {
             (pointer, pointer.wrapping_add(storage))
         } else {
             (pointer.wrapping_sub(storage), pointer)
         };
         if setup.code == NULL {
-            // Without a state there is nothing that could go on.
+            // A null hash has no state, so that it cannot be continued.
             let whole = partial == Partial::None;
             return if whole {
                 Ok(Self { mac: MacState::Null, state, partial })
@@ -227,7 +229,7 @@ impl Authenticator {
                     _ => (setup.hasher(memory)?, None),
                 };
                 if algorithm.is_sha3() {
-                    // A sponge's state is longer than the room before the prefixes; behind them there is enough.
+                    // The state of SHA-3 is longer than the space before the prefixes, so it is stored after them.
                     let behind = message.quadwords(127) + u64::from(message.u8(117));
                     state = prefix.wrapping_add(behind);
                 }
@@ -304,12 +306,12 @@ impl MacState {
     }
 }
 
-/// The chaining block of a MAC behind the counter of a saved state.
+/// Returns the chaining block of a MAC, which follows the counter of a saved state.
 fn mac_state(saved: [u8; 24]) -> [u8; 16] {
     std::array::from_fn(|i| saved[COUNTER_LEN as usize + i])
 }
 
-/// Chains `data` into a block; with `hold` a full block waits for more data before it is encrypted.
+/// Chains `data` into a block; with `hold`, a full block is not encrypted before more data follows.
 pub(super) fn cbc_mac(
     cipher: &BlockCipher,
     chained: &mut [u8; 16],

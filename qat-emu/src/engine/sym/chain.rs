@@ -6,7 +6,7 @@ use super::request::{Partial, Payload, Region, SymRequest, fetch};
 use super::{Completion, SymError};
 use crate::memory::DeviceMemory;
 
-/// Command 0 without single pass.
+/// Executes command 0 without single pass.
 pub(super) fn cipher(message: SymRequest<'_>, memory: &dyn DeviceMemory) -> Result<Completion, SymError> {
     let region = message.cipher_region();
     let mut copy = WorkingCopy::load(message, memory, region)?;
@@ -15,7 +15,7 @@ pub(super) fn cipher(message: SymRequest<'_>, memory: &dyn DeviceMemory) -> Resu
     Ok(Completion::Done)
 }
 
-/// Command 1.
+/// Executes command 1.
 pub(super) fn hash(message: SymRequest<'_>, memory: &dyn DeviceMemory) -> Result<Completion, SymError> {
     let mut copy = WorkingCopy::load(message, memory, message.hash_region())?;
     let (completion, appended) = copy.hash(message, memory, message.flags().partial())?;
@@ -25,20 +25,21 @@ pub(super) fn hash(message: SymRequest<'_>, memory: &dyn DeviceMemory) -> Result
     Ok(completion)
 }
 
-/// Command 2.
+/// Executes command 2.
 pub(super) fn cipher_then_hash(
     message: SymRequest<'_>,
     memory: &dyn DeviceMemory,
 ) -> Result<Completion, SymError> {
     let mut copy = WorkingCopy::load(message, memory, chained_region(message))?;
     copy.cipher(message, memory)?;
-    // The library chains a whole hash with each packet of a partial cipher.
+    // The library chains a complete hash with each packet of a partial cipher.
     let (completion, appended) = copy.hash(message, memory, Partial::None)?;
     copy.store_chained(message, appended)?;
     Ok(completion)
 }
 
-/// Command 3. A digest in the buffer is there before the cipher runs, which may cover it (MAC then encrypt).
+/// Executes command 3. A digest that is returned in the buffer is written before the cipher runs, because the ciphered
+/// region may include it (MAC then encrypt).
 pub(super) fn hash_then_cipher(
     message: SymRequest<'_>,
     memory: &dyn DeviceMemory,
@@ -50,7 +51,7 @@ pub(super) fn hash_then_cipher(
     Ok(completion)
 }
 
-/// The smallest region that holds the ciphered and the hashed one.
+/// Returns the smallest region that contains the ciphered and the hashed region.
 fn chained_region(message: SymRequest<'_>) -> Region {
     let (cipher, hash) = (message.cipher_region(), message.hash_region());
     if cipher.len == 0 {
@@ -63,7 +64,7 @@ fn chained_region(message: SymRequest<'_>) -> Region {
     Region { offset, len: cipher.end().max(hash.end()) - offset }
 }
 
-/// The IV of a request.
+/// Reads the IV of a request.
 pub(super) fn initial_vector(
     message: SymRequest<'_>,
     memory: &dyn DeviceMemory,
@@ -78,12 +79,12 @@ pub(super) fn initial_vector(
     Ok(iv)
 }
 
-/// Compares a digest with what the request expects.
+/// Compares a digest with the expected one.
 pub(super) fn compare(digest: &[u8], expected: &[u8]) -> Completion {
     if digest == expected { Completion::Done } else { Completion::Mismatch }
 }
 
-/// A working copy of a run of the source.
+/// A working copy of a contiguous part of the source.
 struct WorkingCopy<'a> {
     payload: Payload<'a>,
     start: usize,
@@ -97,7 +98,7 @@ impl<'a> WorkingCopy<'a> {
         Ok(Self { payload, start: region.offset, data })
     }
 
-    /// Makes `region` part of the copy, with what the source holds behind the copy's end.
+    /// Extends the copy to the end of `region` with the data that follows it in the source.
     fn extend(&mut self, region: Region) -> Result<(), SymError> {
         let end = self.start + self.data.len();
         if region.end() > end {
@@ -124,7 +125,8 @@ impl<'a> WorkingCopy<'a> {
         self.payload.write(region.offset, run)
     }
 
-    /// Writes the result of a chained operation: everything it touched, if the destination is another buffer.
+    /// Writes the result of a chained operation. If the destination is another buffer, that includes the data that only
+    /// the hash has read.
     fn store_chained(&self, message: SymRequest<'_>, appended: Option<Region>) -> Result<(), SymError> {
         let cipher = message.cipher_region();
         self.store(if self.payload.in_place() { cipher } else { chained_region(message) })?;
@@ -146,7 +148,7 @@ impl<'a> WorkingCopy<'a> {
         Ok(())
     }
 
-    /// Hashes the hashed region; returns the region of a digest that was put into the buffer.
+    /// Hashes the hashed region. Returns the region of the digest if it was written to the buffer.
     fn hash(
         &mut self,
         message: SymRequest<'_>,
