@@ -343,7 +343,8 @@ impl FromStr for Services {
                 "asym" => services.asymmetric = true,
                 _ => {
                     return Err(ConfigError::Impossible(format!(
-                        "the service `{name}` in `{text}` is unknown: use dcc alone, or one or two of dc, sym and asym joined by `;`"
+                        "the service `{name}` in `{text}` is unknown: use dcc alone, or one or two of dc, sym and asym \
+                         joined by `;`"
                     )));
                 }
             }

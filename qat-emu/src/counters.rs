@@ -243,7 +243,7 @@ impl Counters {
     }
 
     /// Counts a response that was written to a response ring.
-    pub(crate) fn answered(&self, vf: usize, service: Service) {
+    pub(crate) fn responded(&self, vf: usize, service: Service) {
         self.services[service.index()].responses.fetch_add(1, Relaxed);
         if let Some(vf) = self.vf_responses.get(vf) {
             vf.fetch_add(1, Relaxed);
@@ -615,23 +615,23 @@ impl Snapshot {
                 findings.push(format!("{count} {what}"));
             }
         };
-        find(self.mapped, "mappings for device access left");
-        find(self.in_work, "requests not answered");
+        find(self.mapped, "mappings for device access left: the program did not unmap them");
+        find(self.in_work, "requests without a response: they were still in the device");
         find(self.abandoned, "requests abandoned when their ring was taken away");
-        find(self.dma_faults, "device accesses outside mapped memory");
-        find(self.dma_faults_after_unmap, "of those after the memory was unmapped");
+        find(self.dma_faults, "device accesses outside mapped memory, which were refused");
+        find(self.dma_faults_after_unmap, "of these accesses came after the memory was unmapped");
         find(
             self.services.values().map(|s| s.unsupported).sum(),
-            "requests that the device does not support",
+            "requests that the device does not support and refused",
         );
-        find(self.protocol_errors, "ring registers or messages that no library writes");
+        find(self.protocol_errors, "invalid values of ring registers or invalid messages");
         find(self.mailbox_unknown, "unknown mailbox messages");
-        find(self.engine_panics, "errors of the emulator itself");
+        find(self.engine_panics, "panics in the emulator, which are defects of qat-emu");
         find(self.unserved_more, "more registers, messages or flags that the device does not serve");
         findings.extend(self.unserved_records.iter().map(UnservedRecord::to_string));
         for record in &self.dma_fault_records {
             let DmaFaultRecord { iova, len, access, vf, bank, service, command, after_unmap } = record;
-            let when = if *after_unmap { ", unmapped before" } else { "" };
+            let when = if *after_unmap { ", which was unmapped before" } else { "" };
             findings.push(format!(
                 "{access} of {len} bytes at {iova:#x}{when}: {service} {command}, virtual function {vf}, ring pair {bank}"
             ));
@@ -651,7 +651,7 @@ mod tests {
             let origin = Origin { vf: 0, bank: 0, service: Service::Compression, command };
             counters.fetched(origin, 1);
             counters.executed(origin, ExecutionResult { error, ..ExecutionResult::default() });
-            counters.answered(0, Service::Compression);
+            counters.responded(0, Service::Compression);
         };
         count(2, Some(-15));
         count(2, Some(-15));

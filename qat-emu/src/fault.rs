@@ -63,7 +63,7 @@ impl TryFrom<Entry> for Fault {
 
     fn try_from(mut entry: Entry) -> Result<Self, String> {
         fn needed<T>(kind: &str, name: &str, value: Option<T>) -> Result<T, String> {
-            value.ok_or_else(|| format!("a fault of kind `{kind}` needs `{name}`"))
+            value.ok_or_else(|| format!("a fault of kind `{kind}` needs the parameter `{name}`"))
         }
         let name = std::mem::take(&mut entry.kind);
         let kind = match name.as_str() {
@@ -88,12 +88,16 @@ impl TryFrom<Entry> for Fault {
             "restart" => FaultKind::Restart,
             "removed" => FaultKind::Removed,
             "hung" => FaultKind::Hung,
-            _ => return Err(format!("no fault of kind `{name}`")),
+            _ => {
+                return Err(format!(
+                    "the kind of fault `{name}` is unknown: the documentation of FaultKind lists the kinds"
+                ));
+            }
         };
         let Entry { vf, bank, service, after, every, times, probability, .. } = entry;
         let Entry { microseconds, overtaken_by, code, bytes, .. } = entry;
         if microseconds.is_some() || overtaken_by.is_some() || code.is_some() || bytes.is_some() {
-            return Err(format!("a fault of kind `{name}` has a parameter that it does not take"));
+            return Err(format!("a fault of kind `{name}` has a parameter of another kind: remove it"));
         }
         Ok(Self { vf, bank, service, after, every, times, probability: probability.unwrap_or(1.0), kind })
     }

@@ -112,7 +112,9 @@ impl Machine {
         if !self.started.swap(true, Ordering::SeqCst) {
             for number in 0..self.config.engine_threads {
                 if let Err(error) = spawn(Box::new(move || self.serve(number))) {
-                    eprintln!("qat-emu: no device thread, requests will not be answered: {error}");
+                    eprintln!(
+                        "qat-emu: a device thread cannot be started, so requests get no responses: {error}"
+                    );
                 }
             }
         }

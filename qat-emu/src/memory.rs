@@ -3,9 +3,11 @@
 //! The engines access memory only through [`DeviceMemory`]. They are therefore safe code, and tests run them on a plain
 //! map of byte vectors; the process boundary implements the trait over the memory that the library mapped.
 
+use std::fmt;
+
 /// A device access outside memory that the library mapped for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("device {access:?} of {len} bytes at IO address {iova:#x} is outside mapped memory")]
+#[error("the device may not {access} {len} bytes at IO address {iova:#x}: they are outside mapped memory")]
 pub struct DmaFault {
     /// The first IO virtual address of the refused access.
     pub iova: u64,
@@ -22,6 +24,15 @@ pub enum Access {
     Read,
     /// The device writes host memory.
     Write,
+}
+
+impl fmt::Display for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Read => "read",
+            Self::Write => "write",
+        })
+    }
 }
 
 /// Host memory that is addressed by IO virtual addresses.

@@ -19,7 +19,7 @@ pub struct WithoutEffect {
 pub const WITHOUT_EFFECT: &[WithoutEffect] = &[
     WithoutEffect {
         what: "ring configuration, bits 5 to 14: watermarks",
-        why: "they set the flags \"nearly full\" and \"nearly empty\", which no library reads and which stay zero here",
+        why: "they set the flags \"nearly full\" and \"nearly empty\", which no library reads and which are always zero here",
     },
     WithoutEffect {
         what: "ring register 0x174, bits 2 and 6: source of interrupts",
@@ -27,14 +27,14 @@ pub const WITHOUT_EFFECT: &[WithoutEffect] = &[
     },
     WithoutEffect {
         what: "PCI command, bits 0, 1 and 6 to 10: I/O and memory space, errors, interrupt pin",
-        why: "the windows are memory of the process and are always there, there are no bus errors, and there is no pin",
+        why: "the windows are memory of the process that always exists, and the device has neither bus errors nor a pin",
     },
     WithoutEffect {
         what: "mailbox message 10: restart prepared",
-        why: "the kernel waits for it before it resets the device; here the test that announced the restart decides when it is over",
+        why: "the kernel waits for this message before it resets the device; here the test that announced the restart also announces its end",
     },
     WithoutEffect {
-        what: "compression, service flags 4, 5 and 7: enhanced selection of blocks, no header of stored blocks, no secure memory",
+        what: "compression, service flags 4, 5 and 7: enhanced selection of blocks, no header for stored blocks, no secure memory",
         why: "this generation has none of these, and its firmware ignores the bits",
     },
     WithoutEffect {
@@ -43,23 +43,23 @@ pub const WITHOUT_EFFECT: &[WithoutEffect] = &[
     },
     WithoutEffect {
         what: "compression, parameter flag 16: verify",
-        why: "the answer reports verification as done, but the output is not decompressed for it: the model's compressors are tested instead, and the fault `verify-error` shows a difference",
+        why: "the response reports verification as done, but the output is not decompressed: tests verify the compressors instead, and the fault `verify-error` simulates a difference",
     },
     WithoutEffect {
         what: "compression, parameter flags 21 to 23: kind of the injected verify error",
-        why: "all kinds show in the answer in the same way",
+        why: "the response is the same for all kinds",
     },
     WithoutEffect {
-        what: "compression, configuration words: format, window, and all of the search but its depth",
-        why: "the command names the format; the rest changes how well the hardware compresses, not what the output means",
+        what: "compression, configuration words: format, window, and search parameters except the depth",
+        why: "the command determines the format; the other fields change only how well the hardware compresses",
     },
     WithoutEffect {
         what: "content descriptor: its size, the order of the slices, lengths of keys, states and padding",
-        why: "they follow from the command and the algorithm, which the device reads instead",
+        why: "they follow from the command and the algorithm, which the device uses instead",
     },
     WithoutEffect {
         what: "cipher and hash configuration: length of the digest to compare, length of associated data",
-        why: "the request's own fields give both",
+        why: "the device uses the fields of the request instead",
     },
 ];
 

@@ -105,7 +105,7 @@ fn lost_answers_are_found_by_the_audit() {
         assert_eq!(lost.completion.status(), None);
         let audit = emulator.counters().audit();
         assert_eq!(audit.len(), 2, "{audit:?}");
-        assert!(audit[0].ends_with("mappings for device access left"), "{audit:?}");
+        assert!(audit[0].contains("mappings for device access left"), "{audit:?}");
         assert_eq!(audit[1], "1 requests abandoned when their ring was taken away");
     });
 }

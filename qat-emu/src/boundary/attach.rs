@@ -111,7 +111,10 @@ fn setup() -> Option<&'static EmulatorSetup> {
     match text.and_then(|text| serde_json::from_slice(&text).map_err(|e| e.to_string())) {
         Ok(config) => Some(set_up(EmulatorSetup { tree, config, shared_counters: true })),
         Err(error) => {
-            eprintln!("qat-emu: no device, {} in {}: {error}", SCENARIO_FILE, tree.display());
+            eprintln!(
+                "qat-emu: there is no device, because {} cannot be read: {error}",
+                tree.join(SCENARIO_FILE).display()
+            );
             None
         }
     }
@@ -143,7 +146,7 @@ pub(super) fn create(setup: &'static EmulatorSetup) -> Option<&'static AttachedE
     let machine = match Machine::new(setup.config.clone(), counters) {
         Ok(machine) => &*Box::leak(Box::new(machine)),
         Err(error) => {
-            eprintln!("qat-emu: no device: {error}");
+            eprintln!("qat-emu: there is no device: {error}");
             return None;
         }
     };
@@ -156,7 +159,7 @@ pub(super) fn create(setup: &'static EmulatorSetup) -> Option<&'static AttachedE
 fn shared_counters(tree: &Path) -> Option<&'static Counters> {
     let path = tree.join(COUNTERS_DIRECTORY).join(std::process::id().to_string());
     shared::create(&path)
-        .inspect_err(|error| eprintln!("qat-emu: counters are not reported, {}: {error}", path.display()))
+        .inspect_err(|error| eprintln!("qat-emu: the counters of this process are not reported, because {} cannot be created: {error}", path.display()))
         .ok()
 }
 

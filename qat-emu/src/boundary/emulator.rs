@@ -31,7 +31,7 @@ pub const HOOKS: &str = hooks::NAMES;
 #[non_exhaustive]
 pub enum AttachError {
     /// An emulator is attached already; a process can have one.
-    #[error("an emulator is attached to this process already; drop it first")]
+    #[error("an emulator is already attached to this process: drop it before attaching another one")]
     Attached,
     /// The hooks are linked into the executable but not exported, so that a loaded libqat would not find them.
     #[error(

@@ -38,10 +38,10 @@ macro_rules! open_hook {
     };
 }
 
-open_hook!(open, open, (mode: c_int), "`open(2)`.");
-open_hook!(open64, open64, (mode: c_int), "`open(2)` with 64-bit offsets.");
-open_hook!(__open_2, open, (), "`open` without a mode, as fortified programs call it.");
-open_hook!(__open64_2, open64, (), "`open64` without a mode, as fortified programs call it.");
+open_hook!(open, open, (mode: c_int), "Intercepts `open(2)`.");
+open_hook!(open64, open64, (mode: c_int), "Intercepts `open(2)` with 64-bit offsets.");
+open_hook!(__open_2, open, (), "Intercepts `open` without a mode, as fortified programs call it.");
+open_hook!(__open64_2, open64, (), "Intercepts `open64` without a mode, as fortified programs call it.");
 
 /// Executes VFIO calls on descriptors of the emulator, and passes other calls of `ioctl(2)` on.
 ///
@@ -87,15 +87,15 @@ macro_rules! path_hook {
     };
 }
 
-path_hook!(stat, stat, ([] path, into: *mut c_void) -> c_int, "`stat(2)`.");
-path_hook!(stat64, stat64, ([] path, into: *mut c_void) -> c_int, "`stat(2)` with 64-bit offsets.");
-path_hook!(__xstat64, xstat64, ([version: c_int] path, into: *mut c_void) -> c_int, "`stat64` of a C library before 2.33.");
-path_hook!(fopen, fopen, ([] path, mode: *const c_char) -> *mut c_void, "`fopen(3)`.");
-path_hook!(fopen64, fopen64, ([] path, mode: *const c_char) -> *mut c_void, "`fopen(3)` with 64-bit offsets.");
+path_hook!(stat, stat, ([] path, into: *mut c_void) -> c_int, "Intercepts `stat(2)`.");
+path_hook!(stat64, stat64, ([] path, into: *mut c_void) -> c_int, "Intercepts `stat(2)` with 64-bit offsets.");
+path_hook!(__xstat64, xstat64, ([version: c_int] path, into: *mut c_void) -> c_int, "Intercepts `stat64` of a C library before 2.33.");
+path_hook!(fopen, fopen, ([] path, mode: *const c_char) -> *mut c_void, "Intercepts `fopen(3)`.");
+path_hook!(fopen64, fopen64, ([] path, mode: *const c_char) -> *mut c_void, "Intercepts `fopen(3)` with 64-bit offsets.");
 path_hook!(scandir, scandir,
-    ([] path, list: *mut *mut *mut c_void, filter: Filter, order: Order) -> c_int, "`scandir(3)`.");
+    ([] path, list: *mut *mut *mut c_void, filter: Filter, order: Order) -> c_int, "Intercepts `scandir(3)`.");
 path_hook!(scandir64, scandir64,
-    ([] path, list: *mut *mut *mut c_void, filter: Filter, order: Order) -> c_int, "`scandir(3)` with 64-bit offsets.");
+    ([] path, list: *mut *mut *mut c_void, filter: Filter, order: Order) -> c_int, "Intercepts `scandir(3)` with 64-bit offsets.");
 
 /// Hides the manager daemon, which would give out the host's own devices, and passes other calls of `connect(2)` on.
 ///

@@ -14,7 +14,7 @@ fn map(file: &File) -> io::Result<NonNull<Counters>> {
     if start == libc::MAP_FAILED {
         return Err(io::Error::last_os_error());
     }
-    NonNull::new(start.cast()).ok_or_else(|| io::Error::other("mmap returned null"))
+    NonNull::new(start.cast()).ok_or_else(|| io::Error::other("mmap returned a null address"))
 }
 
 /// Creates a file with counters that are all zero, and maps it for the rest of the process.
@@ -31,7 +31,7 @@ pub(super) fn create(path: &Path) -> io::Result<&'static Counters> {
 pub(crate) fn read(path: &Path) -> io::Result<Snapshot> {
     let file = File::options().read(true).write(true).open(path)?;
     if file.metadata()?.len() != size_of::<Counters>() as u64 {
-        return Err(io::Error::other("not a counters file of this version"));
+        return Err(io::Error::other("the file does not contain counters of this version of qat-emu"));
     }
     let counters = map(&file)?;
     // SAFETY: NonNull::as_ref requires an aligned value that stays valid: the mapping is page-aligned, has the size of

@@ -409,7 +409,7 @@ fn spawn(cpu: Option<usize>, work: Box<dyn FnOnce() + Send>) -> io::Result<()> {
         if let Some(cpu) = cpu
             && let Err(error) = run_on(cpu)
         {
-            eprintln!("qat-emu: a device thread is not on core {cpu}: {error}");
+            eprintln!("qat-emu: a device thread runs on any core, because it cannot be restricted to core {cpu}: {error}");
         }
         work();
     });

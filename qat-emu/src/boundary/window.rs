@@ -76,7 +76,8 @@ impl Window {
         if start == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
         }
-        let start = NonNull::new(start.cast()).ok_or_else(|| io::Error::other("mmap returned null"))?;
+        let start =
+            NonNull::new(start.cast()).ok_or_else(|| io::Error::other("mmap returned a null address"))?;
         Ok(Self { start, registers: bytes / 4 })
     }
 

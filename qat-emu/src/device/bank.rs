@@ -397,14 +397,14 @@ impl Bank {
         }
         let slot = ring.base + u64::from(self.request_head);
         let mut request: Request = [0; 128];
-        let mut answer = None;
+        let mut executed = None;
         context.space.with_memory(&mut |memory| {
             let audited = AuditedMemory::new(memory, counters, self.origin(0));
             if audited.read(slot, &mut request[..step as usize]).is_ok() {
                 let origin = self.origin(message::command(&request));
                 counters.fetched(origin, waiting);
                 let audited = AuditedMemory::new(memory, counters, origin);
-                answer = Some(self.execute(context, &request, &audited, engines, fault));
+                executed = Some(self.execute(context, &request, &audited, engines, fault));
             }
         });
         self.request_head = (self.request_head + step) % ring.bytes;
@@ -413,11 +413,11 @@ impl Bank {
             let empty = registers.load(self.offsets.empty_status());
             registers.store(self.offsets.empty_status(), empty | 1 << REQUEST);
         }
-        let Some((response, executed)) = answer else { return true };
-        counters.executed(self.origin(message::command(&request)), executed);
+        let Some((response, execution)) = executed else { return true };
+        counters.executed(self.origin(message::command(&request)), execution);
         let mut pending = PendingResponse {
             response,
-            due: context.schedule.due(context.timing, executed.bytes_in),
+            due: context.schedule.due(context.timing, execution.bytes_in),
             overtaken_by: 0,
         };
         match fault {
@@ -546,7 +546,7 @@ impl Bank {
             registers.store(self.offsets.tail(RESPONSE), self.response_tail);
             let empty = registers.load(self.offsets.empty_status());
             registers.store(self.offsets.empty_status(), empty & !(1 << RESPONSE));
-            context.counters.answered(self.vf, self.service);
+            context.counters.responded(self.vf, self.service);
             result.progress = true;
             let mut first_released = None;
             for (i, earlier) in self.pending.iter_mut().enumerate().take(index) {
@@ -681,7 +681,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_wait_for_room_and_rings_wrap() {
+    fn responses_wait_for_room_and_rings_wrap() {
         let (mut bank, window, memory) = rings();
         let standalone = StandaloneContext::default();
         let context = standalone.ring_context(&window, &memory, Timing::null());

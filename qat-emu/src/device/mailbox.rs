@@ -139,15 +139,15 @@ impl Mailbox {
         if message & NEW == 0 {
             return None;
         }
-        let (answer, handled) = self.answer(message, reset);
-        if let Some((kind, data)) = answer {
+        let (response, handled) = self.respond(message, reset);
+        if let Some((kind, data)) = response {
             registers.store(PF_TO_VF, data << 8 | kind << 2 | ORIGIN | NEW);
         }
         registers.store(VF_TO_PF, message & !NEW);
         Some(handled)
     }
 
-    fn answer(&self, message: u32, reset: &mut dyn FnMut(usize)) -> (Option<(u32, u32)>, Handled) {
+    fn respond(&self, message: u32, reset: &mut dyn FnMut(usize)) -> (Option<(u32, u32)>, Handled) {
         let data = message >> 8;
         let bits = |low: u32, width: u32| data >> low & ((1 << width) - 1);
         let block = |number: u32, index: u32| {

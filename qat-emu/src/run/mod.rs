@@ -43,15 +43,18 @@ fn run(options: &Options) -> Result<ExitCode, Error> {
     let program = find_program(Path::new(&options.program))?;
     elf::check(&program)?;
     for node in options.config.absent_nodes() {
-        eprintln!("qat-emu: NUMA node {node} has no cores on this computer: its devices report no node");
+        eprintln!(
+            "qat-emu: NUMA node {node} has no cores on this computer, so devices on it report that they have no node"
+        );
     }
     let preload = Preload::new(&options.config)?;
     if let Some(data) = &options.data {
         preload.share_data(data)?;
     }
     let mut signals = Signals::new([SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM])?;
-    let mut child =
-        command(options, &program, &preload).spawn().map_err(|e| format!("{}: {e}", program.display()))?;
+    let mut child = command(options, &program, &preload)
+        .spawn()
+        .map_err(|e| format!("cannot run {}: {e}", program.display()))?;
     let status = wait(&mut child, &mut signals)?;
     let reports = preload.reports()?;
     if let Some(path) = &options.report {
@@ -73,7 +76,7 @@ fn find_program(name: &Path) -> Result<PathBuf, Error> {
     }
     let path = env::var_os("PATH").unwrap_or_default();
     let found = env::split_paths(&path).map(|dir| dir.join(name)).find(|path| path.is_file());
-    found.ok_or_else(|| format!("{}: not found in PATH", name.display()).into())
+    found.ok_or_else(|| format!("{}: not found in PATH: install it, or give its path", name.display()).into())
 }
 
 fn command(options: &Options, program: &Path, preload: &Preload) -> Command {
@@ -147,7 +150,7 @@ fn report(
     if path == Path::new("-") {
         eprint!("{text}");
     } else {
-        fs::write(path, text).map_err(|e| format!("{}: {e}", path.display()))?;
+        fs::write(path, text).map_err(|e| format!("cannot write the report {}: {e}", path.display()))?;
     }
     Ok(())
 }
@@ -164,7 +167,7 @@ fn unmet_requirements(options: &Options, reports: &[(u32, Snapshot)]) -> Vec<Str
     }
     if options.require_clean {
         if reports.is_empty() {
-            unmet.push("no process looked for devices".to_owned());
+            unmet.push("no process looked for devices: the program may not use libqat".to_owned());
         }
         for (process, counters) in reports {
             unmet.extend(counters.audit().into_iter().map(|finding| format!("process {process}: {finding}")));
