@@ -118,9 +118,9 @@ fn symmetric_responses_are_announced_by_events() {
         let session = sym::Session::new(library, instance, true, &[7; 16], None);
         for round in 0..50_u8 {
             let packet = sym::Packet { iv: &[round; 16], ..sym::Packet::new(&[1; 64]) };
-            let answer = session.perform_after(&packet, || wait_for_event(fd)).unwrap();
-            assert_eq!(answer.status, SUCCESS);
-            assert_ne!(answer.text, [1; 64]);
+            let result = session.perform_after(&packet, || wait_for_event(fd)).unwrap();
+            assert_eq!(result.status, SUCCESS);
+            assert_ne!(result.text, [1; 64]);
         }
         assert_eq!(session.remove(), SUCCESS);
     });

@@ -75,7 +75,7 @@ fn checksum_and_output_lie() {
 }
 
 #[test]
-fn late_and_reordered_answers_arrive() {
+fn late_and_reordered_responses_arrive() {
     with_fault(FaultKind::Late { microseconds: 50_000 }, |session, _| {
         let start = Instant::now();
         assert_eq!(session.run(true, &sample(500), 2048).0, SUCCESS);
@@ -97,7 +97,7 @@ fn late_and_reordered_answers_arrive() {
 }
 
 #[test]
-fn lost_answers_are_found_by_the_audit() {
+fn lost_responses_are_found_by_the_audit() {
     with_fault(FaultKind::Lost, |session, emulator| {
         let (status, lost) = session.submit(true, &sample(500), 2048);
         assert_eq!(status, SUCCESS);

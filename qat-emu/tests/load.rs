@@ -61,7 +61,7 @@ fn work(library: &'static Libqat, instances: Instances, seed: usize, requests: u
             let data = &request.output.bytes()[..request.results.produced as usize];
             assert!(
                 miniz_oxide::inflate::decompress_to_vec(data).unwrap() == plain,
-                "another request's answer"
+                "another request's result"
             );
         }
         done += IN_FLIGHT + 1;

@@ -101,7 +101,7 @@ fn rings_fill_up_and_drain() {
 
 /// The null device stores instead of compressing, and the result is a valid stream.
 #[test]
-fn null_device_answers_with_stored_blocks() {
+fn null_device_returns_stored_blocks() {
     with_started(Config::with_vfs(1, Services::SYM_DC).timing(Timing::null()), |library, _| {
         let session = dc::Session::new(library, library.dc_instances()[0], dc::DYNAMIC);
         let plain = sample(100_000);

@@ -319,13 +319,13 @@ fn a_ring_pair_is_reset_by_message() {
             program.submit(opaque, |_| {});
             program.wait();
         }
-        let answer = |result: u32| result << 8 | 0x10 << 2 | 3;
+        let result = |result: u32| result << 8 | 0x10 << 2 | 3;
         // These are another ring pair, and a reserved bit.
-        assert_eq!(program.ask(0x10, 1), answer(0));
-        assert_eq!(program.ask(0x10, 4), answer(1));
+        assert_eq!(program.ask(0x10, 1), result(0));
+        assert_eq!(program.ask(0x10, 4), result(1));
         program.submit(3, |_| {});
         assert_eq!(program.wait()[2], 3);
-        assert_eq!(program.ask(0x10, 0), answer(0));
+        assert_eq!(program.ask(0x10, 0), result(0));
         for register in [HEAD, HEAD + 4, TAIL, TAIL + 4, ARBITER, CONFIG, CONFIG + 4, BASE, BASE + 4] {
             assert_eq!(program.ring(register).load(SeqCst), 0, "register {register:#x}");
         }

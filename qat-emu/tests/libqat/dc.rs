@@ -167,7 +167,7 @@ unsafe extern "C" fn done(tag: *mut c_void, status: Status) {
 
 /// The result of a request.
 #[derive(Debug, Clone)]
-pub struct Answer {
+pub struct CompressionResult {
     pub status: Status,
     pub results: Results,
     pub crcs: Crcs,
@@ -238,11 +238,11 @@ impl Request {
         }
     }
 
-    fn answer(self, poll: impl Fn() -> Status) -> Answer {
+    fn result(self, poll: impl Fn() -> Status) -> CompressionResult {
         let status = self.completion.wait(poll);
         let produced = (self.results.produced as usize).min(self.output.bytes().len());
         let data = self.output.bytes()[..produced].to_vec();
-        Answer { status, results: *self.results, crcs: *self.crcs, data }
+        CompressionResult { status, results: *self.results, crcs: *self.crcs, data }
     }
 }
 
@@ -322,11 +322,11 @@ impl Session {
         input: &[u8],
         room: usize,
         options: Options,
-    ) -> Result<Answer, Status> {
+    ) -> Result<CompressionResult, Status> {
         let mut request = Request::new(self.library, self.instance, input, room, options);
         let arguments = request.arguments();
         refused(self.compress_or_not(compress, true, &arguments))?;
-        Ok(request.answer(|| self.poll()))
+        Ok(request.result(|| self.poll()))
     }
 
     /// Runs one request without a session, with its setup alone.
@@ -339,7 +339,7 @@ impl Session {
         input: &[u8],
         room: usize,
         options: Options,
-    ) -> Result<Answer, Status> {
+    ) -> Result<CompressionResult, Status> {
         let mut request = Request::new(self.library, self.instance, input, room, options);
         let Arguments { source, destination, operation, results, tag } = request.arguments();
         let direction = if compress { COMPRESS } else { DECOMPRESS };
@@ -351,7 +351,7 @@ impl Session {
         refused(unsafe {
             function(self.instance, &raw mut setup, source, destination, operation, results, done, tag)
         })?;
-        Ok(request.answer(|| self.poll()))
+        Ok(request.result(|| self.poll()))
     }
 
     /// Sets the CRC-64; returns `None` where the release has no such function.

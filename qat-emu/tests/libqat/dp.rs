@@ -137,7 +137,7 @@ pub fn compress(
     assert_eq!(status, SUCCESS);
     // SAFETY: libqat's headers require a valid instance handle, which the library itself returned.
     assert_eq!(unsafe { (library.cpaDcDpPerformOpNow)(instance) }, SUCCESS);
-    let answers = requests
+    let results = requests
         .iter()
         .map(|(memory, completion, _, destination)| {
             let status = completion.wait(|| {
@@ -153,7 +153,7 @@ pub fn compress(
     // SAFETY: libqat's headers require an initialised session without requests in flight: all have been waited for.
     let status = unsafe { (library.cpaDcDpRemoveSession)(instance, session.as_ptr().cast()) };
     assert_eq!(status, SUCCESS);
-    answers
+    results
 }
 
 /// Runs packets in flat buffers on one session: the last one submits the others, which are only enqueued.
@@ -165,7 +165,7 @@ pub fn cipher(
     instance: Handle,
     setup: &sym::SessionSetup,
     packets: &[Packet<'_>],
-) -> Result<Vec<sym::Answer>, Status> {
+) -> Result<Vec<sym::PacketResult>, Status> {
     // SAFETY: libqat's headers require a valid instance handle, which the library itself returned, and a callback that
     // exists for the rest of the process.
     assert_eq!(unsafe { (library.cpaCySymDpRegCbFunc)(instance, ciphered) }, SUCCESS);
@@ -218,9 +218,9 @@ pub fn cipher(
         refused(unsafe { (library.cpaCySymDpEnqueueOp)(at, now) })?;
         requests.push((completion, packet.in_place, source, destination, digest, [iv, padded, memory]));
     }
-    let answers = requests
+    let results = requests
         .iter()
-        .map(|(completion, in_place, source, destination, digest, _)| sym::Answer {
+        .map(|(completion, in_place, source, destination, digest, _)| sym::PacketResult {
             status: completion.wait(|| {
                 // SAFETY: libqat's headers require a valid instance handle, which the library itself returned.
                 unsafe { (library.icp_sal_CyPollDpInstance)(instance, 0) }
@@ -232,5 +232,5 @@ pub fn cipher(
     // SAFETY: libqat's headers require an initialised session without requests in flight: all have been waited for.
     let status = unsafe { (library.cpaCySymDpRemoveSession)(instance, session.as_ptr().cast()) };
     assert_eq!(status, SUCCESS);
-    Ok(answers)
+    Ok(results)
 }

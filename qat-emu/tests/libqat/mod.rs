@@ -559,7 +559,7 @@ impl Completion {
             if let Some(status) = self.status() {
                 return status;
             }
-            assert!(start.elapsed() < Duration::from_secs(20), "no answer within 20 s");
+            assert!(start.elapsed() < Duration::from_secs(20), "no result within 20 s");
             std::thread::yield_now();
         }
     }
@@ -581,7 +581,7 @@ pub fn refused(status: Status) -> Result<(), Status> {
 
 /// Returns text that compresses like natural text.
 pub fn sample(bytes: usize) -> Vec<u8> {
-    let words = ["the ", "quick ", "device ", "model ", "reads ", "a ", "descriptor, ", "then ", "answers. "];
+    let words = ["the ", "quick ", "device ", "model ", "reads ", "a ", "descriptor, ", "then ", "results. "];
     let mut state = 1_u32;
     let mut text = Vec::with_capacity(bytes + 16);
     while text.len() < bytes {

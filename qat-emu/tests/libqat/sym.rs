@@ -260,7 +260,7 @@ impl<'a> Packet<'a> {
 
 /// The result of a packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
+pub struct PacketResult {
     /// The status of the callback, or [`MISMATCH`].
     pub status: Status,
     pub text: Vec<u8>,
@@ -340,15 +340,15 @@ impl Session {
     pub fn run(&self, message: &Message<'_>) -> (Status, Vec<u8>, Vec<u8>) {
         let Message { iv, aad, text, tag } = *message;
         let packet = Packet { iv, aad, digest: tag, ..Packet::new(text) };
-        let answer = self.perform(&packet).expect("cpaCySymPerformOp");
-        (answer.status, answer.text, answer.digest)
+        let result = self.perform(&packet).expect("cpaCySymPerformOp");
+        (result.status, result.text, result.digest)
     }
 
     /// Runs one packet.
     ///
     /// # Errors
     /// Returns the status with which the library refuses the call.
-    pub fn perform(&self, packet: &Packet<'_>) -> Result<Answer, Status> {
+    pub fn perform(&self, packet: &Packet<'_>) -> Result<PacketResult, Status> {
         self.perform_after(packet, || ())
     }
 
@@ -356,7 +356,7 @@ impl Session {
     ///
     /// # Errors
     /// Returns the status with which the library refuses the call.
-    pub fn perform_after(&self, packet: &Packet<'_>, wait: impl Fn()) -> Result<Answer, Status> {
+    pub fn perform_after(&self, packet: &Packet<'_>, wait: impl Fn()) -> Result<PacketResult, Status> {
         let library = self.library;
         let from = |bytes: &[u8]| (!bytes.is_empty()).then(|| library.alloc_from(bytes));
         let pointer = |buffer: &Option<DmaBuffer>| buffer.as_ref().map_or(ptr::null_mut(), DmaBuffer::as_ptr);
@@ -410,7 +410,7 @@ impl Session {
             // SAFETY: libqat's headers require a valid instance handle, which the library itself returned.
             unsafe { (self.library.icp_sal_CyPollInstance)(self.instance, 0) }
         });
-        Ok(Answer {
+        Ok(PacketResult {
             status,
             text: if packet.in_place { &source } else { &destination }.bytes()[..packet.text.len()].to_vec(),
             digest: digest.map_or_else(Vec::new, |digest| digest.bytes().to_vec()),

@@ -130,8 +130,8 @@ fn a_wrong_crc_is_found() {
     with_config(config().fault(Fault::new(FaultKind::WrongChecksum)), |bench| {
         let session = bench.dc(SessionSetup::deflate(STATIC));
         let options = Options { integrity: true, ..Options::default() };
-        let answer = session.answer(true, &sample(5000), 8192, options);
-        assert_eq!((answer.status, answer.results.status), (FAIL, CRC_INTEGRITY));
+        let result = session.result(true, &sample(5000), 8192, options);
+        assert_eq!((result.status, result.results.status), (FAIL, CRC_INTEGRITY));
         session.pack(&sample(5000), options);
     });
 }
@@ -164,8 +164,8 @@ fn verification_recovers() {
                 assert_eq!(packed.results.stored, 1);
                 assert!(packed.data.len() > plain.len() && inflate(&packed.data) == plain);
             } else {
-                let answer = session.answer(true, &plain, 60_000, options);
-                assert_eq!((answer.status, answer.results.status), (FAIL, VERIFY));
+                let result = session.result(true, &plain, 60_000, options);
+                assert_eq!((result.status, result.results.status), (FAIL, VERIFY));
             }
             let packed = session.pack(&plain, options);
             assert!(packed.results.stored == 0 && inflate(&packed.data) == plain);
@@ -183,13 +183,13 @@ fn overflow_has_true_counters() {
             let session = bench.dc(SessionSetup::deflate(huffman));
             let (mut rest, mut read, mut rounds) = (&plain[..], Vec::new(), 0);
             while !rest.is_empty() {
-                let answer = session.answer(true, rest, 4096, Options::default());
-                assert_eq!(answer.status, SUCCESS);
-                let consumed = answer.results.consumed as usize;
-                let part = inflate_part(&answer.data, consumed + 1);
-                assert!(part == rest[..consumed] && consumed > answer.data.len());
-                assert_eq!(answer.results.status, if consumed == rest.len() { 0 } else { -11 });
-                assert_eq!(answer.results.checksum, crc32(&part));
+                let result = session.result(true, rest, 4096, Options::default());
+                assert_eq!(result.status, SUCCESS);
+                let consumed = result.results.consumed as usize;
+                let part = inflate_part(&result.data, consumed + 1);
+                assert!(part == rest[..consumed] && consumed > result.data.len());
+                assert_eq!(result.results.status, if consumed == rest.len() { 0 } else { -11 });
+                assert_eq!(result.results.checksum, crc32(&part));
                 read.extend(part);
                 rest = &rest[consumed..];
                 rounds += 1;
@@ -197,8 +197,8 @@ fn overflow_has_true_counters() {
             assert!(read == plain && rounds > 3);
             // Decompression into too little space fails without counters.
             let packed = session.pack(&plain, Options::default());
-            let answer = session.answer(false, &packed.data, 4096, Options::default());
-            assert_eq!((answer.status, answer.results.status, answer.results.consumed), (FAIL, -11, 0));
+            let result = session.result(false, &packed.data, 4096, Options::default());
+            assert_eq!((result.status, result.results.status, result.results.consumed), (FAIL, -11, 0));
         }
     });
 }
@@ -248,12 +248,12 @@ fn it_reads_what_others_wrote() {
             (&[0x01, 0x05, 0x00, 0xfa, 0xfe, 1, 2, 3, 4, 5], -2),
             (&[0x63, 0x00, 0x12, 0x00], -10),
         ] {
-            let answer = session.answer(false, stream, 4096, Options::default());
-            assert_eq!((answer.status, answer.results.status), (FAIL, status), "{stream:02x?}");
+            let result = session.result(false, stream, 4096, Options::default());
+            assert_eq!((result.status, result.results.status), (FAIL, status), "{stream:02x?}");
         }
         // Data after the last block is not consumed.
-        let answer = session.answer(false, &stored, 4096, Options::default());
-        assert_eq!((answer.status, answer.results.consumed, &answer.data[..]), (SUCCESS, 10, &b"store"[..]));
+        let result = session.result(false, &stored, 4096, Options::default());
+        assert_eq!((result.status, result.results.consumed, &result.data[..]), (SUCCESS, 10, &b"store"[..]));
     });
 }
 

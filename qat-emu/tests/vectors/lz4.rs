@@ -89,16 +89,16 @@ fn overflow_has_true_counters() {
         let plain = sample(200_000);
         for algorithm in [LZ4, LZ4S] {
             let session = bench.dc(SessionSetup::lz4(algorithm));
-            let answer = session.answer(true, &plain, 8192, Options::default());
-            assert_eq!((answer.status, answer.results.status), (SUCCESS, -11));
+            let result = session.result(true, &plain, 8192, Options::default());
+            assert_eq!((result.status, result.results.status), (SUCCESS, -11));
             let read = if algorithm == LZ4 {
-                lz4_blocks(&answer.data, 1 << 16).0
+                lz4_blocks(&result.data, 1 << 16).0
             } else {
                 let mut read = Vec::new();
-                sequences(&answer.data, 2, true, &mut read);
+                sequences(&result.data, 2, true, &mut read);
                 read
             };
-            assert!(answer.results.consumed > 8192 && read == plain[..answer.results.consumed as usize]);
+            assert!(result.results.consumed > 8192 && read == plain[..result.results.consumed as usize]);
         }
     });
 }

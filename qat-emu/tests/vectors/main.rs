@@ -105,21 +105,21 @@ struct Sym<'a> {
 }
 
 impl Sym<'_> {
-    fn answer(&self, packet: &sym::Packet<'_>) -> sym::Answer {
+    fn result(&self, packet: &sym::Packet<'_>) -> sym::PacketResult {
         self.bench.expect(Service::Symmetric, self.command);
         self.session.perform(packet).expect("cpaCySymPerformOp")
     }
 
     /// Returns text and digest of a packet that succeeds.
     fn pass(&self, packet: &sym::Packet<'_>) -> (Vec<u8>, Vec<u8>) {
-        let answer = self.answer(packet);
-        assert_eq!(answer.status, SUCCESS);
-        (answer.text, answer.digest)
+        let result = self.result(packet);
+        assert_eq!(result.status, SUCCESS);
+        (result.text, result.digest)
     }
 
     /// Requires that the digest differs.
     fn mismatch(&self, packet: &sym::Packet<'_>) {
-        assert_eq!(self.answer(packet).status, sym::MISMATCH);
+        assert_eq!(self.result(packet).status, sym::MISMATCH);
     }
 }
 
@@ -151,25 +151,31 @@ impl Dc<'_> {
         self.bench.expect(Service::Compression, command);
     }
 
-    fn answer(&self, compress: bool, input: &[u8], room: usize, options: dc::Options) -> dc::Answer {
+    fn result(
+        &self,
+        compress: bool,
+        input: &[u8],
+        room: usize,
+        options: dc::Options,
+    ) -> dc::CompressionResult {
         self.announce(compress);
         self.session.run_with(compress, input, room, options).expect("submits")
     }
 
     /// Compresses all of `plain` with success.
-    fn pack(&self, plain: &[u8], options: dc::Options) -> dc::Answer {
-        let answer = self.answer(true, plain, plain.len() * 9 / 8 + 2048, options);
-        assert_eq!((answer.status, answer.results.status), (SUCCESS, 0));
-        assert_eq!(answer.results.consumed as usize, plain.len());
-        answer
+    fn pack(&self, plain: &[u8], options: dc::Options) -> dc::CompressionResult {
+        let result = self.result(true, plain, plain.len() * 9 / 8 + 2048, options);
+        assert_eq!((result.status, result.results.status), (SUCCESS, 0));
+        assert_eq!(result.results.consumed as usize, plain.len());
+        result
     }
 
     /// Decompresses all of `data` with success.
-    fn unpack(&self, data: &[u8], room: usize, options: dc::Options) -> dc::Answer {
-        let answer = self.answer(false, data, room.max(1024), options);
-        assert_eq!((answer.status, answer.results.status), (SUCCESS, 0));
-        assert_eq!(answer.results.consumed as usize, data.len());
-        answer
+    fn unpack(&self, data: &[u8], room: usize, options: dc::Options) -> dc::CompressionResult {
+        let result = self.result(false, data, room.max(1024), options);
+        assert_eq!((result.status, result.results.status), (SUCCESS, 0));
+        assert_eq!(result.results.consumed as usize, data.len());
+        result
     }
 }
 
