@@ -35,7 +35,7 @@ use crate::{
     service::Service,
 };
 
-/// The largest number of virtual functions that one emulated machine can have.
+/// Limits the number of virtual functions of one emulated machine.
 pub const MAX_VFS: usize = 128;
 
 /// Describes an emulated machine.
@@ -217,21 +217,21 @@ impl Device {
     }
 }
 
-/// A product line of the fourth generation.
+/// Identifies a product line of the fourth generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Model {
-    /// The 4xxx device of Sapphire Rapids.
+    /// This is the 4xxx device of Sapphire Rapids.
     #[default]
     #[serde(rename = "4xxx")]
     Gen4xxx,
-    /// The 401xx device of Emerald Rapids.
+    /// This is the 401xx device of Emerald Rapids.
     #[serde(rename = "401xx")]
     Gen401xx,
-    /// The 402xx device.
+    /// This is the 402xx device.
     #[serde(rename = "402xx")]
     Gen402xx,
-    /// The 420xx device.
+    /// This is the 420xx device.
     #[serde(rename = "420xx")]
     Gen420xx,
 }
@@ -280,7 +280,7 @@ impl FromStr for Model {
     }
 }
 
-/// The services of a virtual function: one service, or two that share its four ring pairs.
+/// Lists the services of a virtual function: one service, or two that share its four ring pairs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Services {
@@ -386,7 +386,7 @@ impl fmt::Display for Services {
     }
 }
 
-/// The time that requests take.
+/// Determines the time that requests take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
@@ -422,16 +422,16 @@ impl Timing {
     }
 }
 
-/// The reason why a machine cannot be emulated as described.
+/// Explains why a machine cannot be emulated as described.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
     /// The scenario file cannot be read.
     #[error("cannot read the scenario {path}: {source}", path = path.display())]
     Read {
-        /// The path of the scenario file.
+        /// Is the path of the scenario file.
         path: std::path::PathBuf,
-        /// The error of the operating system.
+        /// Is the error of the operating system.
         source: std::io::Error,
     },
     /// The scenario is not valid TOML or contains an unknown key.

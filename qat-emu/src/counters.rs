@@ -429,7 +429,7 @@ fn command_name(service: Service, command: u8) -> String {
     known.map_or_else(|| format!("command-{command}"), |name| (*name).to_owned())
 }
 
-/// A copy of the counters of one process.
+/// Contains a copy of the counters of one process.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 #[non_exhaustive]
 pub struct Snapshot {
@@ -486,7 +486,7 @@ pub struct Snapshot {
     pub injected_faults: u64,
 }
 
-/// The counters of one service.
+/// Contains the counters of one service.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 #[non_exhaustive]
 pub struct ServiceSnapshot {
@@ -516,46 +516,47 @@ pub struct ServiceSnapshot {
     pub depths: BTreeMap<u64, u64>,
 }
 
-/// A refused device access.
+/// Describes a refused device access.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct DmaFaultRecord {
-    /// The first IO virtual address.
+    /// Is the first IO virtual address.
     pub iova: u64,
-    /// The length in bytes.
+    /// Is the length in bytes.
     pub len: u64,
-    /// The direction as the device sees it: `read` or `write`.
+    /// Is the direction as the device sees it: `read` or `write`.
     pub access: &'static str,
-    /// Whether the memory was mapped before.
+    /// Says whether the memory was mapped before.
     pub after_unmap: bool,
-    /// The index of the virtual function over all devices.
+    /// Is the index of the virtual function over all devices.
     pub vf: u8,
-    /// The ring pair, 0 to 3.
+    /// Is the ring pair, 0 to 3.
     pub bank: u8,
-    /// The service of the request.
+    /// Names the service of the request.
     pub service: &'static str,
-    /// The command of the request.
+    /// Names the command of the request.
     pub command: String,
 }
 
-/// A register, message or flag that a program used and the device does not serve.
+/// Describes a register, message or flag that a program used and the device does not serve.
 ///
 /// Values that are known to have no effect are not recorded: [`WITHOUT_EFFECT`](crate::WITHOUT_EFFECT) lists them with
 /// the reasons.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct UnservedRecord {
-    /// The kind: `ring register`, `mailbox register`, `PCI configuration space`, `mailbox message` or `request flags`.
+    /// Names the kind: `ring register`, `mailbox register`, `PCI configuration space`, `mailbox message` or `request
+    /// flags`.
     pub what: &'static str,
-    /// The index of the virtual function over all devices.
+    /// Is the index of the virtual function over all devices.
     pub vf: u8,
-    /// The offset of the register, the offset of the flags in the request, or the type of the message.
+    /// Is the offset of the register, the offset of the flags in the request, or the type of the message.
     pub at: u32,
-    /// The service of a request; `None` for the other kinds.
+    /// Names the service of a request; `None` for the other kinds.
     pub service: Option<&'static str>,
-    /// The bits that are not served, or the data of a message.
+    /// Contains the bits that are not served, or the data of a message.
     pub value: u32,
-    /// What the device did with it: `acknowledged without effect`, `refused` or `not known`.
+    /// Says what the device did with it: `acknowledged without effect`, `refused` or `not known`.
     pub outcome: &'static str,
 }
 

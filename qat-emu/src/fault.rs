@@ -1,4 +1,4 @@
-//! Faults that are injected on demand: the requests that they hit, and their effect. The device asks [`Faults`] before
+//! Faults that are injected on demand: the requests that they hit, and their effect. The device asks `Faults` before
 //! it executes each request.
 //!
 //! Random faults use a generator seeded by [`Config::seed`](crate::Config::seed), so that the same requests in the same
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::service::Service;
 
-/// A fault to inject: a trigger and an effect.
+/// Describes a fault to inject: a trigger and an effect.
 ///
 /// Requests that match `vf`, `bank` and `service` are counted. The fault first hits the request after the first `after`
 /// ones, and then every `every`th request (never again if 0), at most `times` times (without a limit if 0). Each hit
@@ -200,7 +200,7 @@ impl Fault {
     }
 }
 
-/// The effect of a fault on the request that it hits, or on its device.
+/// Determines the effect of a fault on the request that it hits, or on its device.
 ///
 /// A scenario file names the kind in lower case with hyphens (`kind = "ring-stalled"`), with the parameter in the same
 /// table.
@@ -259,7 +259,7 @@ pub enum FaultKind {
     Hung,
 }
 
-/// The faults that a program meets while it finds and opens the devices.
+/// Describes the faults that a program meets while it finds and opens the devices.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]

@@ -5,19 +5,19 @@
 
 use std::fmt;
 
-/// A device access outside memory that the library mapped for it.
+/// Describes a device access outside memory that the library mapped for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the device may not {access} {len} bytes at IO address {iova:#x}: they are outside mapped memory")]
 pub struct DmaFault {
-    /// The first IO virtual address of the refused access.
+    /// Is the first IO virtual address of the refused access.
     pub iova: u64,
-    /// The length of the access in bytes.
+    /// Is the length of the access in bytes.
     pub len: usize,
-    /// The direction of the access.
+    /// Is the direction of the access.
     pub access: Access,
 }
 
-/// The direction of a device access.
+/// Names the direction of a device access.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
     /// The device reads host memory.
@@ -35,7 +35,7 @@ impl fmt::Display for Access {
     }
 }
 
-/// Host memory that is addressed by IO virtual addresses.
+/// Reads and writes host memory by IO virtual addresses.
 pub trait DeviceMemory {
     /// Copies `into.len()` bytes from `iova`.
     ///
@@ -50,16 +50,16 @@ pub trait DeviceMemory {
     fn write(&self, iova: u64, from: &[u8]) -> Result<(), DmaFault>;
 }
 
-/// One contiguous part of a source or destination.
+/// Describes one contiguous part of a source or destination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Segment {
-    /// The IO virtual address of the first byte.
+    /// Is the IO virtual address of the first byte.
     pub iova: u64,
-    /// The length in bytes.
+    /// Is the length in bytes.
     pub len: u32,
 }
 
-/// A source or destination as a request describes it: one flat buffer or a scatter-gather list.
+/// Describes a source or destination as a request does: one flat buffer or a scatter-gather list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BufferList {
     segments: Vec<Segment>,

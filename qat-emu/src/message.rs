@@ -3,9 +3,9 @@
 
 use crate::service::Service;
 
-/// A request descriptor of a compression or symmetric ring.
+/// Is a request descriptor of a compression or symmetric ring.
 pub type Request = [u8; 128];
-/// A response descriptor of any ring.
+/// Is a response descriptor of any ring.
 pub type Response = [u8; 32];
 
 /// The service ids in byte 2 of a request.

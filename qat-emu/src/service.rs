@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// The service of a ring pair.
+/// Names the service of a ring pair.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub enum Service {
     /// The ring pair serves data compression.

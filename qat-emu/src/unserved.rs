@@ -5,7 +5,7 @@
 //! unsupported; any other bit of a register has no effect. The audit reports both, so that the device acknowledges
 //! nothing that it does not do. This module contains tables only and uses no other module of the crate.
 
-/// A value that has no effect on this device.
+/// Describes a value that has no effect on this device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct WithoutEffect {

@@ -19,14 +19,14 @@ use crate::{
     fault::Fault,
 };
 
-/// The names of the C functions that the emulator intercepts, one per line.
+/// Names the C functions that the emulator intercepts, one per line.
 ///
 /// The build script of a package whose tests use [`Emulator`] exports them from the test executables. It prints
 /// `cargo:rustc-link-arg-tests=-Wl,--export-dynamic-symbol=NAME` for each of them, or once
 /// `cargo:rustc-link-arg-tests=-rdynamic`.
 pub const HOOKS: &str = hooks::NAMES;
 
-/// The reason why the emulator cannot attach to this process.
+/// Explains why the emulator cannot attach to this process.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AttachError {
@@ -45,12 +45,13 @@ pub enum AttachError {
     /// The machine cannot be emulated.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The private tree cannot be made.
+    /// The private tree cannot be created.
     #[error(transparent)]
     Tree(#[from] TreeError),
 }
 
-/// The emulated machine of this process. A libqat that is loaded with `dlopen` sees its devices until this is dropped.
+/// Controls the emulated machine of this process. A libqat that is loaded with `dlopen` sees its devices until this is
+/// dropped.
 ///
 /// ```no_run
 /// use qat_emu::{Config, Emulator, Services};

@@ -23,7 +23,7 @@ const LIBRARY: &str = "libqat_emu.so";
 /// The environment variable with the library's path, where the library is not beside the program that preloads it.
 const LIBRARY_VARIABLE: &str = "QAT_EMU_LIBRARY";
 
-/// The reason why no machine can be prepared for other programs.
+/// Explains why no machine can be prepared for other programs.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PreloadError {
@@ -39,13 +39,13 @@ pub enum PreloadError {
     /// The machine cannot be emulated.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The private tree cannot be made.
+    /// The private tree cannot be created.
     #[error(transparent)]
     Tree(#[from] TreeError),
 }
 
-/// A machine for the programs that run with its [`environment`](Self::environment). Each process among them has its own
-/// emulator, and stores its counters here. The private tree is removed when this is dropped.
+/// Provides a machine for the programs that run with its [`environment`](Self::environment). Each process among them
+/// has its own emulator, and stores its counters here. The private tree is removed when this is dropped.
 #[derive(Debug)]
 #[must_use = "the machine disappears when this is dropped"]
 pub struct Preload {

@@ -16,7 +16,7 @@ use crate::{
     device::vf::{self, Identity},
 };
 
-/// The reason why the private tree cannot be created.
+/// Explains why the private tree cannot be created.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TreeError {
@@ -32,9 +32,9 @@ pub enum TreeError {
     /// A file of the tree cannot be written.
     #[error("cannot write {path}: {source}", path = path.display())]
     Write {
-        /// The path of the file.
+        /// Is the path of the file.
         path: PathBuf,
-        /// The error of the operating system.
+        /// Is the error of the operating system.
         source: io::Error,
     },
 }

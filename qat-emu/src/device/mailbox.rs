@@ -57,7 +57,7 @@ mod reset {
 /// The bits of a ring pair reset that select one of the four ring pairs; the others are reserved.
 const RESET_BANK: u32 = BANKS as u32 - 1;
 
-/// An event that the physical function announces to all its virtual functions.
+/// Names an event that the physical function announces to all its virtual functions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Notification {
     /// The device is about to restart, and requests in flight are lost.

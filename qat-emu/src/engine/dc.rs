@@ -38,7 +38,7 @@ pub use message::{SERVICE, error};
 /// Input is read in steps of this size, so that a request never allocates much more than the host has mapped.
 const FETCH: usize = 1 << 20;
 
-/// Errors that are injected into one request; the default injects none.
+/// Selects errors to inject into one request; the default injects none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Injection {
     /// Responds with this error code, zero counters and no output; `None` does not.
@@ -69,7 +69,7 @@ struct CodecOutput {
     end_of_last_block: bool,
 }
 
-/// The compression slices of one engine thread.
+/// Executes compression requests, as the compression slices of one engine thread do.
 #[derive(Default)]
 pub struct Engine {
     codec: Codec,

@@ -13,12 +13,12 @@ use crate::{
 
 pub use crate::message::{Request, Response};
 
-/// The result of one request.
+/// Contains the result of one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Outcome {
-    /// The response for the response ring.
+    /// Is the response for the response ring.
     pub response: Response,
-    /// The refused access that ended the request, which the response reports as an error; `None` if there was none.
+    /// Is the refused access that ended the request, which the response reports as an error; `None` if there was none.
     pub fault: Option<DmaFault>,
 }
 

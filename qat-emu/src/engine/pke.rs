@@ -27,7 +27,7 @@ use super::sym::ERROR_ENDPOINT;
 use super::{Outcome, Response};
 use crate::memory::{DeviceMemory, DmaFault};
 
-/// A request descriptor of an asymmetric ring.
+/// Is a request descriptor of an asymmetric ring.
 pub type PkeRequest = [u8; 64];
 
 /// The response status of an operation that failed, or of a verification with a negative result.

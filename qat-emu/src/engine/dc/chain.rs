@@ -7,7 +7,7 @@ use crate::engine::{Outcome, Request, Response};
 use crate::memory::{DeviceMemory, DmaFault};
 use crate::unserved::unknown_flags;
 
-/// The service id of chaining requests (byte 2).
+/// Is the service id of chaining requests (byte 2).
 pub const SERVICE: u8 = 0x0B;
 
 /// The commands for hash then compress; older libraries use one for static (3) and one for dynamic (4) compression.

@@ -6,10 +6,10 @@
 use super::super::{Request, Response};
 use crate::memory::{BufferList, DeviceMemory, DmaFault};
 
-/// The service id of compression requests (byte 2).
+/// Is the service id of compression requests (byte 2).
 pub const SERVICE: u8 = 9;
 
-/// The error codes of a response, which the library passes on as its request status.
+/// Defines the error codes of a response, which the library passes on as its request status.
 pub mod error {
     /// A deflate block has type 3.
     pub const INVALID_BLOCK_TYPE: i8 = -1;
