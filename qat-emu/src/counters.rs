@@ -646,7 +646,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn errors_are_told_apart_by_code_and_chains_by_name() {
+    fn errors_are_counted_by_code_and_chains_by_name() {
         let counters = Counters::default();
         let count = |command, error| {
             let origin = Origin { vf: 0, bank: 0, service: Service::Compression, command };

@@ -220,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn flags_are_told_apart_by_service() {
+    fn flags_are_checked_by_service() {
         let request = |service: u8, at: usize, value: u8| {
             let mut request = [0; 128];
             (request[2], request[3]) = (service, VALID);

@@ -366,7 +366,7 @@ mod tests {
 
     /// The conditions are those of the kernel's `adf_pf2vf_notify_*`.
     #[test]
-    fn who_does_not_run_is_not_told_and_unread_words_stay() {
+    fn stopped_programs_get_no_notification_and_unread_words_stay() {
         let mailbox = Mailbox::new(Services::DC, &Config::default());
         let window = PlainWindow::new(0x2000);
         assert_eq!(mailbox.notify(&window, Notification::Restarting), Notified::NotWanted);
