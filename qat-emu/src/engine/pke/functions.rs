@@ -5,68 +5,69 @@ use num_bigint::BigUint;
 use super::weierstrass::{Curve, P256, P384, Point};
 use super::{Operands, PkeError, edwards, prime};
 
-/// A function. The comments list its inputs and, after a semicolon, its outputs in the order of the device.
+/// A function of the public-key service. The comments list inputs and outputs in the order of the device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Function {
-    /// e, m; 2^e mod m.
+    /// Takes e, m, and returns 2^e mod m.
     DhBase2,
-    /// g, e, m; g^e mod m. It is also modular exponentiation, and RSA's public operation and plain private operation.
+    /// Takes g, e, m, and returns g^e mod m. It is also modular exponentiation, and RSA's public operation and plain
+    /// private operation.
     Power,
-    /// p, q (half width), e; n, d.
+    /// Takes p, q (half width), e, and returns n, d.
     RsaKeyForm1,
-    /// p, q (half width), e; n, d, then dP, dQ, qInv (half width).
+    /// Takes p, q (half width), e, and returns n, d, then dP, dQ, qInv (half width).
     RsaKeyForm2,
-    /// c, then p, q, dP, dQ, qInv (half width); m.
+    /// Takes c, then p, q, dP, dQ, qInv (half width), and returns m.
     RsaCrt,
-    /// a, b; the inverse of a modulo b.
+    /// Takes a, b, and returns the inverse of a modulo b.
     Inverse,
-    /// m, without an output: tests for small factors.
+    /// Takes m, and returns no output: it tests for small factors.
     PrimeGcd,
-    /// m, without an output: Fermat's test.
+    /// Takes m, and returns no output: it is Fermat's test.
     PrimeFermat,
-    /// x, m, without an output: a Miller-Rabin round with base x.
+    /// Takes x, m, and returns no output: it is a Miller-Rabin round with base x.
     PrimeMillerRabin,
-    /// m, without an output: the Lucas test.
+    /// Takes m, and returns no output: it is the Lucas test.
     PrimeLucas,
-    /// x, q; p.
+    /// Takes x, q, and returns p.
     DsaP,
-    /// p, q, h; g.
+    /// Takes p, q, h, and returns g.
     DsaG,
-    /// p, g, x; y.
+    /// Takes p, g, x, and returns y.
     DsaY,
-    /// k, p, q, g; r.
+    /// Takes k, p, q, g, and returns r.
     DsaR,
-    /// m, k, q, r, x; s.
+    /// Takes m, k, q, r, x, and returns s.
     DsaS,
-    /// m, k, p, q, g, x; r, s.
+    /// Takes m, k, p, q, g, x, and returns r, s.
     DsaRs,
-    /// r, s, m, p, q, g, y, without an output.
+    /// Takes r, s, m, p, q, g, y, and returns no output.
     DsaVerify,
-    /// k, xG, yG, a, b, q, h; x, y.
+    /// Takes k, xG, yG, a, b, q, h, and returns x, y.
     EcMultiply,
-    /// x, y, q, a, b, without an output: tests whether the point is on the curve.
+    /// Takes x, y, q, a, b, and returns no output: it tests whether the point is on the curve.
     EcVerify,
-    /// xG, yG, n, q, a, b, k; r.
+    /// Takes xG, yG, n, q, a, b, k, and returns r.
     EcdsaR,
-    /// e, d, r, k, n; s.
+    /// Takes e, d, r, k, n, and returns s.
     EcdsaS,
-    /// xG, yG, n, q, a, b, k, e, d in one operand that starts with d; r, s.
+    /// Takes xG, yG, n, q, a, b, k, e, d in one operand that starts with d, and returns r, s.
     EcdsaRs,
-    /// e, s, r, n, xG, yG, xQ, yQ, a, b, q in one operand that starts with q; no output.
+    /// Takes e, s, r, n, xG, yG, xQ, yQ, a, b, q in one operand that starts with q, and returns no output.
     EcdsaVerify,
-    /// On P-256 or P-384: x, y, k; x, y.
+    /// Takes x, y, k on P-256 or P-384, and returns x, y.
     NamedMultiply,
-    /// On P-256 or P-384: k; x, y.
+    /// Takes k on P-256 or P-384, and returns x, y.
     NamedGenerator,
-    /// On P-256 or P-384: k, e, d; r, s.
+    /// Takes k, e, d on P-256 or P-384, and returns r, s.
     NamedEcdsaRs,
-    /// On Curve25519 or Curve448: x, k; x.
+    /// Takes x, k on Curve25519 or Curve448, and returns x.
     MontgomeryMultiply,
-    /// On Curve25519 or Curve448: k; x.
+    /// Takes k on Curve25519 or Curve448, and returns x.
     MontgomeryGenerator,
-    /// On Ed25519 or Ed448: x, y, k; x, y.
+    /// Takes x, y, k on Ed25519 or Ed448, and returns x, y.
     EdwardsMultiply,
-    /// On Ed25519 or Ed448: k; x, y.
+    /// Takes k on Ed25519 or Ed448, and returns x, y.
     EdwardsGenerator,
 }
 
