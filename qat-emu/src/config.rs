@@ -1,6 +1,6 @@
-//! What the emulated machine consists of: devices, virtual functions, services, timing and faults.
+//! The configuration of an emulated machine: devices, virtual functions, services, timing and faults.
 //!
-//! A [`Config`] is written in code or read from a scenario file (TOML):
+//! A [`Config`] is built in code or read from a scenario file in TOML:
 //!
 //! ```
 //! let scenario = r#"
@@ -30,45 +30,47 @@ use std::{collections::BTreeSet, fmt, fs, path::Path, str::FromStr, time::Durati
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    boundary,
+    affinity,
     fault::{Fault, StartFaults},
+    service::Service,
 };
 
-/// Most virtual functions one emulated machine can have.
+/// Limits the number of virtual functions of one emulated machine.
 pub const MAX_VFS: usize = 128;
 
-/// The emulated machine.
+/// Describes an emulated machine.
 ///
 /// The default is one 4xxx device with one virtual function that serves symmetric crypto and compression.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct Config {
-    /// Threads that execute requests; ring banks are dealt out to them in turn. With 0, requests are executed in
-    /// [`Emulator::serve`](crate::Emulator::serve) alone, on the calling thread.
+    /// Sets the number of threads that execute requests; the ring pairs are distributed over them in turn. With 0,
+    /// requests are executed only in [`Emulator::serve`](crate::Emulator::serve), on the calling thread.
     pub engine_threads: usize,
-    /// The only core that these threads run on; of this computer's choice without. A program that is kept off it has a
-    /// device that takes none of its cores' time, as a real one.
+    /// Names the only core that these threads run on; with `None` they run on any core. A program that is kept off this
+    /// core loses no CPU time to the device, as with real hardware.
     pub engine_cpu: Option<usize>,
-    /// Highest version of the capability block that the mailbox offers: 2, 3 (all that libqat 24.02 reads) or 4
-    /// (which 26.08 reads: the compression algorithms one by one).
+    /// Sets the highest version of the capability block that the mailbox offers: 2, 3 (the highest that libqat 24.02
+    /// reads) or 4 (which 26.08 reads, and which lists each compression algorithm).
     pub capability_version: u8,
-    /// Replaces the capability bits derived from the services, to take features away.
+    /// Replaces the capability bits that follow from the services, to remove features; `None` keeps them.
     pub capabilities: Option<u32>,
-    /// Seed of the random faults.
+    /// Seeds the random faults.
     pub seed: u64,
-    /// Whether the physical functions are visible too, as on a host; else the program seems to run in a virtual
-    /// machine. A host has the heartbeat, and asks one virtual function of a device for the capabilities of all.
+    /// Makes the physical functions visible too, as on a host; otherwise the program appears to run in a virtual
+    /// machine. On a host there is a heartbeat, and libqat asks one virtual function of a device for the capabilities
+    /// of all.
     pub host: bool,
-    /// What requests cost.
+    /// Sets the time that requests take.
     pub timing: Timing,
-    /// The physical functions. At least one.
+    /// Lists the physical functions, of which there is at least one.
     #[serde(rename = "device")]
     pub devices: Vec<Device>,
-    /// Faults of single requests and devices, in order of precedence.
+    /// Lists the faults of single requests and devices, in order of precedence.
     #[serde(rename = "fault")]
     pub faults: Vec<Fault>,
-    /// Faults that a program meets while it opens the devices.
+    /// Describes the faults that a program meets while it opens the devices.
     pub start: StartFaults,
 }
 
@@ -90,7 +92,7 @@ impl Default for Config {
 }
 
 impl Config {
-    /// One 4xxx device with `vfs` virtual functions that serve `services`.
+    /// Creates one 4xxx device with `vfs` virtual functions that serve `services`.
     #[must_use]
     pub fn with_vfs(vfs: usize, services: Services) -> Self {
         Self { devices: vec![Device { vfs, services, ..Device::default() }], ..Self::default() }
@@ -110,19 +112,19 @@ impl Config {
         self
     }
 
-    /// NUMA nodes of devices that this computer does not have, or has without cores, sorted. These devices report
-    /// −1 instead: libqat 26.08 looks a device's node up in a table of this computer's nodes without checking, and
-    /// divides by the number of its cores.
+    /// Returns the NUMA nodes of the devices that this computer does not have, or that have no cores, sorted. Devices
+    /// on these nodes report −1 instead: libqat 26.08 uses the node of a device as an unchecked index into a table of
+    /// this computer's nodes, and divides by the number of cores that it finds there.
     #[must_use]
     pub fn absent_nodes(&self) -> Vec<i32> {
         let nodes: BTreeSet<i32> = self.devices.iter().map(|device| device.numa_node).collect();
         nodes.into_iter().filter(|node| *node >= 0 && !has_node(*node)).collect()
     }
 
-    /// Reads a scenario.
+    /// Parses a scenario.
     ///
     /// # Errors
-    /// [`ConfigError`] when the text is not TOML, names an unknown key or describes a machine that cannot be.
+    /// Returns [`ConfigError`] when the text is not TOML, contains an unknown key or describes an impossible machine.
     pub fn from_toml(text: &str) -> Result<Self, ConfigError> {
         let config: Self = toml::from_str(text).map_err(|e| ConfigError::Syntax(e.to_string()))?;
         config.validate()?;
@@ -132,47 +134,52 @@ impl Config {
     /// Reads a scenario file.
     ///
     /// # Errors
-    /// As [`from_toml`](Self::from_toml), and when the file cannot be read.
+    /// Returns the errors of [`from_toml`](Self::from_toml), and [`ConfigError::Read`] when the file cannot be read.
     pub fn from_file(path: &Path) -> Result<Self, ConfigError> {
         let text =
             fs::read_to_string(path).map_err(|source| ConfigError::Read { path: path.to_owned(), source })?;
         Self::from_toml(&text)
     }
 
-    /// Number of virtual functions over all devices.
+    /// Returns the number of virtual functions over all devices.
     #[must_use]
     pub fn vf_count(&self) -> usize {
         self.devices.iter().map(|d| d.vfs).sum()
     }
 
-    /// Checks the bounds of what can be emulated.
+    /// Checks that the machine is within the limits of the emulator.
     ///
     /// # Errors
-    /// [`ConfigError::Impossible`] with the field at fault.
+    /// Returns [`ConfigError::Impossible`], which names the invalid field.
     pub fn validate(&self) -> Result<(), ConfigError> {
         let wrong = |what: String| Err(ConfigError::Impossible(what));
         if self.engine_threads > 64 {
-            return wrong(format!("engine_threads is {}, use at most 64", self.engine_threads));
+            return wrong(format!("engine_threads is {}: use at most 64", self.engine_threads));
         }
         if let Some(cpu) = self.engine_cpu
-            && let Err(error) = boundary::try_cpu(cpu)
+            && let Err(error) = affinity::try_cpu(cpu)
         {
-            return wrong(format!("engine_cpu is {cpu}, where no thread may run: {error}"));
+            return wrong(format!(
+                "engine_cpu is {cpu}, but threads of this process may not run on that core: {error}"
+            ));
         }
         if !(2..=4).contains(&self.capability_version) {
-            return wrong(format!("capability_version is {}, use 2, 3 or 4", self.capability_version));
+            return wrong(format!("capability_version is {}: use 2, 3 or 4", self.capability_version));
         }
         if self.vf_count() > MAX_VFS {
-            return wrong(format!("{} virtual functions, at most {MAX_VFS} fit", self.vf_count()));
+            return wrong(format!(
+                "it has {} virtual functions in total: use at most {MAX_VFS}",
+                self.vf_count()
+            ));
         }
         if let Some(device) = self.devices.iter().find(|d| d.vfs > 64) {
-            return wrong(format!("{} virtual functions on one device, at most 64 fit", device.vfs));
+            return wrong(format!("it has {} virtual functions on one device: use at most 64", device.vfs));
         }
         Ok(())
     }
 }
 
-/// Whether this computer has cores on a NUMA node. A kernel that does not know of nodes has one, numbered 0.
+/// Returns whether this computer has cores on a NUMA node. A kernel without NUMA support has one node, numbered 0.
 fn has_node(node: i32) -> bool {
     let nodes = Path::new("/sys/devices/system/node");
     match fs::read_to_string(nodes.join(format!("node{node}/cpulist"))) {
@@ -181,18 +188,18 @@ fn has_node(node: i32) -> bool {
     }
 }
 
-/// One physical function with its virtual functions.
+/// Describes one physical function with its virtual functions.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct Device {
-    /// Product line, which decides the PCI device ids.
+    /// Sets the product line, which determines the PCI device ids.
     pub model: Model,
-    /// NUMA node that sysfs reports; −1 for none, and for one of [`Config::absent_nodes`].
+    /// Sets the NUMA node that sysfs reports; −1 means none, and is also reported for [`Config::absent_nodes`].
     pub numa_node: i32,
-    /// What its virtual functions serve.
+    /// Sets the services of its virtual functions.
     pub services: Services,
-    /// Number of its virtual functions, 0 to 64.
+    /// Sets the number of its virtual functions, 0 to 64.
     pub vfs: usize,
 }
 
@@ -203,34 +210,34 @@ impl Default for Device {
 }
 
 impl Device {
-    /// A 4xxx device on node `numa_node` with `vfs` virtual functions that serve `services`.
+    /// Creates a 4xxx device on node `numa_node` with `vfs` virtual functions that serve `services`.
     #[must_use]
     pub fn new(vfs: usize, services: Services, numa_node: i32) -> Self {
         Self { vfs, services, numa_node, ..Self::default() }
     }
 }
 
-/// Product line of the fourth generation.
+/// Identifies a product line of the fourth generation.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[non_exhaustive]
 pub enum Model {
-    /// 4xxx, in Sapphire Rapids.
+    /// This is the 4xxx device of Sapphire Rapids.
     #[default]
     #[serde(rename = "4xxx")]
     Gen4xxx,
-    /// 401xx, in Emerald Rapids.
+    /// This is the 401xx device of Emerald Rapids.
     #[serde(rename = "401xx")]
     Gen401xx,
-    /// 402xx.
+    /// This is the 402xx device.
     #[serde(rename = "402xx")]
     Gen402xx,
-    /// 420xx.
+    /// This is the 420xx device.
     #[serde(rename = "420xx")]
     Gen420xx,
 }
 
 impl Model {
-    /// PCI device id of its virtual functions; the vendor is 0x8086.
+    /// Returns the PCI device id of its virtual functions; the vendor id is 0x8086.
     #[must_use]
     pub fn vf_device_id(self) -> u16 {
         match self {
@@ -241,13 +248,13 @@ impl Model {
         }
     }
 
-    /// PCI device id of its physical functions: the one before that of the virtual ones.
+    /// Returns the PCI device id of its physical functions, which precedes that of the virtual functions.
     #[must_use]
     pub fn pf_device_id(self) -> u16 {
         self.vf_device_id() - 1
     }
 
-    /// Name that the kernel's driver uses in its debugfs directory.
+    /// Returns the name that the kernel's driver uses in its debugfs directory.
     #[must_use]
     pub fn driver_name(self) -> &'static str {
         match self {
@@ -266,12 +273,14 @@ impl FromStr for Model {
             "401xx" => Ok(Self::Gen401xx),
             "402xx" => Ok(Self::Gen402xx),
             "420xx" => Ok(Self::Gen420xx),
-            _ => Err(ConfigError::Impossible(format!("model `{text}`, use 4xxx, 401xx, 402xx or 420xx"))),
+            _ => Err(ConfigError::Impossible(format!(
+                "the model `{text}` is unknown: use 4xxx, 401xx, 402xx or 420xx"
+            ))),
         }
     }
 }
 
-/// The services of a virtual function: one, or two that share its four ring pairs.
+/// Lists the services of a virtual function: one service, or two that share its four ring pairs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 pub struct Services {
@@ -283,28 +292,28 @@ pub struct Services {
 
 impl Services {
     const NONE: Self = Self { compression: false, symmetric: false, asymmetric: false, chaining: false };
-    /// Compression on all four ring pairs.
+    /// Serves compression on all four ring pairs.
     pub const DC: Self = Self { compression: true, ..Self::NONE };
-    /// The same, and hashing of what is compressed in the same request ("dcc").
+    /// Serves compression on all four ring pairs, and hashing in the same request as compression ("dcc").
     pub const DCC: Self = Self { compression: true, chaining: true, ..Self::NONE };
-    /// Symmetric crypto on all four.
+    /// Serves symmetric cryptography on all four ring pairs.
     pub const SYM: Self = Self { symmetric: true, ..Self::NONE };
-    /// Public-key crypto on all four.
+    /// Serves public-key cryptography on all four ring pairs.
     pub const ASYM: Self = Self { asymmetric: true, ..Self::NONE };
-    /// Compression on two, symmetric crypto on two.
+    /// Serves compression on two ring pairs and symmetric cryptography on two.
     pub const SYM_DC: Self = Self { compression: true, symmetric: true, ..Self::NONE };
-    /// Compression on two, public-key crypto on two.
+    /// Serves compression on two ring pairs and public-key cryptography on two.
     pub const ASYM_DC: Self = Self { compression: true, asymmetric: true, ..Self::NONE };
-    /// Public-key crypto on two, symmetric crypto on two.
+    /// Serves public-key cryptography on two ring pairs and symmetric cryptography on two.
     pub const ASYM_SYM: Self = Self { symmetric: true, asymmetric: true, ..Self::NONE };
 
-    /// Whether compression requests may hash too.
+    /// Returns whether compression requests may also hash.
     #[must_use]
     pub fn chaining(self) -> bool {
         self.chaining
     }
 
-    /// What each of the four ring pairs serves.
+    /// Returns the service of each of the four ring pairs.
     #[must_use]
     pub fn ring_pairs(self) -> [Service; 4] {
         use Service::{Asymmetric as A, Compression as C, Symmetric as S};
@@ -334,14 +343,15 @@ impl FromStr for Services {
                 "asym" => services.asymmetric = true,
                 _ => {
                     return Err(ConfigError::Impossible(format!(
-                        "service `{name}` in `{text}`, use dcc alone, or dc, sym and asym joined by `;`"
+                        "the service `{name}` in `{text}` is unknown: use dcc alone, or one or two of dc, sym and asym \
+                         joined by `;`"
                     )));
                 }
             }
         }
         if services.compression && services.symmetric && services.asymmetric {
             return Err(ConfigError::Impossible(format!(
-                "services `{text}`: a virtual function of this generation serves at most two"
+                "the services `{text}` are three: a virtual function of this generation serves at most two"
             )));
         }
         Ok(services)
@@ -376,93 +386,59 @@ impl fmt::Display for Services {
     }
 }
 
-/// What a ring pair serves.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub enum Service {
-    /// Data compression.
-    #[serde(rename = "dc")]
-    Compression,
-    /// Symmetric crypto.
-    #[serde(rename = "sym")]
-    Symmetric,
-    /// Public-key crypto.
-    #[serde(rename = "asym")]
-    Asymmetric,
-}
-
-impl Service {
-    /// All of them, in the order of the counters.
-    pub const ALL: [Self; 3] = [Self::Compression, Self::Symmetric, Self::Asymmetric];
-
-    /// The kernel's name of it.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Compression => "dc",
-            Self::Symmetric => "sym",
-            Self::Asymmetric => "asym",
-        }
-    }
-
-    /// Position in [`ALL`](Self::ALL).
-    pub(crate) fn index(self) -> usize {
-        self as usize
-    }
-}
-
-/// What a request costs in time.
+/// Determines the time that requests take.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct Timing {
-    /// Time from fetch to answer of an otherwise free device, in microseconds.
+    /// Sets the time between fetching a request and its response on an otherwise idle device, in microseconds.
     pub latency_us: u64,
-    /// Bytes that one engine takes in per second; 0 for no limit.
+    /// Sets the bytes that one engine reads per second; 0 means no limit.
     pub bytes_per_second: u64,
-    /// Engines of a device that share the load of its virtual functions; each request has one of them for as long as
-    /// its bytes take. 0 counts as 1.
+    /// Sets the number of engines of a device, which the virtual functions share. Each request occupies one engine for
+    /// as long as its bytes take. 0 counts as 1.
     pub engines: usize,
-    /// Answer at memory speed: stored deflate blocks, no cipher, no public-key arithmetic.
+    /// Skips the computation: deflate stores its input, ciphers and public-key arithmetic do nothing.
     pub null: bool,
 }
 
 impl Timing {
-    /// A fixed latency.
+    /// Creates a timing with a fixed latency.
     #[must_use]
     pub fn latency(latency: Duration) -> Self {
         Self { latency_us: u64::try_from(latency.as_micros()).unwrap_or(u64::MAX), ..Self::default() }
     }
 
-    /// `engines` engines of so many bytes per second each.
+    /// Creates a timing with `engines` engines, each of which reads `bytes_per_second`.
     #[must_use]
     pub fn bandwidth(bytes_per_second: u64, engines: usize) -> Self {
         Self { bytes_per_second, engines, ..Self::default() }
     }
 
-    /// The null device.
+    /// Creates the timing of the null device, which skips the computation.
     #[must_use]
     pub fn null() -> Self {
         Self { null: true, ..Self::default() }
     }
 }
 
-/// A machine that cannot be emulated as described.
+/// Explains why a machine cannot be emulated as described.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum ConfigError {
     /// The scenario file cannot be read.
     #[error("cannot read the scenario {path}: {source}", path = path.display())]
     Read {
-        /// The file.
+        /// Is the path of the scenario file.
         path: std::path::PathBuf,
-        /// The system's reason.
+        /// Is the error of the operating system.
         source: std::io::Error,
     },
-    /// The scenario is not valid TOML or holds an unknown key.
-    #[error("scenario: {0}")]
+    /// The scenario is not valid TOML or contains an unknown key.
+    #[error("the scenario is invalid: {0}")]
     Syntax(String),
-    /// A value is out of bounds.
-    #[error("no such machine: {0}")]
+    /// A value is out of range.
+    #[error("this machine cannot be emulated: {0}")]
     Impossible(String),
 }
 

@@ -1,7 +1,7 @@
-//! What the device saw: counters by service and command, DMA faults with their origin, and the audit over them.
+//! Counters of what the devices did, by service and command, with refused device accesses and the audit of all these.
 //!
-//! The counters are plain atomics without pointers, so that a program under `qat-emu run` keeps them in a shared
-//! file that survives its end, however it ends.
+//! The device and the process boundary count; users read a [`Snapshot`]. The counters are atomics without pointers, so
+//! that a program under `qat-emu run` keeps them in a shared file that survives however the program ends.
 
 use std::{
     collections::BTreeMap,
@@ -12,22 +12,23 @@ use std::{
 use serde::Serialize;
 
 use crate::{
-    config::{MAX_VFS, Service},
-    device::message::{CHAIN_COMMANDS, NULL_COMMAND},
+    config::MAX_VFS,
     memory::{Access, DmaFault},
-    unserved::Place,
+    message::{CHAIN_COMMANDS, NULL_COMMAND},
+    service::Service,
+    unserved::UnservedKind,
 };
 
 const COMMANDS: usize = 32;
-/// Error codes are bytes; those that are known are negative.
+/// Error codes are bytes, of which the known ones are negative.
 const ERROR_CODES: usize = 256;
-/// Requests waiting in a ring when one was fetched: 1, 2–3, 4–7, … 512 and more.
+/// Classes of the number of requests that waited in a ring when one was fetched: 1, 2–3, 4–7, … 512 and more.
 const DEPTHS: usize = 10;
 const RECORDED_FAULTS: usize = 16;
-/// Places that are remembered where something was written that the device does not serve.
+/// The number of different registers, messages and flags that are recorded when the device does not serve them.
 const RECORDED_UNSERVED: usize = 32;
 
-/// The counters of one process. All zero is a valid start.
+/// The counters of one process. All zeros are a valid initial value, because a new shared file contains zeros.
 #[derive(Debug)]
 #[repr(C)]
 pub(crate) struct Counters {
@@ -35,7 +36,7 @@ pub(crate) struct Counters {
     vf_requests: [AtomicU64; MAX_VFS],
     vf_responses: [AtomicU64; MAX_VFS],
     vf_verify_errors: [AtomicU64; MAX_VFS],
-    /// By service.
+    /// Indexed by virtual function, then by service.
     vf_work: [[WorkCounters; 3]; MAX_VFS],
     pub(crate) heartbeat_queries: AtomicU64,
     pub(crate) device_opens: AtomicU64,
@@ -44,22 +45,22 @@ pub(crate) struct Counters {
     pub(crate) mailbox_unknown: AtomicU64,
     pub(crate) maps: AtomicU64,
     pub(crate) unmaps: AtomicU64,
-    /// Mappings and bytes that exist now.
+    /// The number of mappings that exist now; `mapped_bytes` is their size.
     pub(crate) mapped: AtomicU64,
     pub(crate) mapped_bytes: AtomicU64,
     dma_faults: AtomicU64,
     dma_faults_after_unmap: AtomicU64,
     dma_records: [DmaRecord; RECORDED_FAULTS],
     unserved_records: [UnservedCounter; RECORDED_UNSERVED],
-    /// Findings for which there was no room.
+    /// Counts the findings that `unserved_records` had no room for.
     unserved_more: AtomicU64,
     pub(crate) interrupts: AtomicU64,
     pub(crate) ring_pair_resets: AtomicU64,
-    /// Requests in a ring or in work when the library took the ring away.
+    /// Counts requests that waited in a ring, or were being executed, when the library removed the ring.
     pub(crate) abandoned: AtomicU64,
-    /// Requests fetched and not yet answered.
+    /// The number of requests that were fetched and have no response yet.
     pub(crate) in_work: AtomicU64,
-    /// Times that an answer had to wait for room in the response ring.
+    /// Counts how often a response had to wait for room in the response ring.
     pub(crate) response_ring_full: AtomicU64,
     pub(crate) protocol_errors: AtomicU64,
     pub(crate) engine_panics: AtomicU64,
@@ -71,7 +72,7 @@ pub(crate) struct Counters {
 struct ServiceCounters {
     commands: [AtomicU64; COMMANDS],
     responses: AtomicU64,
-    /// By code, taken as an unsigned byte.
+    /// Indexed by the error code as an unsigned byte.
     errors: [AtomicU64; ERROR_CODES],
     unsupported: AtomicU64,
     bytes_in: AtomicU64,
@@ -80,7 +81,7 @@ struct ServiceCounters {
     depths: [AtomicU64; DEPTHS],
 }
 
-/// What one virtual function did for one service.
+/// Counts the work of one virtual function for one service.
 #[derive(Debug, Default)]
 #[repr(C)]
 struct WorkCounters {
@@ -89,16 +90,16 @@ struct WorkCounters {
     busy_nanoseconds: AtomicU64,
 }
 
-/// A copy of these, or a sum of copies.
+/// A copy of [`WorkCounters`], or a sum of copies.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Work {
+pub(crate) struct WorkTotals {
     pub(crate) executed: u64,
-    /// In and out.
+    /// The bytes read and written by the device.
     pub(crate) bytes: u64,
     pub(crate) busy_nanoseconds: u64,
 }
 
-impl std::iter::Sum for Work {
+impl std::iter::Sum for WorkTotals {
     fn sum<I: Iterator<Item = Self>>(all: I) -> Self {
         all.fold(Self::default(), |sum, one| Self {
             executed: sum.executed + one.executed,
@@ -113,21 +114,21 @@ impl std::iter::Sum for Work {
 struct DmaRecord {
     iova: AtomicU64,
     len: AtomicU64,
-    /// Bit 0 write, bit 1 after unmap, bits 8.. command, 16.. service + 1, 24.. bank, 32.. virtual function.
+    /// Bit 0: write; bit 1: after unmap; from bit 8: command, 16: service + 1, 24: bank, 32: virtual function.
     origin: AtomicU64,
 }
 
-/// Something that was written and is not served.
+/// A record of a register, message or flag that a program used and the device does not serve.
 #[derive(Debug)]
 #[repr(C)]
 struct UnservedCounter {
-    /// 0 when free; else bit 63, the place in 62:56, the virtual function in 55:48, where in the place in 47:0.
+    /// 0 when free; otherwise bit 63 is set, 62:56 hold the kind, 55:48 the virtual function, and 47:0 the position.
     key: AtomicU64,
-    /// All bits that were seen there.
+    /// All bits that were seen at that position.
     value: AtomicU64,
 }
 
-/// The request that made a device access.
+/// Identifies the request that made a device access.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Origin {
     pub(crate) vf: usize,
@@ -136,10 +137,10 @@ pub(crate) struct Origin {
     pub(crate) command: u8,
 }
 
-/// Outcome of a request, for the counters.
+/// The result of an executed request as the counters record it.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Outcome {
-    /// The code of an answer that reports an error; 0 where its service has none.
+pub(crate) struct ExecutionResult {
+    /// The error code of a response that reports an error; 0 where its service has no codes.
     pub(crate) error: Option<i8>,
     pub(crate) unsupported: bool,
     /// Compress-and-verify found a difference.
@@ -198,7 +199,7 @@ impl Default for Counters {
 }
 
 impl Counters {
-    /// Counts a fetched request; `waiting` includes it.
+    /// Counts a fetched request; `waiting` is the number of requests in the ring, including this one.
     pub(crate) fn fetched(&self, origin: Origin, waiting: u32) {
         let service = &self.services[origin.service.index()];
         service.commands[usize::from(origin.command) % COMMANDS].fetch_add(1, Relaxed);
@@ -210,37 +211,39 @@ impl Counters {
     }
 
     /// Counts an executed request.
-    pub(crate) fn executed(&self, origin: Origin, outcome: Outcome) {
+    pub(crate) fn executed(&self, origin: Origin, result: ExecutionResult) {
         let service = &self.services[origin.service.index()];
-        if let Some(code) = outcome.error {
+        if let Some(code) = result.error {
             service.errors[usize::from(code.cast_unsigned())].fetch_add(1, Relaxed);
         }
-        service.unsupported.fetch_add(u64::from(outcome.unsupported), Relaxed);
-        service.bytes_in.fetch_add(outcome.bytes_in, Relaxed);
-        service.bytes_out.fetch_add(outcome.bytes_out, Relaxed);
-        service.busy_nanoseconds.fetch_add(outcome.busy_nanoseconds, Relaxed);
+        service.unsupported.fetch_add(u64::from(result.unsupported), Relaxed);
+        service.bytes_in.fetch_add(result.bytes_in, Relaxed);
+        service.bytes_out.fetch_add(result.bytes_out, Relaxed);
+        service.busy_nanoseconds.fetch_add(result.busy_nanoseconds, Relaxed);
         if let Some(vf) = self.vf_verify_errors.get(origin.vf) {
-            vf.fetch_add(u64::from(outcome.verify_error), Relaxed);
+            vf.fetch_add(u64::from(result.verify_error), Relaxed);
         }
         if let Some(work) = self.vf_work.get(origin.vf).map(|vf| &vf[origin.service.index()]) {
             work.executed.fetch_add(1, Relaxed);
-            work.bytes.fetch_add(outcome.bytes_in + outcome.bytes_out, Relaxed);
-            work.busy_nanoseconds.fetch_add(outcome.busy_nanoseconds, Relaxed);
+            work.bytes.fetch_add(result.bytes_in + result.bytes_out, Relaxed);
+            work.busy_nanoseconds.fetch_add(result.busy_nanoseconds, Relaxed);
         }
     }
 
-    /// What a virtual function did for a service so far.
-    pub(crate) fn work(&self, vf: usize, service: Service) -> Work {
-        let Some(work) = self.vf_work.get(vf).map(|vf| &vf[service.index()]) else { return Work::default() };
-        Work {
+    /// Returns the work of a virtual function for a service so far.
+    pub(crate) fn work(&self, vf: usize, service: Service) -> WorkTotals {
+        let Some(work) = self.vf_work.get(vf).map(|vf| &vf[service.index()]) else {
+            return WorkTotals::default();
+        };
+        WorkTotals {
             executed: work.executed.load(Relaxed),
             bytes: work.bytes.load(Relaxed),
             busy_nanoseconds: work.busy_nanoseconds.load(Relaxed),
         }
     }
 
-    /// Counts an answer put into a response ring.
-    pub(crate) fn answered(&self, vf: usize, service: Service) {
+    /// Counts a response that was written to a response ring.
+    pub(crate) fn responded(&self, vf: usize, service: Service) {
         self.services[service.index()].responses.fetch_add(1, Relaxed);
         if let Some(vf) = self.vf_responses.get(vf) {
             vf.fetch_add(1, Relaxed);
@@ -248,13 +251,13 @@ impl Counters {
         self.in_work.fetch_sub(1, Relaxed);
     }
 
-    /// Counts requests that will never be answered, of which `fetched` were in work.
+    /// Counts requests that will never get a response: `fetched` ones, and `waiting` ones that are still in the ring.
     pub(crate) fn abandon(&self, fetched: u64, waiting: u64) {
         self.abandoned.fetch_add(fetched + waiting, Relaxed);
         self.in_work.fetch_sub(fetched, Relaxed);
     }
 
-    /// Counts a refused access, and keeps it if it is among the first; whether it was.
+    /// Counts a refused access, and records it if it is among the first; returns whether it was recorded.
     pub(crate) fn dma_fault(&self, origin: Origin, fault: DmaFault, after_unmap: bool) -> bool {
         let number = self.dma_faults.fetch_add(1, Relaxed);
         self.dma_faults_after_unmap.fetch_add(u64::from(after_unmap), Relaxed);
@@ -270,10 +273,11 @@ impl Counters {
         record.is_some()
     }
 
-    /// Remembers what was written and is not served, once for each place, and says so the first time.
-    pub(crate) fn unserved(&self, place: Place, vf: usize, at: usize, value: u32) {
+    /// Records a register, message or flag that the device does not serve, once for each position, and prints the first
+    /// occurrence to the standard error stream.
+    pub(crate) fn unserved(&self, kind: UnservedKind, vf: usize, at: usize, value: u32) {
         let key =
-            1 << 63 | (place.index() as u64) << 56 | (vf as u64 & 0xFF) << 48 | at as u64 & 0xFFFF_FFFF_FFFF;
+            1 << 63 | (kind.index() as u64) << 56 | (vf as u64 & 0xFF) << 48 | at as u64 & 0xFFFF_FFFF_FFFF;
         for record in &self.unserved_records {
             let taken = record.key.compare_exchange(0, key, Relaxed, Relaxed);
             if taken.is_ok() || taken == Err(key) {
@@ -287,7 +291,7 @@ impl Counters {
         self.unserved_more.fetch_add(1, Relaxed);
     }
 
-    /// A copy of all counters.
+    /// Returns a copy of all counters.
     pub(crate) fn snapshot(&self) -> Snapshot {
         let get = |c: &AtomicU64| c.load(Relaxed);
         let services = Service::ALL
@@ -380,7 +384,7 @@ impl Counters {
     }
 }
 
-/// Name of a command in the counters; the number where it has none.
+/// Returns the name of a command in the counters, which contains the number if the command has no name.
 fn command_name(service: Service, command: u8) -> String {
     const COMPRESSION: [&str; 7] = [
         "deflate-static",
@@ -414,7 +418,7 @@ fn command_name(service: Service, command: u8) -> String {
         Service::Compression => match command.checked_sub(CHAIN_COMMANDS) {
             None => COMPRESSION.get(usize::from(command)),
             Some(3) => Some(&"hash-compress"),
-            // Older libraries tell dynamic deflate from static.
+            // Older libraries use different commands for static and dynamic deflate.
             Some(4) => Some(&"hash-compress-dynamic"),
             Some(_) => None,
         },
@@ -425,143 +429,150 @@ fn command_name(service: Service, command: u8) -> String {
     known.map_or_else(|| format!("command-{command}"), |name| (*name).to_owned())
 }
 
-/// A copy of the counters of one process.
+/// Contains a copy of the counters of one process.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 #[non_exhaustive]
 pub struct Snapshot {
-    /// By service name: `dc`, `sym`, `asym`.
+    /// Counts by service name: `dc`, `sym`, `asym`.
     pub services: BTreeMap<&'static str, ServiceSnapshot>,
-    /// Requests by virtual function, up to the last one used.
+    /// Counts requests by virtual function, up to the last one that was used.
     pub vf_requests: Vec<u64>,
-    /// Answers by virtual function.
+    /// Counts responses by virtual function, up to the last one that was used.
     pub vf_responses: Vec<u64>,
-    /// Of those, answers that say that compress-and-verify found a difference, recovered or not.
+    /// Counts, by virtual function, the responses which report that compress-and-verify found a difference, whether the
+    /// device recovered or not.
     pub vf_verify_errors: Vec<u64>,
-    /// Device descriptors handed out.
+    /// Counts the device descriptors that programs opened.
     pub device_opens: u64,
-    /// Resets, by request or because a group left its container.
+    /// Counts resets of a virtual function, which happen by request and when a group leaves its container.
     pub device_resets: u64,
-    /// Interrupts raised through the program's event descriptors.
+    /// Counts interrupts that were signalled through the program's event descriptors.
     pub interrupts: u64,
-    /// Resets of one ring pair, by mailbox.
+    /// Counts resets of one ring pair, which a mailbox message requests.
     pub ring_pair_resets: u64,
-    /// Messages received through the mailbox.
+    /// Counts messages received through the mailbox.
     pub mailbox_messages: u64,
-    /// Of those, messages of unknown type or about unknown blocks.
+    /// Counts those of these messages that have an unknown type or name an unknown block.
     pub mailbox_unknown: u64,
-    /// Mappings made for device access.
+    /// Counts the mappings made for device access.
     pub maps: u64,
-    /// Mappings taken back.
+    /// Counts the mappings removed.
     pub unmaps: u64,
-    /// Mappings that exist now.
+    /// Is the number of mappings that exist now.
     pub mapped: u64,
-    /// Their bytes.
+    /// Is the size in bytes of the mappings that exist now.
     pub mapped_bytes: u64,
-    /// Device accesses outside mapped memory, all refused.
+    /// Counts device accesses outside mapped memory, all of which were refused.
     pub dma_faults: u64,
-    /// Of those, accesses to memory that was mapped before.
+    /// Counts those of these accesses whose memory had been mapped before.
     pub dma_faults_after_unmap: u64,
-    /// The first of them with their origin.
+    /// Lists the first 16 refused accesses with the request that made each.
     pub dma_fault_records: Vec<DmaFaultRecord>,
-    /// What was written to the device or asked of it, and is not served: the first 32 different ones.
+    /// Lists the first 32 different registers, messages and flags that a program used and the device does not serve.
     pub unserved_records: Vec<UnservedRecord>,
-    /// Further ones, of which some may repeat each other.
+    /// Counts further uses that the list had no room for, among which some may repeat each other.
     pub unserved_more: u64,
-    /// Requests that were waiting or in work when their ring was taken away.
+    /// Counts requests that waited in a ring, or were being executed, when the program removed the ring.
     pub abandoned: u64,
-    /// Requests fetched and not yet answered.
+    /// Is the number of requests that were fetched and have no response yet.
     pub in_work: u64,
-    /// Times that an answer had to wait for room in the response ring.
+    /// Counts how often a response had to wait for room in the response ring.
     pub response_ring_full: u64,
-    /// Ring registers or messages that no library writes.
+    /// Counts values of ring registers, and messages, that no correct library writes.
     pub protocol_errors: u64,
-    /// Errors of the emulator itself.
+    /// Counts panics in the engines, which are defects of the emulator itself.
     pub engine_panics: u64,
-    /// Faults injected on demand.
+    /// Counts the faults that the configuration injected.
     pub injected_faults: u64,
 }
 
-/// Counters of one service.
+/// Contains the counters of one service.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
 #[non_exhaustive]
 pub struct ServiceSnapshot {
-    /// Requests fetched from the rings.
+    /// Counts requests fetched from the rings.
     pub requests: u64,
-    /// The same by command.
+    /// Counts the same requests by command.
     pub commands: BTreeMap<String, u64>,
-    /// Answers put into the rings.
+    /// Counts responses written to the rings.
     pub responses: u64,
-    /// Answers that report an error.
+    /// Counts responses that report an error.
     pub errors: u64,
-    /// The same by the code in the answer: for compression those of `CpaDcReqStatus`, 0 where a service has none.
+    /// Counts the same responses by their error code: for compression that of `CpaDcReqStatus`, and 0 for services that
+    /// have no codes.
     ///
-    /// The library takes −15 of an inflate request, a stream that goes on, for a success.
+    /// The library treats −15 of an inflate request, which reports that the stream continues, as success.
     pub error_codes: BTreeMap<i8, u64>,
-    /// Answers that report an unsupported request.
+    /// Counts responses that report an unsupported request.
     pub unsupported: u64,
-    /// Bytes consumed; those of hash-and-compress chains are not counted.
+    /// Counts the bytes that requests consumed, except those of hash-and-compress chains.
     pub bytes_in: u64,
-    /// Bytes produced, likewise.
+    /// Counts the bytes that requests produced, except those of hash-and-compress chains.
     pub bytes_out: u64,
-    /// Time spent computing.
+    /// Is the time spent computing, in nanoseconds.
     pub busy_nanoseconds: u64,
-    /// Requests that waited in the ring when one was fetched: lower bound of the class (1, 2, 4, …) to count.
+    /// Counts how many requests waited in the ring when one was fetched: maps the lower bound of each class (1, 2, 4,
+    /// …) to its count.
     pub depths: BTreeMap<u64, u64>,
 }
 
-/// A refused device access.
+/// Describes a refused device access.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct DmaFaultRecord {
-    /// First IO virtual address.
+    /// Is the first IO virtual address.
     pub iova: u64,
-    /// Bytes.
+    /// Is the length in bytes.
     pub len: u64,
-    /// `read` or `write`, as the device sees it.
+    /// Is the direction as the device sees it: `read` or `write`.
     pub access: &'static str,
-    /// Whether the memory was mapped before.
+    /// Says whether the memory was mapped before.
     pub after_unmap: bool,
-    /// Virtual function.
+    /// Is the index of the virtual function over all devices.
     pub vf: u8,
-    /// Ring pair.
+    /// Is the ring pair, 0 to 3.
     pub bank: u8,
-    /// Service of the request.
+    /// Names the service of the request.
     pub service: &'static str,
-    /// Its command.
+    /// Names the command of the request.
     pub command: String,
 }
 
-/// Something that a program wrote to the device or asked of it, and that the device does not serve.
+/// Describes a register, message or flag that a program used and the device does not serve.
 ///
-/// What is known to have no effect is not recorded: [`WITHOUT_EFFECT`](crate::WITHOUT_EFFECT) lists it with the reasons.
+/// Values that are known to have no effect are not recorded: [`WITHOUT_EFFECT`](crate::WITHOUT_EFFECT) lists them with
+/// the reasons.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct UnservedRecord {
-    /// The kind: `ring register`, `mailbox register`, `PCI configuration space`, `mailbox message`, `request flags`.
+    /// Names the kind: `ring register`, `mailbox register`, `PCI configuration space`, `mailbox message` or `request
+    /// flags`.
     pub what: &'static str,
-    /// Virtual function.
+    /// Is the index of the virtual function over all devices.
     pub vf: u8,
-    /// Offset of the register, or of the flags in the request; type of a message.
+    /// Is the offset of the register, the offset of the flags in the request, or the type of the message.
     pub at: u32,
-    /// Service of a request.
+    /// Names the service of a request; `None` for the other kinds.
     pub service: Option<&'static str>,
-    /// The bits that are not served; the data of a message.
+    /// Contains the bits that are not served, or the data of a message.
     pub value: u32,
-    /// What became of it.
+    /// Says what the device did with it: `acknowledged without effect`, `refused` or `not known`.
     pub outcome: &'static str,
 }
 
 impl UnservedRecord {
     fn new(key: u64, value: u64) -> Self {
-        let place = Place::ALL.get((key >> 56 & 0x7F) as usize).copied().unwrap_or(Place::RingRegister);
-        let service = Service::ALL.get((key >> 32 & 0xFF) as usize).filter(|_| place == Place::RequestFlags);
+        let kind =
+            UnservedKind::ALL.get((key >> 56 & 0x7F) as usize).copied().unwrap_or(UnservedKind::RingRegister);
+        let service =
+            Service::ALL.get((key >> 32 & 0xFF) as usize).filter(|_| kind == UnservedKind::RequestFlags);
         Self {
-            what: place.name(),
+            what: kind.name(),
             vf: (key >> 48 & 0xFF) as u8,
             at: key as u32,
             service: service.map(|service| service.name()),
             value: value as u32,
-            outcome: place.outcome(),
+            outcome: kind.outcome(),
         }
     }
 }
@@ -575,28 +586,28 @@ impl fmt::Display for UnservedRecord {
 }
 
 impl Snapshot {
-    /// Requests of all services.
+    /// Returns the number of requests of all services.
     #[must_use]
     pub fn requests(&self) -> u64 {
         self.services.values().map(|s| s.requests).sum()
     }
 
-    /// Answers of all services.
+    /// Returns the number of responses of all services.
     #[must_use]
     pub fn responses(&self) -> u64 {
         self.services.values().map(|s| s.responses).sum()
     }
 
-    /// Counters of one service.
+    /// Returns the counters of one service.
     ///
     /// # Panics
-    /// Never: a snapshot holds all services.
+    /// Never panics, because a snapshot contains all services.
     #[must_use]
     pub fn service(&self, service: Service) -> &ServiceSnapshot {
         &self.services[service.name()]
     }
 
-    /// What a well-behaved program would not leave behind, one sentence each.
+    /// Returns one sentence for each finding that a correct program does not cause.
     #[must_use]
     pub fn audit(&self) -> Vec<String> {
         let mut findings = Vec::new();
@@ -605,23 +616,23 @@ impl Snapshot {
                 findings.push(format!("{count} {what}"));
             }
         };
-        find(self.mapped, "mappings for device access left");
-        find(self.in_work, "requests not answered");
+        find(self.mapped, "mappings for device access left: the program did not unmap them");
+        find(self.in_work, "requests without a response: they were still in the device");
         find(self.abandoned, "requests abandoned when their ring was taken away");
-        find(self.dma_faults, "device accesses outside mapped memory");
-        find(self.dma_faults_after_unmap, "of those after the memory was unmapped");
+        find(self.dma_faults, "device accesses outside mapped memory, which were refused");
+        find(self.dma_faults_after_unmap, "of these accesses came after the memory was unmapped");
         find(
             self.services.values().map(|s| s.unsupported).sum(),
-            "requests that the device does not support",
+            "requests that the device does not support and refused",
         );
-        find(self.protocol_errors, "ring registers or messages that no library writes");
+        find(self.protocol_errors, "invalid values of ring registers or invalid messages");
         find(self.mailbox_unknown, "unknown mailbox messages");
-        find(self.engine_panics, "errors of the emulator itself");
+        find(self.engine_panics, "panics in the emulator, which are defects of qat-emu");
         find(self.unserved_more, "more registers, messages or flags that the device does not serve");
         findings.extend(self.unserved_records.iter().map(UnservedRecord::to_string));
         for record in &self.dma_fault_records {
             let DmaFaultRecord { iova, len, access, vf, bank, service, command, after_unmap } = record;
-            let when = if *after_unmap { ", unmapped before" } else { "" };
+            let when = if *after_unmap { ", which was unmapped before" } else { "" };
             findings.push(format!(
                 "{access} of {len} bytes at {iova:#x}{when}: {service} {command}, virtual function {vf}, ring pair {bank}"
             ));
@@ -635,13 +646,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn errors_are_told_apart_by_code_and_chains_by_name() {
+    fn errors_are_counted_by_code_and_chains_by_name() {
         let counters = Counters::default();
         let count = |command, error| {
             let origin = Origin { vf: 0, bank: 0, service: Service::Compression, command };
             counters.fetched(origin, 1);
-            counters.executed(origin, Outcome { error, ..Outcome::default() });
-            counters.answered(0, Service::Compression);
+            counters.executed(origin, ExecutionResult { error, ..ExecutionResult::default() });
+            counters.responded(0, Service::Compression);
         };
         count(2, Some(-15));
         count(2, Some(-15));

@@ -1,7 +1,8 @@
-//! Faults on demand: which request they hit and what happens then.
+//! Faults that are injected on demand: the requests that they hit, and their effect. The device asks `Faults` before
+//! it executes each request.
 //!
-//! Random faults draw from a generator seeded by [`Config::seed`](crate::Config::seed), so that the same requests
-//! in the same order meet the same faults.
+//! Random faults use a generator seeded by [`Config::seed`](crate::Config::seed), so that the same requests in the same
+//! order meet the same faults.
 
 use std::sync::{
     PoisonError, RwLock,
@@ -10,35 +11,36 @@ use std::sync::{
 
 use serde::{Deserialize, Serialize};
 
-use crate::config::Service;
+use crate::service::Service;
 
-/// One fault: a trigger and what it does.
+/// Describes a fault to inject: a trigger and an effect.
 ///
-/// Requests that match `vf`, `bank` and `service` are counted; the fault hits the one after `after` of them, then
-/// every `every`th (never again when 0), `times` times at most (without end when 0), each with `probability`.
+/// Requests that match `vf`, `bank` and `service` are counted. The fault first hits the request after the first `after`
+/// ones, and then every `every`th request (never again if 0), at most `times` times (without a limit if 0). Each hit
+/// happens with the given `probability`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Entry", into = "Entry")]
 #[non_exhaustive]
 pub struct Fault {
-    /// Only on this virtual function (by index over all devices).
+    /// Restricts the fault to a virtual function, by its index over all devices; `None` means all.
     pub vf: Option<usize>,
-    /// Only on this ring pair, 0 to 3.
+    /// Restricts the fault to a ring pair, 0 to 3; `None` means all.
     pub bank: Option<usize>,
-    /// Only for this service.
+    /// Restricts the fault to a service; `None` means all.
     pub service: Option<Service>,
-    /// Matching requests that pass unharmed first.
+    /// Sets the number of matching requests that the fault skips first.
     pub after: u64,
-    /// Hit every so many matching requests from then on; 0 to hit once.
+    /// Sets the number of matching requests from one hit to the next; 0 means a single hit.
     pub every: u64,
-    /// Most hits; 0 for no bound.
+    /// Limits the number of hits; 0 means no limit.
     pub times: u64,
-    /// Chance of each hit, 0 to 1.
+    /// Sets the probability of each hit, 0 to 1.
     pub probability: f64,
-    /// What happens.
+    /// Sets the effect.
     pub kind: FaultKind,
 }
 
-/// A fault as a scenario writes it: trigger, kind and the kind's parameter in one table.
+/// A fault as a scenario file contains it: trigger, kind and the kind's parameter in one table.
 #[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Entry {
@@ -61,7 +63,7 @@ impl TryFrom<Entry> for Fault {
 
     fn try_from(mut entry: Entry) -> Result<Self, String> {
         fn needed<T>(kind: &str, name: &str, value: Option<T>) -> Result<T, String> {
-            value.ok_or_else(|| format!("a fault of kind `{kind}` needs `{name}`"))
+            value.ok_or_else(|| format!("a fault of kind `{kind}` needs the parameter `{name}`"))
         }
         let name = std::mem::take(&mut entry.kind);
         let kind = match name.as_str() {
@@ -86,12 +88,16 @@ impl TryFrom<Entry> for Fault {
             "restart" => FaultKind::Restart,
             "removed" => FaultKind::Removed,
             "hung" => FaultKind::Hung,
-            _ => return Err(format!("no fault of kind `{name}`")),
+            _ => {
+                return Err(format!(
+                    "the kind of fault `{name}` is unknown: the documentation of FaultKind lists the kinds"
+                ));
+            }
         };
         let Entry { vf, bank, service, after, every, times, probability, .. } = entry;
         let Entry { microseconds, overtaken_by, code, bytes, .. } = entry;
         if microseconds.is_some() || overtaken_by.is_some() || code.is_some() || bytes.is_some() {
-            return Err(format!("a fault of kind `{name}` has a parameter that it does not take"));
+            return Err(format!("a fault of kind `{name}` has a parameter of another kind: remove it"));
         }
         Ok(Self { vf, bank, service, after, every, times, probability: probability.unwrap_or(1.0), kind })
     }
@@ -151,123 +157,124 @@ impl From<Fault> for Entry {
 }
 
 impl Fault {
-    /// `kind` on the first request.
+    /// Creates a fault of this kind that hits the first request.
     #[must_use]
     pub fn new(kind: FaultKind) -> Self {
         Self { vf: None, bank: None, service: None, after: 0, every: 0, times: 0, probability: 1.0, kind }
     }
 
-    /// Lets `requests` pass first.
+    /// Sets the number of requests that the fault skips first.
     #[must_use]
     pub fn after(self, requests: u64) -> Self {
         Self { after: requests, ..self }
     }
 
-    /// Repeats on every `requests`th request.
+    /// Repeats the fault on every `requests`th request.
     #[must_use]
     pub fn every(self, requests: u64) -> Self {
         Self { every: requests, ..self }
     }
 
-    /// At most `times` hits.
+    /// Limits the number of hits.
     #[must_use]
     pub fn times(self, times: u64) -> Self {
         Self { times, ..self }
     }
 
-    /// Hits with this chance only.
+    /// Sets the probability of each hit, 0 to 1.
     #[must_use]
     pub fn probability(self, probability: f64) -> Self {
         Self { probability, ..self }
     }
 
-    /// Only on this virtual function.
+    /// Restricts the fault to a virtual function, by its index over all devices.
     #[must_use]
     pub fn on_vf(self, vf: usize) -> Self {
         Self { vf: Some(vf), ..self }
     }
 
-    /// Only for this service.
+    /// Restricts the fault to a service.
     #[must_use]
     pub fn on_service(self, service: Service) -> Self {
         Self { service: Some(service), ..self }
     }
 }
 
-/// What a fault does to the request it hits, or to its device.
+/// Determines the effect of a fault on the request that it hits, or on its device.
 ///
-/// In a scenario the name is in small letters with hyphens (`kind = "ring-stalled"`) and the parameter beside it.
+/// A scenario file names the kind in lower case with hyphens (`kind = "ring-stalled"`), with the parameter in the same
+/// table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum FaultKind {
-    /// The request is executed and never answered.
+    /// The device executes the request and never sends a response.
     Lost,
-    /// The answer comes so many microseconds later.
+    /// The response is delayed.
     Late {
-        /// Delay in microseconds.
+        /// Sets the delay in microseconds.
         microseconds: u64,
     },
-    /// The answer comes after the next so many answers of the same ring.
+    /// The response follows later responses of the same ring.
     Reordered {
-        /// How many answers overtake it.
+        /// Sets the number of responses that overtake this one.
         overtaken_by: u32,
     },
-    /// The ring is not served for so many microseconds, so that it runs full.
+    /// The device does not serve the ring for a time, so that it becomes full.
     RingStalled {
-        /// Duration in microseconds.
+        /// Sets the time in microseconds.
         microseconds: u64,
     },
-    /// The answer carries this error code (byte 5: −1 to −19, −50) and no data is produced.
+    /// The response contains an error code (byte 5: −1 to −19, −50), and no data is produced.
     Error {
-        /// The code.
+        /// Sets the error code.
         code: i8,
     },
-    /// Compression: the verification after compression finds a difference. The device recovers with stored blocks
-    /// where the request allows it, and reports −18 where not.
+    /// The verification after compression finds a difference. The device recovers with stored blocks where the request
+    /// allows that, and otherwise reports −18.
     VerifyError,
-    /// Compression: the reported checksums are wrong.
+    /// A compression request reports wrong checksums.
     WrongChecksum,
-    /// Compression: the output runs over after exactly so many bytes of room.
+    /// The output of a compression request overflows after an exact number of bytes.
     OverflowAt {
-        /// Room in bytes.
+        /// Sets the bytes of output that have room.
         bytes: u32,
     },
-    /// Compression: the last `bytes` bytes of the output are missing although success is reported.
+    /// The end of a compression request's output is missing although the response reports success.
     ShortOutput {
-        /// Missing bytes.
+        /// Sets the number of missing bytes.
         bytes: u32,
     },
-    /// The answer has the "unsupported request" bit.
+    /// The response has the bit "unsupported request".
     Unsupported,
-    /// Symmetric crypto: the answer says that the digest does not match.
+    /// The response to a symmetric request reports that the digest does not match.
     DigestMismatch,
-    /// The device announces a fatal error to the virtual function and answers no more until it is re-opened.
+    /// The device announces a fatal error to the virtual function, and sends no response until it is opened again.
     FatalError,
-    /// The device announces a restart, loses everything in flight, and is back after a moment.
+    /// The device announces a restart, loses all requests in flight, and serves requests again after the next reset.
     Restart,
-    /// The virtual function disappears: no answer, and it cannot be opened again.
+    /// The virtual function disappears: it sends no response and cannot be opened again.
     Removed,
-    /// The firmware of the device hangs: none of its virtual functions answers, and its heartbeat is gone, until
-    /// [`Emulator::revive`](crate::Emulator::revive).
+    /// The firmware of the device hangs: none of its virtual functions responds, and its heartbeat fails, until
+    /// [`Emulator::revive`](crate::Emulator::revive) is called.
     Hung,
 }
 
-/// Faults that a program meets while it finds and opens the devices.
+/// Describes the faults that a program meets while it finds and opens the devices.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 #[non_exhaustive]
 pub struct StartFaults {
-    /// The other end of the mailbox never answers.
+    /// The physical function never responds to mailbox messages.
     pub mailbox_dead: bool,
-    /// Mappings for device access are refused (`ENOMEM`) after so many of them.
+    /// Mappings for device access are refused (`ENOMEM`) after this number of them; `None` refuses none.
     pub map_refused_after: Option<u64>,
     /// The container refuses the IO memory management unit (`EPERM`).
     pub start_refused: bool,
-    /// Virtual functions whose group another process holds (`EBUSY`).
+    /// Lists the virtual functions whose group appears to be held by another process (`EBUSY`).
     pub group_busy: Vec<usize>,
-    /// Virtual functions whose group the user may not open (`EACCES`).
+    /// Lists the virtual functions whose group the user may not open (`EACCES`).
     pub group_denied: Vec<usize>,
-    /// The heartbeat file says that the device is dead.
+    /// The heartbeat file reports that the device is dead.
     pub heartbeat_dead: bool,
 }
 
@@ -293,23 +300,23 @@ impl Faults {
         this
     }
 
-    /// Adds a fault, after those that are there.
+    /// Adds a fault, with a lower precedence than the existing ones.
     pub(crate) fn arm(&self, fault: Fault) {
         let mut armed = self.armed.write().unwrap_or_else(PoisonError::into_inner);
         let random = AtomicU64::new(splitmix(self.seed ^ splitmix(armed.len() as u64 + 1)));
         armed.push(Armed { fault, matched: AtomicU64::new(0), hits: AtomicU64::new(0), random });
     }
 
-    /// Takes all faults away.
+    /// Removes all faults.
     pub(crate) fn disarm(&self) {
         self.armed.write().unwrap_or_else(PoisonError::into_inner).clear();
     }
 
-    /// The fault that the next request of this ring meets.
+    /// Returns the fault that hits the next request of this ring, if any.
     pub(crate) fn next(&self, vf: usize, bank: usize, service: Service) -> Option<FaultKind> {
         let mut hit = None;
         for armed in self.armed.read().unwrap_or_else(PoisonError::into_inner).iter() {
-            // Every fault counts every request, so that one fault does not shift another.
+            // Every fault counts every request, so that one fault does not change when another one hits.
             if armed.hit(vf, bank, service) && hit.is_none() {
                 hit = Some(armed.fault.kind);
             }
@@ -335,7 +342,7 @@ impl Armed {
         }
         if fault.probability < 1.0 {
             let draw = splitmix(self.random.fetch_add(0x9E37_79B9_7F4A_7C15, Ordering::Relaxed));
-            // 53 bits fill the mantissa of an f64 exactly.
+            // An f64 represents 53 bits exactly.
             #[allow(clippy::cast_precision_loss)]
             let unit = (draw >> 11) as f64 / (1_u64 << 53) as f64;
             if unit >= fault.probability {

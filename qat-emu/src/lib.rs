@@ -1,22 +1,22 @@
-//! A software model of a QAT device below Intel's own, unmodified `libqat`.
+//! A software model of a QAT device, which runs below Intel's own, unmodified `libqat`.
 //!
-//! QuickAssist software otherwise needs a device for its tests. This crate makes `libqat.so.4` and
-//! its memory driver see virtual functions of the fourth generation, and computes their requests on the CPU. It works
-//! below VFIO, with registers, rings and firmware messages, so everything above is the real thing: the program, Intel's
-//! library, its memory driver. It needs no privilege, no kernel module and no configuration, and touches nothing
-//! outside its process but a directory in shared memory. Linux on x86-64, glibc.
+//! Tests of QuickAssist software otherwise need a device. This crate presents virtual functions of the fourth
+//! generation to `libqat.so.4` and its memory driver, and computes their requests on the CPU. It works at the level
+//! of VFIO, with registers, rings and firmware messages, so that everything above is unmodified: the program, Intel's
+//! library and its memory driver. It needs no privilege, no kernel module and no configuration. The only thing that it
+//! changes outside its process is a directory in shared memory. It supports Linux on x86-64 with glibc.
 //!
 //! # In a test executable
 //!
-//! Let the build script of the package export the functions that stand in front of the C library's:
+//! The build script of the package exports the functions that intercept those of the C library:
 //!
 //! ```no_run
 //! // build.rs
 //! println!("cargo:rustc-link-arg-tests=-rdynamic");
 //! ```
 //!
-//! Then attach a machine, load libqat with `dlopen` (not at link time with `-l`, unless the executable exports the
-//! functions as above, which puts them first in either case) and use it:
+//! A test then attaches a machine, loads libqat with `dlopen` and uses it. Linking libqat with `-l` works only if the
+//! executable exports the functions as shown above, because the dynamic loader then finds them first:
 //!
 //! ```no_run
 //! use qat_emu::{Config, Emulator, Fault, FaultKind, Service, Services};
@@ -33,9 +33,9 @@
 //!
 //! # Under another program
 //!
-//! `qat-emu run` preloads the crate's shared library into a program and reports what the devices saw. As an example,
-//! QATzip's `qzip`, which falls back to software without a word when it finds no device, and has no option against
-//! that. In a checkout on Debian, where `cargo xtask emu` fetches it:
+//! `qat-emu run` preloads the crate's shared library into a program and reports the requests that the devices
+//! executed. The example runs QATzip's `qzip`, which silently falls back to software when it finds no device, and has
+//! no option to prevent that. In a checkout on Debian, `cargo xtask emu` fetches `qzip`:
 //!
 //! ```text
 //! $ cp Cargo.lock /tmp/plain
@@ -44,38 +44,42 @@
 //! $ grep -e deflate- -e bytes_in /tmp/seen.json
 //! ```
 //!
-//! The last command prints how many dynamic deflate requests the device executed and how many bytes it took in: those
-//! of the file, all of them. Where libqat and QATzip are installed, `qat-emu run` stands for `cargo xtask emu --`.
+//! The last command prints how many dynamic deflate requests the device executed and how many bytes it read, which is
+//! the size of the file. Where libqat and QATzip are installed, `qat-emu run` replaces `cargo xtask emu --`.
 //!
-//! `--require-requests` turns the silent fallback into exit code 125, `--require-clean` anything that the audit finds:
-//! memory left mapped, requests without an answer, accesses outside mapped memory, requests that the device does not
-//! support (which libqat reports as success). `--library-path` names the directory with libqat where it is not
-//! installed, `--loader` the dynamic loader of a newer C library that the program needs. Faults, several devices and
-//! timing come from a scenario file (`--scenario`, see [`config`]); `qat-emu --help` has the rest. A statically linked
-//! program, one for another C library or another architecture cannot be preloaded into, and is refused with the
-//! reason. What Intel's own programs do on the device is in [`programs`].
+//! With `--require-requests`, the silent fallback ends with exit code 125. With `--require-clean`, so does every
+//! finding of the audit: memory that was not unmapped, requests without a response, accesses outside mapped memory, and
+//! requests that the device does not support (which libqat reports as success). `--library-path` names the directory of
+//! a libqat that is not installed, and `--loader` the dynamic loader of a newer C library that the program needs. A
+//! scenario file (`--scenario`, see [`config`]) defines faults, several devices and timing; `qat-emu --help` describes
+//! all options. A program that is statically linked, or built for another C library or architecture, cannot be
+//! preloaded into; it is refused with the reason. The module [`programs`] reports how Intel's own programs run on the
+//! device.
 //!
-//! # How long the tests are
+//! # Length of the tests
 //!
-//! `cargo test` runs shortened forms. Environment variables make them long: `QAT_TEST_REQUESTS` (requests of each load
-//! test, 10,000), `QAT_TEST_STARTS` (starts and stops in one process, 40), `QAT_TEST_BUSY_STARTS` (starts beside eight
-//! busy loops, 50). A million requests take a minute or two on two cores, a thousand starts about one.
+//! `cargo test` runs shortened tests. Environment variables lengthen them: `QAT_TEST_REQUESTS` sets the requests of
+//! each load test (10,000), `QAT_TEST_STARTS` the starts and stops in one process (40), and `QAT_TEST_BUSY_STARTS` the
+//! starts beside eight busy loops (50). A million requests take one to two minutes on two cores, a thousand starts
+//! about one minute.
 //!
 //! # Limits
 //!
-//! What a program writes without effect is listed in [`WITHOUT_EFFECT`] and in [`device_model`], and everything else is
-//! found by the audit; the telemetry files hold what can be known, zeros else; the
-//! null device answers symmetric and public-key requests without touching their data. Each process has a machine of
-//! its own: two processes do not compete for a virtual function.
+//! The values that a program can write without an effect are listed in [`WITHOUT_EFFECT`] and in [`device_model`]; the
+//! audit reports every other one. The telemetry files contain the values that the model knows, and zeros otherwise.
+//! The null device responds to symmetric and public-key requests without touching their data. Each process has a
+//! machine of its own, so that two processes do not compete for a virtual function.
 //!
-//! The device does not offer, and answers as unsupported: curves over GF(2^m), SM2, SM3, SM4, ZUC, keys protected by KPT, and
-//! dictionaries.
+//! The device does not offer the following, and responds to it as unsupported: curves over GF(2^m), SM2, SM3, SM4, ZUC,
+//! keys protected by KPT, and dictionaries.
 //!
-//! The device's contract with the library, register by register, is in [`device_model`].
+//! The contract between the device and the library, register by register, is in [`device_model`].
 
 #![cfg(all(target_os = "linux", target_env = "gnu"))]
 #![deny(unsafe_code)]
 
+#[allow(unsafe_code, reason = "the scheduling calls of the C library")]
+mod affinity;
 #[allow(unsafe_code, reason = "the process boundary")]
 mod boundary;
 pub mod config;
@@ -86,6 +90,9 @@ pub mod engine;
 pub mod fault;
 mod machine;
 pub mod memory;
+mod message;
+pub mod service;
+mod telemetry;
 mod unserved;
 
 #[doc = include_str!("../DEVICE.md")]
@@ -97,8 +104,9 @@ pub mod programs {}
 #[doc(hidden)]
 pub use boundary::send_signal;
 pub use boundary::{AttachError, Emulator, HOOKS, Preload, PreloadError, TreeError};
-pub use config::{Config, ConfigError, Device, Model, Service, Services, Timing};
+pub use config::{Config, ConfigError, Device, Model, Services, Timing};
 pub use counters::Snapshot;
 pub use device::{Notification, fuzz as fuzz_device};
 pub use fault::{Fault, FaultKind, StartFaults};
+pub use service::Service;
 pub use unserved::{WITHOUT_EFFECT, WithoutEffect};

@@ -1,4 +1,5 @@
-//! The emulated machine of a process: its virtual functions, counters, faults and device threads.
+//! The emulated machine of a process: its virtual functions, counters, faults and device threads. The process boundary
+//! creates it and calls it from the hooks; it never calls into the program.
 
 use std::{
     hint,
@@ -13,14 +14,14 @@ use std::{
 use crate::{
     config::{Config, ConfigError},
     counters::{Counters, Snapshot},
-    debugfs::Telemetry,
     device::{
-        bank::Clock,
+        bank::EngineSchedule,
         registers::BANKS,
-        vf::{Identity, Vf},
+        vf::{DeviceContext, Identity, Vf},
     },
     engine::Engines,
     fault::Faults,
+    telemetry::Telemetry,
 };
 
 pub(crate) struct Machine {
@@ -28,27 +29,27 @@ pub(crate) struct Machine {
     pub(crate) counters: &'static Counters,
     pub(crate) faults: Faults,
     pub(crate) vfs: Vec<Vf>,
-    /// By device.
-    pub(crate) clocks: Vec<Clock>,
-    /// By device.
+    /// Indexed by device.
+    pub(crate) schedules: Vec<EngineSchedule>,
+    /// Indexed by device.
     pub(crate) telemetry: Vec<Mutex<Telemetry>>,
-    /// By device: its firmware does nothing.
+    /// Whether the firmware of each device hangs, indexed by device.
     hung: Vec<AtomicBool>,
-    /// Groups that are in a container; device threads sleep for good while there are none.
+    /// The number of groups in a container; while it is 0, the device threads sleep until they are woken.
     attached: AtomicUsize,
     started: AtomicBool,
     stopping: AtomicBool,
-    /// Counts the calls that may have given the device work.
+    /// Counts the calls that may have created work for the device.
     calls: Mutex<u64>,
     called: Condvar,
-    /// The engines of whoever calls [`serve_now`](Self::serve_now).
+    /// The engines for the thread that calls [`serve_now`](Self::serve_now).
     callers: Mutex<Engines>,
 }
 
-/// Turns without work that a device thread spins, giving its core away each time.
-const SPIN_TURNS: u32 = 200;
-/// Shortest and longest sleep of an idle device thread. In between it sleeps an eighth of the time it has been idle,
-/// so that a busy device answers fast and an idle one costs little.
+/// The number of rounds without work in which a device thread only yields its core.
+const SPIN_ROUNDS: u32 = 200;
+/// The shortest and longest sleep of an idle device thread. In between, the thread sleeps an eighth of the time since
+/// its last work, so that a busy device responds fast and an idle one uses little CPU time.
 const SHORTEST_SLEEP: Duration = Duration::from_micros(20);
 const LONGEST_SLEEP: Duration = Duration::from_millis(10);
 
@@ -59,7 +60,7 @@ impl Machine {
         Ok(Self {
             faults: Faults::new(&config.faults, config.seed),
             vfs,
-            clocks: config.devices.iter().map(|_| Clock::default()).collect(),
+            schedules: config.devices.iter().map(|_| EngineSchedule::default()).collect(),
             telemetry: config.devices.iter().map(|_| Mutex::default()).collect(),
             hung: config.devices.iter().map(|_| AtomicBool::new(false)).collect(),
             counters,
@@ -77,20 +78,20 @@ impl Machine {
         self.vfs.get(index)
     }
 
-    /// The counters, with what the windows hold now and is not served.
+    /// Returns the counters, after an audit of the register windows.
     pub(crate) fn snapshot(&self) -> Snapshot {
-        self.look();
+        self.audit_registers();
         self.counters.snapshot()
     }
 
-    /// Looks for values in all windows that have no effect.
-    fn look(&self) {
+    /// Records the values in all register windows that have no effect on the device.
+    fn audit_registers(&self) {
         for vf in &self.vfs {
-            vf.look(self.counters);
+            vf.audit_registers(self.counters);
         }
     }
 
-    /// Stops the firmware of a device, or has it go on.
+    /// Sets whether the firmware of a device hangs.
     pub(crate) fn set_hung(&self, device: usize, is_hung: bool) {
         if let Some(hung) = self.hung.get(device) {
             hung.store(is_hung, Ordering::SeqCst);
@@ -101,8 +102,8 @@ impl Machine {
         self.hung.get(device).is_some_and(|hung| hung.load(Ordering::Relaxed))
     }
 
-    /// A group joined a container: starts the device threads the first time. `spawn` prepares a thread for its
-    /// work inside a foreign process and runs it.
+    /// Counts a group that joined a container, and starts the device threads the first time. `spawn` runs a function on
+    /// a thread that is prepared for running inside a foreign process.
     pub(crate) fn group_attached(
         &'static self,
         spawn: impl Fn(Box<dyn FnOnce() + Send>) -> std::io::Result<()>,
@@ -111,19 +112,21 @@ impl Machine {
         if !self.started.swap(true, Ordering::SeqCst) {
             for number in 0..self.config.engine_threads {
                 if let Err(error) = spawn(Box::new(move || self.serve(number))) {
-                    eprintln!("qat-emu: no device thread, requests will not be answered: {error}");
+                    eprintln!(
+                        "qat-emu: a device thread cannot be started, so requests get no responses: {error}"
+                    );
                 }
             }
         }
         self.wake();
     }
 
-    /// A group left its container.
+    /// Counts a group that left its container.
     pub(crate) fn group_detached(&self) {
         self.attached.fetch_sub(1, Ordering::SeqCst);
     }
 
-    /// Tells the device threads that there may be work.
+    /// Wakes the device threads, because there may be work.
     pub(crate) fn wake(&self) {
         let mut calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
         *calls += 1;
@@ -136,30 +139,30 @@ impl Machine {
         self.wake();
     }
 
-    /// What a device thread does.
+    /// Serves the mailboxes and ring pairs of device thread `number` until the machine stops.
     fn serve(&self, number: usize) {
         let threads = self.config.engine_threads;
         let mut engines = Engines::default();
         let mut seen_calls = 0;
-        let mut idle_turns = 0;
-        let mut looked = false;
+        let mut idle_rounds = 0;
+        let mut audited = false;
         let mut last_work = Instant::now();
         while !self.stopping.load(Ordering::Relaxed) {
-            let (worked, due) = self.turn(number, threads, &mut engines);
+            let (worked, due) = self.serve_round(number, threads, &mut engines);
             if worked {
-                idle_turns = 0;
+                idle_rounds = 0;
                 last_work = Instant::now();
                 continue;
             }
-            idle_turns += 1;
-            if idle_turns < SPIN_TURNS {
+            idle_rounds += 1;
+            if idle_rounds < SPIN_ROUNDS {
                 thread::yield_now();
                 continue;
             }
             let calls = self.calls.lock().unwrap_or_else(PoisonError::into_inner);
             if *calls != seen_calls {
                 seen_calls = *calls;
-                (idle_turns, last_work) = (0, Instant::now());
+                (idle_rounds, last_work) = (0, Instant::now());
                 continue;
             }
             if self.attached.load(Ordering::SeqCst) == 0 {
@@ -167,23 +170,24 @@ impl Machine {
                 continue;
             }
             let sleep = (last_work.elapsed() / 8).clamp(SHORTEST_SLEEP, LONGEST_SLEEP);
-            // The program may end without taking anything back.
-            if number == 0 && sleep == LONGEST_SLEEP && !looked {
-                self.look();
+            // The program may end without a reset or a detach, which audit the registers otherwise.
+            if number == 0 && sleep == LONGEST_SLEEP && !audited {
+                self.audit_registers();
             }
-            looked = sleep == LONGEST_SLEEP;
+            audited = sleep == LONGEST_SLEEP;
             let until_due = due.map(|due| due.saturating_duration_since(Instant::now()));
             let sleep = until_due.map_or(sleep, |due| sleep.min(due));
             drop(self.called.wait_timeout(calls, sleep));
         }
     }
 
-    /// Does all that there is to do, on the calling thread. Answers that are held back stay so until a later call.
+    /// Executes all pending work on the calling thread. Responses that are held back by timing or a fault wait for a
+    /// later call.
     pub(crate) fn serve_now(&self) {
         if self.attached.load(Ordering::SeqCst) == 0 {
             return;
         }
-        // Waits without a system call, for those who count the program's.
+        // This waits without a system call, because callers may count the program's system calls.
         let mut engines = loop {
             match self.callers.try_lock() {
                 Ok(engines) => break engines,
@@ -191,10 +195,10 @@ impl Machine {
                 Err(TryLockError::WouldBlock) => hint::spin_loop(),
             }
         };
-        while self.turn(0, 1, &mut engines).0 {}
+        while self.serve_round(0, 1, &mut engines).0 {}
     }
 
-    /// Answers the messages that wait in the mailboxes.
+    /// Responds to the pending messages in the mailboxes.
     pub(crate) fn serve_mailboxes(&self) {
         if self.attached.load(Ordering::SeqCst) != 0 {
             for vf in &self.vfs {
@@ -203,25 +207,34 @@ impl Machine {
         }
     }
 
-    /// One look at everything that this thread serves.
-    fn turn(&self, number: usize, threads: usize, engines: &mut Engines) -> (bool, Option<Instant>) {
+    /// Serves everything that belongs to device thread `number` once. Returns whether there was work, and when the next
+    /// delayed response or interrupt is due.
+    fn serve_round(&self, number: usize, threads: usize, engines: &mut Engines) -> (bool, Option<Instant>) {
         let mut worked = false;
         let mut soonest: Option<Instant> = None;
         for (index, vf) in self.vfs.iter().enumerate() {
             if number == 0 {
                 worked |= vf.serve_mailbox(self.counters);
             }
+            let device = vf.identity.device;
+            let context = DeviceContext {
+                faults: &self.faults,
+                counters: self.counters,
+                timing: self.config.timing,
+                schedule: &self.schedules[device],
+                hung: &self.hung[device],
+            };
             for bank in 0..BANKS {
                 if (index * BANKS + bank) % threads != number {
                     continue;
                 }
-                let turn = vf.serve_bank(bank, self, engines);
-                worked |= turn.progress;
-                // The mailbox has a deadline, so it is looked at whenever that took time.
-                if turn.progress && number == 0 {
+                let result = vf.serve_bank(bank, &context, engines);
+                worked |= result.progress;
+                // The library waits for the mailbox for some milliseconds only, so it is served after each long round.
+                if result.progress && number == 0 {
                     vf.serve_mailbox(self.counters);
                 }
-                soonest = [soonest, turn.due].into_iter().flatten().min();
+                soonest = [soonest, result.due].into_iter().flatten().min();
             }
         }
         (worked, soonest)

@@ -1,4 +1,4 @@
-//! `qat-emu`: runs a program on emulated QAT devices.
+//! The command `qat-emu`, which runs a program on emulated QAT devices.
 
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod run;
@@ -18,6 +18,6 @@ fn main() -> ExitCode {
 
 #[cfg(not(all(target_os = "linux", target_env = "gnu")))]
 fn main() -> ExitCode {
-    eprintln!("qat-emu: libqat, and so this emulator, needs Linux with glibc");
+    eprintln!("qat-emu: this emulator requires Linux with glibc, because libqat does");
     ExitCode::FAILURE
 }

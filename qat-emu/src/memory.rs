@@ -1,21 +1,23 @@
-//! What the device sees of the host's memory: IO virtual addresses, flat buffers and scatter-gather lists.
+//! Host memory as the device sees it: IO virtual addresses, flat buffers and scatter-gather lists.
 //!
-//! The engines read and write through [`DeviceMemory`] only, so that they are safe code and can be tested on a
-//! plain map of byte vectors; the process boundary implements it over the memory that the library mapped.
+//! The engines access memory only through [`DeviceMemory`]. They are therefore safe code, and tests run them on a plain
+//! map of byte vectors; the process boundary implements the trait over the memory that the library mapped.
 
-/// A device access outside memory that the library mapped for it.
+use std::fmt;
+
+/// Describes a device access outside memory that the library mapped for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("device {access:?} of {len} bytes at IO address {iova:#x} is outside mapped memory")]
+#[error("the device may not {access} {len} bytes at IO address {iova:#x}: they are outside mapped memory")]
 pub struct DmaFault {
-    /// First IO virtual address of the refused access.
+    /// Is the first IO virtual address of the refused access.
     pub iova: u64,
-    /// Its length in bytes.
+    /// Is the length of the access in bytes.
     pub len: usize,
-    /// Its direction, as the device sees it.
+    /// Is the direction of the access.
     pub access: Access,
 }
 
-/// Direction of a device access.
+/// Names the direction of a device access.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Access {
     /// The device reads host memory.
@@ -24,51 +26,60 @@ pub enum Access {
     Write,
 }
 
-/// Host memory by IO virtual address.
+impl fmt::Display for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Read => "read",
+            Self::Write => "write",
+        })
+    }
+}
+
+/// Reads and writes host memory by IO virtual addresses.
 pub trait DeviceMemory {
     /// Copies `into.len()` bytes from `iova`.
     ///
     /// # Errors
-    /// [`DmaFault`] when any byte of the range is not mapped; `into` is then unspecified.
+    /// Returns [`DmaFault`] when any byte of the range is not mapped; the content of `into` is then unspecified.
     fn read(&self, iova: u64, into: &mut [u8]) -> Result<(), DmaFault>;
 
     /// Copies `from` to `iova`.
     ///
     /// # Errors
-    /// [`DmaFault`] when any byte of the range is not mapped; nothing is written then.
+    /// Returns [`DmaFault`] when any byte of the range is not mapped; nothing is written then.
     fn write(&self, iova: u64, from: &[u8]) -> Result<(), DmaFault>;
 }
 
-/// One flat run of a source or destination.
+/// Describes one contiguous part of a source or destination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Segment {
-    /// IO virtual address of the first byte.
+    /// Is the IO virtual address of the first byte.
     pub iova: u64,
-    /// Length in bytes.
+    /// Is the length in bytes.
     pub len: u32,
 }
 
-/// A source or destination as the request names it: one flat buffer or a scatter-gather list.
+/// Describes a source or destination as a request does: one flat buffer or a scatter-gather list.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct BufferList {
     segments: Vec<Segment>,
 }
 
-/// libqat's own upper bound on the number of buffers in a list.
+/// The library's own upper limit of the number of buffers in a list.
 const MAX_SEGMENTS: u32 = 256;
 
 impl BufferList {
-    /// A single flat buffer.
+    /// Creates a list of a single flat buffer.
     #[must_use]
     pub fn flat(iova: u64, len: u32) -> Self {
         Self { segments: vec![Segment { iova, len }] }
     }
 
-    /// Reads the scatter-gather list at `iova`: a 16-byte header (buffer count at byte 8), then 16-byte entries
-    /// (u32 length, u32 zero, u64 address).
+    /// Reads the scatter-gather list at `iova`. It consists of a 16-byte header, whose byte 8 starts the buffer count,
+    /// and entries of 16 bytes (u32 length, u32 zero, u64 address).
     ///
     /// # Errors
-    /// [`DmaFault`] when the list itself is not mapped, or names more buffers than the library can build.
+    /// Returns [`DmaFault`] when the list itself is not mapped, or contains more buffers than the library can create.
     pub fn from_sgl(memory: &dyn DeviceMemory, iova: u64) -> Result<Self, DmaFault> {
         let mut header = [0; 16];
         memory.read(iova, &mut header)?;
@@ -88,13 +99,13 @@ impl BufferList {
         Ok(Self { segments })
     }
 
-    /// Sum of the segments' lengths in bytes.
+    /// Returns the sum of the segments' lengths in bytes.
     #[must_use]
     pub fn len(&self) -> usize {
         self.segments.iter().map(|s| s.len as usize).sum()
     }
 
-    /// Whether the list holds no byte.
+    /// Returns whether the list contains no byte.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
@@ -103,7 +114,7 @@ impl BufferList {
     /// Copies `into.len()` bytes starting `offset` bytes into the list.
     ///
     /// # Errors
-    /// [`DmaFault`] when a segment is not mapped or the list ends before the range does.
+    /// Returns [`DmaFault`] when a segment is not mapped, or when the list is shorter than the range.
     pub fn gather(&self, memory: &dyn DeviceMemory, offset: usize, into: &mut [u8]) -> Result<(), DmaFault> {
         let mut done = 0;
         self.each(offset, into.len(), Access::Read, |iova, len| {
@@ -116,7 +127,8 @@ impl BufferList {
     /// Writes `from` starting `offset` bytes into the list.
     ///
     /// # Errors
-    /// As [`gather`](Self::gather); segments before the faulting one are written.
+    /// Returns [`DmaFault`] when a segment is not mapped, or when the list is shorter than the range; the segments
+    /// before the refused one are written.
     pub fn scatter(&self, memory: &dyn DeviceMemory, offset: usize, from: &[u8]) -> Result<(), DmaFault> {
         let mut done = 0;
         self.each(offset, from.len(), Access::Write, |iova, len| {
@@ -126,7 +138,7 @@ impl BufferList {
         })
     }
 
-    /// Calls `visit` with each mapped run of `[offset, offset + len)`.
+    /// Calls `visit` for each part of the range `[offset, offset + len)` that lies in one segment.
     fn each(
         &self,
         offset: usize,

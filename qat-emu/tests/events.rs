@@ -1,4 +1,5 @@
-//! libqat's event mode, which came with 26.08: a program that sleeps until the device interrupts, and polls only then.
+//! Tests of libqat's event mode, which 26.08 introduced: the program sleeps until the device interrupts, and polls only
+//! then.
 
 #![cfg(all(target_os = "linux", target_env = "gnu"))]
 
@@ -12,7 +13,7 @@ use libqat::{Handle, Libqat, RETRY, SUCCESS, UNSUPPORTED, dc, sample, sym};
 use machine::with_started;
 use qat_emu::{Config, Services};
 
-/// `CpaAccelerationServiceType` and `CpaInstanceResponseMode`.
+/// Values of `CpaAccelerationServiceType` and `CpaInstanceResponseMode`.
 const COMPRESSION: c_int = 1;
 const SYMMETRIC: c_int = 6;
 const BY_POLLING: u32 = 1;
@@ -21,20 +22,21 @@ const BY_EVENT: u32 = 2;
 /// Waits for an event of the descriptor.
 fn wait_for_event(fd: c_int) {
     let mut poll = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
-    // SAFETY: poll(2) of one descriptor.
+    // SAFETY: poll(2) reads and writes as many structures as given, which is one.
     let ready = unsafe { libc::poll(&raw mut poll, 1, 20_000) };
     assert_eq!(ready, 1, "no event within 20 s");
 }
 
-/// The descriptor of a compression instance, which there is in event mode only.
+/// Returns the descriptor of a compression instance, which exists only in event mode.
 fn descriptor(library: &Libqat, instance: Handle) -> Result<c_int, libqat::Status> {
     let mut fd = -1;
-    // SAFETY: a valid handle, and a place for the result.
+    // SAFETY: libqat's headers require a valid instance handle, which the library itself returned, and a pointer to the
+    // result, which lives during the call.
     let status = unsafe { (library.icp_sal_DcGetFileDescriptor)(instance, &raw mut fd) };
     if status == SUCCESS { Ok(fd) } else { Err(status) }
 }
 
-/// Waits for all of a session's requests, and polls after an event only.
+/// Waits for all of a session's requests, and polls only after an event.
 fn collect(session: &dc::Session, fd: c_int, requests: &[dc::Request]) {
     let start = Instant::now();
     while requests.iter().any(|request| request.completion.status().is_none()) {
@@ -46,7 +48,7 @@ fn collect(session: &dc::Session, fd: c_int, requests: &[dc::Request]) {
     assert!(requests.iter().all(|request| request.completion.status() == Some(SUCCESS)));
 }
 
-/// Both instances of a function share its descriptor, and whoever polls takes the events of the other.
+/// Both instances of a function share its descriptor, and a poll also takes the events of the other instance.
 #[test]
 fn responses_are_announced_by_events() {
     with_started(Config::with_vfs(1, Services::SYM_DC), |library, emulator| {
@@ -57,7 +59,7 @@ fn responses_are_announced_by_events() {
             return;
         };
         for instance in &instances {
-            // SAFETY: a valid handle.
+            // SAFETY: libqat's headers require a valid instance handle, which the library itself returned.
             assert_eq!(unsafe { set_mode(*instance, COMPRESSION, BY_EVENT) }, SUCCESS);
         }
         let sessions: Vec<_> =
@@ -65,11 +67,11 @@ fn responses_are_announced_by_events() {
         let fd = descriptor(library, instances[0]).unwrap();
         assert_eq!(descriptor(library, instances[1]), Ok(fd));
         let plain = sample(5000);
-        // The library's own time, none, and its longest.
+        // The times are the library's default, none, and the longest possible.
         for coalescing in [None, Some(0), Some(512_000)] {
             if let Some(nanoseconds) = coalescing {
                 for instance in &instances {
-                    // SAFETY: a valid handle.
+                    // SAFETY: libqat's headers require a valid instance handle, which the library itself returned.
                     assert_eq!(unsafe { set_coalescing(*instance, COMPRESSION, nanoseconds) }, SUCCESS);
                 }
             }
@@ -90,9 +92,9 @@ fn responses_are_announced_by_events() {
             }
         }
         assert!(emulator.counters().interrupts > 0);
-        // Back to polling, there is no descriptor and nothing to wait for.
+        // After the return to polling, there is no descriptor and nothing to wait for.
         for (instance, session) in instances.iter().zip(&sessions) {
-            // SAFETY: a valid handle.
+            // SAFETY: libqat's headers require a valid instance handle, which the library itself returned.
             assert_eq!(unsafe { set_mode(*instance, COMPRESSION, BY_POLLING) }, SUCCESS);
             assert_eq!(descriptor(library, *instance), Err(UNSUPPORTED));
             assert_eq!(session.run(true, &plain, 8192).0, SUCCESS);
@@ -101,23 +103,24 @@ fn responses_are_announced_by_events() {
     });
 }
 
-/// Symmetric instances likewise.
+/// Event mode works for symmetric instances, too.
 #[test]
 fn symmetric_responses_are_announced_by_events() {
     with_started(Config::with_vfs(1, Services::SYM_DC), |library, _| {
         let instance = library.cy_instances()[0];
         let Some(set_mode) = library.set_response_mode else { return };
-        // SAFETY: a valid handle.
+        // SAFETY: libqat's headers require a valid instance handle, which the library itself returned.
         assert_eq!(unsafe { set_mode(instance, SYMMETRIC, BY_EVENT) }, SUCCESS);
         let mut fd = -1;
-        // SAFETY: a valid handle, and a place for the result.
+        // SAFETY: libqat's headers require a valid instance handle, which the library itself returned, and a pointer to
+        // the result, which lives during the call.
         assert_eq!(unsafe { (library.icp_sal_CyGetFileDescriptor)(instance, &raw mut fd) }, SUCCESS);
         let session = sym::Session::new(library, instance, true, &[7; 16], None);
         for round in 0..50_u8 {
             let packet = sym::Packet { iv: &[round; 16], ..sym::Packet::new(&[1; 64]) };
-            let answer = session.perform_after(&packet, || wait_for_event(fd)).unwrap();
-            assert_eq!(answer.status, SUCCESS);
-            assert_ne!(answer.text, [1; 64]);
+            let result = session.perform_after(&packet, || wait_for_event(fd)).unwrap();
+            assert_eq!(result.status, SUCCESS);
+            assert_ne!(result.text, [1; 64]);
         }
         assert_eq!(session.remove(), SUCCESS);
     });

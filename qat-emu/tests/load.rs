@@ -1,4 +1,4 @@
-//! Many requests, many starts, forked children, and what an idle device costs.
+//! Tests with many requests, many starts and forked children, and of the CPU time of an idle device.
 
 #![cfg(all(target_os = "linux", target_env = "gnu"))]
 
@@ -18,7 +18,7 @@ use libqat::{Handle, Libqat, RETRY, SUCCESS, dc, sample, sym};
 use machine::{with_machine, with_started};
 use qat_emu::{Config, Emulator, Fault, FaultKind, Services};
 
-/// A number from the environment, to make a long run of a short test.
+/// Reads a number from the environment, which makes a short test long.
 fn scale(name: &str, short: usize) -> usize {
     env::var(name).map_or(short, |value| value.parse().unwrap())
 }
@@ -31,13 +31,13 @@ fn encrypted(iv: &[u8; 16], plain: &[u8]) -> Vec<u8> {
     cipher.encrypt_padded_vec::<NoPadding>(plain)
 }
 
-/// An instance handle may be used from any thread.
+/// Instance handles that any thread may use.
 #[derive(Clone, Copy)]
 struct Instances(Handle, Handle);
-// SAFETY: libqat locks its rings itself.
+// SAFETY: instance handles may be used on any thread, because libqat locks its rings itself.
 unsafe impl Send for Instances {}
 
-/// Compression in flight while symmetric requests run, all checked.
+/// Compresses and encrypts at the same time, and checks all results.
 fn work(library: &'static Libqat, instances: Instances, seed: usize, requests: usize) {
     const IN_FLIGHT: usize = 15;
     let Instances(compression, crypto) = instances;
@@ -61,7 +61,7 @@ fn work(library: &'static Libqat, instances: Instances, seed: usize, requests: u
             let data = &request.output.bytes()[..request.results.produced as usize];
             assert!(
                 miniz_oxide::inflate::decompress_to_vec(data).unwrap() == plain,
-                "another request's answer"
+                "another request's result"
             );
         }
         done += IN_FLIGHT + 1;
@@ -86,7 +86,7 @@ fn load(config: Config, requests: usize) {
     });
 }
 
-/// Eight threads on sixteen instances; `QAT_TEST_REQUESTS` sets the number of requests.
+/// Runs eight threads on sixteen instances; `QAT_TEST_REQUESTS` sets the number of requests.
 #[test]
 fn nothing_is_lost_or_swapped() {
     load(Config::with_vfs(4, Services::SYM_DC), scale("QAT_TEST_REQUESTS", 10_000));
@@ -112,7 +112,7 @@ fn device_threads_stay_on_their_core() {
             let is_device = |status: &String| status.starts_with("Name:\tqat-emu\n");
             status.filter(|s| is_device(s) && s.contains("\nCpus_allowed_list:\t0\n")).count()
         };
-        // The second may not have begun.
+        // At this time, the second process may not have started its requests.
         let start = Instant::now();
         while on_first() < 2 && start.elapsed() < Duration::from_secs(10) {
             thread::yield_now();
@@ -151,7 +151,7 @@ fn recoverable_faults_lose_nothing() {
     load(config, scale("QAT_TEST_REQUESTS", 10_000));
 }
 
-/// `QAT_TEST_STARTS` sets the number of starts; with 26.08, which loses two descriptors in each, 400 at most.
+/// `QAT_TEST_STARTS` sets the number of starts, at most 400 with 26.08, which loses two descriptors in each.
 #[test]
 fn starts_and_stops_many_times() {
     let starts = scale("QAT_TEST_STARTS", 40);
@@ -167,14 +167,14 @@ fn starts_and_stops_many_times() {
             assert_eq!(library.stop(), SUCCESS);
         }
         assert_eq!(emulator.counters().audit(), Vec::<String>::new());
-        // Of each function: the device's own, and that of its events.
+        // For each function, these are the descriptors of the device and of its events.
         let lost = if library.newer() { 2 * starts } else { 0 };
         assert!(descriptors() <= before + lost, "descriptors leak: {before} before, {} after", descriptors());
     });
 }
 
-/// The library gives the device 500 sleeps of 5 µs to answer, and takes a wrong set of services for granted when it does
-/// not: a device whose thread has to wait for a core must be seen all the same. `QAT_TEST_BUSY_STARTS` sets the number of
+/// The library waits 500 sleeps of 5 µs for the device's response, and assumes a wrong set of services without one. It
+/// has to see the device even if the device's thread waits for a core. `QAT_TEST_BUSY_STARTS` sets the number of
 /// starts.
 #[test]
 fn starts_on_a_busy_machine_find_the_device() {
@@ -206,7 +206,7 @@ fn starts_on_a_busy_machine_find_the_device() {
     });
 }
 
-/// A child starts for itself and compresses, while the parent keeps working.
+/// A child starts the library itself and compresses, while the parent continues to work.
 #[test]
 fn a_forked_child_has_devices_of_its_own() {
     with_started(Config::with_vfs(1, Services::SYM_DC), |library, emulator| {
@@ -214,7 +214,7 @@ fn a_forked_child_has_devices_of_its_own() {
         let plain = sample(20_000);
         assert_eq!(session.run(true, &plain, 30_000).0, SUCCESS);
         for _ in 0..3 {
-            // SAFETY: the child uses its own copy of everything and leaves by _exit.
+            // SAFETY: fork(2): the child uses its own copy of the memory, and ends by _exit(2).
             let child = unsafe { libc::fork() };
             assert!(child >= 0);
             if child == 0 {
@@ -227,11 +227,11 @@ fn a_forked_child_has_devices_of_its_own() {
                     (status, stopped, back == plain, emulator.counters().requests())
                 });
                 let good = worked.is_ok_and(|w| w == (SUCCESS, (SUCCESS, SUCCESS), true, 1));
-                // SAFETY: ends the child without running the test harness.
+                // SAFETY: _exit(2) takes a number; it ends the child without running the test harness.
                 unsafe { libc::_exit(i32::from(!good)) };
             }
             let mut status = 0;
-            // SAFETY: waits for the child made above.
+            // SAFETY: waitpid(2) takes a pointer to the status, which lives during the call.
             assert_eq!(unsafe { libc::waitpid(child, &raw mut status, 0) }, child);
             assert_eq!(status, 0, "the child failed");
             assert_eq!(session.run(true, &plain, 30_000).0, SUCCESS);
@@ -241,7 +241,7 @@ fn a_forked_child_has_devices_of_its_own() {
     });
 }
 
-/// Time that the device threads have been on a core.
+/// Returns the CPU time that the device threads have used.
 fn device_time() -> Duration {
     let tasks = fs::read_dir("/proc/self/task").unwrap().flatten();
     let device =
@@ -264,7 +264,7 @@ fn an_idle_device_costs_under_one_percent() {
         let share = (device_time() - before).as_secs_f64() / start.elapsed().as_secs_f64();
         eprintln!("an idle device costs {:.2} % of a core", share * 100.0);
         assert!(share < 0.01, "{:.2} % of a core", share * 100.0);
-        // And it still answers.
+        // The device still responds.
         assert_eq!(session.run(true, &sample(500), 2048).0, SUCCESS);
         assert_eq!(session.remove(), SUCCESS);
     });

@@ -1,4 +1,4 @@
-//! Requests through the real library to the emulated engines: how they travel. What is computed is in `vectors`.
+//! Tests of the transport of requests through the real library to the emulated engines. `vectors` tests their results.
 
 #![cfg(all(target_os = "linux", target_env = "gnu"))]
 
@@ -10,7 +10,7 @@ use libqat::{RETRY, SUCCESS, dc, sample};
 use machine::with_started;
 use qat_emu::{Config, Fault, FaultKind, Service, Services, Timing};
 
-/// Decodes raw deflate data with another implementation.
+/// Decompresses raw deflate data with another implementation.
 fn inflate(data: &[u8]) -> Vec<u8> {
     miniz_oxide::inflate::decompress_to_vec(data).expect("valid deflate data")
 }
@@ -34,7 +34,7 @@ fn deflate_round_trips_and_others_read_it() {
                     assert!(data.len() < bytes / 2, "{bytes} bytes became {}", data.len());
                 }
             }
-            // The check value of CRC-32 (ISO 3309), as catalogued for the nine digits.
+            // The expected value is the check value of CRC-32 (ISO 3309) for the nine digits.
             assert_eq!(session.run(true, b"123456789", 2048).1.checksum, 0xCBF4_3926);
             assert_eq!(session.remove(), SUCCESS);
         }
@@ -52,7 +52,7 @@ fn overflow_reports_what_fitted() {
         let (status, results, data) = session.run(true, &plain, 2048);
         assert_eq!((status, results.status), (SUCCESS, -11));
         assert!(results.consumed > 0 && (results.consumed as usize) < plain.len());
-        // The output ends with an unfinished stream, of which everything that was consumed can be read.
+        // The output ends with an unfinished stream, from which everything that was consumed can be decompressed.
         let mut read = vec![0; plain.len()];
         let mut state = miniz_oxide::inflate::core::DecompressorOxide::new();
         let flags = miniz_oxide::inflate::core::inflate_flags::TINFL_FLAG_HAS_MORE_INPUT
@@ -66,7 +66,7 @@ fn overflow_reports_what_fitted() {
     });
 }
 
-/// 511 requests fit into a ring, the next one is refused, and all are answered, in several rounds around the ring.
+/// A ring has space for 511 requests and the next one is refused; all get responses, in several rounds around the ring.
 #[test]
 fn rings_fill_up_and_drain() {
     let stall = Fault::new(FaultKind::RingStalled { microseconds: 400_000 });
@@ -99,9 +99,9 @@ fn rings_fill_up_and_drain() {
     });
 }
 
-/// The null device stores instead of compressing, and the result is still a valid stream.
+/// The null device stores instead of compressing, and the result is a valid stream.
 #[test]
-fn null_device_answers_with_stored_blocks() {
+fn null_device_returns_stored_blocks() {
     with_started(Config::with_vfs(1, Services::SYM_DC).timing(Timing::null()), |library, _| {
         let session = dc::Session::new(library, library.dc_instances()[0], dc::DYNAMIC);
         let plain = sample(100_000);

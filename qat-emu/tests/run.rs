@@ -1,5 +1,5 @@
-//! `qat-emu run`: other programs on emulated devices. This executable takes care not to use the crate itself, so that
-//! it is such a program: the emulator comes by preloading only.
+//! Tests of `qat-emu run`, which runs other programs on emulated devices. This executable is such a program: it does
+//! not use the crate itself, so that only preloading can give it the emulator.
 
 #![cfg(all(target_os = "linux", target_env = "gnu"))]
 
@@ -29,7 +29,7 @@ fn run(options: &[&str], test: &str) -> Output {
     output
 }
 
-/// Set in the program under `qat-emu run`.
+/// The environment variable that is set in the program under `qat-emu run`.
 const INSIDE: &str = "TEST_INSIDE";
 
 fn inside() -> bool {
@@ -76,8 +76,8 @@ fn the_same_with_libqat_26_08() {
         options.extend(["--loader", loader.to_str().unwrap()]);
     }
     prove(&options);
-    // What this release alone reads: each algorithm by itself, and the node of a device, with which it looks up a table
-    // of this computer's nodes unchecked.
+    // Only this release reads each algorithm separately, and the node of a device, which it uses as an unchecked index
+    // into a table of this computer's nodes.
     let scenario = env::temp_dir().join(format!("qat-emu-scenario-{}.toml", std::process::id()));
     fs::write(&scenario, "capability_version = 4\n[[device]]\nnuma_node = 63\n").unwrap();
     options.extend(["--scenario", scenario.to_str().unwrap()]);
@@ -85,7 +85,7 @@ fn the_same_with_libqat_26_08() {
     fs::remove_file(&scenario).unwrap();
 }
 
-/// Runs the compressing program and checks the report on it.
+/// Runs the compressing program and checks the report about it.
 fn prove(how: &[&str]) {
     let path = env::temp_dir().join(format!("qat-emu-report-{}-{}.json", std::process::id(), how.len()));
     let options = ["--services", "sym;dc", "--require-requests", "2", "--require-clean", "--report"];
@@ -126,7 +126,7 @@ fn a_program_that_does_not_stop_is_not_clean() {
     assert!(text(&output).contains("mappings for device access left"), "{}", text(&output));
 }
 
-/// Without the emulator around it this executable sees no device, so the other tests prove the preloading.
+/// Without the emulator, this executable sees no device, which proves that the other tests depend on the preloading.
 #[test]
 fn without_the_emulator_there_is_no_device() {
     let Some(library) = libqat::library() else { return };
@@ -156,7 +156,10 @@ fn what_cannot_be_attached_is_named() {
     expect(&["run", "--", "no-such-program"], "not found in PATH");
     expect(&["run", "--services", "sym;asym;dc", "--", "true"], "at most two");
     expect(&["run", "--vsf", "1", "--", "true"], "--vsf");
-    expect(&["run", "--engine-cpu", "1023", "--", "true"], "engine_cpu is 1023, where no thread may run");
+    expect(
+        &["run", "--engine-cpu", "1023", "--", "true"],
+        "engine_cpu is 1023, but threads of this process may not run",
+    );
     expect(&["start"], "no command `start`");
     let directory = env::temp_dir().join(format!("qat-emu-elf-{}", std::process::id()));
     fs::create_dir_all(&directory).unwrap();
@@ -167,7 +170,7 @@ fn what_cannot_be_attached_is_named() {
         ("musl", program(2, own, Some(&musl)), "uses the C library musl"),
         ("foreign", program(2, other, Some("/lib/ld-linux.so")), "another architecture"),
         ("narrow", program(1, 3, None), "another architecture"),
-        ("short", program(2, own, Some(&musl))[..100].to_vec(), "its program headers"),
+        ("short", program(2, own, Some(&musl))[..100].to_vec(), "cannot read the program headers"),
     ];
     for (name, bytes, message) in programs {
         let path = directory.join(name);
@@ -177,13 +180,13 @@ fn what_cannot_be_attached_is_named() {
     fs::remove_dir_all(&directory).unwrap();
 }
 
-/// The head of an ELF program: word size (1 or 2 times 32 bits), machine, loader.
+/// Returns the start of an ELF program with this word size (1 or 2 times 32 bits), machine and interpreter.
 fn program(class: u8, machine: u8, loader: Option<&str>) -> Vec<u8> {
     let mut bytes = vec![0; 64];
     bytes[..6].copy_from_slice(&[0x7F, b'E', b'L', b'F', class, 1]);
     bytes[18] = machine;
     if let Some(loader) = loader {
-        // One program header, right behind: type, then place and size of the loader's name.
+        // One program header follows: its type, then position and size of the interpreter's name.
         bytes[32] = 64;
         bytes[56] = 1;
         let mut header = [0; 56];
@@ -205,7 +208,7 @@ fn the_help_names_every_option() {
     let options: Vec<_> =
         help.split_whitespace().filter(|word| word.starts_with("--") && word.len() > 2).collect();
     assert!(options.len() > 15, "{options:?}");
-    // An option that is not known is refused by its name; a known one fails for want of a value or a program.
+    // An unknown option is refused by its name; a known one fails because its value or the program is missing.
     for option in options {
         let refused = Command::new(env!("CARGO_BIN_EXE_qat-emu")).args(["run", option]).output().unwrap();
         assert!(!text(&refused).contains("invalid option"), "{option}: {}", text(&refused));

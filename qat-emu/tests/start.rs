@@ -1,4 +1,4 @@
-//! Start and stop of the real library on emulated devices.
+//! Tests of starting and stopping the real library on emulated devices.
 
 #![cfg(all(target_os = "linux", target_env = "gnu"))]
 
@@ -26,7 +26,7 @@ fn starts_and_stops_again_and_again() {
     });
 }
 
-/// Each mix in a process of its own: libqat keeps what it learnt about a device's services over a stop.
+/// Each combination runs in a process of its own, because libqat remembers a device's services after it stops.
 #[test]
 fn every_mix_of_services_gives_its_instances() {
     let mixes = [
@@ -51,7 +51,7 @@ fn every_mix_of_services_gives_its_instances() {
     }
 }
 
-/// Without a policy libqat takes six functions at most, whatever there is.
+/// Without a policy, libqat uses at most six functions.
 #[test]
 fn functions_over_two_devices_are_all_seen() {
     let mut config = Config::with_vfs(3, Services::DC);
@@ -69,8 +69,8 @@ fn without_a_function_the_start_fails() {
     });
 }
 
-/// With the physical functions in sight the library asks the kernel's heartbeat file. In a process of its own,
-/// because the library keeps what it learnt about the physical functions.
+/// With visible physical functions, the library reads the kernel's heartbeat file. The test runs in a process of its
+/// own, because the library remembers the physical functions.
 #[test]
 fn a_host_has_a_heartbeat() {
     if env::var_os("TEST_HOST").is_none() {
@@ -81,19 +81,19 @@ fn a_host_has_a_heartbeat() {
         let scenario = format!("host = true\n[start]\nheartbeat_dead = {dead}");
         with_started(Config::from_toml(&scenario).unwrap(), |library, emulator| {
             assert_eq!((library.dc_instances().len(), library.cy_instances().len()), (2, 2));
-            // SAFETY: a package number.
+            // SAFETY: `icp_sal_check_device` takes any package number.
             assert_eq!(unsafe { (library.icp_sal_check_device)(0) }, expected);
             emulator.hang(0);
-            // SAFETY: the same.
+            // SAFETY: `icp_sal_check_device` takes any package number.
             assert_eq!(unsafe { (library.icp_sal_check_device)(0) }, FAIL);
             emulator.revive(0);
-            // SAFETY: the same.
+            // SAFETY: `icp_sal_check_device` takes any package number.
             assert_eq!(unsafe { (library.icp_sal_check_device)(0) }, expected);
         });
     }
 }
 
-/// Nothing can be written to a file of sysfs: nothing here would look at it.
+/// A file of sysfs cannot be written, because the emulator would not act on it.
 #[test]
 fn files_of_sysfs_are_read_only() {
     with_machine(Config::default(), |_, _| {
@@ -105,8 +105,8 @@ fn files_of_sysfs_are_read_only() {
     });
 }
 
-/// The kernel's files of a device, up to date wherever they are opened. In the kernel, too, nothing is to be read of
-/// telemetry before it is switched on.
+/// The kernel's files of a device are up to date by whichever path they are opened. As in the kernel, the telemetry
+/// cannot be read before it is switched on.
 #[test]
 fn debug_files_are_the_kernels() {
     with_machine(Config::default(), |_, emulator| {
@@ -115,7 +115,7 @@ fn debug_files_are_the_kernels() {
             let read = |name: &str| fs::read_to_string(directory.join(name));
             let lines = "AE          Requests        Responses\n 0:                0                0\n";
             assert_eq!(read("fw_counters").unwrap(), lines);
-            // What has no effect is not taken.
+            // A file for which writing has no effect cannot be opened for writing.
             for file in ["fw_counters", "heartbeat/config"] {
                 let refused = fs::write(directory.join(file), "1").unwrap_err();
                 assert_eq!(refused.raw_os_error(), Some(libc::EACCES), "{file}");

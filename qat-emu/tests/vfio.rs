@@ -1,4 +1,5 @@
-//! A program that drives the device by itself, as DPDK's driver does: through VFIO and the registers, without libqat.
+//! Tests with a program that drives the device itself, as DPDK's driver does: through VFIO and registers, without
+//! libqat.
 
 #![cfg(all(target_os = "linux", target_env = "gnu"))]
 
@@ -25,13 +26,13 @@ const RESET: c_ulong = VFIO + 111;
 const MAP: c_ulong = VFIO + 113;
 const UNMAP: c_ulong = VFIO + 114;
 
-/// What the device sees of the program's memory: both rings, then data.
+/// The IO address of the program's memory: both rings, then data.
 const IOVA: u64 = 0x4000_0000;
 const MEMORY: usize = 1 << 20;
 const REQUESTS: usize = 0;
 const RESPONSES: usize = 0x1_0000;
 const DATA: usize = 0x2_0000;
-/// Messages in each ring: 16 KiB and 4 KiB.
+/// The number of messages in each ring, which have 16 KiB and 4 KiB.
 const MESSAGES: usize = 128;
 
 const CONFIG_SPACE: i64 = 7 << 40;
@@ -46,7 +47,7 @@ const BASE: usize = 0x1040;
 const PF_TO_VF: usize = 0x1008;
 const VF_TO_PF: usize = 0x100C;
 
-/// The arguments of the calls (`vfio.h`).
+/// The arguments of the VFIO calls (`vfio.h`).
 #[repr(C)]
 struct MapDma {
     size: u32,
@@ -81,7 +82,7 @@ const EVENTFD: u32 = 4;
 const MASK: u32 = 8;
 const TRIGGER: u32 = 32;
 
-/// The program, with one virtual function open and its memory mapped.
+/// A program that has opened one virtual function and mapped its memory.
 struct Program {
     container: c_int,
     group: c_int,
@@ -94,19 +95,19 @@ struct Program {
 }
 
 fn open(path: &CStr) -> c_int {
-    // SAFETY: open(2) of a NUL-terminated path.
+    // SAFETY: open(2) takes a NUL-terminated path.
     let fd = unsafe { libc::open(path.as_ptr(), libc::O_RDWR) };
     assert!(fd >= 0, "{path:?}");
     fd
 }
 
-/// Maps memory: of a file at an offset, or of its own.
+/// Maps a file at an offset, or anonymous memory.
 fn map(fd: Option<(c_int, i64)>, bytes: usize) -> *mut u8 {
     let (fd, offset, flags) = match fd {
         Some((fd, offset)) => (fd, offset, libc::MAP_SHARED),
         None => (-1, 0, libc::MAP_PRIVATE | libc::MAP_ANONYMOUS),
     };
-    // SAFETY: mmap(2) at a place of the kernel's choice.
+    // SAFETY: mmap(2) at an address that the kernel chooses changes no existing mapping.
     let start =
         unsafe { libc::mmap(ptr::null_mut(), bytes, libc::PROT_READ | libc::PROT_WRITE, flags, fd, offset) };
     assert_ne!(start, libc::MAP_FAILED);
@@ -142,25 +143,25 @@ impl Program {
 
     fn map_dma(&self, flags: u32) -> c_int {
         let map = MapDma { size: 32, flags, address: self.memory as u64, iova: IOVA, bytes: MEMORY as u64 };
-        // SAFETY: the structure of this call.
+        // SAFETY: this call of `linux/vfio.h` takes a pointer to its structure, whose first field is its size.
         unsafe { libc::ioctl(self.container, MAP, &raw const map) }
     }
 
     fn unmap_dma(&self, flags: u32, iova: u64, bytes: u64) -> c_int {
         let unmap = UnmapDma { size: 24, flags, iova, bytes };
-        // SAFETY: the structure of this call.
+        // SAFETY: this call of `linux/vfio.h` takes a pointer to its structure, whose first field is its size.
         unsafe { libc::ioctl(self.container, UNMAP, &raw const unmap) }
     }
 
     fn set_irqs(&self, flags: u32, kind: u32, count: u32, data: i32) -> Result<(), c_int> {
         let set = SetIrqs { size: 24, flags, kind, start: 0, count, data };
-        // SAFETY: the structure of this call.
+        // SAFETY: this call of `linux/vfio.h` takes a pointer to its structure, whose first field is its size.
         let result = unsafe { libc::ioctl(self.device, SET_IRQS, &raw const set) };
         if result == 0 { Ok(()) } else { Err(std::io::Error::last_os_error().raw_os_error().unwrap()) }
     }
 
     fn write_config(&self, at: i64, value: &[u8]) {
-        // SAFETY: pwrite(2) of a slice.
+        // SAFETY: pwrite(2) reads as many bytes as given, which is the length of the slice.
         let written =
             unsafe { libc::pwrite(self.device, value.as_ptr().cast(), value.len(), CONFIG_SPACE + at) };
         assert_eq!(written, value.len() as isize);
@@ -171,7 +172,8 @@ impl Program {
     }
 
     fn register(&self, window: *mut u8, offset: usize) -> &AtomicU32 {
-        // SAFETY: inside the window, aligned, and mapped for the rest of the process.
+        // SAFETY: AtomicU32::from_ptr requires an aligned word that stays valid: it is inside the window, which `drop`
+        // unmaps.
         unsafe { AtomicU32::from_ptr(window.wrapping_add(offset).cast()) }
     }
 
@@ -183,9 +185,11 @@ impl Program {
         self.register(self.memory, offset)
     }
 
-    /// DPDK's `qat_qp_setup`: fills the rings, writes their addresses and configurations, and switches the arbiter on.
+    /// Does what DPDK's `qat_qp_setup` does: fills the rings, writes their addresses and configurations, and enables
+    /// the arbiter.
     fn set_up(&mut self) {
-        // SAFETY: the program's own memory; the device does not touch rings that are off.
+        // SAFETY: ptr::write_bytes requires writable memory: it is the program's own, and the device does not access
+        // disabled rings.
         unsafe { ptr::write_bytes(self.memory, 0x7F, DATA) };
         for (ring, at, config) in [(0, REQUESTS, 8), (1, RESPONSES, 8 << 10 | 6)] {
             self.ring(BASE + 4 * ring).store((IOVA as usize + at) as u32, SeqCst);
@@ -196,12 +200,12 @@ impl Program {
         (self.tail, self.taken) = (0, 0);
     }
 
-    /// DPDK's `qat_qp_release`: switches the arbiter off.
+    /// Does what DPDK's `qat_qp_release` does: disables the arbiter.
     fn release(&self) {
         self.ring(ARBITER).fetch_and(!1, SeqCst);
     }
 
-    /// Submits a request that asks for nothing, or for what `change` makes of it.
+    /// Submits a null request, which `change` may change to another one.
     fn submit(&mut self, opaque: u32, change: impl FnOnce(&mut [u32; 32])) {
         let mut request = [0_u32; 32];
         (request[0], request[6]) = (0x8000_0100, opaque);
@@ -213,7 +217,8 @@ impl Program {
         self.ring(TAIL).store((self.tail * 128) as u32, SeqCst);
     }
 
-    /// The response in the next slot, if it is there; the library's way, by the first word.
+    /// Returns the response in the next slot, if there is one. Like the library, it recognises a response by its first
+    /// word.
     fn poll(&mut self) -> Option<[u32; 8]> {
         let slot = RESPONSES + self.taken * 32;
         if self.word(slot).load(SeqCst) == 0x7F7F_7F7F {
@@ -236,7 +241,7 @@ impl Program {
         }
     }
 
-    /// Sends a message to the physical function, and returns the answer.
+    /// Sends a message to the physical function, and returns the response.
     fn ask(&self, kind: u32, data: u32) -> u32 {
         let to = self.register(self.misc, VF_TO_PF);
         to.store(data << 8 | kind << 2 | 3, SeqCst);
@@ -254,20 +259,20 @@ impl Drop for Program {
     fn drop(&mut self) {
         self.release();
         for (start, bytes) in [(self.rings, 0x1_0000), (self.misc, 0x2000)] {
-            // SAFETY: mapped in `open`, and not used any more.
+            // SAFETY: munmap(2) of a mapping that `open` made and nothing uses any more.
             unsafe { libc::munmap(start.cast(), bytes) };
         }
         self.unmap_dma(0, IOVA, MEMORY as u64);
-        // SAFETY: `map` returned this address for `MEMORY` bytes in `open`, and nothing uses them any more.
+        // SAFETY: munmap(2) of the `MEMORY` bytes that `open` mapped and nothing uses any more.
         unsafe { libc::munmap(self.memory.cast::<c_void>(), MEMORY) };
         for fd in [self.device, self.group, self.container] {
-            // SAFETY: opened in `open`.
+            // SAFETY: close(2) takes a descriptor, which `open` opened and nothing uses any more.
             unsafe { libc::close(fd) };
         }
     }
 }
 
-/// Runs a program on a machine, one at a time in this process.
+/// Runs a program on a machine; only one runs in this process at a time.
 fn with_program(test: impl FnOnce(&mut Program, &Emulator)) {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
     let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
@@ -275,8 +280,8 @@ fn with_program(test: impl FnOnce(&mut Program, &Emulator)) {
     test(&mut Program::open(), &emulator);
 }
 
-/// A ring pair that is set up again starts at the beginning of its rings, although each register gets the value that
-/// it has: what DPDK does between two of its tests.
+/// A ring pair that is set up again starts at the beginning of its rings, although each register gets the value that it
+/// already has. DPDK does this between two of its tests.
 #[test]
 fn a_ring_pair_that_is_set_up_again_starts_at_the_beginning() {
     with_program(|program, emulator| {
@@ -289,7 +294,7 @@ fn a_ring_pair_that_is_set_up_again_starts_at_the_beginning() {
                 opaque += 1;
             }
             if round % 7 == 0 {
-                // Beyond the end of the ring, and with more requests at once.
+                // This goes beyond the end of the ring, with several requests at once.
                 for _ in 0..MESSAGES + 3 {
                     program.submit(opaque, |_| {});
                     assert_eq!(program.wait()[2], opaque);
@@ -314,13 +319,13 @@ fn a_ring_pair_is_reset_by_message() {
             program.submit(opaque, |_| {});
             program.wait();
         }
-        let answer = |result: u32| result << 8 | 0x10 << 2 | 3;
-        // Another ring pair, and a reserved bit.
-        assert_eq!(program.ask(0x10, 1), answer(0));
-        assert_eq!(program.ask(0x10, 4), answer(1));
+        let result = |result: u32| result << 8 | 0x10 << 2 | 3;
+        // These are another ring pair, and a reserved bit.
+        assert_eq!(program.ask(0x10, 1), result(0));
+        assert_eq!(program.ask(0x10, 4), result(1));
         program.submit(3, |_| {});
         assert_eq!(program.wait()[2], 3);
-        assert_eq!(program.ask(0x10, 0), answer(0));
+        assert_eq!(program.ask(0x10, 0), result(0));
         for register in [HEAD, HEAD + 4, TAIL, TAIL + 4, ARBITER, CONFIG, CONFIG + 4, BASE, BASE + 4] {
             assert_eq!(program.ring(register).load(SeqCst), 0, "register {register:#x}");
         }
@@ -331,28 +336,29 @@ fn a_ring_pair_is_reset_by_message() {
     });
 }
 
-/// Whether the descriptor has an event, waiting for it as long as given.
+/// Waits at most the given time for an event of the descriptor, and returns whether it has one.
 fn has_event(fd: c_int, milliseconds: c_int) -> bool {
     let mut poll = libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
-    // SAFETY: poll(2) of one descriptor.
+    // SAFETY: poll(2) reads and writes as many structures as given, which is one.
     unsafe { libc::poll(&raw mut poll, 1, milliseconds) == 1 }
 }
 
 fn take_events(fd: c_int) -> u64 {
     let mut count = 0_u64;
-    // SAFETY: read(2) of eight bytes.
+    // SAFETY: read(2) writes at most as many bytes as given, which is the size of the variable.
     unsafe { libc::read(fd, (&raw mut count).cast(), size_of_val(&count)) };
     count
 }
 
-/// An interrupt comes for each response, coalesced or not, and again until the head says that the response is taken.
+/// An interrupt arrives for each response, with and without coalescing, and again until the head shows that the
+/// response was taken.
 #[test]
 fn interrupts_arrive_until_the_responses_are_taken() {
     with_program(|program, emulator| {
         // SAFETY: eventfd(2) takes no pointer.
         let fd = unsafe { libc::eventfd(0, libc::EFD_NONBLOCK) };
         assert_eq!(program.set_irqs(EVENTFD | TRIGGER, MSI, 1, fd), Ok(()));
-        // As a program tests its own handler.
+        // A program tests its own handler in this way.
         assert!(!has_event(fd, 0));
         assert_eq!(program.set_irqs(NO_DATA | TRIGGER, MSI, 1, 0), Ok(()));
         assert_eq!(take_events(fd), 1);
@@ -364,11 +370,11 @@ fn interrupts_arrive_until_the_responses_are_taken() {
                 program.submit(opaque, |_| {});
                 assert!(has_event(fd, 20_000), "no interrupt with {coalescing:#x}");
                 assert_eq!(program.poll().map(|response| response[2]), Some(opaque));
-                // The event is taken and the head stays: the interrupt comes again.
+                // The event is taken and the head stays, so that the interrupt is raised again.
                 take_events(fd);
                 assert!(has_event(fd, 20_000), "no second interrupt with {coalescing:#x}");
                 program.ring(HEAD + 4).store((program.taken * 32) as u32, SeqCst);
-                // One that was on its way may still arrive.
+                // An interrupt may have been raised before the head was written.
                 let start = Instant::now();
                 while has_event(fd, 10) {
                     take_events(fd);
@@ -379,7 +385,7 @@ fn interrupts_arrive_until_the_responses_are_taken() {
             program.submit(99, |_| {});
             program.wait();
             assert!(!has_event(fd, 10), "an interrupt that is off");
-            // Switched on behind a response, it comes at once.
+            // Interrupts that are enabled while a response waits are raised at once.
             program.ring(INTERRUPT_ENABLE).store(2, SeqCst);
             assert!(has_event(fd, 20_000));
             program.ring(HEAD + 4).store((program.taken * 32) as u32, SeqCst);
@@ -388,12 +394,12 @@ fn interrupts_arrive_until_the_responses_are_taken() {
             }
         }
         assert!(emulator.counters().interrupts >= 123);
-        // SAFETY: opened above.
+        // SAFETY: close(2) takes a descriptor, which was opened above and is not used any more.
         unsafe { libc::close(fd) };
     });
 }
 
-/// What the kernel refuses is refused, with its error numbers (`vfio_main.c`, `vfio_pci_intrs.c`,
+/// The emulator refuses what the kernel refuses, with the same error numbers (`vfio_main.c`, `vfio_pci_intrs.c`,
 /// `vfio_iommu_type1.c`).
 #[test]
 fn calls_that_the_kernel_refuses_are_refused() {
@@ -416,11 +422,11 @@ fn calls_that_the_kernel_refuses_are_refused() {
         }
         assert_eq!(program.set_irqs(EVENTFD | TRIGGER, MSI, 1, fd), Ok(()));
         assert_eq!(program.set_irqs(NO_DATA | TRIGGER, MSI, 0, 0), Ok(()));
-        // SAFETY: opened above.
+        // SAFETY: close(2) takes a descriptor, which was opened above and is not used any more.
         unsafe { libc::close(fd) };
-        // Neither readable nor writable, and a flag that asks for more.
+        // These mappings are neither readable nor writable, or have an unknown flag.
         assert_eq!((program.map_dma(0), program.map_dma(4)), (-1, -1));
-        // A record of what was written; everything, but not as a range; nothing.
+        // These ask for a dirty bitmap, for everything together with a range, and for nothing.
         assert_eq!(program.unmap_dma(1, IOVA, MEMORY as u64), -1);
         assert_eq!(program.unmap_dma(2, IOVA, MEMORY as u64), -1);
         assert_eq!(program.unmap_dma(0, IOVA, 0), -1);
@@ -429,7 +435,7 @@ fn calls_that_the_kernel_refuses_are_refused() {
     });
 }
 
-/// The device does not reach memory while bus mastering is off.
+/// The device does not access memory while bus mastering is off.
 #[test]
 fn nothing_is_fetched_while_the_bus_has_another_master() {
     with_program(|program, emulator| {
@@ -443,8 +449,8 @@ fn nothing_is_fetched_while_the_bus_has_another_master() {
     });
 }
 
-/// NULL cipher and NULL authentication, as DPDK's driver asks for them: the text is copied, the digest of four bytes is
-/// zero, which is also what DPDK's own buffer for such digests holds at first.
+/// DPDK's driver uses NULL cipher and NULL authentication in this form: the text is copied, and the digest of four
+/// bytes is zero, which is also the initial value of DPDK's own buffer for such digests.
 #[test]
 fn null_algorithms_copy_and_write_a_digest() {
     with_program(|program, emulator| {
@@ -454,7 +460,8 @@ fn null_algorithms_copy_and_write_a_digest() {
         const DESTINATION: usize = DATA + 0x2000;
         const DIGEST: usize = DATA + 0x3000;
         let iova = |at: usize| (IOVA as usize + at) as u32;
-        // Cipher: algorithm 0 in counter mode; hash at 8: algorithm 0, mode 1, four bytes to compare.
+        // The cipher is algorithm 0 in counter mode; the hash at 8 is algorithm 0 in mode 1, with four bytes to
+        // compare.
         for (at, value) in [(0, 2 << 4), (8, 4 << 8 | 1 << 4)] {
             program.word(SETUP + at).store(value, SeqCst);
         }
@@ -462,7 +469,8 @@ fn null_algorithms_copy_and_write_a_digest() {
         for i in 0..16 {
             program.word(SOURCE + 4 * i).store(text(i), SeqCst);
         }
-        // Cipher then hash with the digest returned, then the other way round with the digest compared.
+        // The first request is cipher then hash with a returned digest; the second is hash then cipher with a compared
+        // digest.
         for (opaque, command, flags) in [(1, 2, 1 << 5), (2, 3, 1 << 6)] {
             program.word(DIGEST).store(if command == 2 { 0xFFFF_FFFF } else { 0 }, SeqCst);
             program.submit(opaque, |request| {
@@ -470,7 +478,7 @@ fn null_algorithms_copy_and_write_a_digest() {
                 request[1] = flags;
                 (request[2], request[8], request[10]) = (iova(SETUP), iova(SOURCE), iova(DESTINATION));
                 (request[12], request[13]) = (64, 64);
-                // Both regions, the digest's address and its lengths in bytes.
+                // These are both regions, and the address and length in bytes of the digest.
                 (request[15], request[21], request[24]) = (64, 64, iova(DIGEST));
                 request[26] = 4 << 24;
                 request[28] = 1 << 16;
@@ -484,7 +492,7 @@ fn null_algorithms_copy_and_write_a_digest() {
                 assert_eq!(program.word(DESTINATION + 4 * i).swap(0, SeqCst), text(i));
             }
         }
-        // Another digest than zeros does not match.
+        // A digest that is not zero does not match.
         program.word(DIGEST).store(1, SeqCst);
         program.submit(3, |request| {
             request[0] = 0x8004_0100;
@@ -501,18 +509,18 @@ fn null_algorithms_copy_and_write_a_digest() {
     });
 }
 
-/// What is written without effect, and what is refused, stands in the audit with its place and value.
+/// The audit reports with position and value what is written without effect, and what is refused.
 #[test]
 fn the_audit_names_what_has_no_effect() {
     with_program(|program, emulator| {
         program.set_up();
-        // The flag that every interrupt of the ring pair may be raised; a mask of the mailbox; a base address register.
+        // These are the ring pair's flags of pending interrupts, a mailbox mask, and a base address register.
         program.ring(0x2000 + 0x16C).store(3, SeqCst);
         program.register(program.misc, 0x208).store(1, SeqCst);
         program.write_config(0x10, &u32::MAX.to_le_bytes());
-        // ZUC.
+        // Bit 12 of the flags selects ZUC.
         program.submit(1, |request| (request[0], request[1]) = (0x8004_0000, 1 << 12));
-        // Fill bytes, as a program that lost its place would submit them.
+        // These are the fill bytes of the ring, which a program with a wrong tail would submit.
         program.submit(2, |request| request.fill(0x7F7F_7F7F));
         assert_eq!(program.wait()[1] >> 16 & 0xFF, 1 << 2, "unsupported");
         program.wait();
@@ -528,9 +536,12 @@ fn the_audit_names_what_has_no_effect() {
         for line in expected {
             assert!(audit.iter().any(|found| found == line), "{line}: {audit:#?}");
         }
-        assert!(audit.iter().any(|line| line == "2 requests that the device does not support"), "{audit:#?}");
-        // A reset keeps what was found, and finds nothing twice.
-        // SAFETY: this call takes no argument.
+        assert!(
+            audit.iter().any(|line| line == "2 requests that the device does not support and refused"),
+            "{audit:#?}"
+        );
+        // A reset keeps the findings, and does not report any of them twice.
+        // SAFETY: VFIO_DEVICE_RESET of `linux/vfio.h` takes no argument.
         assert_eq!(unsafe { libc::ioctl(program.device, RESET) }, 0);
         let after = emulator.counters().audit();
         assert_eq!(after.iter().filter(|line| line.contains("without effect")).count(), 3, "{after:#?}");

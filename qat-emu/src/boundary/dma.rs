@@ -1,4 +1,5 @@
-//! The memory of this process that the device can reach: what was mapped through a container, and nothing else.
+//! The memory of this process that the device can access: what the library mapped through a container, and nothing
+//! else. The VFIO calls map and unmap it, and the device accesses it through [`AddressSpace`].
 
 use std::{
     collections::{BTreeMap, VecDeque},
@@ -15,13 +16,13 @@ use crate::{
     memory::{Access, DeviceMemory, DmaFault},
 };
 
-/// Addresses that a device of this generation can name.
+/// The number of address bits of a device of this generation.
 const IOVA_BITS: u32 = 48;
-/// Ranges taken back that are remembered to tell a late access from a wild one.
-const REMEMBERED: usize = 1024;
+/// The number of removed ranges that are remembered, to distinguish a late access from an arbitrary one.
+const MAX_UNMAPPED_RANGES: usize = 1024;
 
-/// One container's mappings, by IO virtual address.
-pub(super) struct Space {
+/// The mappings of one container, by IO virtual address.
+pub(super) struct ContainerMemory {
     mappings: RwLock<BTreeMap<u64, Mapping>>,
     unmapped: Mutex<VecDeque<(u64, u64)>>,
     counters: &'static Counters,
@@ -29,10 +30,10 @@ pub(super) struct Space {
 
 #[derive(Debug, Clone, Copy)]
 struct Mapping {
-    /// Address in this process.
+    /// The address in this process.
     start: usize,
     bytes: usize,
-    access: Allowed,
+    access: DmaAccess,
 }
 
 impl Mapping {
@@ -44,36 +45,36 @@ impl Mapping {
     }
 }
 
-/// What the device may do in a mapping.
+/// The accesses that a mapping allows to the device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct Allowed {
+pub(super) struct DmaAccess {
     pub(super) read: bool,
     pub(super) write: bool,
 }
 
-/// Why a mapping was refused.
+/// The reason why a mapping was refused.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum MapError {
     Invalid,
     Overlaps,
 }
 
-impl Space {
+impl ContainerMemory {
     pub(super) fn new(counters: &'static Counters) -> Self {
         Self { mappings: RwLock::new(BTreeMap::new()), unmapped: Mutex::new(VecDeque::new()), counters }
     }
 
-    /// Maps `bytes` at `start` to `iova`, for what `access` allows.
+    /// Maps `bytes` at `start` to `iova`, for the accesses in `access`.
     ///
     /// # Safety
-    /// This process can do with the memory what `access` allows until it is unmapped here, and whoever maps it accepts
-    /// that the device does so at any time: the contract of `VFIO_IOMMU_MAP_DMA`.
+    /// This is the contract of `VFIO_IOMMU_MAP_DMA` (`vfio.h`): until the memory is unmapped here, this process may
+    /// access it as `access` allows, and whoever maps it accepts that the device does so at any time.
     pub(super) unsafe fn map(
         &self,
         start: u64,
         iova: u64,
         bytes: u64,
-        access: Allowed,
+        access: DmaAccess,
     ) -> Result<(), MapError> {
         let end = iova.checked_add(bytes).filter(|end| *end <= 1 << IOVA_BITS).ok_or(MapError::Invalid)?;
         let wraps = start.checked_add(bytes).is_none();
@@ -92,8 +93,8 @@ impl Space {
         Ok(())
     }
 
-    /// Takes back all mappings that lie in the range, and returns their bytes. Waits for the request that the
-    /// device executes.
+    /// Removes all mappings that lie in the range, and returns their size in bytes. Waits until the device has finished
+    /// the request that it executes.
     pub(super) fn unmap(&self, iova: u64, bytes: u64) -> u64 {
         let end = iova.saturating_add(bytes);
         let mut mappings = self.mappings.write().unwrap_or_else(PoisonError::into_inner);
@@ -106,7 +107,7 @@ impl Space {
         let mut total = 0;
         for (at, bytes) in inside {
             mappings.remove(&at);
-            if unmapped.len() == REMEMBERED {
+            if unmapped.len() == MAX_UNMAPPED_RANGES {
                 unmapped.pop_front();
             }
             unmapped.push_back((at, bytes));
@@ -119,28 +120,28 @@ impl Space {
     }
 }
 
-/// The kernel takes back what is left when a container goes; so do the gauges.
-impl Drop for Space {
+/// Removes the remaining mappings, as the kernel does when a container is closed, so that the counters are correct.
+impl Drop for ContainerMemory {
     fn drop(&mut self) {
         self.unmap(0, u64::MAX);
     }
 }
 
-impl AddressSpace for Space {
-    fn lend(&self, use_it: &mut dyn FnMut(&dyn RingMemory)) {
+impl AddressSpace for ContainerMemory {
+    fn with_memory(&self, act: &mut dyn FnMut(&dyn RingMemory)) {
         let mappings = self.mappings.read().unwrap_or_else(PoisonError::into_inner);
-        use_it(&View { mappings: &mappings, space: self });
+        act(&LockedMappings { mappings: &mappings, space: self });
     }
 }
 
-/// The mappings while nothing can be unmapped.
-struct View<'a> {
+/// The mappings while a lock prevents that one is removed.
+struct LockedMappings<'a> {
     mappings: &'a BTreeMap<u64, Mapping>,
-    space: &'a Space,
+    space: &'a ContainerMemory,
 }
 
-impl View<'_> {
-    /// Calls `visit` with each run (address in this process, length) of the range.
+impl LockedMappings<'_> {
+    /// Calls `visit` with the address in this process and the length of each part of the range.
     fn runs(
         &self,
         iova: u64,
@@ -149,7 +150,7 @@ impl View<'_> {
         mut visit: impl FnMut(usize, usize),
     ) -> Result<(), DmaFault> {
         let fault = DmaFault { iova, len, access };
-        // All of it first: a refused access leaves nothing half done.
+        // The whole range is checked first, so that a refused access changes nothing.
         let mut runs = [(0, 0); 2];
         let mut more = Vec::new();
         let (mut at, mut left, mut count) = (iova, len, 0);
@@ -174,7 +175,7 @@ impl View<'_> {
         Ok(())
     }
 
-    /// The aligned word at `iova`, for `access` and nothing else.
+    /// Returns the aligned word at `iova`, which the caller may use only for `access`.
     fn word(&self, iova: u64, access: Access) -> Result<&AtomicU32, DmaFault> {
         let mut address = 0;
         if iova.is_multiple_of(4) {
@@ -183,20 +184,23 @@ impl View<'_> {
         if address == 0 {
             return Err(DmaFault { iova, len: 4, access });
         }
-        // SAFETY: `map`'s contract: what `access` allows is possible until unmapped, which the borrowed table prevents;
-        // the caller does no more than that with the word. Mappings are page-aligned, so a multiple of 4 stays one; the other side changes the word with plain stores of a word.
+        // SAFETY: AtomicU32::from_ptr requires an aligned word that stays valid and is accessed atomically. By the
+        // contract of `ContainerMemory::map`, `access` is possible until the memory is unmapped, which the borrowed
+        // table prevents, and callers do only what `access` says. Mappings are page-aligned, so that a multiple of 4 is
+        // aligned. The other side changes the word with single stores of a word.
         Ok(unsafe { AtomicU32::from_ptr(ptr::with_exposed_provenance_mut(address)) })
     }
 }
 
-impl DeviceMemory for View<'_> {
+impl DeviceMemory for LockedMappings<'_> {
     fn read(&self, iova: u64, into: &mut [u8]) -> Result<(), DmaFault> {
         let mut done = 0;
         let len = into.len();
         self.runs(iova, len, Access::Read, |start, run| {
             let place = into[done..done + run].as_mut_ptr();
-            // SAFETY: `map`'s contract for the source, a slice of `run` bytes for the destination; the destination is
-            // the device's own memory, which nobody maps.
+            // SAFETY: copy_nonoverlapping requires `run` readable bytes, by the contract of `ContainerMemory::map`, and
+            // `run` writable bytes, which the slice has. They do not overlap: the slice is the device's memory, which
+            // nobody maps.
             unsafe { ptr::copy_nonoverlapping(ptr::with_exposed_provenance::<u8>(start), place, run) };
             done += run;
         })
@@ -206,14 +210,16 @@ impl DeviceMemory for View<'_> {
         let mut done = 0;
         self.runs(iova, from.len(), Access::Write, |start, run| {
             let bytes = from[done..done + run].as_ptr();
-            // SAFETY: as in `read`, with the directions exchanged.
+            // SAFETY: copy_nonoverlapping requires `run` readable bytes, which the slice has, and `run` writable bytes,
+            // by the contract of `ContainerMemory::map`. They do not overlap: the slice is the device's memory, which
+            // nobody maps.
             unsafe { ptr::copy_nonoverlapping(bytes, ptr::with_exposed_provenance_mut::<u8>(start), run) };
             done += run;
         })
     }
 }
 
-impl RingMemory for View<'_> {
+impl RingMemory for LockedMappings<'_> {
     fn load_word(&self, iova: u64) -> Result<u32, DmaFault> {
         Ok(self.word(iova, Access::Read)?.load(Ordering::Acquire))
     }
@@ -233,32 +239,36 @@ impl RingMemory for View<'_> {
 mod tests {
     use super::*;
 
-    const BOTH: Allowed = Allowed { read: true, write: true };
+    const BOTH: DmaAccess = DmaAccess { read: true, write: true };
 
-    /// Two pages that stay where they are.
+    /// Leaks two pages, so that their addresses stay valid.
     fn pages() -> &'static mut [[u8; 4096]] {
         #[repr(align(4096))]
         struct Pages([[u8; 4096]; 2]);
         &mut Box::leak(Box::new(Pages([[0; 4096]; 2]))).0
     }
 
-    fn lend(space: &Space, mut f: impl FnMut(&dyn RingMemory)) {
-        space.lend(&mut |memory| f(memory));
+    fn with_memory(space: &ContainerMemory, mut f: impl FnMut(&dyn RingMemory)) {
+        space.with_memory(&mut |memory| f(memory));
     }
 
     #[test]
     fn accesses_stay_inside_mappings() {
-        let space = Space::new(Box::leak(Box::default()));
+        let space = ContainerMemory::new(Box::leak(Box::default()));
         let start = pages().as_mut_ptr().expose_provenance() as u64;
-        // SAFETY: leaked pages, used through the space only.
+        // SAFETY: `ContainerMemory::map` requires memory that stays valid; the pages are leaked and used only through
+        // it.
         unsafe { space.map(start, 0x10_0000, 4096, BOTH) }.unwrap();
-        // SAFETY: as above.
+        // SAFETY: `ContainerMemory::map` requires memory that stays valid; the pages are leaked and used only through
+        // it.
         unsafe { space.map(start + 4096, 0x10_1000, 4096, BOTH) }.unwrap();
-        // SAFETY: refused.
+        // SAFETY: `ContainerMemory::map` requires memory that stays valid; this mapping is refused, so none is
+        // accessed.
         assert_eq!(unsafe { space.map(start, 0x10_1000, 4096, BOTH) }, Err(MapError::Overlaps));
-        // SAFETY: refused.
+        // SAFETY: `ContainerMemory::map` requires memory that stays valid; this mapping is refused, so none is
+        // accessed.
         assert_eq!(unsafe { space.map(start, u64::MAX - 4095, 4096, BOTH) }, Err(MapError::Invalid));
-        lend(&space, |memory| {
+        with_memory(&space, |memory| {
             memory.write(0x10_0FFE, &[1, 2, 3, 4]).unwrap();
             let mut read = [0; 4];
             memory.read(0x10_0FFE, &mut read).unwrap();
@@ -272,23 +282,24 @@ mod tests {
             assert!(!memory.was_mapped(0x10_0000));
         });
         assert_eq!(space.unmap(0x10_0000, 4096), 4096);
-        lend(&space, |memory| {
+        with_memory(&space, |memory| {
             assert!(memory.read(0x10_0000, &mut [0]).is_err());
             assert!(memory.read(0x10_1000, &mut [0]).is_ok());
             assert!(memory.was_mapped(0x10_0FFF) && !memory.was_mapped(0x10_1000));
         });
     }
 
-    /// `VFIO_DMA_MAP_FLAG_READ` and `_WRITE`: "readable from device", "writable from device" (`vfio.h`).
+    /// `vfio.h` describes `VFIO_DMA_MAP_FLAG_READ` and `_WRITE` as "readable from device" and "writable from device".
     #[test]
     fn the_device_does_what_the_mapping_allows() {
         let counters: &Counters = Box::leak(Box::default());
         let start = pages().as_mut_ptr().expose_provenance() as u64;
         for (read, write) in [(true, false), (false, true)] {
-            let space = Space::new(counters);
-            // SAFETY: leaked pages, used through the space only.
-            unsafe { space.map(start, 0x1000, 4096, Allowed { read, write }) }.unwrap();
-            lend(&space, |memory| {
+            let space = ContainerMemory::new(counters);
+            // SAFETY: `ContainerMemory::map` requires memory that stays valid; the pages are leaked and used only
+            // through it.
+            unsafe { space.map(start, 0x1000, 4096, DmaAccess { read, write }) }.unwrap();
+            with_memory(&space, |memory| {
                 assert_eq!(memory.read(0x1000, &mut [0]).is_ok(), read);
                 assert_eq!(memory.write(0x1000, &[1]).is_ok(), write);
                 assert_eq!(memory.load_word(0x1000).is_ok(), read);

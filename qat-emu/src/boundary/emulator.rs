@@ -1,4 +1,4 @@
-//! The emulator inside a test executable.
+//! The emulator inside a test executable: [`Emulator`], which tests attach and control.
 
 use std::{
     ffi::CString,
@@ -8,7 +8,7 @@ use std::{
 };
 
 use super::{
-    attach::{self, Attached, Setup, attached, pass_through},
+    attach::{self, AttachedEmulator, EmulatorSetup, attached, pass_through},
     hooks,
     tree::{self, TreeError},
 };
@@ -19,38 +19,39 @@ use crate::{
     fault::Fault,
 };
 
-/// Names of the functions that the emulator stands in front of, one a line.
+/// Names the C functions that the emulator intercepts, one per line.
 ///
-/// The build script of a package whose tests use [`Emulator`] exports them from the test executables:
-/// `cargo:rustc-link-arg-tests=-Wl,--export-dynamic-symbol=NAME` for each, or once
+/// The build script of a package whose tests use [`Emulator`] exports them from the test executables. It prints
+/// `cargo:rustc-link-arg-tests=-Wl,--export-dynamic-symbol=NAME` for each of them, or once
 /// `cargo:rustc-link-arg-tests=-rdynamic`.
 pub const HOOKS: &str = hooks::NAMES;
 
-/// Why the emulator cannot attach to this process.
+/// Explains why the emulator cannot attach to this process.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum AttachError {
-    /// There is one already; a process has one.
-    #[error("an emulator is attached to this process already; drop it first")]
+    /// An emulator is attached already; a process can have one.
+    #[error("an emulator is already attached to this process: drop it before attaching another one")]
     Attached,
-    /// The hooks are linked in and not exported, so that a loaded libqat would not find them.
+    /// The hooks are linked into the executable but not exported, so that a loaded libqat would not find them.
     #[error(
         "libqat would call the C library's `{name}` instead of the emulator's: let the build script of this package \
          print `cargo:rustc-link-arg-tests=-rdynamic` (or `-bins`, `-examples`)"
     )]
     NotExported {
-        /// The first function that resolves elsewhere.
+        /// Names the first function that resolves to another definition.
         name: String,
     },
     /// The machine cannot be emulated.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The private tree cannot be made.
+    /// The private tree cannot be created.
     #[error(transparent)]
     Tree(#[from] TreeError),
 }
 
-/// The emulated machine of this process. A libqat that is loaded with `dlopen` sees it until this is dropped.
+/// Controls the emulated machine of this process. A libqat that is loaded with `dlopen` sees its devices until this is
+/// dropped.
 ///
 /// ```no_run
 /// use qat_emu::{Config, Emulator, Services};
@@ -70,92 +71,95 @@ pub struct Emulator {
 static IN_USE: AtomicBool = AtomicBool::new(false);
 
 impl Emulator {
-    /// Makes the machine and puts it below the C library.
+    /// Creates the machine and activates the hooks.
     ///
     /// # Errors
-    /// [`AttachError`] when there is an emulator already, the hooks are not in effect, or the machine cannot be made.
+    /// Returns [`AttachError`] when an emulator is attached already, the hooks are not exported, or the machine cannot
+    /// be created.
     pub fn attach(config: Config) -> Result<Self, AttachError> {
         config.validate()?;
         check_exported()?;
         if IN_USE.swap(true, Ordering::SeqCst) {
             return Err(AttachError::Attached);
         }
-        // From here on, dropping undoes what was done.
+        // From here on, dropping `emulator` undoes everything.
         let mut emulator = Self { tree: PathBuf::new(), process: std::process::id() };
         let _guard = pass_through();
         emulator.tree = tree::directory()?;
         tree::fill(&emulator.tree, &config)?;
-        let setup = attach::set_up(Setup { tree: emulator.tree.clone(), config, shared_counters: false });
-        attach::make(setup);
+        let setup =
+            attach::set_up(EmulatorSetup { tree: emulator.tree.clone(), config, shared_counters: false });
+        attach::create(setup);
         Ok(emulator)
     }
 
-    /// What the devices of this process saw. In a forked child that has not used a device this is all zero.
+    /// Returns the counters of this process's devices. In a forked child that has not used a device all are zero.
     #[must_use]
     pub fn counters(&self) -> Snapshot {
         attached().map(|a| a.machine.snapshot()).unwrap_or_default()
     }
 
-    /// The private tree that stands in for `/dev/vfio` and parts of `/sys`.
+    /// Returns the private tree that replaces `/dev/vfio` and parts of `/sys`.
     #[must_use]
     pub fn tree(&self) -> &Path {
         &self.tree
     }
 
-    /// Executes and answers on this thread what was submitted. With [`Config::engine_threads`] 0 nothing else does, so
-    /// that a test decides when the answers come. The shared library exports it as `void qat_emu_serve(void)`.
+    /// Executes all submitted requests on the calling thread and publishes their responses. If
+    /// [`Config::engine_threads`] is 0, nothing else executes requests, so that a test determines when responses
+    /// arrive. The shared library exports this function as `void qat_emu_serve(void)`.
     pub fn serve(&self) {
         attach::serve();
     }
 
-    /// Tells one virtual function, by index over all devices, that its device restarts, failed or is back. After the
-    /// first two it answers nothing until the library opens it again.
+    /// Notifies a virtual function, by its index over all devices, that its device restarts, failed or has restarted.
+    /// After the first two, the function serves no requests until the library opens it again.
     pub fn notify(&self, vf: usize, notification: Notification) {
         self.with_vf(vf, |vf| vf.notify(notification));
     }
 
-    /// Arms a fault from now on, after those of the configuration.
+    /// Adds a fault with a lower precedence than the existing ones.
     pub fn arm(&self, fault: Fault) {
         if let Some(attached) = attached() {
             attached.machine.faults.arm(fault);
         }
     }
 
-    /// Takes all faults away.
+    /// Removes all faults.
     pub fn disarm(&self) {
         if let Some(attached) = attached() {
             attached.machine.faults.disarm();
         }
     }
 
-    /// Takes a virtual function away: it answers nothing and cannot be opened.
+    /// Removes a virtual function, so that it does not respond and cannot be opened.
     pub fn remove(&self, vf: usize) {
         self.with_vf(vf, crate::device::vf::Vf::remove);
     }
 
-    /// Brings a removed virtual function back; the library has to open it again.
+    /// Undoes the removal of a virtual function, which the library then has to open again.
     pub fn restore(&self, vf: usize) {
         self.with_vf(vf, crate::device::vf::Vf::restore);
     }
 
-    /// Has the firmware of a device hang: none of its virtual functions answers, and its heartbeat is gone. Its mailbox is
-    /// the kernel's, and works.
+    /// Makes the firmware of a device hang: none of its virtual functions serves requests, and its heartbeat fails. The
+    /// mailbox, which belongs to the kernel, still works.
     pub fn hang(&self, device: usize) {
         if let Some(attached) = attached() {
             attached.machine.set_hung(device, true);
         }
     }
 
-    /// Has a hung device go on where it stopped.
+    /// Lets a hung device continue where it stopped.
     pub fn revive(&self, device: usize) {
-        if let Some(Attached { machine, .. }) = attached() {
+        if let Some(AttachedEmulator { machine, .. }) = attached() {
             machine.set_hung(device, false);
             machine.wake();
         }
     }
 
     fn with_vf(&self, vf: usize, act: impl FnOnce(&crate::device::vf::Vf)) {
-        let Some(Attached { machine, .. }) = attached() else { return };
+        let Some(AttachedEmulator { machine, .. }) = attached() else { return };
         if let Some(vf) = machine.vf(vf) {
             act(vf);
             machine.wake();
@@ -165,7 +169,7 @@ impl Emulator {
 
 impl Drop for Emulator {
     fn drop(&mut self) {
-        // A forked child has a copy of this value, and the tree is its parent's.
+        // A forked child has a copy of this value, but the tree belongs to its parent.
         if self.process != std::process::id() {
             return;
         }
@@ -176,23 +180,23 @@ impl Drop for Emulator {
             machine.stop();
         }
         if !self.tree.as_os_str().is_empty() {
-            // A tree that stays costs some kilobytes of memory until the next boot.
+            // If the removal fails, the tree occupies some kilobytes of memory until the next boot.
             let _ = fs::remove_dir_all(&self.tree);
         }
         IN_USE.store(false, Ordering::SeqCst);
     }
 }
 
-/// Checks that what a loaded library would find under the names of the hooks are the hooks: something in front of the
-/// next definition.
+/// Checks that a loaded library would bind to the hooks, which is the case if the first definition of each name is not
+/// also the next one.
 fn check_exported() -> Result<(), AttachError> {
-    // A reference to one of them makes the linker take the object with all of them.
+    // A reference to one hook makes the linker include the object file with all of them.
     std::hint::black_box(hooks::open64 as *const ());
     for name in HOOKS.split_whitespace() {
         let c_name = CString::new(name).unwrap_or_default();
-        // SAFETY: dlsym(3) takes a NUL-terminated name; both handles are valid from any object.
+        // SAFETY: dlsym(3) takes a NUL-terminated name and a handle; RTLD_DEFAULT is valid in any object.
         let first = unsafe { libc::dlsym(libc::RTLD_DEFAULT, c_name.as_ptr()) };
-        // SAFETY: as above.
+        // SAFETY: dlsym(3) takes a NUL-terminated name and a handle; RTLD_NEXT is valid in any object.
         let next = unsafe { libc::dlsym(libc::RTLD_NEXT, c_name.as_ptr()) };
         if first == next {
             return Err(AttachError::NotExported { name: name.to_owned() });

@@ -1,5 +1,5 @@
-//! Interrupts: the one message interrupt of a virtual function and the event descriptor that it goes to, with the calls
-//! about it as the kernel's `vfio_pci_intrs.c` answers them.
+//! Interrupts: the VFIO calls about the one message interrupt of a virtual function, as the kernel's
+//! `vfio_pci_intrs.c` handles them, and the event descriptor that the interrupt signals.
 
 use std::{
     ffi::c_int,
@@ -8,20 +8,20 @@ use std::{
     os::fd::BorrowedFd,
 };
 
-use super::vfio::{Answer, Argument, os_error};
+use super::vfio::{Argument, IoctlResult, os_error};
 use crate::{
     counters::Counters,
     device::vf::{Interrupt, Vf},
 };
 
-/// The kind of interrupts that a virtual function has; the others are the pin, extended messages, errors and requests.
+/// The index of the message interrupt; the others are the pin, extended messages, errors and device requests.
 const MESSAGES: u32 = 1;
 const KINDS: u32 = 5;
-/// Interrupts of that kind.
+/// The number of message interrupts.
 const COUNT: u32 = 1;
 
-/// `VFIO_DEVICE_GET_IRQ_INFO`.
-pub(super) fn info(argument: &Argument) -> Answer {
+/// Executes `VFIO_DEVICE_GET_IRQ_INFO`.
+pub(super) fn info(argument: &Argument) -> IoctlResult {
     const EVENTFD: u32 = 1;
     const NOT_RESIZABLE: u32 = 8;
     let mut info = argument.structure::<16>()?;
@@ -35,15 +35,15 @@ pub(super) fn info(argument: &Argument) -> Answer {
     Ok(0)
 }
 
-/// `VFIO_DEVICE_SET_IRQS`.
-pub(super) fn set(device: &Vf, counters: &Counters, argument: &Argument) -> Answer {
+/// Executes `VFIO_DEVICE_SET_IRQS`.
+pub(super) fn set(device: &Vf, counters: &Counters, argument: &Argument) -> IoctlResult {
     const DATA_NONE: u32 = 1;
     const DATA_BOOL: u32 = 2;
     const DATA_EVENTFD: u32 = 4;
     const DATA_KINDS: u32 = 7;
     const ACTION_TRIGGER: u32 = 32;
     const ACTIONS: u32 = 0x38;
-    /// Where the data of the structure begin.
+    /// The offset of the data in the structure.
     const DATA: usize = 20;
     let set = argument.structure::<DATA>()?;
     let [flags, kind, start, count] = [4, 8, 12, 16].map(|at| set.u32(at));
@@ -61,7 +61,7 @@ pub(super) fn set(device: &Vf, counters: &Counters, argument: &Argument) -> Answ
             -1 => device.set_interrupt(None),
             descriptor => device.set_interrupt(Some(Box::new(EventDescriptor::new(descriptor)?))),
         },
-        // So a program tests whether interrupts arrive.
+        // A program triggers the interrupt itself to test whether interrupts arrive.
         (1, DATA_NONE) if device.has_interrupt() => device.interrupt(counters),
         (1, DATA_BOOL) if device.has_interrupt() => {
             if argument.data::<1>(DATA)? != [0] {
@@ -73,7 +73,7 @@ pub(super) fn set(device: &Vf, counters: &Counters, argument: &Argument) -> Answ
     Ok(0)
 }
 
-/// The event descriptor of a program, which the emulator keeps open, as the kernel would.
+/// The event descriptor of a program. The emulator keeps a duplicate open, as the kernel keeps a reference.
 struct EventDescriptor(File);
 
 impl EventDescriptor {
@@ -82,8 +82,8 @@ impl EventDescriptor {
         if name.as_os_str() != "anon_inode:[eventfd]" {
             return Err(libc::EINVAL);
         }
-        // SAFETY: `BorrowedFd::borrow_raw`: it has a name, so it is not -1 and it is open; should the program close it
-        // now, the duplication fails.
+        // SAFETY: `BorrowedFd::borrow_raw` requires an open descriptor that is not -1; this one has a name in /proc, so
+        // it was open just now. If the program closes it in the meantime, the duplication fails.
         let descriptor = unsafe { BorrowedFd::borrow_raw(descriptor) };
         Ok(Self(File::from(descriptor.try_clone_to_owned().map_err(|e| os_error(&e))?)))
     }
@@ -91,7 +91,7 @@ impl EventDescriptor {
 
 impl Interrupt for EventDescriptor {
     fn raise(&self) {
-        // It fails only when the counter is full, and then there is an event already.
+        // The write fails only when the counter is full, and then an event is pending already.
         let _ = (&self.0).write(&1_u64.to_ne_bytes());
     }
 }

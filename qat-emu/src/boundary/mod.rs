@@ -1,5 +1,5 @@
-//! The process boundary: hooks, file descriptors, register windows, mapped memory. All `unsafe` code of the crate is
-//! here; messages are decoded elsewhere, in safe code.
+//! The process boundary: hooks, file descriptors, register windows and mapped memory. It contains the crate's `unsafe`
+//! code, except for the scheduling calls in `affinity`; requests are decoded elsewhere, in safe code.
 
 mod attach;
 mod dma;
@@ -21,4 +21,3 @@ pub use emulator::{AttachError, Emulator, HOOKS};
 pub use preload::send_signal;
 pub use preload::{Preload, PreloadError};
 pub use tree::TreeError;
-pub(crate) use vfio::try_cpu;

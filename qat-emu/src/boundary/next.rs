@@ -1,4 +1,4 @@
-//! The functions that the hooks stand in front of.
+//! The next definitions of the functions that the hooks intercept, which are usually those of the C library.
 
 use std::{
     ffi::{CStr, c_char, c_int, c_ulong, c_void},
@@ -7,7 +7,7 @@ use std::{
     sync::atomic::{AtomicPtr, Ordering},
 };
 
-/// A function of the C library (or of whatever comes after us), looked up on first use.
+/// The next definition of a C function, which is looked up on first use.
 struct Next {
     name: &'static CStr,
     address: AtomicPtr<c_void>,
@@ -25,7 +25,7 @@ impl Next {
         }
         // SAFETY: dlsym(3) takes a NUL-terminated name; RTLD_NEXT is valid from any object.
         let found = unsafe { libc::dlsym(libc::RTLD_NEXT, self.name.as_ptr()) };
-        // Two threads that meet here store the same address.
+        // Two threads that do this at the same time store the same address.
         self.address.store(found, Ordering::Relaxed);
         (!found.is_null()).then_some(found)
     }
@@ -33,28 +33,29 @@ impl Next {
 
 /// Sets `errno` and returns −1, as a system call does.
 pub(super) fn fail(errno: c_int) -> c_int {
-    // SAFETY: errno(3): the location is valid for the calling thread.
+    // SAFETY: errno(3) allows the call on any thread; the function has no arguments.
     let location = unsafe { libc::__errno_location() };
-    // SAFETY: as above; no other thread uses it.
+    // SAFETY: errno(3): the location is valid for the calling thread, and no other thread uses it.
     unsafe { *location = errno };
     -1
 }
 
-/// Declares a call of the next definition of a C function, with the answer where there is none.
+/// Declares a function that calls the next definition of a C function, with the result where there is no definition.
 macro_rules! next {
     ($name:ident as $c_name:literal ($($argument:ident: $type:ty),*) -> $result:ty, $missing:expr) => {
         /// Calls the next definition.
         ///
         /// # Safety
-        /// As for the C function.
+        /// The arguments follow the contract of the C function.
         pub(super) unsafe fn $name($($argument: $type),*) -> $result {
             static NEXT: Next = Next::new($c_name);
             let Some(address) = NEXT.address() else { return $missing };
-            // SAFETY: the C library declares this function with these types.
+            // SAFETY: transmute requires a function of this type at the address: the C library declares it with these
+            // types.
             let function = unsafe {
                 transmute::<*mut c_void, unsafe extern "C" fn($($type),*) -> $result>(address)
             };
-            // SAFETY: the caller's promise.
+            // SAFETY: the C function's contract, which this function's contract passes on to the caller.
             unsafe { function($($argument),*) }
         }
     };
@@ -70,9 +71,9 @@ next!(close as c"close" (fd: c_int) -> c_int, fail(libc::ENOSYS));
 next!(stat as c"stat" (path: *const c_char, into: *mut c_void) -> c_int, fail(libc::ENOSYS));
 next!(stat64 as c"stat64" (path: *const c_char, into: *mut c_void) -> c_int, fail(libc::ENOSYS));
 next!(xstat64 as c"__xstat64" (version: c_int, path: *const c_char, into: *mut c_void) -> c_int, {
-    // A C library since 2.33 has it for old programs only, where dlsym does not find it. The structure is the same.
+    // Since 2.33, the C library has it only for old programs, where dlsym does not find it. The structure is the same.
     let _ = version;
-    // SAFETY: the caller's promise.
+    // SAFETY: `stat64` has the contract of stat(2), which the caller follows with the same arguments.
     unsafe { stat64(path, into) }
 });
 next!(fopen as c"fopen" (path: *const c_char, mode: *const c_char) -> *mut c_void, {

@@ -1,4 +1,5 @@
-//! The emulator for other programs, which get it by `LD_PRELOAD`.
+//! The emulator for other programs, which load it by `LD_PRELOAD`: [`Preload`] prepares their machine and reads the
+//! counters that they leave.
 
 use std::{
     env,
@@ -17,34 +18,34 @@ use crate::{
     counters::Snapshot,
 };
 
-/// File name of this crate as a shared library.
+/// The file name of this crate as a shared library.
 const LIBRARY: &str = "libqat_emu.so";
-/// Environment variable with its path, where it is not beside the program that runs others.
+/// The environment variable with the library's path, where the library is not beside the program that preloads it.
 const LIBRARY_VARIABLE: &str = "QAT_EMU_LIBRARY";
 
-/// Why no machine can be prepared for other programs.
+/// Explains why no machine can be prepared for other programs.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum PreloadError {
-    /// The shared library is not where it is looked for.
+    /// The shared library was not found.
     #[error(
         "{LIBRARY} is not beside this program (tried {tried}); build it with `cargo build -p qat-emu` or set \
          {LIBRARY_VARIABLE} to its path"
     )]
     NoLibrary {
-        /// What was tried.
+        /// Lists the paths that were tried.
         tried: String,
     },
     /// The machine cannot be emulated.
     #[error(transparent)]
     Config(#[from] ConfigError),
-    /// The private tree cannot be made.
+    /// The private tree cannot be created.
     #[error(transparent)]
     Tree(#[from] TreeError),
 }
 
-/// A machine for the programs that run with its [`environment`](Self::environment): each process among them has its
-/// own emulator, and leaves its counters here. The private tree goes when this is dropped.
+/// Provides a machine for the programs that run with its [`environment`](Self::environment). Each process among them
+/// has its own emulator, and stores its counters here. The private tree is removed when this is dropped.
 #[derive(Debug)]
 #[must_use = "the machine disappears when this is dropped"]
 pub struct Preload {
@@ -56,7 +57,7 @@ impl Preload {
     /// Prepares a machine.
     ///
     /// # Errors
-    /// [`PreloadError`] when the shared library is missing, the machine is impossible or there is no tmpfs.
+    /// Returns [`PreloadError`] when the shared library is missing, the machine is impossible or there is no tmpfs.
     pub fn new(config: &Config) -> Result<Self, PreloadError> {
         config.validate()?;
         let library = find_library()?;
@@ -69,22 +70,22 @@ impl Preload {
         Ok(preload)
     }
 
-    /// The shared library to preload.
+    /// Returns the path of the shared library to preload.
     #[must_use]
     pub fn library(&self) -> &Path {
         &self.library
     }
 
-    /// The variable that leads a program with the preloaded library to this machine.
+    /// Returns the environment variable by which a program with the preloaded library finds this machine.
     #[must_use]
     pub fn environment(&self) -> (&'static str, OsString) {
         (TREE_VARIABLE, self.tree.clone().into())
     }
 
-    /// Lets the programs find `directory` as `/usr/share/qat`, where Intel's samples look for their data.
+    /// Makes `directory` visible to the programs as `/usr/share/qat`, where Intel's samples look for their data.
     ///
     /// # Errors
-    /// [`PreloadError`] when the link cannot be made.
+    /// Returns [`PreloadError`] when the link cannot be created.
     pub fn share_data(&self, directory: &Path) -> Result<(), PreloadError> {
         let link = self.tree.join("usr/share/qat");
         let made = fs::canonicalize(directory).and_then(|directory| {
@@ -94,10 +95,11 @@ impl Preload {
         made.map_err(|source| TreeError::Write { path: link, source }.into())
     }
 
-    /// The counters of each process that looked for devices, by process id; complete once the process has ended.
+    /// Returns the counters of each process that looked for devices, by process id. They are complete when the process
+    /// has ended.
     ///
     /// # Errors
-    /// The system's reason when the files cannot be read.
+    /// Returns the error of the operating system when the files cannot be read.
     pub fn reports(&self) -> io::Result<Vec<(u32, Snapshot)>> {
         let mut reports = Vec::new();
         for entry in fs::read_dir(self.tree.join(COUNTERS_DIRECTORY))? {
@@ -113,7 +115,7 @@ impl Preload {
 
 impl Drop for Preload {
     fn drop(&mut self) {
-        // A tree that stays costs some kilobytes of memory until the next boot.
+        // If the removal fails, the tree occupies some kilobytes of memory until the next boot.
         let _ = fs::remove_dir_all(&self.tree);
     }
 }
@@ -123,10 +125,11 @@ fn find_library() -> Result<PathBuf, PreloadError> {
         return Ok(PathBuf::from(named));
     }
     let program = env::current_exe().unwrap_or_default();
-    // Cargo puts programs into the profile's directory, tests and libraries that only tests need into its `deps`.
+    // Cargo builds programs in the profile's directory, and tests and libraries that only tests need in `deps` below
+    // it.
     let near = program.ancestors().skip(1).take(2);
     let tried: Vec<_> = near.flat_map(|dir| [dir.join(LIBRARY), dir.join("deps").join(LIBRARY)]).collect();
-    // A stale copy may be left in the other place.
+    // The other directory may contain an older build.
     let modified = |path: &Path| fs::metadata(path).and_then(|m| m.modified()).ok();
     let newest = tried.iter().filter(|path| path.exists()).max_by_key(|path| modified(path));
     newest.cloned().ok_or_else(|| PreloadError::NoLibrary {
@@ -137,7 +140,7 @@ fn find_library() -> Result<PathBuf, PreloadError> {
 /// Sends a signal to another process.
 ///
 /// # Errors
-/// The system's reason.
+/// Returns the error of the operating system.
 #[doc(hidden)]
 pub fn send_signal(process: u32, signal: i32) -> io::Result<()> {
     // SAFETY: kill(2) takes no pointer.

@@ -1,4 +1,5 @@
-//! The private tree that stands in for `/dev/vfio` and parts of `/sys`.
+//! The private tree of files that replaces `/dev/vfio` and parts of `/sys`. It is created once for each machine; only
+//! the debug files change afterwards.
 
 use std::{
     ffi::CString,
@@ -15,7 +16,7 @@ use crate::{
     device::vf::{self, Identity},
 };
 
-/// A directory for a tree cannot be made.
+/// Explains why the private tree cannot be created.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum TreeError {
@@ -25,15 +26,15 @@ pub enum TreeError {
          tmpfs and sysfs keep; mount /dev/shm or set QAT_EMU_TMPFS to a directory on tmpfs"
     )]
     NoTmpfs {
-        /// What was tried.
+        /// Lists the directories that were tried.
         tried: String,
     },
     /// A file of the tree cannot be written.
     #[error("cannot write {path}: {source}", path = path.display())]
     Write {
-        /// The file.
+        /// Is the path of the file.
         path: PathBuf,
-        /// The system's reason.
+        /// Is the error of the operating system.
         source: io::Error,
     },
 }
@@ -41,15 +42,15 @@ pub enum TreeError {
 fn is_tmpfs(path: &Path) -> bool {
     let Ok(path) = CString::new(path.as_os_str().as_bytes()) else { return false };
     let mut status = MaybeUninit::<libc::statfs>::uninit();
-    // SAFETY: statfs(2) takes a NUL-terminated path and fills the structure.
+    // SAFETY: statfs(2) takes a NUL-terminated path and writes to the structure.
     if unsafe { libc::statfs(path.as_ptr(), status.as_mut_ptr()) } != 0 {
         return false;
     }
-    // SAFETY: filled, as the call succeeded.
+    // SAFETY: MaybeUninit::assume_init requires an initialised value: statfs(2) has written it, because it succeeded.
     unsafe { status.assume_init() }.f_type == libc::TMPFS_MAGIC
 }
 
-/// Makes a new, empty directory on tmpfs.
+/// Creates a new, empty directory on tmpfs.
 pub(super) fn directory() -> Result<PathBuf, TreeError> {
     static NUMBER: AtomicU32 = AtomicU32::new(0);
     let candidates = ["QAT_EMU_TMPFS", "XDG_RUNTIME_DIR"]
@@ -62,7 +63,7 @@ pub(super) fn directory() -> Result<PathBuf, TreeError> {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let path = base.join(format!("qat-emu-{}-{number}", std::process::id()));
         if is_tmpfs(&base) {
-            // What is there already is left from a dead process of the same number.
+            // An existing directory was left by an ended process with the same id.
             let _ = fs::remove_dir_all(&path);
             if fs::create_dir(&path).is_ok() {
                 return Ok(path);
@@ -73,26 +74,26 @@ pub(super) fn directory() -> Result<PathBuf, TreeError> {
     Err(TreeError::NoTmpfs { tried: tried.join(", ") })
 }
 
-/// Writes a file of the tree, with its directories.
+/// Writes a file of the tree and creates its directories.
 pub(super) fn write(root: &Path, path: &str, content: &[u8]) -> Result<(), TreeError> {
     let full = root.join(path.trim_start_matches('/'));
     let written = full.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| fs::write(&full, content));
     written.map_err(|source| TreeError::Write { path: full, source })
 }
 
-/// The text of a file of the tree.
+/// Returns the text of a file of the tree; `None` if it cannot be read.
 pub(super) fn read(root: &Path, path: &str) -> Option<String> {
     fs::read_to_string(root.join(path.trim_start_matches('/'))).ok()
 }
 
-/// Makes a symbolic link of the tree, with its directories.
+/// Creates a symbolic link of the tree and its directories.
 fn link(root: &Path, path: &str, target: &str) -> Result<(), TreeError> {
     let full = root.join(path.trim_start_matches('/'));
     let made = full.parent().map_or(Ok(()), fs::create_dir_all).and_then(|()| symlink(target, &full));
     made.map_err(|source| TreeError::Write { path: full, source })
 }
 
-/// Fills a tree with what the library, and a probe of sysfs, look for.
+/// Fills a tree with the files that the library, and a probe of sysfs, look for.
 pub(super) fn fill(root: &Path, config: &Config) -> Result<(), TreeError> {
     let directory = |path: &str| {
         let full = root.join(path);
@@ -102,7 +103,7 @@ pub(super) fn fill(root: &Path, config: &Config) -> Result<(), TreeError> {
     directory("sys/bus/pci/drivers")?;
     directory("sys/kernel/iommu_groups")?;
     for (number, device) in config.devices.iter().enumerate() {
-        // Without the driver's directory the library takes itself to be in a virtual machine.
+        // Without the driver's directory, the library assumes that it runs in a virtual machine.
         if config.host {
             directory(&format!(
                 "sys/bus/pci/drivers/{}/{}",
@@ -137,7 +138,7 @@ pub(super) fn fill(root: &Path, config: &Config) -> Result<(), TreeError> {
     Ok(())
 }
 
-/// What sysfs says of a physical function, as the kernel's driver presents it.
+/// Writes the sysfs files of a physical function, as the kernel's driver presents them.
 fn physical_function(root: &Path, number: usize, device: &Device) -> Result<(), TreeError> {
     let address = vf::physical_address(number);
     let function = format!("/sys/bus/pci/devices/{address}");

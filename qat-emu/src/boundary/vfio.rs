@@ -1,4 +1,4 @@
-//! The VFIO calls: containers, groups, devices, as the kernel's `include/uapi/linux/vfio.h` describes them.
+//! The VFIO calls on containers, groups and devices, as the kernel's `include/uapi/linux/vfio.h` describes them.
 
 use std::{
     collections::BTreeMap,
@@ -12,12 +12,13 @@ use std::{
 
 use super::{
     attach::pass_through,
-    dma::{Allowed, MapError, Space},
-    files::{self, File},
+    dma::{ContainerMemory, DmaAccess, MapError},
+    files::{self, VfioFile},
     interrupts,
     window::{self, CONFIG_REGION, DeviceFile, MISC_REGION, REGION_SHIFT, RING_REGION},
 };
 use crate::{
+    affinity::run_on,
     device::vf::{Vf, Windows},
     machine::Machine,
 };
@@ -39,19 +40,19 @@ const IOMMU_GET_INFO: c_ulong = BASE + 112;
 const IOMMU_MAP_DMA: c_ulong = BASE + 113;
 const IOMMU_UNMAP_DMA: c_ulong = BASE + 114;
 
-/// The IO memory management unit of x86, the only kind offered.
+/// The IO memory management unit of x86, which is the only one offered.
 const TYPE1_IOMMU: c_ulong = 1;
 
-/// A system call's answer: a value, or an error number.
-pub(super) type Answer = Result<c_int, c_int>;
+/// The result of an `ioctl` call: a value, or an error number.
+pub(super) type IoctlResult = Result<c_int, c_int>;
 
 /// The third argument of an `ioctl` call.
 pub(super) struct Argument(*mut c_void);
 
 impl Argument {
     /// # Safety
-    /// For a VFIO request the argument is what `vfio.h` asks for: an integer, or a pointer to a structure whose first
-    /// word gives its size, to an integer or to a string.
+    /// For a VFIO request, the argument is what `vfio.h` requires: an integer, or a pointer to a structure whose first
+    /// word contains its size, to an integer, or to a string.
     pub(super) unsafe fn new(argument: *mut c_void) -> Self {
         Self(argument)
     }
@@ -60,12 +61,12 @@ impl Argument {
         self.0.addr() as c_ulong
     }
 
-    /// The integer that the argument points to.
+    /// Reads the integer that the argument points to.
     fn int(&self) -> Result<c_int, c_int> {
         if self.0.is_null() {
             return Err(libc::EFAULT);
         }
-        // SAFETY: `new`'s contract.
+        // SAFETY: ptr::read_unaligned requires a readable integer, which the contract of `Argument::new` guarantees.
         Ok(unsafe { ptr::read_unaligned(self.0.cast()) })
     }
 
@@ -73,32 +74,35 @@ impl Argument {
         if self.0.is_null() {
             return Err(libc::EFAULT);
         }
-        // SAFETY: `new`'s contract.
+        // SAFETY: CStr::from_ptr requires a NUL-terminated string, which the contract of `Argument::new` guarantees.
         Ok(unsafe { CStr::from_ptr(self.0.cast()) })
     }
 
-    /// The structure of at least `N` bytes that the argument points to.
+    /// Reads the structure of at least `N` bytes that the argument points to.
     pub(super) fn structure<const N: usize>(&self) -> Result<Structure<N>, c_int> {
         if self.int()?.cast_unsigned() < N as u32 {
             return Err(libc::EINVAL);
         }
-        // SAFETY: `new`'s contract, and the size in the first word is enough.
+        // SAFETY: ptr::read_unaligned requires `N` readable bytes: by the contract of `Argument::new` the structure has
+        // the size in its first word, which is at least `N`.
         let bytes = unsafe { ptr::read_unaligned(self.0.cast::<[u8; N]>()) };
         Ok(Structure { bytes })
     }
 
-    /// `N` bytes at an offset into the argument's structure, whose size in the first word is enough.
+    /// Reads `N` bytes at an offset in the argument's structure, if the size in the first word includes them.
     pub(super) fn data<const N: usize>(&self, offset: usize) -> Result<[u8; N], c_int> {
         if self.int()?.cast_unsigned() < (offset + N) as u32 {
             return Err(libc::EINVAL);
         }
-        // SAFETY: `new`'s contract, and the size in the first word is enough.
+        // SAFETY: ptr::read_unaligned requires `N` readable bytes: by the contract of `Argument::new` the structure has
+        // the size in its first word, which includes them.
         Ok(unsafe { ptr::read_unaligned(self.0.wrapping_byte_add(offset).cast::<[u8; N]>()) })
     }
 
     /// Writes the structure back.
     pub(super) fn store<const N: usize>(&self, structure: &Structure<N>) {
-        // SAFETY: `structure` came from here, with its size checked.
+        // SAFETY: ptr::write_unaligned requires `N` writable bytes: `structure` was read from here, after its size was
+        // checked as the contract of `Argument::new` allows.
         unsafe { ptr::write_unaligned(self.0.cast::<[u8; N]>(), structure.bytes) };
     }
 }
@@ -110,13 +114,13 @@ pub(super) struct Structure<const N: usize> {
 
 impl<const N: usize> Structure<N> {
     pub(super) fn u32(&self, offset: usize) -> u32 {
-        crate::device::message::word(&self.bytes, offset)
+        crate::message::word(&self.bytes, offset)
     }
     fn u64(&self, offset: usize) -> u64 {
         u64::from(self.u32(offset)) | u64::from(self.u32(offset + 4)) << 32
     }
     pub(super) fn set_u32(&mut self, offset: usize, value: u32) {
-        crate::device::message::set_word(&mut self.bytes, offset, value);
+        crate::message::set_word(&mut self.bytes, offset, value);
     }
     fn set_u64(&mut self, offset: usize, value: u64) {
         self.bytes[offset..offset + 8].copy_from_slice(&value.to_le_bytes());
@@ -126,10 +130,10 @@ impl<const N: usize> Structure<N> {
 /// The state of containers and groups.
 pub(super) struct Vfio {
     machine: &'static Machine,
-    containers: Mutex<BTreeMap<c_int, Arc<Space>>>,
-    /// By virtual function: the group's descriptor and the container that it is in.
-    groups: Mutex<BTreeMap<usize, (c_int, Arc<Space>)>>,
-    /// By virtual function.
+    containers: Mutex<BTreeMap<c_int, Arc<ContainerMemory>>>,
+    /// For each virtual function in a container: the group's descriptor and the memory of the container.
+    groups: Mutex<BTreeMap<usize, (c_int, Arc<ContainerMemory>)>>,
+    /// Indexed by virtual function.
     devices: Vec<OnceLock<DeviceFile>>,
 }
 
@@ -151,62 +155,62 @@ impl Vfio {
         }
     }
 
-    /// The memory of a container. A descriptor from before a fork, or from an emulator before this one (libqat 26.08
-    /// keeps its container over a stop), is a container without memory.
-    fn space(&self, container: c_int) -> Option<Arc<Space>> {
-        if files::lookup(container) != Some(File::Container) {
+    /// Returns the memory of a container. A descriptor from before a fork, or from an earlier emulator (libqat 26.08
+    /// keeps its container when it stops), is a container without mappings.
+    fn memory(&self, container: c_int) -> Option<Arc<ContainerMemory>> {
+        if files::lookup(container) != Some(VfioFile::Container) {
             return None;
         }
-        let new = || Arc::new(Space::new(self.machine.counters));
+        let new = || Arc::new(ContainerMemory::new(self.machine.counters));
         Some(Arc::clone(lock(&self.containers).entry(container).or_insert_with(new)))
     }
 
-    /// One of our descriptors is about to be closed.
-    pub(super) fn closing(&self, fd: c_int, file: File) {
+    /// Handles a descriptor of the emulator that is about to be closed.
+    pub(super) fn before_close(&self, fd: c_int, file: VfioFile) {
         match file {
-            File::Container => {
+            VfioFile::Container => {
                 lock(&self.containers).remove(&fd);
             }
-            File::Group(vf) => {
+            VfioFile::Group(vf) => {
                 if lock(&self.groups).get(&vf).is_some_and(|(group, _)| *group == fd) {
                     self.leave(vf);
                 }
             }
-            File::Device(_) => {}
+            VfioFile::Device(_) => {}
         }
     }
 
-    /// Takes a group out of its container, which resets its virtual function.
+    /// Removes a group from its container, which resets its virtual function; returns whether it was in one.
     fn leave(&self, vf: usize) -> bool {
-        let Some((_, space)) = lock(&self.groups).remove(&vf) else { return false };
+        let Some((_, memory)) = lock(&self.groups).remove(&vf) else { return false };
         if let Some(vf) = self.machine.vf(vf) {
             vf.detach(self.machine.counters);
         }
-        drop(space);
+        drop(memory);
         self.machine.group_detached();
         true
     }
 
-    /// Answers a VFIO request; `None` for any other.
+    /// Executes a VFIO request; returns `None` for any other.
     pub(super) fn ioctl(
         &self,
         fd: c_int,
-        file: File,
+        file: VfioFile,
         request: c_ulong,
         argument: &Argument,
-    ) -> Option<Answer> {
-        let answer = match file {
-            File::Container => self.container(fd, request, argument),
-            File::Group(vf) => self.group(fd, vf, request, argument),
-            File::Device(vf) => self.device(vf, request, argument),
+    ) -> Option<IoctlResult> {
+        let result = match file {
+            VfioFile::Container => self.container(fd, request, argument),
+            VfioFile::Group(vf) => self.group(fd, vf, request, argument),
+            VfioFile::Device(vf) => self.device(vf, request, argument),
         };
-        // The library is setting something up and will look for an answer soon.
+        // The library is setting something up and will look for a response soon.
         self.machine.wake();
-        answer
+        result
     }
 
-    fn container(&self, fd: c_int, request: c_ulong, argument: &Argument) -> Option<Answer> {
-        let space = self.space(fd)?;
+    fn container(&self, fd: c_int, request: c_ulong, argument: &Argument) -> Option<IoctlResult> {
+        let memory = self.memory(fd)?;
         Some(match request {
             GET_API_VERSION => Ok(0),
             CHECK_EXTENSION => Ok(c_int::from(argument.value() == TYPE1_IOMMU)),
@@ -214,13 +218,13 @@ impl Vfio {
             SET_IOMMU if argument.value() == TYPE1_IOMMU => Ok(0),
             SET_IOMMU => Err(libc::ENODEV),
             IOMMU_GET_INFO => iommu_info(argument),
-            IOMMU_MAP_DMA => self.map(&space, argument),
-            IOMMU_UNMAP_DMA => unmap(&space, argument),
+            IOMMU_MAP_DMA => self.map(&memory, argument),
+            IOMMU_UNMAP_DMA => unmap(&memory, argument),
             _ => return None,
         })
     }
 
-    fn map(&self, space: &Space, argument: &Argument) -> Answer {
+    fn map(&self, memory: &ContainerMemory, argument: &Argument) -> IoctlResult {
         let map = argument.structure::<32>()?;
         let made = self.machine.counters.maps.load(Ordering::Relaxed);
         if self.machine.config.start.map_refused_after.is_some_and(|most| made >= most) {
@@ -230,19 +234,20 @@ impl Vfio {
         const READ: u32 = 1;
         const WRITE: u32 = 2;
         let flags = map.u32(4);
-        let access = Allowed { read: flags & READ != 0, write: flags & WRITE != 0 };
+        let access = DmaAccess { read: flags & READ != 0, write: flags & WRITE != 0 };
         if flags & !(READ | WRITE) != 0 || flags == 0 {
             return Err(libc::EINVAL);
         }
-        // SAFETY: the caller of VFIO_IOMMU_MAP_DMA gives this memory to the device (`vfio.h`).
-        let mapped = unsafe { space.map(map.u64(8), map.u64(16), map.u64(24), access) };
+        // SAFETY: the contract of `ContainerMemory::map` is that of VFIO_IOMMU_MAP_DMA in `vfio.h`, which the caller
+        // made.
+        let mapped = unsafe { memory.map(map.u64(8), map.u64(16), map.u64(24), access) };
         mapped.map(|()| 0).map_err(|error| match error {
             MapError::Invalid => libc::EINVAL,
             MapError::Overlaps => libc::EEXIST,
         })
     }
 
-    fn group(&self, fd: c_int, vf: usize, request: c_ulong, argument: &Argument) -> Option<Answer> {
+    fn group(&self, fd: c_int, vf: usize, request: c_ulong, argument: &Argument) -> Option<IoctlResult> {
         let device = self.machine.vf(vf)?;
         Some(match request {
             GROUP_GET_STATUS => self.group_status(vf, argument),
@@ -254,7 +259,7 @@ impl Vfio {
         })
     }
 
-    fn group_status(&self, vf: usize, argument: &Argument) -> Answer {
+    fn group_status(&self, vf: usize, argument: &Argument) -> IoctlResult {
         const VIABLE: u32 = 1;
         const CONTAINER_SET: u32 = 2;
         let mut status = argument.structure::<8>()?;
@@ -264,32 +269,32 @@ impl Vfio {
         Ok(0)
     }
 
-    fn join(&self, fd: c_int, vf: usize, device: &Vf, argument: &Argument) -> Answer {
+    fn join(&self, fd: c_int, vf: usize, device: &Vf, argument: &Argument) -> IoctlResult {
         let container = argument.int()?;
-        let space = self.space(container).ok_or(libc::EBADF)?;
+        let memory = self.memory(container).ok_or(libc::EBADF)?;
         let mut groups = lock(&self.groups);
         if groups.contains_key(&vf) {
             return Err(libc::EINVAL);
         }
-        groups.insert(vf, (fd, Arc::clone(&space)));
+        groups.insert(vf, (fd, Arc::clone(&memory)));
         drop(groups);
-        device.attach(space);
+        device.attach(memory);
         self.machine.group_attached(|work| spawn(self.machine.config.engine_cpu, work));
         Ok(0)
     }
 
-    fn open_device(&self, vf: usize, device: &Vf, argument: &Argument) -> Answer {
+    fn open_device(&self, vf: usize, device: &Vf, argument: &Argument) -> IoctlResult {
         if argument.text()?.to_bytes() != device.identity.address.as_bytes() || device.is_removed() {
             return Err(libc::ENODEV);
         }
         if !lock(&self.groups).contains_key(&vf) {
             return Err(libc::EINVAL);
         }
-        let place = self.devices.get(vf).ok_or(libc::ENODEV)?;
-        if place.get().is_none() {
-            let _ = place.set(DeviceFile::new().map_err(|e| os_error(&e))?);
+        let slot = self.devices.get(vf).ok_or(libc::ENODEV)?;
+        if slot.get().is_none() {
+            let _ = slot.set(DeviceFile::new().map_err(|e| os_error(&e))?);
         }
-        let file = place.get().ok_or(libc::EIO)?;
+        let file = slot.get().ok_or(libc::EIO)?;
         let open = || -> io::Result<Windows> {
             Ok(Windows {
                 rings: Box::new(file.window(RING_REGION)?),
@@ -300,8 +305,8 @@ impl Vfio {
         device.windows(open).map_err(|e| os_error(&e))?;
         let fd = file.duplicate().map_err(|e| os_error(&e))?;
         let fd = fd.into_raw_fd();
-        if !files::remember(fd, File::Device(vf)) {
-            // SAFETY: ours, and nobody has it yet.
+        if !files::remember(fd, VfioFile::Device(vf)) {
+            // SAFETY: close(2) takes a descriptor, which was created above and given to nobody.
             unsafe { libc::close(fd) };
             return Err(libc::EMFILE);
         }
@@ -309,7 +314,7 @@ impl Vfio {
         Ok(fd)
     }
 
-    fn device(&self, vf: usize, request: c_ulong, argument: &Argument) -> Option<Answer> {
+    fn device(&self, vf: usize, request: c_ulong, argument: &Argument) -> Option<IoctlResult> {
         let device = self.machine.vf(vf)?;
         Some(match request {
             _ if device.is_removed() => Err(libc::ENODEV),
@@ -326,7 +331,7 @@ impl Vfio {
     }
 }
 
-fn iommu_info(argument: &Argument) -> Answer {
+fn iommu_info(argument: &Argument) -> IoctlResult {
     const PAGE_SIZES: u32 = 1;
     let mut info = argument.structure::<16>()?;
     info.set_u32(4, PAGE_SIZES);
@@ -339,14 +344,14 @@ fn iommu_info(argument: &Argument) -> Answer {
     Ok(0)
 }
 
-fn unmap(space: &Space, argument: &Argument) -> Answer {
+fn unmap(memory: &ContainerMemory, argument: &Argument) -> IoctlResult {
     const ALL: u32 = 2;
     let mut unmap = argument.structure::<24>()?;
     let (flags, iova, bytes) = (unmap.u32(4), unmap.u64(8), unmap.u64(16));
     let bytes = match flags {
-        0 if bytes != 0 => space.unmap(iova, bytes),
-        ALL if (iova, bytes) == (0, 0) => space.unmap(0, u64::MAX),
-        // The kernel's other flags ask for a record of what was written and for an exchange of address spaces.
+        0 if bytes != 0 => memory.unmap(iova, bytes),
+        ALL if (iova, bytes) == (0, 0) => memory.unmap(0, u64::MAX),
+        // The kernel's other flags request a dirty bitmap and a change of the virtual address; neither is offered.
         _ => return Err(libc::EINVAL),
     };
     unmap.set_u64(16, bytes);
@@ -354,7 +359,7 @@ fn unmap(space: &Space, argument: &Argument) -> Answer {
     Ok(0)
 }
 
-fn device_info(argument: &Argument) -> Answer {
+fn device_info(argument: &Argument) -> IoctlResult {
     const RESET: u32 = 1;
     const PCI: u32 = 2;
     let mut info = argument.structure::<16>()?;
@@ -365,7 +370,7 @@ fn device_info(argument: &Argument) -> Answer {
     Ok(0)
 }
 
-fn region_info(argument: &Argument) -> Answer {
+fn region_info(argument: &Argument) -> IoctlResult {
     const READ: u32 = 1;
     const WRITE: u32 = 2;
     const MMAP: u32 = 4;
@@ -387,51 +392,28 @@ fn region_info(argument: &Argument) -> Answer {
     Ok(0)
 }
 
-/// Keeps this thread on one core.
-fn run_on(cpu: usize) -> io::Result<()> {
-    if cpu >= 8 * size_of::<libc::cpu_set_t>() {
-        return Err(io::Error::from_raw_os_error(libc::EINVAL));
-    }
-    // SAFETY: all zero is the empty set.
-    let mut only: libc::cpu_set_t = unsafe { std::mem::zeroed() };
-    // SAFETY: the set has a bit for this core.
-    unsafe { libc::CPU_SET(cpu, &mut only) };
-    // SAFETY: sched_setaffinity(2) reads the set, of that size; 0 is this thread.
-    if unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &only) } == 0 {
-        Ok(())
-    } else {
-        Err(io::Error::last_os_error())
-    }
-}
-
-/// Whether a thread may run on a core, by a thread that tries.
-pub(crate) fn try_cpu(cpu: usize) -> io::Result<()> {
-    let tried = thread::Builder::new().spawn(move || run_on(cpu))?;
-    tried.join().unwrap_or_else(|_| Err(io::Error::other("the thread that tried panicked")))
-}
-
-/// Runs a device thread: with all signals blocked, because the program's handlers must not run on it, with the hooks
-/// passed through, and with sleeps as short as asked; on one core only if given.
+/// Starts a device thread. All signals are blocked on it, because the program's handlers must not run there; its hooks
+/// pass all calls through; its sleeps are as short as requested. With `cpu`, it runs on that core only.
 fn spawn(cpu: Option<usize>, work: Box<dyn FnOnce() + Send>) -> io::Result<()> {
     let mut all = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
-    // SAFETY: sigfillset(3) initialises the set.
+    // SAFETY: sigfillset(3) takes a pointer to a set, and initialises the set.
     unsafe { libc::sigfillset(all.as_mut_ptr()) };
     let mut before = std::mem::MaybeUninit::<libc::sigset_t>::uninit();
-    // SAFETY: pthread_sigmask(3) reads the filled set and initialises the other.
+    // SAFETY: pthread_sigmask(3) reads the first set, which is initialised, and initialises the second one.
     unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, all.as_ptr(), before.as_mut_ptr()) };
     let spawned = thread::Builder::new().name("qat-emu".to_owned()).spawn(move || {
         let _guard = pass_through();
-        // SAFETY: prctl(2): this request takes an integer, the slack of this thread's timers in nanoseconds.
+        // SAFETY: prctl(2): this request takes an integer, the timer slack of this thread in nanoseconds.
         unsafe { libc::prctl(libc::PR_SET_TIMERSLACK, 1) };
-        // The configuration was checked, so that this fails only if cores went since.
+        // The configuration was checked, so that this fails only if the core was removed since.
         if let Some(cpu) = cpu
             && let Err(error) = run_on(cpu)
         {
-            eprintln!("qat-emu: a device thread is not on core {cpu}: {error}");
+            eprintln!("qat-emu: a device thread runs on any core, because it cannot be restricted to core {cpu}: {error}");
         }
         work();
     });
-    // SAFETY: pthread_sigmask(3) with the set that it returned above.
+    // SAFETY: pthread_sigmask(3) reads the set, which it has initialised above.
     unsafe { libc::pthread_sigmask(libc::SIG_SETMASK, before.as_ptr(), ptr::null_mut()) };
     spawned.map(drop)
 }

@@ -1,4 +1,5 @@
-//! The register windows of a virtual function: a sparse memory file that the library maps as the device's BARs.
+//! The register windows of a virtual function: a sparse memory file that the library maps as the device's BARs, and
+//! that the device maps as atomics.
 
 use std::{
     io,
@@ -9,14 +10,14 @@ use std::{
 
 use crate::device::registers::{CONFIG_BYTES, MISC_BAR_BYTES, RING_BAR_BYTES, Registers};
 
-/// Bit position of the region number in a file offset: the layout of `vfio-pci`.
+/// The bit position of the region number in a file offset, as in `vfio-pci`.
 pub(super) const REGION_SHIFT: u32 = 40;
-/// Region of the rings, of the mailbox, of the PCI configuration space.
+/// The regions of the rings, of the mailbox and of the PCI configuration space.
 pub(super) const RING_REGION: u32 = 0;
 pub(super) const MISC_REGION: u32 = 2;
 pub(super) const CONFIG_REGION: u32 = 7;
 
-/// Size of a region in bytes.
+/// Returns the size of a region in bytes; 0 if there is no such region.
 pub(super) fn region_bytes(region: u32) -> u64 {
     match region {
         RING_REGION => RING_BAR_BYTES as u64,
@@ -26,7 +27,7 @@ pub(super) fn region_bytes(region: u32) -> u64 {
     }
 }
 
-/// The file behind a virtual function.
+/// The memory file of a virtual function.
 pub(super) struct DeviceFile(OwnedFd);
 
 impl DeviceFile {
@@ -36,7 +37,7 @@ impl DeviceFile {
         if fd < 0 {
             return Err(io::Error::last_os_error());
         }
-        // SAFETY: a new descriptor that nobody else owns.
+        // SAFETY: OwnedFd::from_raw_fd requires an open descriptor without another owner; this one was just created.
         let file = Self(unsafe { OwnedFd::from_raw_fd(fd) });
         // SAFETY: ftruncate(2) takes no pointer.
         if unsafe { libc::ftruncate(file.0.as_raw_fd(), 9 << REGION_SHIFT) } < 0 {
@@ -49,33 +50,34 @@ impl DeviceFile {
         Window::map(self.0.as_fd(), i64::from(region) << REGION_SHIFT, region_bytes(region) as usize)
     }
 
-    /// A descriptor for the library, which will close it.
+    /// Duplicates the descriptor for the library, which closes it.
     pub(super) fn duplicate(&self) -> io::Result<OwnedFd> {
         self.0.try_clone()
     }
 }
 
-/// A shared mapping of registers, kept for the rest of the process.
+/// A shared mapping of registers, which exists for the rest of the process.
 pub(super) struct Window {
     start: NonNull<AtomicU32>,
     registers: usize,
 }
 
-// SAFETY: the mapping is never taken away and is reached through atomics only.
+// SAFETY: Send requires that another thread may use the mapping: it is never unmapped and only used through atomics.
 unsafe impl Send for Window {}
-// SAFETY: as above.
+// SAFETY: Sync requires that several threads may use the mapping: it is never unmapped and only used through atomics.
 unsafe impl Sync for Window {}
 
 impl Window {
     fn map(file: BorrowedFd<'_>, offset: i64, bytes: usize) -> io::Result<Self> {
         let access = libc::PROT_READ | libc::PROT_WRITE;
-        // SAFETY: mmap(2) of a file at an address of the kernel's choice touches no memory that is in use.
+        // SAFETY: mmap(2) of a file at an address that the kernel chooses changes no existing mapping.
         let start =
             unsafe { libc::mmap(ptr::null_mut(), bytes, access, libc::MAP_SHARED, file.as_raw_fd(), offset) };
         if start == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
         }
-        let start = NonNull::new(start.cast()).ok_or_else(|| io::Error::other("mmap returned null"))?;
+        let start =
+            NonNull::new(start.cast()).ok_or_else(|| io::Error::other("mmap returned a null address"))?;
         Ok(Self { start, registers: bytes / 4 })
     }
 
@@ -84,9 +86,11 @@ impl Window {
         if !offset.is_multiple_of(4) || index >= self.registers {
             return None;
         }
-        // SAFETY: inside the mapping.
+        // SAFETY: NonNull::add requires a result inside the allocation: `index` is below the number of registers
+        // mapped.
         let place = unsafe { self.start.add(index) };
-        // SAFETY: aligned, never unmapped, and the file is never shortened; all bit patterns are valid.
+        // SAFETY: NonNull::as_ref requires a valid, aligned value: the mapping is page-aligned and never unmapped, its
+        // file is never shortened, and all bit patterns of an atomic integer are valid.
         Some(unsafe { place.as_ref() })
     }
 }

@@ -1,4 +1,6 @@
-//! One ring pair: fetches requests, has them executed, holds answers back as timing and faults ask, publishes them.
+//! One ring pair: fetches requests, passes them to the engines, delays responses according to timing and faults, and
+//! publishes them. A virtual function calls [`Bank::serve`] again and again; this module starts no thread and reaches
+//! host memory only through [`AddressSpace`].
 
 use std::{
     cell::Cell,
@@ -8,36 +10,38 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{
-    message::{self, failed, unsupported, word},
-    registers::{
-        BANK_STRIDE, BASE_SEEN, BankOffsets, COALESCING, COALESCING_TIME, CONFIG_SEEN, REQUEST, RESPONSE,
-        Registers, TAIL_SEEN,
-    },
+use super::registers::{
+    BANK_STRIDE, BASE_SEEN, BankOffsets, COALESCING, COALESCING_TIME, CONFIG_SEEN, REQUEST, RESPONSE,
+    Registers, TAIL_SEEN,
 };
 use crate::{
-    config::{Service, Timing},
-    counters::{Counters, Origin, Outcome},
-    engine::{self, Engines, Request, Response, dc::Injection},
+    config::Timing,
+    counters::{Counters, ExecutionResult, Origin},
+    engine::{
+        self, Engines, Request, Response,
+        dc::{self, Injection},
+    },
     fault::{FaultKind, Faults},
     memory::{DeviceMemory, DmaFault},
-    unserved::{self, Place},
+    message::{self, failed, unsupported, word},
+    service::Service,
+    unserved::{self, UnservedKind},
 };
 
-/// First word of a free slot of a response ring.
+/// The first word of a free slot in a response ring.
 const FREE_SLOT: u32 = 0x7F7F_7F7F;
 const RESPONSE_BYTES: u32 = 32;
-/// Requests taken from one bank before the next one has its turn.
-const REQUESTS_PER_TURN: usize = 64;
-/// Largest ring that the size code can name here: 4 MiB.
+/// The number of requests fetched from one bank before other banks are served.
+const REQUESTS_PER_ROUND: usize = 64;
+/// The largest size code, which means 4 MiB.
 const MAX_SIZE_CODE: u32 = 16;
-/// Error code of a request that the device failed on, the strongest that an answer can report.
+/// The error code of a request that made an engine panic: the most severe code that a response can report.
 const FATAL: i8 = -13;
-/// An answer that nothing overtakes is published after this time all the same.
-const REORDER_PATIENCE: Duration = Duration::from_millis(2);
-/// Unit of the coalescing time: 256 cycles of a clock of 1 GHz.
+/// A response that waits for others to overtake it is published after this time at the latest.
+const REORDER_TIMEOUT: Duration = Duration::from_millis(2);
+/// The unit of the coalescing time: 256 cycles of a clock of 1 GHz.
 const COALESCING_UNIT: Duration = Duration::from_nanos(256);
-/// Shortest time between two interrupts about the same responses.
+/// The shortest time between two interrupts for the same responses.
 const SHORTEST_REPEAT: Duration = Duration::from_micros(50);
 
 /// Host memory with the two ordered accesses that rings need.
@@ -46,52 +50,52 @@ pub(crate) trait RingMemory: DeviceMemory {
     fn load_word(&self, iova: u64) -> Result<u32, DmaFault>;
     /// Writes an aligned word with release ordering.
     fn store_word(&self, iova: u64, value: u32) -> Result<(), DmaFault>;
-    /// Whether the address belonged to a mapping that was taken back.
+    /// Returns whether the address belonged to a mapping that has been removed.
     fn was_mapped(&self, iova: u64) -> bool;
 }
 
-/// The memory that a virtual function can reach.
+/// The memory that a virtual function can access.
 pub(crate) trait AddressSpace: Send + Sync {
-    /// Lends the memory; nothing is unmapped meanwhile.
-    fn lend(&self, use_it: &mut dyn FnMut(&dyn RingMemory));
+    /// Calls `act` with the memory; nothing is unmapped until it returns.
+    fn with_memory(&self, act: &mut dyn FnMut(&dyn RingMemory));
 }
 
-/// What a turn needs besides the bank.
-pub(crate) struct Surroundings<'a> {
+/// What a ring pair needs from its surroundings to serve requests.
+pub(crate) struct RingContext<'a> {
     pub(crate) registers: &'a dyn Registers,
     pub(crate) space: &'a dyn AddressSpace,
     pub(crate) faults: &'a Faults,
     pub(crate) counters: &'a Counters,
     pub(crate) timing: Timing,
-    pub(crate) clock: &'a Clock,
+    pub(crate) schedule: &'a EngineSchedule,
 }
 
-/// What a bank needs when there is no machine around it, in tests and when fuzzing.
+/// What a ring pair needs to serve requests when there is no machine, in tests and in fuzzing.
 #[derive(Default)]
-pub(crate) struct Alone {
+pub(crate) struct StandaloneContext {
     faults: Faults,
     pub(crate) counters: Counters,
-    clock: Clock,
+    schedule: EngineSchedule,
 }
 
-impl Alone {
-    pub(crate) fn around<'a>(
+impl StandaloneContext {
+    pub(crate) fn ring_context<'a>(
         &'a self,
         registers: &'a dyn Registers,
         space: &'a dyn AddressSpace,
         timing: Timing,
-    ) -> Surroundings<'a> {
-        let Self { faults, counters, clock } = self;
-        Surroundings { registers, space, faults, counters, timing, clock }
+    ) -> RingContext<'a> {
+        let Self { faults, counters, schedule } = self;
+        RingContext { registers, space, faults, counters, timing, schedule }
     }
 }
 
-/// When the engines of one device are free again.
+/// The times at which the engines of one device become free.
 #[derive(Debug, Default)]
-pub(crate) struct Clock(Mutex<Vec<Instant>>);
+pub(crate) struct EngineSchedule(Mutex<Vec<Instant>>);
 
-impl Clock {
-    /// When an answer over `bytes` may be published; `None` for at once.
+impl EngineSchedule {
+    /// Reserves an engine for `bytes`, and returns when the response may be published; `None` means at once.
     fn due(&self, timing: Timing, bytes: u64) -> Option<Instant> {
         if timing.latency_us == 0 && timing.bytes_per_second == 0 {
             return None;
@@ -111,21 +115,21 @@ impl Clock {
     }
 }
 
-/// What a turn did.
+/// The result of serving a ring pair once.
 #[derive(Debug, Default)]
-pub(crate) struct Turn {
+pub(crate) struct ServeResult {
     pub(crate) progress: bool,
-    /// When a held answer is due.
+    /// When the next delayed response or interrupt is due; `None` if there is none.
     pub(crate) due: Option<Instant>,
-    /// A fault that hits the whole virtual function.
+    /// A fault that affects the whole virtual function.
     pub(crate) event: Option<FaultKind>,
-    /// The ring pair interrupts.
+    /// Whether the ring pair raises an interrupt.
     pub(crate) interrupt: bool,
 }
 
-impl Turn {
-    /// There is something to do at `due`.
-    fn at(&mut self, due: Instant) {
+impl ServeResult {
+    /// Requests that the ring pair is served again at `due`, or earlier.
+    fn wake_at(&mut self, due: Instant) {
         self.due = Some(self.due.map_or(due, |soonest| soonest.min(due)));
     }
 }
@@ -138,22 +142,23 @@ pub(crate) struct Bank {
     service: Service,
     request_head: u32,
     response_tail: u32,
-    pending: VecDeque<Pending>,
+    pending: VecDeque<PendingResponse>,
     stalled_until: Option<Instant>,
-    /// The request ring while it is in use; the library takes its registers back before it resets the device.
+    /// The request ring while it is in use. The library clears the ring's registers before it resets the device, so
+    /// that they cannot be read again then.
     ring: Option<Ring>,
-    /// When the next interrupt is due; `None` while none is wanted.
+    /// When the next interrupt is due; `None` while there is nothing to interrupt for.
     interrupt_at: Option<Instant>,
-    /// The response tail as of the last interrupt.
+    /// The response tail at the time of the last interrupt.
     interrupted_tail: u32,
 }
 
 #[derive(Debug)]
-struct Pending {
+struct PendingResponse {
     response: Response,
-    /// When it may be published; at once if `None`.
+    /// When the response may be published; `None` means at once.
     due: Option<Instant>,
-    /// Later answers that may be published before it, which then ends its wait.
+    /// The number of later responses that have to be published first; at 0, the response is published at once.
     overtaken_by: u32,
 }
 
@@ -162,7 +167,7 @@ struct Pending {
 struct Ring {
     base: u64,
     bytes: u32,
-    /// The registers as they were read.
+    /// The values of the configuration and address registers when they were read.
     config: u32,
     base_low: u32,
 }
@@ -178,13 +183,13 @@ impl Ring {
         valid.then_some(Self { base, bytes: 64 << code, config, base_low })
     }
 
-    /// Whether the device has taken note of the registers, and nobody wrote them since.
+    /// Returns whether the device has marked both registers as read, and the program has not written them since.
     fn is_seen(&self) -> bool {
         self.config & CONFIG_SEEN != 0 && self.base_low & BASE_SEEN != 0
     }
 
-    /// Takes note of the registers. A register that was written meanwhile stays without the mark, so that the next
-    /// turn looks again.
+    /// Marks both registers as read. A register that the program wrote in the meantime stays without the mark, so that
+    /// the next round reads it again.
     fn mark(&self, registers: &dyn Registers, offsets: BankOffsets, ring: usize) {
         registers.exchange(offsets.config(ring), self.config, self.config | CONFIG_SEEN);
         registers.exchange(offsets.base_low(ring), self.base_low, self.base_low | BASE_SEEN);
@@ -208,7 +213,7 @@ impl Bank {
         }
     }
 
-    /// Whether only the registers can give it work.
+    /// Returns whether only a changed register can create work for the ring pair.
     pub(crate) fn is_idle(&self) -> bool {
         self.pending.is_empty() && self.stalled_until.is_none() && self.interrupt_at.is_none()
     }
@@ -217,14 +222,15 @@ impl Bank {
         if self.service == Service::Asymmetric { 64 } else { 128 }
     }
 
-    /// Forgets everything, and counts what was not answered.
+    /// Resets the state of the ring pair, and counts the requests that get no response.
     pub(crate) fn reset(&mut self, registers: &dyn Registers, counters: &Counters) {
         let tail = registers.load(self.offsets.tail(REQUEST)) & !TAIL_SEEN;
         let waiting = self.ring.map_or(0, |ring| self.waiting(tail, ring));
         self.forget(waiting, counters);
     }
 
-    /// As [`reset`](Self::reset), and puts all registers of the ring pair into their state after a reset.
+    /// Resets the state of the ring pair as [`reset`](Self::reset) does, and sets all its registers to their values
+    /// after a reset.
     pub(crate) fn reset_all(&mut self, registers: &dyn Registers, counters: &Counters) {
         self.reset(registers, counters);
         for register in (0..BANK_STRIDE).step_by(4) {
@@ -244,13 +250,13 @@ impl Bank {
         self.interrupted_tail = 0;
     }
 
-    /// Requests in the ring that were not fetched.
+    /// Returns the number of requests in the ring that were not fetched yet.
     fn waiting(&self, tail: u32, ring: Ring) -> u32 {
         tail.wrapping_sub(self.request_head) % ring.bytes / self.request_bytes()
     }
 
-    /// The rings, if both are configured. Rings whose registers were written since the device saw them last, if only
-    /// with the same values, start at their beginnings, as on hardware.
+    /// Returns the request and response rings if both are configured. If the program wrote their registers since the
+    /// device last read them, even with the same values, both rings start again at their beginning, as on hardware.
     fn rings(&mut self, registers: &dyn Registers, counters: &Counters) -> Option<(Ring, Ring)> {
         let requests = Ring::read(registers, self.offsets, REQUEST)?;
         let responses = Ring::read(registers, self.offsets, RESPONSE)?;
@@ -263,10 +269,10 @@ impl Bank {
         Some((requests, responses))
     }
 
-    /// Starts at the beginning of both rings.
+    /// Starts again at the beginning of both rings.
     fn set_up(&mut self, registers: &dyn Registers, counters: &Counters) {
         let tail = registers.load(self.offsets.tail(REQUEST));
-        // Without the mark the program has written the tail since the device looked last: it is that of the new ring.
+        // A tail without the mark was written since the device last read it, so it belongs to the new ring.
         let is_old = tail & TAIL_SEEN != 0;
         let waiting = self.ring.filter(|_| is_old).map_or(0, |ring| self.waiting(tail & !TAIL_SEEN, ring));
         self.forget(waiting, counters);
@@ -280,7 +286,7 @@ impl Bank {
         registers.store(self.offsets.empty_status(), u32::MAX);
     }
 
-    /// The tail of the request ring, which is marked as seen.
+    /// Reads the tail of the request ring and marks it as read.
     fn tail(&self, registers: &dyn Registers) -> u32 {
         let tail = registers.load(self.offsets.tail(REQUEST));
         if tail & TAIL_SEEN == 0 {
@@ -289,52 +295,52 @@ impl Bank {
         tail & !TAIL_SEEN
     }
 
-    /// Fetches, executes and answers what there is.
-    pub(crate) fn turn(&mut self, around: &Surroundings<'_>, engines: &mut Engines) -> Turn {
-        let mut turn = Turn::default();
-        let registers = around.registers;
+    /// Fetches and executes requests, and publishes the responses that are due.
+    pub(crate) fn serve(&mut self, context: &RingContext<'_>, engines: &mut Engines) -> ServeResult {
+        let mut result = ServeResult::default();
+        let registers = context.registers;
         if registers.load(self.offsets.arbiter()) & 1 == 0 {
             self.interrupt_at = None;
             let idle = registers.load(self.offsets.config(REQUEST)) == 0
                 && registers.load(self.offsets.config(RESPONSE)) == 0;
             if idle && self.ring.is_some() {
-                self.reset(registers, around.counters);
+                self.reset(registers, context.counters);
             }
-            return turn;
+            return result;
         }
-        let Some((requests, responses)) = self.rings(registers, around.counters) else { return turn };
+        let Some((requests, responses)) = self.rings(registers, context.counters) else { return result };
         let now = Instant::now();
         if self.stalled_until.is_some_and(|until| until > now) {
-            turn.due = self.stalled_until;
+            result.due = self.stalled_until;
         } else {
             self.stalled_until = None;
-            for _ in 0..REQUESTS_PER_TURN {
-                if !self.fetch(around, requests, engines, &mut turn) {
+            for _ in 0..REQUESTS_PER_ROUND {
+                if !self.fetch(context, requests, engines, &mut result) {
                     break;
                 }
-                turn.progress = true;
-                // Without this, one turn's answers would wait for its last request.
-                self.publish(around, responses, &mut turn);
-                if turn.event.is_some() || self.stalled_until.is_some() {
-                    self.interrupt(registers, &mut turn);
-                    return turn;
+                result.progress = true;
+                // Without this, the responses of a round would wait for its last request.
+                self.publish(context, responses, &mut result);
+                if result.event.is_some() || self.stalled_until.is_some() {
+                    self.interrupt(registers, &mut result);
+                    return result;
                 }
             }
         }
-        self.publish(around, responses, &mut turn);
+        self.publish(context, responses, &mut result);
         let drained = registers.load(self.offsets.head(RESPONSE)) == self.response_tail;
         let empty = registers.load(self.offsets.empty_status());
         if drained && empty & 1 << RESPONSE == 0 {
             registers.store(self.offsets.empty_status(), empty | 1 << RESPONSE);
         }
-        self.interrupt(registers, &mut turn);
-        turn
+        self.interrupt(registers, &mut result);
+        result
     }
 
-    /// Interrupts while the response ring holds something, according to its head, and the program asked for it: once
-    /// the coalescing time has passed, or without coalescing at each response; then again after the same time, until
-    /// the program has moved the head.
-    fn interrupt(&mut self, registers: &dyn Registers, turn: &mut Turn) {
+    /// Decides whether to interrupt. The ring pair interrupts if the program enabled that and the response ring is not
+    /// empty according to its head: with coalescing once the coalescing time has passed, otherwise at each response. It
+    /// interrupts again after the same time until the program has moved the head.
+    fn interrupt(&mut self, registers: &dyn Registers, result: &mut ServeResult) {
         let enabled = registers.load(self.offsets.interrupt_enable()) & 1 << RESPONSE != 0;
         if !enabled || registers.load(self.offsets.head(RESPONSE)) == self.response_tail {
             self.interrupt_at = None;
@@ -345,25 +351,25 @@ impl Bank {
         let coalesced = control & COALESCING != 0;
         let time = if coalesced { COALESCING_UNIT * (control & COALESCING_TIME) } else { Duration::ZERO };
         let now = Instant::now();
-        let news = !coalesced && self.interrupted_tail != self.response_tail;
-        let due = if news { now } else { *self.interrupt_at.get_or_insert(now + time) };
+        let is_new = !coalesced && self.interrupted_tail != self.response_tail;
+        let due = if is_new { now } else { *self.interrupt_at.get_or_insert(now + time) };
         if due <= now {
-            turn.interrupt = true;
+            result.interrupt = true;
             self.interrupted_tail = self.response_tail;
             self.interrupt_at = Some(now + time.max(SHORTEST_REPEAT));
         }
-        turn.at(self.interrupt_at.unwrap_or(due));
+        result.wake_at(self.interrupt_at.unwrap_or(due));
     }
 
-    /// Takes one request; `false` when there is none or too many answers are held.
+    /// Fetches and executes one request. Returns `false` when there is none, or when too many responses are delayed.
     fn fetch(
         &mut self,
-        around: &Surroundings<'_>,
+        context: &RingContext<'_>,
         ring: Ring,
         engines: &mut Engines,
-        turn: &mut Turn,
+        result: &mut ServeResult,
     ) -> bool {
-        let (registers, counters) = (around.registers, around.counters);
+        let (registers, counters) = (context.registers, context.counters);
         let step = self.request_bytes();
         let tail = self.tail(registers);
         if tail >= ring.bytes || !tail.is_multiple_of(step) {
@@ -375,10 +381,10 @@ impl Bank {
         if waiting == 0 || self.pending.len() >= (ring.bytes / step) as usize {
             return false;
         }
-        let fault = self.next_fault(around);
+        let fault = self.next_fault(context);
         if let Some(FaultKind::RingStalled { microseconds }) = fault {
             self.stalled_until = Some(Instant::now() + Duration::from_micros(microseconds));
-            turn.due = self.stalled_until;
+            result.due = self.stalled_until;
             return false;
         }
         let of_device = matches!(
@@ -386,19 +392,19 @@ impl Bank {
             Some(FaultKind::FatalError | FaultKind::Restart | FaultKind::Removed | FaultKind::Hung)
         );
         if of_device {
-            turn.event = fault;
+            result.event = fault;
             return false;
         }
         let slot = ring.base + u64::from(self.request_head);
         let mut request: Request = [0; 128];
-        let mut answer = None;
-        around.space.lend(&mut |memory| {
-            let watched = Watched::new(memory, counters, self.origin(0));
-            if watched.read(slot, &mut request[..step as usize]).is_ok() {
+        let mut executed = None;
+        context.space.with_memory(&mut |memory| {
+            let audited = AuditedMemory::new(memory, counters, self.origin(0));
+            if audited.read(slot, &mut request[..step as usize]).is_ok() {
                 let origin = self.origin(message::command(&request));
                 counters.fetched(origin, waiting);
-                let watched = Watched::new(memory, counters, origin);
-                answer = Some(self.execute(around, &request, &watched, engines, fault));
+                let audited = AuditedMemory::new(memory, counters, origin);
+                executed = Some(self.execute(context, &request, &audited, engines, fault));
             }
         });
         self.request_head = (self.request_head + step) % ring.bytes;
@@ -407,10 +413,13 @@ impl Bank {
             let empty = registers.load(self.offsets.empty_status());
             registers.store(self.offsets.empty_status(), empty | 1 << REQUEST);
         }
-        let Some((response, outcome)) = answer else { return true };
-        counters.executed(self.origin(message::command(&request)), outcome);
-        let mut pending =
-            Pending { response, due: around.clock.due(around.timing, outcome.bytes_in), overtaken_by: 0 };
+        let Some((response, execution)) = executed else { return true };
+        counters.executed(self.origin(message::command(&request)), execution);
+        let mut pending = PendingResponse {
+            response,
+            due: context.schedule.due(context.timing, execution.bytes_in),
+            overtaken_by: 0,
+        };
         match fault {
             Some(FaultKind::Lost) => {
                 counters.abandon(1, 0);
@@ -422,7 +431,7 @@ impl Bank {
             }
             Some(FaultKind::Reordered { overtaken_by }) => {
                 pending.overtaken_by = overtaken_by;
-                pending.due = Some(Instant::now() + REORDER_PATIENCE);
+                pending.due = Some(Instant::now() + REORDER_TIMEOUT);
             }
             _ => {}
         }
@@ -430,10 +439,10 @@ impl Bank {
         true
     }
 
-    /// Whether a request has flags that this device does not know; has the audit name them.
-    fn refuses(&self, request: &Request, counters: &Counters) -> bool {
+    /// Returns whether a request has flags that this device does not know, and records them for the audit.
+    fn has_unknown_flags(&self, request: &Request, counters: &Counters) -> bool {
         let Some((at, flags)) = unserved::unknown_flags(request) else { return false };
-        counters.unserved(Place::RequestFlags, self.vf, self.service.index() << 32 | at, flags);
+        counters.unserved(UnservedKind::RequestFlags, self.vf, self.service.index() << 32 | at, flags);
         true
     }
 
@@ -441,46 +450,46 @@ impl Bank {
         Origin { vf: self.vf, bank: self.number, service: self.service, command }
     }
 
-    fn next_fault(&self, around: &Surroundings<'_>) -> Option<FaultKind> {
-        let fault = around.faults.next(self.vf, self.number, self.service);
-        around.counters.injected_faults.fetch_add(u64::from(fault.is_some()), Relaxed);
+    fn next_fault(&self, context: &RingContext<'_>) -> Option<FaultKind> {
+        let fault = context.faults.next(self.vf, self.number, self.service);
+        context.counters.injected_faults.fetch_add(u64::from(fault.is_some()), Relaxed);
         fault
     }
 
-    /// Executes a request, with the faults that show in the answer.
+    /// Executes a request, and applies the faults that change the response.
     fn execute(
         &self,
-        around: &Surroundings<'_>,
+        context: &RingContext<'_>,
         request: &Request,
-        memory: &Watched<'_>,
+        memory: &AuditedMemory<'_>,
         engines: &mut Engines,
         fault: Option<FaultKind>,
-    ) -> (Response, Outcome) {
+    ) -> (Response, ExecutionResult) {
         let start = Instant::now();
-        let null = around.timing.null;
+        let null = context.timing.null;
         let injection = injection(fault, null);
         let mut response = match fault {
             Some(FaultKind::Error { code }) => failed(request, code),
             Some(FaultKind::Unsupported) => unsupported(request),
-            // Whatever the ring's service is. What the library calls a firmware version is not reported.
+            // The null request gets a response on the ring of any service; the firmware version is not reported.
             _ if request[2] == message::service_id::NULL => message::reply(request),
             _ if message::service(request) != Some(self.service) => {
-                around.counters.protocol_errors.fetch_add(1, Relaxed);
+                context.counters.protocol_errors.fetch_add(1, Relaxed);
                 unsupported(request)
             }
-            _ if self.refuses(request, around.counters) => unsupported(request),
+            _ if self.has_unknown_flags(request, context.counters) => unsupported(request),
             _ => {
                 let execute = || engines.execute(self.service, request, memory, &injection, null);
                 match catch_unwind(AssertUnwindSafe(execute)) {
                     Ok(engine::Outcome { response, fault }) => {
-                        // A list that ends too early is refused without an access.
+                        // A scatter-gather list that is too short is refused without an access, so it is recorded here.
                         if let Some(refused) = fault.filter(|_| !memory.recorded.get()) {
                             memory.record(refused);
                         }
                         response
                     }
                     Err(_) => {
-                        around.counters.engine_panics.fetch_add(1, Relaxed);
+                        context.counters.engine_panics.fetch_add(1, Relaxed);
                         *engines = Engines::default();
                         failed(request, FATAL)
                     }
@@ -491,7 +500,7 @@ impl Bank {
             response[6] |= message::status::CRYPTO_FAILED;
         }
         let (bytes_in, bytes_out) = match self.service {
-            // A chain's counts are in the answers of its links, in host memory.
+            // The byte counts of a chain are in the responses of its two requests, in host memory.
             Service::Compression if request[2] == message::service_id::CHAIN => (0, 0),
             Service::Compression => (word(&response, 16), word(&response, 20)),
             Service::Symmetric => {
@@ -500,36 +509,36 @@ impl Bank {
             }
             Service::Asymmetric => (0, 0),
         };
-        let outcome = Outcome {
+        let result = ExecutionResult {
             error: message::error_code(&response),
             unsupported: message::is_unsupported(&response),
-            verify_error: message::is_verify_error(&response),
+            verify_error: dc::is_verify_error(&response),
             bytes_in: u64::from(bytes_in),
             bytes_out: u64::from(bytes_out),
             busy_nanoseconds: u64::try_from(start.elapsed().as_nanos()).unwrap_or(u64::MAX),
         };
-        (response, outcome)
+        (response, result)
     }
 
-    /// Puts the answers that are due into the response ring, as far as it has room.
-    fn publish(&mut self, around: &Surroundings<'_>, ring: Ring, turn: &mut Turn) {
-        let registers = around.registers;
+    /// Writes the responses that are due to the response ring, as long as it has room.
+    fn publish(&mut self, context: &RingContext<'_>, ring: Ring, result: &mut ServeResult) {
+        let registers = context.registers;
         let now = Instant::now();
         let mut index = 0;
         while let Some(pending) = self.pending.get(index) {
             if let Some(due) = pending.due.filter(|due| *due > now) {
-                turn.at(due);
+                result.wake_at(due);
                 index += 1;
                 continue;
             }
             let slot = ring.base + u64::from(self.response_tail);
             let mut room = false;
-            around.space.lend(&mut |memory| {
-                let watched = Watched::new(memory, around.counters, self.origin(0));
-                room = put(&watched, slot, &pending.response);
+            context.space.with_memory(&mut |memory| {
+                let audited = AuditedMemory::new(memory, context.counters, self.origin(0));
+                room = write_response(&audited, slot, &pending.response);
             });
             if !room {
-                around.counters.response_ring_full.fetch_add(1, Relaxed);
+                context.counters.response_ring_full.fetch_add(1, Relaxed);
                 return;
             }
             self.pending.remove(index);
@@ -537,8 +546,8 @@ impl Bank {
             registers.store(self.offsets.tail(RESPONSE), self.response_tail);
             let empty = registers.load(self.offsets.empty_status());
             registers.store(self.offsets.empty_status(), empty & !(1 << RESPONSE));
-            around.counters.answered(self.vf, self.service);
-            turn.progress = true;
+            context.counters.responded(self.vf, self.service);
+            result.progress = true;
             let mut first_released = None;
             for (i, earlier) in self.pending.iter_mut().enumerate().take(index) {
                 if earlier.overtaken_by > 0 {
@@ -554,7 +563,7 @@ impl Bank {
     }
 }
 
-/// What a fault makes the compression engine do.
+/// Returns what a fault changes in the compression engine.
 fn injection(fault: Option<FaultKind>, store: bool) -> Injection {
     let mut injection = Injection { store, ..Injection::default() };
     match fault {
@@ -567,34 +576,34 @@ fn injection(fault: Option<FaultKind>, store: bool) -> Injection {
     injection
 }
 
-/// Writes an answer, its first word last, because the library takes that as the sign of a new one. `false` when the
-/// slot is still taken; an unmapped slot swallows the answer, as the fault is already counted.
-fn put(watched: &Watched<'_>, slot: u64, response: &Response) -> bool {
-    match watched.memory.load_word(slot) {
+/// Writes a response. Its first word is written last, because the library recognises a new response by it. Returns
+/// `false` when the slot is still in use. If the slot is not mapped, the fault is recorded and the response is lost.
+fn write_response(audited: &AuditedMemory<'_>, slot: u64, response: &Response) -> bool {
+    match audited.memory.load_word(slot) {
         Ok(FREE_SLOT) => {
-            if watched.write(slot + 4, &response[4..]).is_ok() {
-                // The slot's other bytes were reachable, so is its first word.
-                let _ = watched.memory.store_word(slot, word(response, 0));
+            if audited.write(slot + 4, &response[4..]).is_ok() {
+                // The rest of the slot could be written, so its first word can be written, too.
+                let _ = audited.memory.store_word(slot, word(response, 0));
             }
             true
         }
         Ok(_) => false,
         Err(fault) => {
-            watched.record(fault);
+            audited.record(fault);
             true
         }
     }
 }
 
-/// Memory that records refused accesses.
-struct Watched<'a> {
+/// Host memory that records refused accesses for the audit.
+struct AuditedMemory<'a> {
     memory: &'a dyn RingMemory,
     counters: &'a Counters,
     origin: Origin,
     recorded: Cell<bool>,
 }
 
-impl<'a> Watched<'a> {
+impl<'a> AuditedMemory<'a> {
     fn new(memory: &'a dyn RingMemory, counters: &'a Counters, origin: Origin) -> Self {
         Self { memory, counters, origin, recorded: Cell::new(false) }
     }
@@ -613,7 +622,7 @@ impl<'a> Watched<'a> {
     }
 }
 
-impl DeviceMemory for Watched<'_> {
+impl DeviceMemory for AuditedMemory<'_> {
     fn read(&self, iova: u64, into: &mut [u8]) -> Result<(), DmaFault> {
         self.memory.read(iova, into).inspect_err(|fault| self.record(*fault))
     }
@@ -627,17 +636,17 @@ impl DeviceMemory for Watched<'_> {
 mod tests {
     use super::{
         super::{
-            flat::Flat,
+            flat::FlatMemory,
             registers::{PlainWindow, RING_BAR_BYTES},
         },
         *,
     };
 
-    const REQUESTS: u64 = Flat::START;
-    const RESPONSES: u64 = Flat::START + 512;
+    const REQUESTS: u64 = FlatMemory::START;
+    const RESPONSES: u64 = FlatMemory::START + 512;
 
-    /// A bank with rings of four requests and four answers.
-    fn rings() -> (Bank, PlainWindow, Flat) {
+    /// Creates a bank with rings of four requests and four responses.
+    fn rings() -> (Bank, PlainWindow, FlatMemory) {
         let bank = Bank::new(0, 0, Service::Symmetric);
         let window = PlainWindow::new(RING_BAR_BYTES);
         let offsets = bank.offsets;
@@ -646,11 +655,11 @@ mod tests {
             window.store(offsets.config(ring), code);
         }
         window.store(offsets.arbiter(), 1);
-        let memory = Flat::new(&[0x7F; 1024]);
+        let memory = FlatMemory::new(&[0x7F; 1024]);
         (bank, window, memory)
     }
 
-    fn submit(window: &PlainWindow, memory: &Flat, number: u64) {
+    fn submit(window: &PlainWindow, memory: &FlatMemory, number: u64) {
         let slot = number % 4 * 128;
         let mut request = [0; 128];
         (request[2], request[3]) = (message::service_id::SYMMETRIC, 0x80);
@@ -659,8 +668,8 @@ mod tests {
         window.store(BankOffsets(0).tail(REQUEST), (slot as u32 + 128) % 512);
     }
 
-    /// Takes an answer as the library does: by the first word, which it then restores.
-    fn take(memory: &Flat, number: u64) -> Option<u64> {
+    /// Takes a response as the library does: it looks at the first word, and restores that word afterwards.
+    fn take(memory: &FlatMemory, number: u64) -> Option<u64> {
         let slot = RESPONSES + number % 4 * 32;
         if memory.load_word(slot).unwrap() == FREE_SLOT {
             return None;
@@ -672,48 +681,48 @@ mod tests {
     }
 
     #[test]
-    fn answers_wait_for_room_and_rings_wrap() {
+    fn responses_wait_for_room_and_rings_wrap() {
         let (mut bank, window, memory) = rings();
-        let alone = Alone::default();
-        let around = alone.around(&window, &memory, Timing::null());
+        let standalone = StandaloneContext::default();
+        let context = standalone.ring_context(&window, &memory, Timing::null());
         let mut engines = Engines::default();
         let (mut submitted, mut taken) = (0, 0);
         for _ in 0..5 {
-            // Three fit behind each other; nobody takes the answers of the first round.
+            // Each round submits three requests; nobody takes the responses of the first round.
             for _ in 0..3 {
                 submit(&window, &memory, submitted);
                 submitted += 1;
-                bank.turn(&around, &mut engines);
+                bank.serve(&context, &mut engines);
             }
             if submitted == 6 {
-                assert!(alone.counters.snapshot().response_ring_full > 0);
+                assert!(standalone.counters.snapshot().response_ring_full > 0);
             }
             if submitted > 3 {
                 while let Some(opaque) = take(&memory, taken) {
                     assert_eq!(opaque, taken);
                     taken += 1;
-                    bank.turn(&around, &mut engines);
+                    bank.serve(&context, &mut engines);
                 }
             }
         }
         assert_eq!((submitted, taken), (15, 15));
-        assert_eq!(alone.counters.snapshot().audit(), Vec::<String>::new());
+        assert_eq!(standalone.counters.snapshot().audit(), Vec::<String>::new());
     }
 
     #[test]
     fn a_bad_tail_and_unmapped_rings_are_counted() {
         let (mut bank, window, memory) = rings();
-        let alone = Alone::default();
-        let around = alone.around(&window, &memory, Timing::null());
+        let standalone = StandaloneContext::default();
+        let context = standalone.ring_context(&window, &memory, Timing::null());
         for tail in [5, 512, u32::MAX] {
             window.store(BankOffsets(0).tail(REQUEST), tail);
-            assert!(!bank.turn(&around, &mut Engines::default()).progress);
+            assert!(!bank.serve(&context, &mut Engines::default()).progress);
         }
-        assert_eq!(alone.counters.snapshot().protocol_errors, 3);
+        assert_eq!(standalone.counters.snapshot().protocol_errors, 3);
         window.store(BankOffsets(0).base_low(REQUEST), 0x8000_0000);
         window.store(BankOffsets(0).tail(REQUEST), 128);
-        bank.turn(&around, &mut Engines::default());
-        let records = alone.counters.snapshot().dma_fault_records;
+        bank.serve(&context, &mut Engines::default());
+        let records = standalone.counters.snapshot().dma_fault_records;
         assert_eq!((records.len(), records[0].iova), (1, 0x8000_0000));
     }
 }

@@ -1,14 +1,14 @@
-//! Plain bytes as the memory that a device reaches, for tests and fuzzing.
+//! Host memory that consists of plain bytes, for tests and fuzzing.
 
 use std::sync::{Mutex, PoisonError};
 
 use super::bank::{AddressSpace, RingMemory};
 use crate::memory::{Access, DeviceMemory, DmaFault};
 
-/// Bytes that are mapped from [`START`](Self::START) on.
-pub(crate) struct Flat(Mutex<Vec<u8>>);
+/// Bytes that are mapped at the IO virtual address [`START`](Self::START).
+pub(crate) struct FlatMemory(Mutex<Vec<u8>>);
 
-impl Flat {
+impl FlatMemory {
     pub(crate) const START: u64 = 0x1000;
 
     pub(crate) fn new(bytes: &[u8]) -> Self {
@@ -29,7 +29,7 @@ impl Flat {
     }
 }
 
-impl DeviceMemory for Flat {
+impl DeviceMemory for FlatMemory {
     fn read(&self, iova: u64, into: &mut [u8]) -> Result<(), DmaFault> {
         self.with(iova, into.len(), Access::Read, |bytes| into.copy_from_slice(bytes))
     }
@@ -39,7 +39,7 @@ impl DeviceMemory for Flat {
     }
 }
 
-impl RingMemory for Flat {
+impl RingMemory for FlatMemory {
     fn load_word(&self, iova: u64) -> Result<u32, DmaFault> {
         let mut word = [0; 4];
         self.read(iova, &mut word)?;
@@ -55,8 +55,8 @@ impl RingMemory for Flat {
     }
 }
 
-impl AddressSpace for Flat {
-    fn lend(&self, use_it: &mut dyn FnMut(&dyn RingMemory)) {
-        use_it(self);
+impl AddressSpace for FlatMemory {
+    fn with_memory(&self, act: &mut dyn FnMut(&dyn RingMemory)) {
+        act(self);
     }
 }

@@ -1,24 +1,26 @@
-//! Entry point for fuzzing: registers, mailbox words, rings and everything that requests name are the caller's.
+//! The entry point for fuzzing the device: the caller chooses the registers, the mailbox words, the rings and
+//! everything that requests refer to.
 
 use super::{
-    bank::{Alone, Bank},
-    flat::Flat,
+    bank::{Bank, StandaloneContext},
+    flat::FlatMemory,
     mailbox::Mailbox,
-    message::word,
     registers::{
         BankOffsets, MISC_BAR_BYTES, PlainWindow, REQUEST, RESPONSE, RING_BAR_BYTES, Registers, VF_TO_PF,
     },
 };
 use crate::{
-    config::{Config, Service, Services, Timing},
+    config::{Config, Services, Timing},
     engine::Engines,
+    message::word,
+    service::Service,
 };
 
-/// Lets a device work on arbitrary registers and memory: the first 32 bytes choose the service, the ring registers
-/// and a mailbox word, the rest is the memory, mapped from address 0x1000 on.
+/// Runs a device on arbitrary registers and memory. The first 32 bytes choose the service, the ring registers and a
+/// mailbox word; the rest is the memory, which is mapped at address 0x1000.
 ///
 /// # Panics
-/// When an engine panicked, or requests were lost: defects of the emulator.
+/// Panics when an engine panicked or a request was lost, which are defects of the emulator.
 pub fn fuzz(bytes: &[u8]) {
     let Some((head, memory)) = bytes.split_first_chunk::<32>() else { return };
     let misc = PlainWindow::new(MISC_BAR_BYTES);
@@ -33,25 +35,25 @@ pub fn fuzz(bytes: &[u8]) {
     let offsets = BankOffsets(0);
     for (ring, at) in [(REQUEST, 8), (RESPONSE, 20)] {
         rings.store(offsets.config(ring), u32::from(head[at]));
-        // Mostly inside the memory, so that requests are found.
-        rings.store(offsets.base_low(ring), Flat::START as u32 + u32::from(word(head, at + 1) as u16));
+        // The address is usually inside the memory, so that the device finds requests.
+        rings.store(offsets.base_low(ring), FlatMemory::START as u32 + u32::from(word(head, at + 1) as u16));
         rings.store(offsets.base_high(ring), u32::from(head[at + 3] & 1));
         rings.store(offsets.tail(ring), word(head, at + 4));
     }
     rings.store(offsets.arbiter(), 1);
-    let memory = Flat::new(memory);
-    let alone = Alone::default();
+    let memory = FlatMemory::new(memory);
+    let standalone = StandaloneContext::default();
     let timing = Timing { null: head[2] & 1 == 1, ..Timing::default() };
-    let around = alone.around(&rings, &memory, timing);
+    let context = standalone.ring_context(&rings, &memory, timing);
     let mut engines = Engines::default();
     for _ in 0..4 {
-        bank.turn(&around, &mut engines);
+        bank.serve(&context, &mut engines);
     }
-    let seen = alone.counters.snapshot();
+    let seen = standalone.counters.snapshot();
     assert_eq!(seen.engine_panics, 0, "an engine panicked");
     assert_eq!(seen.requests(), seen.responses() + seen.in_work, "a request was lost");
-    bank.reset(&rings, &alone.counters);
-    assert_eq!(alone.counters.snapshot().in_work, 0);
+    bank.reset(&rings, &standalone.counters);
+    assert_eq!(standalone.counters.snapshot().in_work, 0);
 }
 
 #[cfg(test)]
@@ -67,7 +69,7 @@ mod tests {
             sane in any::<bool>(),
         ) {
             if sane {
-                // Rings of four messages at the start of the memory, with two requests of the right service.
+                // These are rings of four messages at the start of the memory, with two requests of the right service.
                 head[8..20].copy_from_slice(&[3, 0, 0, 0, 0, 1, 0, 0, 0, 0, 0, 0]);
                 head[20..].copy_from_slice(&[1, 0, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
             }

@@ -1,23 +1,27 @@
-//! The mailbox between a virtual function and its physical function: version, capability blocks, notifications.
+//! The mailbox between a virtual function and its physical function: version, capability blocks and notifications. It
+//! only reads and writes the two mailbox words; a ring pair is reset by the caller.
 //!
-//! A word holds bit 0 "new" (the receiver clears it as acknowledgement), bit 1 always set, the type in bits 7:2
-//! and data in bits 31:8.
+//! In a word, bit 0 means "new" (the receiver clears it as an acknowledgement), bit 1 is always set, bits 7:2 contain
+//! the type, and bits 31:8 contain data.
 
 use std::sync::atomic::{AtomicBool, AtomicU32, Ordering::Relaxed};
 
 use super::registers::{BANKS, PF_TO_VF, Registers, VF_TO_PF};
-use crate::config::{Config, Service, Services};
+use crate::{
+    config::{Config, Services},
+    service::Service,
+};
 
 const NEW: u32 = 1;
 const ORIGIN: u32 = 2;
-/// The compatibility version that every library since 2022 speaks.
+/// The compatibility version of every library since 2022.
 const COMPATIBILITY: u32 = 5;
-/// The version that answers the message of libraries from before these versions: 1.1.
+/// The version in the response to libraries that are older than the compatibility versions: 1.1.
 const LEGACY_VERSION: u32 = 0x11;
-/// From this compatibility version on, a function is told of fatal errors and of the end of a restart.
+/// The first compatibility version whose programs are notified of fatal errors and of the end of a restart.
 const FALLBACK: u32 = 5;
 
-/// Types of messages from the virtual function.
+/// The types of messages from the virtual function.
 mod to_pf {
     pub(super) const INIT: u32 = 0x03;
     pub(super) const SHUTDOWN: u32 = 0x04;
@@ -30,37 +34,37 @@ mod to_pf {
     pub(super) const RING_PAIR_RESET: u32 = 0x10;
 }
 
-/// Types of messages to the virtual function.
+/// The types of messages to the virtual function.
 mod to_vf {
     pub(super) const VERSION: u32 = 0x02;
     pub(super) const BLOCK: u32 = 0x03;
     pub(super) const RING_PAIR_RESET: u32 = 0x10;
 }
 
-/// Results of a version exchange.
+/// The results of a version exchange.
 mod version {
     pub(super) const COMPATIBLE: u32 = 1;
     pub(super) const INCOMPATIBLE: u32 = 2;
     pub(super) const UNKNOWN: u32 = 3;
 }
 
-/// Results of a ring pair reset.
+/// The results of a ring pair reset.
 mod reset {
     pub(super) const SUCCESS: u32 = 0;
     pub(super) const NOT_SUPPORTED: u32 = 1;
 }
 
-/// Bits of a ring pair reset that name one of the four ring pairs; the others are reserved.
+/// The bits of a ring pair reset that select one of the four ring pairs; the others are reserved.
 const RESET_BANK: u32 = BANKS as u32 - 1;
 
-/// What the physical function tells all its virtual functions.
+/// Names an event that the physical function announces to all its virtual functions.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Notification {
-    /// The device is about to restart; requests in flight are lost.
+    /// The device is about to restart, and requests in flight are lost.
     Restarting,
-    /// The device failed for good until it is opened again.
+    /// The device failed and serves no requests until it is opened again.
     FatalError,
-    /// The device is back.
+    /// The restart is complete.
     Restarted,
 }
 
@@ -75,29 +79,29 @@ impl Notification {
     }
 }
 
-/// What the mailbox of one virtual function answers.
+/// The mailbox of one virtual function as its physical function sees it.
 #[derive(Debug)]
 pub(crate) struct Mailbox {
     capabilities: Vec<u8>,
     ring_map: Vec<u8>,
-    /// The function's program is running, as it said.
+    /// Whether the program has announced that it is running.
     started: AtomicBool,
     /// The compatibility version that the program named last.
     compatibility: AtomicU32,
 }
 
-/// What came of a notification.
+/// The result of a notification.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Notified {
-    /// It is in the mailbox.
+    /// The notification is in the mailbox.
     Sent,
-    /// The last word there is unread.
+    /// The program has not read the previous word yet.
     Busy,
-    /// The kernel's driver does not tell this function.
+    /// The kernel's driver does not send this notification to this function.
     NotWanted,
 }
 
-/// A message that was answered.
+/// Whether the mailbox knew the message that it acknowledged.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Handled {
     Known,
@@ -114,8 +118,8 @@ impl Mailbox {
         }
     }
 
-    /// Puts a notification into the mailbox, under the conditions of the kernel's driver: the program has said that
-    /// it is running, and speaks a version that knows the notification.
+    /// Writes a notification to the mailbox under the conditions of the kernel's driver: the program has announced that
+    /// it is running, and its version knows the notification.
     pub(crate) fn notify(&self, registers: &dyn Registers, notification: Notification) -> Notified {
         let known = notification == Notification::Restarting || self.compatibility.load(Relaxed) >= FALLBACK;
         if !self.started.load(Relaxed) || !known {
@@ -128,22 +132,22 @@ impl Mailbox {
         Notified::Sent
     }
 
-    /// Answers the message that waits, if any; `reset` resets a ring pair. The answer is published before the
-    /// acknowledgement, because the library looks for it once only after it saw that.
+    /// Responds to the pending message, if any; `reset` resets a ring pair. The response is written before the
+    /// acknowledgement, because the library looks for the response only once, after it has seen the acknowledgement.
     pub(crate) fn serve(&self, registers: &dyn Registers, reset: &mut dyn FnMut(usize)) -> Option<Handled> {
         let message = registers.load(VF_TO_PF);
         if message & NEW == 0 {
             return None;
         }
-        let (answer, handled) = self.answer(message, reset);
-        if let Some((kind, data)) = answer {
+        let (response, handled) = self.respond(message, reset);
+        if let Some((kind, data)) = response {
             registers.store(PF_TO_VF, data << 8 | kind << 2 | ORIGIN | NEW);
         }
         registers.store(VF_TO_PF, message & !NEW);
         Some(handled)
     }
 
-    fn answer(&self, message: u32, reset: &mut dyn FnMut(usize)) -> (Option<(u32, u32)>, Handled) {
+    fn respond(&self, message: u32, reset: &mut dyn FnMut(usize)) -> (Option<(u32, u32)>, Handled) {
         let data = message >> 8;
         let bits = |low: u32, width: u32| data >> low & ((1 << width) - 1);
         let block = |number: u32, index: u32| {
@@ -178,7 +182,7 @@ impl Mailbox {
                 self.started.store(false, Relaxed);
                 (None, Handled::Known)
             }
-            // See `without_effect`.
+            // This message has no effect: see `WITHOUT_EFFECT` in `unserved`.
             to_pf::RESTARTING_COMPLETE => (None, Handled::Known),
             to_pf::RING_PAIR_RESET => {
                 let result = if data & !RESET_BANK != 0 {
@@ -193,7 +197,7 @@ impl Mailbox {
         }
     }
 
-    /// A byte of a block, or the CRC over its bytes up to and including `index`.
+    /// Returns a byte of a block, or the CRC of its bytes up to and including `index`.
     fn block_byte(&self, number: u32, index: usize, crc: bool) -> (u32, u8) {
         let block = match number {
             2 => &self.capabilities,
@@ -208,30 +212,30 @@ impl Mailbox {
     }
 }
 
-/// Kinds of answers to a block request.
+/// The kinds of responses to a block request.
 const DATA: u32 = 0;
 const CRC: u32 = 1;
 const ERROR: u32 = 2;
-/// Values of the answer kind `ERROR`.
+/// The values of a response of kind `ERROR`.
 const UNKNOWN_BLOCK: u8 = 0;
 const INDEX_OUT_OF_RANGE: u8 = 1;
 
-/// Capability bits by service: those that libqat needs to offer what the engines compute.
+/// The capability bits of each service, which libqat needs to offer what the engines compute.
 const SYMMETRIC: u32 = 0x0403_920D;
 const ASYMMETRIC: u32 = 0x0000_2002;
 const COMPRESSION: u32 = 0x03C0_0020;
-/// The bit of [`SYMMETRIC`] that stands for the service itself.
+/// The bit of [`SYMMETRIC`] for the service itself.
 const SYMMETRIC_RINGS: u32 = 1;
 const HASH_THEN_COMPRESS: u32 = 1 << 21;
-/// Compress-and-verify, and recovery after it.
+/// The bits for compress-and-verify and for the recovery after it.
 const EXTENDED_COMPRESSION: u32 = 0x101;
-/// Version 4: deflate, LZ4 and LZ4s.
+/// The algorithms of version 4: deflate, LZ4 and LZ4s.
 const ALGORITHMS: u16 = 0x000D;
-/// CRC-32, Adler-32 (which stands for XXH32 too) and a programmable CRC-64.
+/// The checksums of version 4: CRC-32, Adler-32 (whose bit includes XXH32) and a programmable CRC-64.
 const CHECKSUMS: u16 = 0x0007;
-/// Dynamic deflate may need an intermediate buffer.
+/// The bit which says that dynamic deflate may need an intermediate buffer.
 const DEFLATE: u32 = 0x0400;
-/// A plausible clock; the library only reports it.
+/// A plausible clock frequency, which the library only reports.
 const FREQUENCY_HZ: u32 = 1_000_000_000;
 
 fn capability_block(services: Services, config: &Config) -> Vec<u8> {
@@ -246,7 +250,7 @@ fn capability_block(services: Services, config: &Config) -> Vec<u8> {
     let mut extended = if offered & COMPRESSION == 0 { 0 } else { EXTENDED_COMPRESSION };
     let mut offered = offered;
     if services.chaining() {
-        // The algorithms are there for chains, but no ring for them alone.
+        // Chains use the symmetric algorithms, but no ring serves them alone.
         offered |= SYMMETRIC & !SYMMETRIC_RINGS;
         extended |= HASH_THEN_COMPRESS;
     }
@@ -257,19 +261,19 @@ fn capability_block(services: Services, config: &Config) -> Vec<u8> {
         payload.extend_from_slice(&FREQUENCY_HZ.to_le_bytes());
     }
     if version >= 4 {
-        // Replaces what libqat 26.08 otherwise assumes of the generation; zeros would take all of it away.
+        // This replaces what libqat 26.08 assumes of this generation; zeros would disable compression completely.
         let compresses = offered & COMPRESSION != 0;
         let [algorithms, checksums] = if compresses { [ALGORITHMS, CHECKSUMS] } else { [0; 2] };
         payload.extend_from_slice(&algorithms.to_le_bytes());
         payload.extend_from_slice(&checksums.to_le_bytes());
         payload.extend_from_slice(&u32::to_le_bytes(if compresses { DEFLATE } else { 0 }));
-        // LZ4, LZ4s and zstd, 16 bits each: not looked at for this generation.
+        // The fields of LZ4, LZ4s and zstd have 16 bits each; the library ignores them for this generation.
         payload.extend_from_slice(&[0; 6]);
     }
     [vec![version, payload.len() as u8], payload].concat()
 }
 
-/// Three bits per bank: 0 unused, 2 compression, 3 symmetric, 4 asymmetric.
+/// Returns the block with the service of each bank in three bits: 0 unused, 2 compression, 3 symmetric, 4 asymmetric.
 fn ring_map(services: Services) -> Vec<u8> {
     let map = services.ring_pairs().iter().rev().fold(0_u16, |map, service| {
         map << 3
@@ -283,7 +287,7 @@ fn ring_map(services: Services) -> Vec<u8> {
     vec![1, 2, low, high]
 }
 
-/// CRC-8 with polynomial 0x97, most significant bit first, initial value 0xFF.
+/// Computes a CRC-8 with polynomial 0x97, most significant bit first, initial value 0xFF.
 fn crc8(bytes: &[u8]) -> u8 {
     bytes.iter().fold(0xFF, |crc, byte| {
         (0..8).fold(crc ^ byte, |crc, _| if crc & 0x80 == 0 { crc << 1 } else { crc << 1 ^ 0x97 })
@@ -307,7 +311,7 @@ mod tests {
         mailbox.serve(window, &mut |bank| panic!("nobody asked to reset {bank}"))
     }
 
-    /// The answers of the kernel's `adf_vf_compat_checker` and of its legacy version message.
+    /// The expected values are the responses of the kernel's `adf_vf_compat_checker` and of its legacy version message.
     #[test]
     fn versions_are_compared() {
         let mailbox = Mailbox::new(Services::DC, &Config::default());
@@ -317,7 +321,7 @@ mod tests {
         assert_eq!(ask(&mailbox, 0x05, 0), (0x11 | 1 << 8) << 8 | 0x02 << 2 | 3);
     }
 
-    /// The results of the kernel's `handle_rp_reset_req`: reserved bits are not supported, as there are.
+    /// The expected values are the results of the kernel's `handle_rp_reset_req`, which does not support reserved bits.
     #[test]
     fn ring_pairs_are_reset() {
         let mailbox = Mailbox::new(Services::DC, &Config::default());
@@ -343,7 +347,7 @@ mod tests {
         assert_eq!(block[..2], [3, 12]);
         assert_eq!(block[2..6], [0x01, 0x01, 0, 0]);
         assert_eq!(block[6..10], (0x0403_920D_u32 | 0x03C0_0020).to_le_bytes());
-        // Banks C S C S: 2 | 3 << 3 | 2 << 6 | 3 << 9.
+        // The banks serve C S C S: 2 | 3 << 3 | 2 << 6 | 3 << 9.
         assert_eq!((0..4).map(|i| byte(3, i)).collect::<Vec<_>>(), [1, 2, 0x9A, 0x06]);
         let window = PlainWindow::new(0x2000);
         window.store(VF_TO_PF, 7 << 8 | 0x09 << 2 | 3);
@@ -360,9 +364,9 @@ mod tests {
         assert_eq!(capability_block(Services::SYM, &version(4))[14..], [0; 14]);
     }
 
-    /// The conditions of the kernel's `adf_pf2vf_notify_*`.
+    /// The conditions are those of the kernel's `adf_pf2vf_notify_*`.
     #[test]
-    fn who_does_not_run_is_not_told_and_unread_words_stay() {
+    fn stopped_programs_get_no_notification_and_unread_words_stay() {
         let mailbox = Mailbox::new(Services::DC, &Config::default());
         let window = PlainWindow::new(0x2000);
         assert_eq!(mailbox.notify(&window, Notification::Restarting), Notified::NotWanted);

@@ -1,58 +1,59 @@
-//! Register offsets of a virtual function and how they are reached.
+//! The register offsets of a virtual function, and the trait that accesses register windows.
 
 use std::sync::atomic::{AtomicU32, Ordering};
 
-/// A window of 32-bit registers that both sides change at any time.
+/// A window of 32-bit registers that both sides can change at any time.
 pub(crate) trait Registers {
-    /// Reads the register at a byte offset, with acquire ordering; 0 outside the window.
+    /// Reads the register at a byte offset with acquire ordering; returns 0 outside the window.
     fn load(&self, offset: usize) -> u32;
-    /// Writes it, with release ordering; nothing outside the window.
+    /// Writes the register with release ordering; does nothing outside the window.
     fn store(&self, offset: usize, value: u32);
-    /// Writes `new` if the register still holds `current`, with both orderings; whether it did.
+    /// Writes `new` if the register still contains `current`, with acquire and release ordering; returns whether it
+    /// did.
     fn exchange(&self, offset: usize, current: u32, new: u32) -> bool;
 }
 
-/// Bytes of the window with the rings.
+/// The size in bytes of the window with the rings.
 pub(crate) const RING_BAR_BYTES: usize = 0x1_0000;
-/// Bytes of the window with the mailbox.
+/// The size in bytes of the window with the mailbox.
 pub(crate) const MISC_BAR_BYTES: usize = 0x2000;
 
-/// Bytes of the PCI configuration space.
+/// The size in bytes of the PCI configuration space.
 pub(crate) const CONFIG_BYTES: usize = 0x1000;
-/// Command and status word of the configuration space.
+/// The offset of the command and status word in the configuration space.
 pub(crate) const COMMAND: usize = 4;
-/// Bit of the command: the function may access memory.
+/// The bit of the command which allows the function to access memory.
 pub(crate) const BUS_MASTER: u32 = 1 << 2;
 
-/// Mask of the interrupt that a word from the physical function raises: bit 0 switches it off.
+/// The register that masks the interrupt for a word from the physical function: bit 0 disables it.
 pub(crate) const MESSAGE_MASK: usize = 0x1004;
-/// Mailbox word from the physical to the virtual function.
+/// The mailbox word from the physical to the virtual function.
 pub(crate) const PF_TO_VF: usize = 0x1008;
-/// Mailbox word from the virtual to the physical function.
+/// The mailbox word from the virtual to the physical function.
 pub(crate) const VF_TO_PF: usize = 0x100C;
 
 pub(crate) const BANKS: usize = 4;
 pub(crate) const BANK_STRIDE: usize = 0x2000;
-/// Ring numbers inside a bank.
+/// The ring numbers inside a bank.
 pub(crate) const REQUEST: usize = 0;
 pub(crate) const RESPONSE: usize = 1;
 
-/// Mark of the device in a ring's configuration word: the device has taken note of the value.
+/// The bit of a ring's configuration register with which the device marks that it has read the value.
 ///
-/// The register windows are plain memory, so that a write cannot be seen when it repeats the value that is there. The
-/// device therefore sets a bit that the hardware reserves; whoever writes the register afterwards clears it.
+/// The register windows are plain memory, so that a write of the value that is already there cannot be detected. The
+/// device therefore sets a bit that the hardware reserves; a program that writes the register clears the bit.
 pub(crate) const CONFIG_SEEN: u32 = 1 << 31;
-/// The same mark in the low word of a ring's address, which is aligned to 64 bytes at least.
+/// The same mark in the low word of a ring's address, which is aligned to at least 64 bytes.
 pub(crate) const BASE_SEEN: u32 = 1;
-/// The same mark in the tail of a request ring, whose values end far below.
+/// The same mark in the tail of a request ring, whose values never reach this bit.
 pub(crate) const TAIL_SEEN: u32 = 1 << 31;
 
-/// Bit of the coalescing control: coalescing is on.
+/// The bit of the coalescing control that enables coalescing.
 pub(crate) const COALESCING: u32 = 1 << 31;
-/// Field of the coalescing control: how long responses are collected, in units of 256 ns.
+/// The field of the coalescing control that says how long responses are collected, in units of 256 ns.
 pub(crate) const COALESCING_TIME: u32 = 0xFFFF;
 
-/// Registers of one bank, as offsets into the ring window.
+/// The offset of a bank in the ring window, from which the offsets of its registers follow.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct BankOffsets(pub(crate) usize);
 
@@ -66,11 +67,12 @@ impl BankOffsets {
     pub(crate) fn tail(self, ring: usize) -> usize {
         self.0 + 0x100 + 4 * ring
     }
-    /// One bit per ring: empty.
+    /// Returns the register with one bit per ring that is set while the ring is empty.
     pub(crate) fn empty_status(self) -> usize {
         self.0 + 0x14C
     }
-    /// One bit per ring: interrupts, coalesced or not, while the ring is not empty.
+    /// Returns the register with one bit per ring that enables interrupts, coalesced or not, while the ring is not
+    /// empty.
     pub(crate) fn interrupt_enable(self) -> usize {
         self.0 + 0x17C
     }

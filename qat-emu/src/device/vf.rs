@@ -1,15 +1,19 @@
-//! A virtual function: its identity, its register windows, its mailbox and its ring pairs.
+//! A virtual function: its identity, its register windows, its mailbox and its ring pairs. The machine's threads serve
+//! it, and the process boundary opens, attaches and resets it.
 
 use std::{
     collections::VecDeque,
     sync::{
         Arc, Mutex, MutexGuard, OnceLock, PoisonError, RwLock, TryLockError,
-        atomic::{AtomicBool, AtomicU64, Ordering::Relaxed},
+        atomic::{
+            AtomicBool, AtomicU64,
+            Ordering::{Relaxed, SeqCst},
+        },
     },
 };
 
 use super::{
-    bank::{AddressSpace, Bank, Surroundings, Turn},
+    bank::{AddressSpace, Bank, EngineSchedule, RingContext, ServeResult},
     mailbox::{Handled, Mailbox, Notification, Notified},
     registers::{
         BANK_STRIDE, BANKS, BASE_SEEN, BUS_MASTER, BankOffsets, COMMAND, CONFIG_BYTES, CONFIG_SEEN,
@@ -17,23 +21,22 @@ use super::{
     },
 };
 use crate::{
-    config::{Config, Model, Services},
+    config::{Config, Model, Services, Timing},
     counters::Counters,
     engine::Engines,
-    fault::FaultKind,
-    machine::Machine,
-    unserved::{self, Place},
+    fault::{FaultKind, Faults},
+    unserved::{self, UnservedKind},
 };
 
-/// What sysfs says about a virtual function.
+/// The properties of a virtual function that sysfs shows.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Identity {
     pub(crate) index: usize,
-    /// Index of its device.
+    /// The index of its device.
     pub(crate) device: usize,
-    /// PCI address, four hexadecimal fields.
+    /// The PCI address: four hexadecimal fields.
     pub(crate) address: String,
-    /// Number of its IOMMU group.
+    /// The number of its IOMMU group.
     pub(crate) group: u32,
     pub(crate) model: Model,
     pub(crate) numa_node: i32,
@@ -41,7 +44,7 @@ pub(crate) struct Identity {
 }
 
 impl Identity {
-    /// The virtual functions of a machine, device by device.
+    /// Returns the virtual functions of a machine, device by device.
     pub(crate) fn all(config: &Config) -> Vec<Self> {
         const FIRST_GROUP: u32 = 200;
         let mut all: Vec<Self> = Vec::new();
@@ -64,12 +67,13 @@ impl Identity {
     }
 }
 
-/// PCI address of a physical function.
+/// Returns the PCI address of a physical function.
 pub(crate) fn physical_address(device: usize) -> String {
     format!("0000:{:02x}:00.0", bus(device))
 }
 
-/// PCI bus of a device; each device has its own, because libqat takes virtual functions of one bus for siblings.
+/// Returns the PCI bus of a device. Each device has its own bus, because libqat assumes that virtual functions on the
+/// same bus belong to the same device.
 fn bus(device: usize) -> usize {
     (0x10 + device) & 0xFF
 }
@@ -81,9 +85,19 @@ pub(crate) struct Windows {
     pub(crate) config: Box<dyn Registers + Send + Sync>,
 }
 
-/// Where the function's message interrupt goes.
+/// What a virtual function shares with the other functions of its device.
+pub(crate) struct DeviceContext<'a> {
+    pub(crate) faults: &'a Faults,
+    pub(crate) counters: &'a Counters,
+    pub(crate) timing: Timing,
+    pub(crate) schedule: &'a EngineSchedule,
+    /// Whether the firmware of the device hangs, so that none of its functions serves requests.
+    pub(crate) hung: &'a AtomicBool,
+}
+
+/// The receiver of the function's message interrupt.
 pub(crate) trait Interrupt: Send + Sync {
-    /// Announces one interrupt.
+    /// Signals one interrupt.
     fn raise(&self);
 }
 
@@ -91,26 +105,26 @@ pub(crate) struct Vf {
     pub(crate) identity: Identity,
     mailbox: Mailbox,
     banks: [Mutex<Bank>; BANKS],
-    /// What the registers of each bank said when it had nothing to do, so that it need not be looked at closer
-    /// until they say something else.
-    quiet: [AtomicU64; BANKS],
+    /// The [`activity`] of each bank when it was last found to have nothing to do. The bank is not examined again until
+    /// the activity differs.
+    idle: [AtomicU64; BANKS],
     windows: OnceLock<Windows>,
     space: RwLock<Option<Arc<dyn AddressSpace>>>,
-    /// No requests are served until the next reset.
+    /// Whether the function serves no requests until the next reset.
     dead: AtomicBool,
     removed: AtomicBool,
     mailbox_dead: bool,
     notifications: Mutex<VecDeque<Notification>>,
-    /// The one message interrupt, which all ring pairs share.
+    /// The receiver of the one message interrupt that all ring pairs share.
     interrupt: Mutex<Option<Box<dyn Interrupt>>>,
 }
 
-/// No sign.
-const NOT_QUIET: u64 = u64::MAX;
+/// A value that [`activity`] never returns, because it uses 38 bits.
+const NOT_IDLE: u64 = u64::MAX;
 
-/// What of a bank's registers may mean work: the tail, the arbiter, whether interrupts are wanted, and whether the
-/// rings' addresses were written since the device saw them.
-fn sign(rings: &dyn Registers, offsets: BankOffsets) -> u64 {
+/// Combines the registers of a bank that can indicate work: the request tail, the arbiter, whether interrupts are
+/// enabled, and whether the program wrote the rings' addresses or configurations since the device read them.
+fn activity(rings: &dyn Registers, offsets: BankOffsets) -> u64 {
     let bit = |offset: usize, mask: u32, at: u32| u64::from(rings.load(offset) & mask != 0) << at;
     u64::from(rings.load(offsets.tail(REQUEST)))
         | bit(offsets.arbiter(), 1, 32)
@@ -122,7 +136,8 @@ fn sign(rings: &dyn Registers, offsets: BankOffsets) -> u64 {
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    // A panic in an engine is caught before it reaches a lock; the state is consistent in any case.
+    // A poisoned lock is used as it is: a panic in an engine is caught before it reaches a lock, so the state is
+    // consistent.
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -133,7 +148,7 @@ impl Vf {
         Self {
             mailbox: Mailbox::new(identity.services, config),
             banks: std::array::from_fn(|bank| Mutex::new(Bank::new(index, bank, services[bank]))),
-            quiet: [const { AtomicU64::new(NOT_QUIET) }; BANKS],
+            idle: [const { AtomicU64::new(NOT_IDLE) }; BANKS],
             windows: OnceLock::new(),
             space: RwLock::new(None),
             dead: AtomicBool::new(false),
@@ -145,18 +160,18 @@ impl Vf {
         }
     }
 
-    /// The windows, made by `open` the first time.
+    /// Returns the windows, which `open` creates the first time.
     pub(crate) fn windows<E>(&self, open: impl FnOnce() -> Result<Windows, E>) -> Result<&Windows, E> {
         if self.windows.get().is_none() {
             let windows = open()?;
             mark_empty(&*windows.rings);
-            // When two threads open at once, the first one's windows count.
+            // When two threads open the windows at once, those of the first one are used.
             let _ = self.windows.set(windows);
         }
         Ok(self.windows.get_or_init(|| unreachable!("set above")))
     }
 
-    /// Whether it serves no requests until the next reset.
+    /// Returns whether the function serves no requests until the next reset.
     pub(crate) fn is_dead(&self) -> bool {
         self.dead.load(Relaxed)
     }
@@ -165,12 +180,13 @@ impl Vf {
         self.removed.load(Relaxed)
     }
 
-    /// Lets the device reach the memory of a container.
+    /// Gives the device access to the memory of a container.
     pub(crate) fn attach(&self, space: Arc<dyn AddressSpace>) {
         *self.space.write().unwrap_or_else(PoisonError::into_inner) = Some(space);
     }
 
-    /// Takes the memory away, and resets; the configuration space and the interrupt are as before the first use.
+    /// Resets the function and removes its access to memory. The configuration space and the interrupt return to their
+    /// initial state.
     pub(crate) fn detach(&self, counters: &Counters) {
         self.reset(counters);
         if let Some(windows) = self.windows.get() {
@@ -180,18 +196,19 @@ impl Vf {
         *self.space.write().unwrap_or_else(PoisonError::into_inner) = None;
     }
 
-    /// As after the reset of the PCI function. The kernel saves and restores the configuration space around it.
+    /// Resets the PCI function, except for its configuration space, which the kernel saves and restores.
     pub(crate) fn reset(&self, counters: &Counters) {
         let Some(windows) = self.windows.get() else { return };
-        self.look(counters);
-        // Before the banks: a ring pair's reset by the mailbox takes these locks in this order.
+        self.audit_registers(counters);
+        // This lock is taken before those of the banks, in the order in which the reset of a ring pair by mailbox takes
+        // them.
         lock(&self.notifications).clear();
         let mut banks: Vec<_> = self.banks.iter().map(lock).collect();
         for bank in &mut banks {
             bank.reset(&*windows.rings, counters);
         }
-        for quiet in &self.quiet {
-            quiet.store(NOT_QUIET, Relaxed);
+        for idle in &self.idle {
+            idle.store(NOT_IDLE, Relaxed);
         }
         clear(&*windows.rings, RING_BAR_BYTES);
         clear(&*windows.misc, MISC_BAR_BYTES);
@@ -202,24 +219,24 @@ impl Vf {
 
     /// Resets one ring pair.
     fn reset_ring_pair(&self, windows: &Windows, bank: usize, counters: &Counters) {
-        self.look(counters);
-        let (Some(place), Some(quiet)) = (self.banks.get(bank), self.quiet.get(bank)) else { return };
+        self.audit_registers(counters);
+        let (Some(place), Some(idle)) = (self.banks.get(bank), self.idle.get(bank)) else { return };
         lock(place).reset_all(&*windows.rings, counters);
-        quiet.store(NOT_QUIET, Relaxed);
+        idle.store(NOT_IDLE, Relaxed);
         counters.ring_pair_resets.fetch_add(1, Relaxed);
     }
 
-    /// Has interrupts go to `interrupt` from now on.
+    /// Sets the receiver of interrupts.
     pub(crate) fn set_interrupt(&self, interrupt: Option<Box<dyn Interrupt>>) {
         *lock(&self.interrupt) = interrupt;
     }
 
-    /// Whether the program has given the interrupt a place to go to.
+    /// Returns whether the program has registered a receiver of interrupts.
     pub(crate) fn has_interrupt(&self) -> bool {
         lock(&self.interrupt).is_some()
     }
 
-    /// Interrupts, if the program has given the interrupt a place to go to.
+    /// Raises an interrupt if the program has registered a receiver.
     pub(crate) fn interrupt(&self, counters: &Counters) {
         if let Some(interrupt) = &*lock(&self.interrupt) {
             interrupt.raise();
@@ -227,8 +244,8 @@ impl Vf {
         }
     }
 
-    /// Looks for values in the windows that have no effect on this device, and has the audit name them.
-    pub(crate) fn look(&self, counters: &Counters) {
+    /// Records the values in the register windows that have no effect on this device.
+    pub(crate) fn audit_registers(&self, counters: &Counters) {
         let Some(Windows { rings, misc, config }) = self.windows.get() else { return };
         let scan = |place, window: &dyn Registers, bytes, known: &dyn Fn(usize) -> u32| {
             for offset in (0..bytes).step_by(4) {
@@ -238,16 +255,16 @@ impl Vf {
                 }
             }
         };
-        // Behind the ring pairs there is nothing.
+        // The window is larger than the ring pairs; no register beyond them is known.
         let ring = |offset| {
             if offset < BANKS * BANK_STRIDE { unserved::ring_register(offset % BANK_STRIDE) } else { 0 }
         };
-        scan(Place::RingRegister, &**rings, RING_BAR_BYTES, &ring);
-        scan(Place::MailboxRegister, &**misc, MISC_BAR_BYTES, &unserved::mailbox_register);
-        scan(Place::ConfigurationSpace, &**config, CONFIG_BYTES, &unserved::configuration_word);
+        scan(UnservedKind::RingRegister, &**rings, RING_BAR_BYTES, &ring);
+        scan(UnservedKind::MailboxRegister, &**misc, MISC_BAR_BYTES, &unserved::mailbox_register);
+        scan(UnservedKind::ConfigurationSpace, &**config, CONFIG_BYTES, &unserved::configuration_word);
     }
 
-    /// Queues a notification and, for the two that end service, stops it.
+    /// Queues a notification. Those of a fatal error and of a restart also stop the function from serving requests.
     pub(crate) fn notify(&self, notification: Notification) {
         if notification != Notification::Restarted {
             self.dead.store(true, Relaxed);
@@ -255,24 +272,25 @@ impl Vf {
         lock(&self.notifications).push_back(notification);
     }
 
-    /// Takes the virtual function away.
+    /// Removes the virtual function, so that it does not respond and cannot be opened.
     pub(crate) fn remove(&self) {
         self.removed.store(true, Relaxed);
         self.dead.store(true, Relaxed);
     }
 
-    /// Brings a removed virtual function back.
+    /// Undoes the removal of a virtual function.
     pub(crate) fn restore(&self) {
         self.removed.store(false, Relaxed);
     }
 
-    /// Serves the mailbox; whether there was anything to do.
+    /// Serves the mailbox once; returns whether there was anything to do.
     pub(crate) fn serve_mailbox(&self, counters: &Counters) -> bool {
         let Some(windows) = self.windows.get() else { return false };
         if self.mailbox_dead || self.is_removed() {
             return false;
         }
-        // Held to the end: two threads must not answer the same message. Whoever has it does the work.
+        // The lock is held to the end, so that two threads do not respond to the same message. The thread that holds it
+        // serves.
         let mut notifications = match self.notifications.try_lock() {
             Ok(guard) => guard,
             Err(TryLockError::Poisoned(guard)) => guard.into_inner(),
@@ -298,70 +316,75 @@ impl Vf {
         if handled == Handled::Unknown {
             counters.mailbox_unknown.fetch_add(1, Relaxed);
             let (kind, data) = ((message >> 2 & 0x3F) as usize, message >> 8);
-            counters.unserved(Place::MailboxMessage, self.identity.index, kind, data);
+            counters.unserved(UnservedKind::MailboxMessage, self.identity.index, kind, data);
         }
         true
     }
 
-    /// Interrupts because a word for the program is in the mailbox, unless the program has masked that.
+    /// Raises an interrupt for a word to the program in the mailbox, unless the program has masked it.
     fn announce_message(&self, windows: &Windows, counters: &Counters) {
         if windows.misc.load(MESSAGE_MASK) & 1 == 0 {
             self.interrupt(counters);
         }
     }
 
-    /// Serves one ring pair.
-    pub(crate) fn serve_bank(&self, bank: usize, machine: &Machine, engines: &mut Engines) -> Turn {
-        let Some(windows) = self.windows.get() else { return Turn::default() };
-        if self.is_dead() || machine.is_hung(self.identity.device) {
-            return Turn::default();
+    /// Serves one ring pair once.
+    pub(crate) fn serve_bank(
+        &self,
+        bank: usize,
+        device: &DeviceContext<'_>,
+        engines: &mut Engines,
+    ) -> ServeResult {
+        let Some(windows) = self.windows.get() else { return ServeResult::default() };
+        if self.is_dead() || device.hung.load(Relaxed) {
+            return ServeResult::default();
         }
-        // Without this the device's accesses to memory do not leave it.
+        // Without the bit "bus master" the device may not access memory.
         if windows.config.load(COMMAND) & BUS_MASTER == 0 {
-            return Turn::default();
+            return ServeResult::default();
         }
-        let sign = sign(&*windows.rings, BankOffsets::of(bank));
-        if self.quiet[bank].load(Relaxed) == sign {
-            return Turn::default();
+        let activity = activity(&*windows.rings, BankOffsets::of(bank));
+        if self.idle[bank].load(Relaxed) == activity {
+            return ServeResult::default();
         }
-        // The bank is locked first, as in `detach`: a reset cannot come between space and rings.
+        // The bank is locked before the memory, as in `detach`, so that no reset happens between the two.
         let mut guard = lock(&self.banks[bank]);
         let space = self.space.read().unwrap_or_else(PoisonError::into_inner).clone();
-        let Some(space) = space else { return Turn::default() };
-        let around = Surroundings {
+        let Some(space) = space else { return ServeResult::default() };
+        let context = RingContext {
             registers: &*windows.rings,
             space: &*space,
-            faults: &machine.faults,
-            counters: machine.counters,
-            timing: machine.config.timing,
-            clock: &machine.clocks[self.identity.device],
+            faults: device.faults,
+            counters: device.counters,
+            timing: device.timing,
+            schedule: device.schedule,
         };
-        let turn = guard.turn(&around, engines);
-        let quiet = !turn.progress && guard.is_idle();
-        self.quiet[bank].store(if quiet { sign } else { NOT_QUIET }, Relaxed);
+        let result = guard.serve(&context, engines);
+        let idle = !result.progress && guard.is_idle();
+        self.idle[bank].store(if idle { activity } else { NOT_IDLE }, Relaxed);
         drop(guard);
-        if turn.interrupt {
-            self.interrupt(machine.counters);
+        if result.interrupt {
+            self.interrupt(device.counters);
         }
-        match turn.event {
+        match result.event {
             Some(FaultKind::FatalError) => self.notify(Notification::FatalError),
             Some(FaultKind::Restart) => self.notify(Notification::Restarting),
             Some(FaultKind::Removed) => self.remove(),
-            Some(FaultKind::Hung) => machine.set_hung(self.identity.device, true),
+            Some(FaultKind::Hung) => device.hung.store(true, SeqCst),
             _ => {}
         }
-        turn
+        result
     }
 }
 
-/// All rings of all banks empty.
+/// Marks all rings of all banks as empty.
 fn mark_empty(rings: &dyn Registers) {
     for bank in 0..BANKS {
         rings.store(BankOffsets::of(bank).empty_status(), u32::MAX);
     }
 }
 
-/// All registers of a window zero.
+/// Sets all registers of a window to zero.
 fn clear(window: &dyn Registers, bytes: usize) {
     for offset in (0..bytes).step_by(4) {
         window.store(offset, 0);

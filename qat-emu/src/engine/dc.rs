@@ -1,17 +1,18 @@
-//! Compression service: deflate, LZ4, LZ4s.
+//! The compression service: deflate, LZ4 and LZ4s. The device threads call [`Engine`], which reads and writes host
+//! memory only through [`DeviceMemory`].
 //!
-//! Output is valid and plain, but its bytes are this crate's: test with a decoder, not by comparison with hardware.
+//! The output is valid, but its bytes differ from those of hardware: tests should decode it instead of comparing it.
 //!
 //! | Command | Operation |
 //! |---|---|
-//! | 0 | deflate, fixed-Huffman blocks only (stored ones with auto-select-best or after a verify error) |
-//! | 1 | deflate, blocks as they come out smallest |
-//! | 2 | inflate, raw |
-//! | 3, 4 | LZ4 blocks with size words, both directions |
-//! | 5 | LZ4s sequences |
+//! | 0 | deflate with fixed-Huffman blocks only (stored ones with auto-select-best or after a verify error) |
+//! | 1 | deflate with the blocks that are smallest |
+//! | 2 | raw inflate |
+//! | 3, 4 | compression and decompression of LZ4 blocks with size words |
+//! | 5 | compression to LZ4s sequences |
 //!
-//! Stateful sessions, dictionaries and the options of later generations are answered as unsupported. The running
-//! XXH32 of a session lives in host memory, so the device itself keeps no session.
+//! Stateful sessions, dictionaries and the options of later generations are refused as unsupported. The running XXH32
+//! of a session is stored in host memory, so that the device itself keeps no session.
 
 mod chain;
 mod checksum;
@@ -26,87 +27,87 @@ mod tests;
 use super::{Outcome, Request};
 use crate::memory::{BufferList, DeviceMemory, DmaFault};
 use checksum::{IntegrityBlock, Xxh32};
-use deflate::{Codec, Effort};
-use message::{Operation, Reply, RequestView, status};
+use deflate::{Codec, SearchEffort};
+use message::{DcRequest, Operation, ResponseFields, header, status};
 
 pub use chain::SERVICE as CHAIN_SERVICE;
 pub use fuzz::fuzz;
-pub(crate) use message::header;
+pub(crate) use message::is_verify_error;
 pub use message::{SERVICE, error};
 
-/// Input is fetched in steps of this size, so that a request never reserves much more than the host has mapped.
+/// Input is read in steps of this size, so that a request never allocates much more than the host has mapped.
 const FETCH: usize = 1 << 20;
 
-/// Deliberate misbehaviour in one request; the default is none.
+/// Selects errors to inject into one request; the default injects none.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Injection {
-    /// Answer with this error code, zero counters and no output.
+    /// Responds with this error code, zero counters and no output; `None` does not.
     pub error: Option<i8>,
-    /// Compress-and-verify finds a difference: recovery with stored blocks where the request allows it, else
-    /// [`error::VERIFY`].
+    /// Makes compress-and-verify find a difference: the device recovers with stored blocks where the request allows it,
+    /// and otherwise reports [`error::VERIFY`].
     pub verify_error: bool,
-    /// Report inverted checksums.
+    /// Reports inverted checksums.
     pub wrong_checksum: bool,
-    /// Output space in bytes, where smaller than the request's: overflow at an exact byte.
+    /// Limits the output to a number of bytes, if that is smaller than the request's limit; `None` does not.
     pub output_limit: Option<u32>,
-    /// Bytes missing at the end of the output, unnoticed by the device.
+    /// Omits this number of bytes at the end of the output, which the device does not report.
     pub short_output: u32,
-    /// Store instead of compressing: the speed of memory for tests of everything else.
+    /// Stores the input instead of compressing it, which makes tests of everything else faster.
     pub store: bool,
 }
 
-/// What a codec made of its input.
+/// The result of a codec.
 #[derive(Debug, Default)]
-struct Output {
+struct CodecOutput {
     bytes: Vec<u8>,
-    /// Input bytes that `bytes` stands for.
+    /// The number of input bytes that were converted to `bytes`.
     consumed: usize,
-    /// 0 or a code of [`error`].
+    /// 0, or a code of [`error`].
     error: i8,
-    /// Nothing in `bytes` is compressed.
+    /// Whether nothing in `bytes` is compressed.
     stored: bool,
     end_of_last_block: bool,
 }
 
-/// The compression slices of one engine thread.
+/// Executes compression requests, as the compression slices of one engine thread do.
 #[derive(Default)]
 pub struct Engine {
     codec: Codec,
 }
 
 impl Engine {
-    /// Runs a request of [`SERVICE`] against host memory. Anything this device does not do is answered with the
-    /// "unsupported" status; arbitrary bytes are safe.
+    /// Executes a request of [`SERVICE`] on host memory. A request that this device does not support gets the status
+    /// "unsupported". The request and the memory may contain arbitrary bytes.
     pub fn execute(
         &mut self,
         request: &Request,
         memory: &dyn DeviceMemory,
         injection: &Injection,
     ) -> Outcome {
-        let request = RequestView(request);
+        let request = DcRequest(request);
         let (reply, fault) = match self.run(request, memory, injection) {
             Ok(reply) => (reply, None),
-            Err(fault) => (Reply::failure(error::ENDPOINT), Some(fault)),
+            Err(fault) => (ResponseFields::failure(error::ENDPOINT), Some(fault)),
         };
         Outcome { response: reply.respond(request), fault }
     }
 
     fn run(
         &mut self,
-        request: RequestView<'_>,
+        request: DcRequest<'_>,
         memory: &dyn DeviceMemory,
         injection: &Injection,
-    ) -> Result<Reply, DmaFault> {
+    ) -> Result<ResponseFields, DmaFault> {
         let Some(operation) = request.operation() else {
-            return Ok(Reply { status: status::UNSUPPORTED, ..Reply::default() });
+            return Ok(ResponseFields { status: status::UNSUPPORTED, ..ResponseFields::default() });
         };
         if let Some(code) = injection.error {
-            return Ok(Reply::failure(code));
+            return Ok(ResponseFields::failure(code));
         }
         let verify_error =
             operation.compresses() && (injection.verify_error || request.injects_verify_error());
         if verify_error && !request.recover() {
-            return Ok(Reply { header: header::VERIFIED, ..Reply::failure(error::VERIFY) });
+            return Ok(ResponseFields { header: header::VERIFIED, ..ResponseFields::failure(error::VERIFY) });
         }
         let input = fetch(&request.source(memory)?, memory, request.input_len())?;
         let destination = request.destination(memory)?;
@@ -120,12 +121,12 @@ impl Engine {
         destination.scatter(memory, 0, &output.bytes[..kept])?;
         let checksums = checksums(request, operation, memory, input, &output.bytes, injection)?;
 
-        let mut reply = Reply {
+        let mut reply = ResponseFields {
             error: output.error,
             consumed: output.consumed as u32,
             produced: kept as u32,
             checksums,
-            ..Reply::default()
+            ..ResponseFields::default()
         };
         let mut set = |condition: bool, bits| {
             if condition {
@@ -148,15 +149,15 @@ impl Engine {
         Ok(reply)
     }
 
-    /// Runs the codec of `operation`; with `store`, compression only packages its input.
+    /// Runs the codec of `operation`; with `store`, it stores the input instead of compressing it.
     fn transform(
         &mut self,
-        request: RequestView<'_>,
+        request: DcRequest<'_>,
         operation: Operation,
         input: &[u8],
         limit: usize,
         store: bool,
-    ) -> Output {
+    ) -> CodecOutput {
         let block_max = request.lz4_block_max(operation);
         let depth = (!store).then(|| request.search_depth());
         match operation {
@@ -165,7 +166,7 @@ impl Engine {
             }
             Operation::DeflateStatic | Operation::DeflateDynamic => {
                 let fixed = operation == Operation::DeflateStatic;
-                let effort = Effort { fixed, search_depth: request.search_depth() };
+                let effort = SearchEffort { fixed, search_depth: request.search_depth() };
                 let choose_stored = !fixed || request.auto_select_best();
                 self.codec.compress(input, limit, effort, request.final_block(), choose_stored)
             }
@@ -179,10 +180,10 @@ impl Engine {
     }
 }
 
-/// The CRC-32 and the Adler-32 or XXH32 of the plain side; brings the integrity block and the session's running
-/// XXH32 up to date.
+/// Returns the CRC-32, and the Adler-32 or XXH32, of the plain data, and updates the integrity block and the session's
+/// running XXH32.
 fn checksums(
-    request: RequestView<'_>,
+    request: DcRequest<'_>,
     operation: Operation,
     memory: &dyn DeviceMemory,
     input: &[u8],
@@ -223,12 +224,12 @@ fn fetch(list: &BufferList, memory: &dyn DeviceMemory, len: usize) -> Result<Vec
     Ok(bytes)
 }
 
-/// Overflow: the output of about the longest prefix, shorter than `too_long`, for which `attempt` finds room in
-/// `limit` bytes.
-fn fill(limit: usize, too_long: usize, mut attempt: impl FnMut(usize) -> Option<Vec<u8>>) -> Output {
-    let mut output = Output { error: error::OVERFLOW, ..Output::default() };
+/// Handles an overflow: returns the output of approximately the longest prefix of the input, shorter than `too_long`,
+/// for which `attempt` produces at most `limit` bytes.
+fn fill(limit: usize, too_long: usize, mut attempt: impl FnMut(usize) -> Option<Vec<u8>>) -> CodecOutput {
+    let mut output = CodecOutput { error: error::OVERFLOW, ..CodecOutput::default() };
     let (mut low, mut high) = (0, too_long);
-    // A gap of a few bytes is not worth another round.
+    // The search ends when only a few bytes of the output are unused.
     while high - low > 1 && limit - output.bytes.len() > 4 + limit / 512 {
         let len = low + (high - low) / 2;
         match attempt(len) {

@@ -1,47 +1,44 @@
-//! The device's computing engines: a request message in, a response message out, host memory through
-//! [`DeviceMemory`]. Safe code, no state of the process boundary.
+//! The device's computing engines. Each takes a request message, reads and writes host memory through [`DeviceMemory`],
+//! and returns a response message. The engines are safe code and use nothing of the process boundary.
 
 pub mod dc;
 pub mod pke;
 pub mod sym;
 
 use crate::{
-    config::Service,
-    device::message,
     memory::{DeviceMemory, DmaFault},
+    message,
+    service::Service,
 };
 
-/// A request descriptor of a compression or symmetric ring.
-pub type Request = [u8; 128];
-/// A response descriptor of any ring.
-pub type Response = [u8; 32];
+pub use crate::message::{Request, Response};
 
-/// What one request came to.
+/// Contains the result of one request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Outcome {
-    /// The answer for the response ring.
+    /// Is the response for the response ring.
     pub response: Response,
-    /// The refused access, if one ended the request; the response then reports an error.
+    /// Is the refused access that ended the request, which the response reports as an error; `None` if there was none.
     pub fault: Option<DmaFault>,
 }
 
 impl Outcome {
-    /// Whether the request was refused as unsupported, which `libqat` takes for success in places.
+    /// Returns whether the request was refused as unsupported, which some functions of `libqat` treat as success.
     #[must_use]
     pub fn unsupported(&self) -> bool {
         message::is_unsupported(&self.response)
     }
 }
 
-/// The engines of one device thread with the state they keep between requests.
+/// The engines of one device thread with the state that they keep between requests.
 #[derive(Default)]
 pub(crate) struct Engines {
     compression: dc::Engine,
 }
 
 impl Engines {
-    /// Executes one request of a ring of `service`; with `null` symmetric and public-key requests are answered
-    /// without computing. Returns the answer and the access that was refused, if one ended the request.
+    /// Executes one request of a ring of `service`. With `null`, symmetric and public-key requests get a response
+    /// without being computed.
     pub(crate) fn execute(
         &mut self,
         service: Service,

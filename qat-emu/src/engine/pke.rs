@@ -1,9 +1,8 @@
-//! Public-key service: RSA, DH, DSA, modular arithmetic, primality tests, elliptic curves.
+//! The public-key service: RSA, DH, DSA, modular arithmetic, primality tests and elliptic curves.
 //!
-//! [`execute`] takes one 64-byte request of service 3. The function id names the operation and the width of its
-//! operands; operands are big-endian and as wide as the function says, and come and go through two lists of
-//! addresses. Requests can be chained by address, as the library chains primality tests; the chain stops at the
-//! first that fails.
+//! [`execute`] takes one 64-byte request of service 3. The function id determines the operation and the width of its
+//! operands, which are big-endian. Two lists contain the addresses of the inputs and of the outputs. Requests can be
+//! chained by address, as the library does for primality tests; the chain ends at the first request that fails.
 //!
 //! | Family | Widths in bits |
 //! |---|---|
@@ -15,7 +14,7 @@
 //! | Curves over GF(p): point multiplication, point check, ECDSA; P-256 and P-384 by name | 256, 512, 521 |
 //! | Curve25519, Ed25519, Curve448, Ed448: multiplication of a point and of the generator | |
 //!
-//! Not served, and so answered as unsupported: curves over GF(2^m), SM2, and keys protected by KPT.
+//! Curves over GF(2^m), SM2, and keys protected by KPT are refused as unsupported.
 
 mod edwards;
 mod functions;
@@ -28,44 +27,45 @@ use super::sym::ERROR_ENDPOINT;
 use super::{Outcome, Response};
 use crate::memory::{DeviceMemory, DmaFault};
 
-/// A request descriptor of an asymmetric ring.
+/// Is a request descriptor of an asymmetric ring.
 pub type PkeRequest = [u8; 64];
 
-/// Response status: the operation failed, or what was to be verified does not hold.
+/// The response status of an operation that failed, or of a verification with a negative result.
 const STATUS_FAILED: u8 = 1 << 6;
-/// Response status: the device does not know this function.
+/// The response status of a function that the device does not know.
 const STATUS_UNSUPPORTED: u8 = 1 << 2;
-/// Requests that a chain may have: more than any number of primality rounds that the library offers.
+/// The number of requests that a chain may have, which is more than any number of primality rounds that the library
+/// offers.
 const MAX_CHAIN: usize = 256;
 
-/// Why an operation has no result.
+/// The reason why an operation has no result.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Refusal {
-    /// An address outside the mapped memory.
+enum PkeError {
+    /// An address is outside the mapped memory.
     Fault(DmaFault),
-    /// A function that this device does not have.
+    /// The device does not have the function.
     Unsupported,
-    /// No result exists, or the thing to verify does not hold.
+    /// The operation has no result, or the verification has a negative result.
     Failed,
 }
 
-impl From<DmaFault> for Refusal {
+impl From<DmaFault> for PkeError {
     fn from(fault: DmaFault) -> Self {
         Self::Fault(fault)
     }
 }
 
-/// Executes one public-key request, and those chained to it.
+/// Executes one public-key request, and the requests chained to it.
 ///
-/// The response is complete in every case, also for a request that is refused. The caller may rewrite its status
-/// (byte 5) and error code (byte 4) to inject a fault.
+/// The response is complete even if the request is refused. The caller may change its status (byte 5) and error code
+/// (byte 4) to inject a fault.
 #[must_use]
 pub fn execute(request: &PkeRequest, memory: &dyn DeviceMemory) -> Outcome {
     let (status, error, fault) = match run_chain(request, memory) {
         Ok(()) => (0, 0, None),
-        Err(Refusal::Failed) => (STATUS_FAILED, 0, None),
-        Err(Refusal::Unsupported) => (STATUS_UNSUPPORTED, 0, None),
-        Err(Refusal::Fault(fault)) => (STATUS_FAILED, ERROR_ENDPOINT, Some(fault)),
+        Err(PkeError::Failed) => (STATUS_FAILED, 0, None),
+        Err(PkeError::Unsupported) => (STATUS_UNSUPPORTED, 0, None),
+        Err(PkeError::Fault(fault)) => (STATUS_FAILED, ERROR_ENDPOINT, Some(fault)),
     };
     let mut response: Response = [0; 32];
     response[2] = request[2];
@@ -77,11 +77,11 @@ pub fn execute(request: &PkeRequest, memory: &dyn DeviceMemory) -> Outcome {
     Outcome { response, fault }
 }
 
-fn run_chain(head: &PkeRequest, memory: &dyn DeviceMemory) -> Result<(), Refusal> {
+fn run_chain(head: &PkeRequest, memory: &dyn DeviceMemory) -> Result<(), PkeError> {
     let mut request = *head;
     for _ in 0..MAX_CHAIN {
         let operands = Operands::read(&request, memory)?;
-        let (function, bits) = functions::lookup(word(&request, 20) as u32).ok_or(Refusal::Unsupported)?;
+        let (function, bits) = functions::lookup(word(&request, 20) as u32).ok_or(PkeError::Unsupported)?;
         functions::run(function, bits, &operands)?;
         let next = word(&request, 56);
         if next == 0 {
@@ -89,10 +89,10 @@ fn run_chain(head: &PkeRequest, memory: &dyn DeviceMemory) -> Result<(), Refusal
         }
         memory.read(next, &mut request)?;
     }
-    Err(Refusal::Failed)
+    Err(PkeError::Failed)
 }
 
-/// The little-endian quadword at `at`, its high half missing at the end.
+/// Reads the little-endian quadword at `at`; bytes beyond the request's end count as zero.
 fn word(request: &PkeRequest, at: usize) -> u64 {
     request[at..].iter().take(8).rev().fold(0, |sum, byte| sum << 8 | u64::from(*byte))
 }
@@ -105,29 +105,29 @@ struct Operands<'a> {
 }
 
 impl<'a> Operands<'a> {
-    fn read(request: &PkeRequest, memory: &'a dyn DeviceMemory) -> Result<Self, Refusal> {
+    fn read(request: &PkeRequest, memory: &'a dyn DeviceMemory) -> Result<Self, PkeError> {
         let list = |at, count: u8| {
             let mut bytes = vec![0; 8 * usize::from(count)];
             memory.read(word(request, at), &mut bytes)?;
-            Ok::<_, Refusal>(bytes.as_chunks().0.iter().map(|entry| u64::from_le_bytes(*entry)).collect())
+            Ok::<_, PkeError>(bytes.as_chunks().0.iter().map(|entry| u64::from_le_bytes(*entry)).collect())
         };
         Ok(Self { memory, inputs: list(32, request[49])?, outputs: list(40, request[48])? })
     }
 
-    /// The bytes of an input of `len` bytes.
-    fn bytes(&self, index: usize, len: usize) -> Result<Vec<u8>, Refusal> {
+    /// Reads the bytes of an input of `len` bytes.
+    fn bytes(&self, index: usize, len: usize) -> Result<Vec<u8>, PkeError> {
         let mut bytes = vec![0; len];
-        self.memory.read(*self.inputs.get(index).ok_or(Refusal::Failed)?, &mut bytes)?;
+        self.memory.read(*self.inputs.get(index).ok_or(PkeError::Failed)?, &mut bytes)?;
         Ok(bytes)
     }
 
-    /// An input of `len` bytes.
-    fn input(&self, index: usize, len: usize) -> Result<BigUint, Refusal> {
+    /// Reads an input of `len` bytes as a number.
+    fn input(&self, index: usize, len: usize) -> Result<BigUint, PkeError> {
         Ok(BigUint::from_bytes_be(&self.bytes(index, len)?))
     }
 
-    /// The first `N` inputs, of `len` bytes each.
-    fn inputs<const N: usize>(&self, len: usize) -> Result<[BigUint; N], Refusal> {
+    /// Reads the first `N` inputs, of `len` bytes each.
+    fn inputs<const N: usize>(&self, len: usize) -> Result<[BigUint; N], PkeError> {
         let mut values = std::array::from_fn(|_| BigUint::ZERO);
         for (index, value) in values.iter_mut().enumerate() {
             *value = self.input(index, len)?;
@@ -135,8 +135,8 @@ impl<'a> Operands<'a> {
         Ok(values)
     }
 
-    /// `N` values of `len` bytes each, together the first input as one big number: the last value comes first.
-    fn concatenated<const N: usize>(&self, len: usize) -> Result<[BigUint; N], Refusal> {
+    /// Reads `N` values of `len` bytes each, which the first input contains as one large number, the last value first.
+    fn concatenated<const N: usize>(&self, len: usize) -> Result<[BigUint; N], PkeError> {
         let bytes = self.bytes(0, N * len)?;
         Ok(std::array::from_fn(|i| {
             let at = (N - 1 - i) * len;
@@ -145,10 +145,10 @@ impl<'a> Operands<'a> {
     }
 
     /// Writes an output of `len` bytes.
-    fn output(&self, index: usize, len: usize, value: &BigUint) -> Result<(), Refusal> {
+    fn output(&self, index: usize, len: usize, value: &BigUint) -> Result<(), PkeError> {
         let bytes = value.to_bytes_be();
-        let mut padded = vec![0; len.checked_sub(bytes.len()).ok_or(Refusal::Failed)?];
+        let mut padded = vec![0; len.checked_sub(bytes.len()).ok_or(PkeError::Failed)?];
         padded.extend(bytes);
-        Ok(self.memory.write(*self.outputs.get(index).ok_or(Refusal::Failed)?, &padded)?)
+        Ok(self.memory.write(*self.outputs.get(index).ok_or(PkeError::Failed)?, &padded)?)
     }
 }

@@ -1,11 +1,11 @@
-//! Symmetric service: ciphers, hashes, AEADs, chaining, key derivation.
+//! The symmetric service: ciphers, hashes, AEADs, chaining and key derivation.
 //!
-//! [`execute`] takes one 128-byte request of service 4 ("LA") through the four steps that the device takes: it reads
-//! the flags and the descriptor, gathers the regions named by the request from the source, computes, and scatters
-//! what changed into the destination. The hash and cipher states that `libqat` keeps between partial packets live in
-//! host memory, as on the device, so the engine itself has no state.
+//! [`execute`] processes one 128-byte request of service 4 ("LA") in the same steps as the device: it reads the flags
+//! and the descriptor, gathers the regions of the request from the source, computes, and scatters the result to the
+//! destination. The hash and cipher states that `libqat` keeps between partial packets are stored in host memory, as
+//! with hardware, so that the engine itself has no state.
 //!
-//! | Command | Served |
+//! | Command | Supported operations |
 //! |---|---|
 //! | 0 | AES ECB, CBC, CTR, XTS; DES and 3DES ECB, CBC, CTR; null; single pass AES-GCM, AES-CCM, ChaCha20-Poly1305, GMAC |
 //! | 1 | null; MD5, SHA-1, SHA-2, SHA-3, HMAC in modes 1 and 2, nested hash, AES-XCBC-MAC, AES-CMAC, AES-CBC-MAC |
@@ -14,8 +14,8 @@
 //! | 9 | MGF1 |
 //! | 12 to 16 | HKDF (RFC 5869) and HKDF-Expand-Label (RFC 8446) |
 //!
-//! Everything else is answered with the "unsupported" status bit. The classic API of `libqat` ignores that bit, so
-//! whoever runs the engine has to count it: see [`Outcome::unsupported`](super::Outcome::unsupported).
+//! All other requests get a response with the status bit "unsupported". The traditional API of `libqat` ignores this
+//! bit, so that the caller of the engine has to count it: see [`Outcome::unsupported`](super::Outcome::unsupported).
 
 mod aead;
 mod auth;
@@ -27,58 +27,58 @@ mod request;
 
 use super::{Outcome, Request};
 use crate::memory::{DeviceMemory, DmaFault};
-use request::Message;
+use request::SymRequest;
 
-/// Response status: the crypto operation failed or a digest did not match.
+/// The response status of a failed operation or a digest that does not match.
 const STATUS_CRYPTO: u8 = 1 << 7;
-/// Response status: the device does not know this request.
+/// The response status of a request that the device does not support.
 const STATUS_UNSUPPORTED: u8 = 1 << 2;
-/// Response status: a parameter is out of range.
+/// The response status of a parameter that is out of range.
 const STATUS_INVALID: u8 = 1 << 1;
-/// Common error code of an access that the endpoint could not make.
+/// The common error code of an access to host memory that failed.
 pub(super) const ERROR_ENDPOINT: u8 = (-17_i8).cast_unsigned();
 
-/// Why a request was not executed to its end.
+/// The reason why a request was not executed completely.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Refusal {
-    /// An address outside the mapped memory.
+enum SymError {
+    /// An address is outside the mapped memory.
     Fault(DmaFault),
-    /// An algorithm, mode or combination that this device does not have.
+    /// The device does not have the algorithm, the mode or the combination.
     Unsupported,
-    /// Lengths or sizes that contradict each other.
+    /// Lengths or sizes contradict each other.
     Invalid,
 }
 
-impl From<DmaFault> for Refusal {
+impl From<DmaFault> for SymError {
     fn from(fault: DmaFault) -> Self {
         Self::Fault(fault)
     }
 }
 
-/// Result of an operation that was executed.
+/// The result of an operation that was executed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Verdict {
-    /// Done, and the digest, if one was to be compared, matches.
+enum Completion {
+    /// The operation succeeded, and the digest matches if the request compares one.
     Done,
-    /// The digest to compare differs.
+    /// The digest that the request compares differs.
     Mismatch,
 }
 
 /// Executes one symmetric request.
 ///
-/// The response is complete in every case, also for a request that is refused. The caller may rewrite its status
-/// (byte 6) and error code (byte 5) to inject a fault.
+/// The response is complete even if the request is refused. The caller may change its status (byte 6) and error code
+/// (byte 5) to inject a fault.
 #[must_use]
 pub fn execute(request: &Request, memory: &dyn DeviceMemory) -> Outcome {
-    let message = Message::new(request);
+    let message = SymRequest::new(request);
     let flags = message.flags();
     let protocol = flags.protocol();
     let result = match message.command() {
         0 if flags.single_pass() => aead::single_pass(message, memory),
-        _ if flags.single_pass() => Err(Refusal::Unsupported),
+        _ if flags.single_pass() => Err(SymError::Unsupported),
         2 | 3 if protocol == request::PROTOCOL_GCM => aead::two_slice_gcm(message, memory),
         2 | 3 if protocol == request::PROTOCOL_CCM => aead::two_slice_ccm(message, memory),
-        0..=3 if protocol != request::PROTOCOL_NONE => Err(Refusal::Unsupported),
+        0..=3 if protocol != request::PROTOCOL_NONE => Err(SymError::Unsupported),
         0 => chain::cipher(message, memory),
         1 => chain::hash(message, memory),
         2 => chain::cipher_then_hash(message, memory),
@@ -88,14 +88,14 @@ pub fn execute(request: &Request, memory: &dyn DeviceMemory) -> Outcome {
         8 => key::tls_1_2(message, memory),
         9 => key::mgf1(message, memory),
         12..=16 => key::hkdf(message, memory),
-        _ => Err(Refusal::Unsupported),
+        _ => Err(SymError::Unsupported),
     };
     let (status, error, fault) = match result {
-        Ok(Verdict::Done) => (0, 0, None),
-        Ok(Verdict::Mismatch) => (STATUS_CRYPTO, 0, None),
-        Err(Refusal::Unsupported) => (STATUS_UNSUPPORTED, 0, None),
-        Err(Refusal::Invalid) => (STATUS_CRYPTO | STATUS_INVALID, 0, None),
-        Err(Refusal::Fault(fault)) => (STATUS_CRYPTO, ERROR_ENDPOINT, Some(fault)),
+        Ok(Completion::Done) => (0, 0, None),
+        Ok(Completion::Mismatch) => (STATUS_CRYPTO, 0, None),
+        Err(SymError::Unsupported) => (STATUS_UNSUPPORTED, 0, None),
+        Err(SymError::Invalid) => (STATUS_CRYPTO | STATUS_INVALID, 0, None),
+        Err(SymError::Fault(fault)) => (STATUS_CRYPTO, ERROR_ENDPOINT, Some(fault)),
     };
     let mut response = [0; 32];
     response[1] = 1;

@@ -1,4 +1,4 @@
-//! `qat-emu run`: prepares a machine, runs a program on it, reports what the devices saw.
+//! The command `qat-emu run`: prepares a machine, runs a program on it, and reports what the devices did.
 
 mod elf;
 mod options;
@@ -19,7 +19,7 @@ use signal_hook::{
     iterator::Signals,
 };
 
-/// Exit code when the program could not be run or a requirement was not met; no common program uses it.
+/// The exit code when the program could not be run or a requirement was not met; common programs do not use it.
 pub(crate) const FAILED: u8 = 125;
 
 /// Any failure, with the sentence to print.
@@ -43,37 +43,40 @@ fn run(options: &Options) -> Result<ExitCode, Error> {
     let program = find_program(Path::new(&options.program))?;
     elf::check(&program)?;
     for node in options.config.absent_nodes() {
-        eprintln!("qat-emu: NUMA node {node} has no cores on this computer: its devices report no node");
+        eprintln!(
+            "qat-emu: NUMA node {node} has no cores on this computer, so devices on it report that they have no node"
+        );
     }
     let preload = Preload::new(&options.config)?;
     if let Some(data) = &options.data {
         preload.share_data(data)?;
     }
     let mut signals = Signals::new([SIGCHLD, SIGHUP, SIGINT, SIGQUIT, SIGTERM])?;
-    let mut child =
-        command(options, &program, &preload).spawn().map_err(|e| format!("{}: {e}", program.display()))?;
+    let mut child = command(options, &program, &preload)
+        .spawn()
+        .map_err(|e| format!("cannot run {}: {e}", program.display()))?;
     let status = wait(&mut child, &mut signals)?;
     let reports = preload.reports()?;
     if let Some(path) = &options.report {
         report(path, options, status, &reports)?;
     }
     let code = status.code().unwrap_or_else(|| 128 + status.signal().unwrap_or_default());
-    let complaints = complaints(options, &reports);
-    for complaint in &complaints {
-        eprintln!("qat-emu: {complaint}");
+    let unmet = unmet_requirements(options, &reports);
+    for requirement in &unmet {
+        eprintln!("qat-emu: {requirement}");
     }
-    let code = if code == 0 && !complaints.is_empty() { FAILED } else { (code & 0xFF) as u8 };
+    let code = if code == 0 && !unmet.is_empty() { FAILED } else { (code & 0xFF) as u8 };
     Ok(ExitCode::from(code))
 }
 
-/// The file that a shell would run.
+/// Returns the file that a shell would run.
 fn find_program(name: &Path) -> Result<PathBuf, Error> {
     if name.components().count() > 1 {
         return Ok(name.to_owned());
     }
     let path = env::var_os("PATH").unwrap_or_default();
     let found = env::split_paths(&path).map(|dir| dir.join(name)).find(|path| path.is_file());
-    found.ok_or_else(|| format!("{}: not found in PATH", name.display()).into())
+    found.ok_or_else(|| format!("{}: not found in PATH: install it, or give its path", name.display()).into())
 }
 
 fn command(options: &Options, program: &Path, preload: &Preload) -> Command {
@@ -100,7 +103,7 @@ fn command(options: &Options, program: &Path, preload: &Preload) -> Command {
     command
 }
 
-/// A colon-separated list.
+/// Joins paths to a colon-separated list.
 fn joined(first: Option<&Path>, rest: Option<OsString>) -> OsString {
     let mut list = first.map_or_else(OsString::new, |path| path.as_os_str().to_owned());
     if let Some(rest) = rest.filter(|rest| !rest.is_empty()) {
@@ -110,7 +113,7 @@ fn joined(first: Option<&Path>, rest: Option<OsString>) -> OsString {
     list
 }
 
-/// Waits for the program. The terminal's signals reach it without us; the others are passed on.
+/// Waits for the program. Signals of the terminal reach the program directly; SIGTERM and SIGHUP are passed on to it.
 fn wait(child: &mut Child, signals: &mut Signals) -> io::Result<ExitStatus> {
     loop {
         if let Some(status) = child.try_wait()? {
@@ -147,29 +150,28 @@ fn report(
     if path == Path::new("-") {
         eprint!("{text}");
     } else {
-        fs::write(path, text).map_err(|e| format!("{}: {e}", path.display()))?;
+        fs::write(path, text).map_err(|e| format!("cannot write the report {}: {e}", path.display()))?;
     }
     Ok(())
 }
 
-/// What keeps the run from meeting the requirements.
-fn complaints(options: &Options, reports: &[(u32, Snapshot)]) -> Vec<String> {
-    let mut complaints = Vec::new();
+/// Returns a sentence for each requirement that the run does not meet.
+fn unmet_requirements(options: &Options, reports: &[(u32, Snapshot)]) -> Vec<String> {
+    let mut unmet = Vec::new();
     let requests: u64 = reports.iter().map(|(_, counters)| counters.requests()).sum();
     if requests < options.require_requests {
-        complaints.push(format!(
+        unmet.push(format!(
             "the devices saw {requests} requests, {} are required: the program may have done the work in software",
             options.require_requests
         ));
     }
     if options.require_clean {
         if reports.is_empty() {
-            complaints.push("no process looked for devices".to_owned());
+            unmet.push("no process looked for devices: the program may not use libqat".to_owned());
         }
         for (process, counters) in reports {
-            complaints
-                .extend(counters.audit().into_iter().map(|finding| format!("process {process}: {finding}")));
+            unmet.extend(counters.audit().into_iter().map(|finding| format!("process {process}: {finding}")));
         }
     }
-    complaints
+    unmet
 }

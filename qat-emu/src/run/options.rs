@@ -1,4 +1,4 @@
-//! The command line.
+//! Parses the command line of `qat-emu` into a machine and a program to run.
 
 use std::{ffi::OsString, path::PathBuf, str::FromStr};
 
@@ -15,35 +15,36 @@ Usage: qat-emu run [OPTIONS] [--] PROGRAM [ARGUMENTS...]
 Machine:
   --vfs N               virtual functions of each device (default 1)
   --devices N           devices (default 1)
-  --numa-nodes N        spread the devices over so many nodes of this computer (default 1)
-  --services LIST       what the virtual functions serve: dc, sym, asym, two of them joined by ';', or dcc
+  --numa-nodes N        number of this computer's NUMA nodes to distribute the devices over (default 1)
+  --services LIST       services of the virtual functions: dc, sym, asym, two of them joined by ';', or dcc
                         (hash and compress in one request) (default sym;dc)
   --model NAME          4xxx, 401xx, 402xx or 420xx (default 4xxx)
   --engine-threads N    threads that execute requests (default 1); with 0 they are executed when the program calls
                         qat_emu_serve(), on that thread
-  --engine-cpu N        the one core that these threads run on (default: any); `taskset` keeps the program off it
-  --latency-us N        time from request to answer (default: none added)
-  --bandwidth N         bytes that each device takes in per second (default: no limit)
-  --null                do not compute: stored blocks, no cipher
-  --scenario FILE       machine and faults from a TOML file; the options above override it, as far as given
+  --engine-cpu N        the only core that these threads run on (default: any); `taskset` keeps the program off it
+  --latency-us N        time from request to response in microseconds (default: none added)
+  --bandwidth N         bytes that each device reads per second (default: no limit)
+  --null                skip the computation: stored blocks, no encryption, no public-key arithmetic
+  --scenario FILE       read machine and faults from a TOML file; the options above override its values
 
 Program:
   --library-path DIRS   directories with libqat.so.4 and libusdm.so.0, searched first
   --loader FILE         dynamic loader to run the program with, when it needs a newer C library than the system's
-  --data DIR            what the program finds as /usr/share/qat (Intel's samples read their files there)
+  --data DIR            directory that the program sees as /usr/share/qat, where Intel's samples read their files
 
 Result:
-  --report FILE         counters and audit of each process as JSON; - for standard error
-  --require-requests N  fail when the devices saw fewer requests, as when a program fell back to software
-  --require-clean       fail when a process left mappings, unanswered or unsupported requests or bad accesses
+  --report FILE         write counters and audit of each process as JSON; - for standard error
+  --require-requests N  fail when the devices saw fewer requests, for example because a program used software instead
+  --require-clean       fail when the audit of a process finds anything, such as memory that was not unmapped, or
+                        requests without a response, unsupported ones, or accesses outside mapped memory
 
-  -h, --help            this text
-  -V, --version         the version
+  -h, --help            print this text
+  -V, --version         print the version
 
-The exit code is the program's, 128 + N when signal N ended it, 125 when it could not be run or a requirement was
+The exit code is the program's; 128 + N when signal N ended it; 125 when it could not be run or a requirement was
 not met.
 
-Example: compress with QATzip, and prove that a device did it and not QATzip's software:
+Example: compress with QATzip, and prove that a device did the work instead of QATzip's software:
   qat-emu run --services dc --require-requests 1 --require-clean -- qzip -k -O gzip FILE
 ";
 
@@ -66,9 +67,9 @@ pub(crate) struct Options {
     pub(crate) require_clean: bool,
 }
 
-/// The machine as far as the options give it.
+/// The machine as far as options define it.
 #[derive(Default)]
-struct Machine {
+struct MachineOptions {
     scenario: Option<PathBuf>,
     vfs: Option<usize>,
     devices: Option<usize>,
@@ -82,7 +83,7 @@ struct Machine {
     null: bool,
 }
 
-impl Machine {
+impl MachineOptions {
     fn config(&self) -> Result<Config, Error> {
         let mut config = self.scenario.as_deref().map_or_else(|| Ok(Config::default()), Config::from_file)?;
         if let Some(devices) = self.devices {
@@ -108,7 +109,7 @@ impl Machine {
     }
 }
 
-/// The value of an option.
+/// Parses the value of an option.
 fn value<T: FromStr>(parser: &mut lexopt::Parser) -> Result<T, Error>
 where
     T::Err: Into<Error> + Send + Sync + 'static,
@@ -118,7 +119,7 @@ where
 
 pub(crate) fn parse(mut parser: lexopt::Parser) -> Result<Action, Error> {
     let mut options = Box::<Options>::default();
-    let mut machine = Machine::default();
+    let mut machine = MachineOptions::default();
     let mut command_given = false;
     while let Some(argument) = parser.next()? {
         match argument {
@@ -126,7 +127,11 @@ pub(crate) fn parse(mut parser: lexopt::Parser) -> Result<Action, Error> {
             Arg::Short('V') | Arg::Long("version") => return Ok(Action::Version),
             Arg::Value(command) if !command_given => {
                 if command != "run" {
-                    return Err(format!("no command `{}`; see qat-emu --help", command.display()).into());
+                    return Err(format!(
+                        "no command `{}`: the only command is `run`; see qat-emu --help",
+                        command.display()
+                    )
+                    .into());
                 }
                 command_given = true;
             }
@@ -155,7 +160,7 @@ pub(crate) fn parse(mut parser: lexopt::Parser) -> Result<Action, Error> {
         }
     }
     if options.program.is_empty() {
-        return Err("no program to run; see qat-emu --help".into());
+        return Err("no program to run: name it after the options; see qat-emu --help".into());
     }
     options.config = machine.config()?;
     Ok(Action::Run(options))

@@ -1,8 +1,8 @@
-//! Published vectors that both the engine tests and those through libqat use.
+//! Published vectors that are used by both the tests of the engines and the tests through libqat.
 
 use hex_literal::hex;
 
-/// Plain text of NIST SP 800-38A, appendix F, and of RFC 4493.
+/// The plaintext of NIST SP 800-38A, appendix F, and of RFC 4493.
 pub(crate) const PLAIN: [u8; 64] = hex!(
     "6bc1bee22e409f96e93d7e117393172a ae2d8a571e03ac9c9eb76fac45af8e51"
     "30c81c46a35ce411e5fbc1191a0a52ef f69f2445df4f9b17ad2b417be66c3710"
@@ -12,7 +12,7 @@ pub(crate) const KEY_192: [u8; 24] = hex!("8e73b0f7da0e6452c810f32b809079e562f8e
 pub(crate) const KEY_256: [u8; 32] = hex!("603deb1015ca71be2b73aef0857d77811f352c073b6108d72d9810a30914dff4");
 pub(crate) const IV: [u8; 16] = hex!("000102030405060708090a0b0c0d0e0f");
 
-/// NIST SP 800-38A, F.1: key and secret.
+/// Key and ciphertext of NIST SP 800-38A, F.1.
 pub(crate) const SP800_38A_ECB: [(&[u8], &[u8]); 3] = [
     (
         &KEY_128,
@@ -34,7 +34,7 @@ pub(crate) const SP800_38A_ECB: [(&[u8], &[u8]); 3] = [
     ),
 ];
 
-/// F.2, with [`IV`].
+/// Key and ciphertext of NIST SP 800-38A, F.2, with [`IV`].
 pub(crate) const SP800_38A_CBC: [(&[u8], &[u8]); 3] = [
     (
         &KEY_128,
@@ -56,7 +56,7 @@ pub(crate) const SP800_38A_CBC: [(&[u8], &[u8]); 3] = [
     ),
 ];
 
-/// F.5, with [`COUNTER`].
+/// Key and ciphertext of NIST SP 800-38A, F.5, with [`COUNTER`].
 pub(crate) const SP800_38A_CTR: [(&[u8], &[u8]); 3] = [
     (
         &KEY_128,
@@ -80,8 +80,8 @@ pub(crate) const SP800_38A_CTR: [(&[u8], &[u8]); 3] = [
 
 pub(crate) const COUNTER: [u8; 16] = hex!("f0f1f2f3f4f5f6f7f8f9fafbfcfdfeff");
 
-/// FIPS 180-4, FIPS 202 and RFC 1321: the digests of "abc" by SHA-1, MD5, SHA-224, SHA-256, SHA-384, SHA-512,
-/// SHA3-224, SHA3-256, SHA3-384, SHA3-512.
+/// The digests of "abc" in FIPS 180-4, FIPS 202 and RFC 1321, by SHA-1, MD5, SHA-224, SHA-256, SHA-384, SHA-512,
+/// SHA3-224, SHA3-256, SHA3-384 and SHA3-512.
 pub(crate) const ABC: [&[u8]; 10] = [
     &hex!("a9993e364706816aba3e25717850c26c9cd0d89d"),
     &hex!("900150983cd24fb0d6963f7d28e17f72"),
@@ -99,7 +99,7 @@ pub(crate) const ABC: [&[u8]; 10] = [
     ),
 ];
 
-/// RFC 3566, section 4: length of a message 000102… and its AES-XCBC-MAC under the key 000102…0f.
+/// RFC 3566, section 4: the length of a message 000102… and its AES-XCBC-MAC with the key 000102…0f.
 pub(crate) const RFC3566_XCBC: [(usize, [u8; 16]); 5] = [
     (0, hex!("75f0251d528ac01c4573dfd584d79f29")),
     (3, hex!("5b376580ae2f19afe7219ceef172756f")),
@@ -108,7 +108,7 @@ pub(crate) const RFC3566_XCBC: [(usize, [u8; 16]); 5] = [
     (32, hex!("f54f0ec8d2b9f3d36807734bd5283fd4")),
 ];
 
-/// RFC 4493, section 4: length of the start of [`PLAIN`] and its AES-CMAC under [`KEY_128`].
+/// RFC 4493, section 4: the length of a prefix of [`PLAIN`] and its AES-CMAC with [`KEY_128`].
 pub(crate) const RFC4493_CMAC: [(usize, [u8; 16]); 4] = [
     (0, hex!("bb1d6929e95937287fa37d129b756746")),
     (16, hex!("070a16b46b4d4144f79bdd9dd04a287c")),
@@ -116,8 +116,8 @@ pub(crate) const RFC4493_CMAC: [(usize, [u8; 16]); 4] = [
     (64, hex!("51f0bebf7e3b9d92fc49741779363cfe")),
 ];
 
-/// Published with the TLS 1.2 working group's discussion of P_SHA256: secret, seed, and 100 bytes for the label
-/// "test label".
+/// The vector that was published with the TLS 1.2 working group's discussion of P_SHA256: secret, seed, and 100 bytes
+/// for the label "test label".
 pub(crate) const P_SHA256: ([u8; 16], [u8; 16], [u8; 100]) = (
     hex!("9bbe436ba940f017b17652849a71db35"),
     hex!("a0ba9f936cda311827a6f796ffd5198c"),
@@ -128,8 +128,8 @@ pub(crate) const P_SHA256: ([u8; 16], [u8; 16], [u8; 100]) = (
     ),
 );
 
-/// Modular exponentiation, computed with Python's built-in `pow`: base, exponent, modulus, result; and the result with
-/// the modulus made even by clearing its lowest bit.
+/// Modular exponentiation, computed with Python's built-in `pow`: base, exponent, modulus and result, and the result
+/// for the even modulus whose lowest bit is cleared.
 pub(crate) const MOD_EXP: [[u8; 64]; 5] = [
     hex!(
         "c6a5387777330bdbd7210dff076ce2ef87b0b125ec1d7da0a6eb8c9ebd69fe29d76d4330f1446beab0c11fdecb91ce375bc8fbbcbde5c0994164d8399f767c45"
@@ -148,7 +148,7 @@ pub(crate) const MOD_EXP: [[u8; 64]; 5] = [
     ),
 ];
 
-/// The same for the modular inverse: value, modulus, result, result for the even modulus.
+/// The modular inverse, computed with Python's built-in `pow`: value, modulus, result, and result for the even modulus.
 pub(crate) const MOD_INV: [[u8; 32]; 4] = [
     hex!("015c33b2df1461aaf8eb18b90074513021da8978206f5c6671e0c07e9e115e4b"),
     hex!("2a9eba0cdf561d802a759159fb7ff337f5cae3bf3729c619c60a3cab359eeefb"),
@@ -156,7 +156,7 @@ pub(crate) const MOD_INV: [[u8; 32]; 4] = [
     hex!("1f0b3fac7e5d8e612dd0cfb84b8f1ee9cded09aad271a49547ff1824ea0ac00d"),
 ];
 
-/// Group 1 of RFC 2409, exponents and results from Python's built-in `pow`: p, x, y = 2^x, x', z = y^x'.
+/// Group 1 of RFC 2409 with exponents, and results of Python's built-in `pow`: p, x, y = 2^x, x', z = y^x'.
 pub(crate) const RFC2409_DH: [[u8; 96]; 5] = [
     hex!(
         "ffffffffffffffffc90fdaa22168c234c4c6628b80dc1cd129024e088a67cc74020bbea63b139b22514a08798e3404ddef9519b3cd3a431b302b0a6df25f14374fe1356d6d51c245e485b576625e7ec6f44c42e9a63a3620ffffffffffffffff"
@@ -175,7 +175,7 @@ pub(crate) const RFC2409_DH: [[u8; 96]; 5] = [
     ),
 ];
 
-/// A 1024-bit RSA key with e = 65537, made with Python's integers: p, q, d mod p - 1, d mod q - 1, 1/q mod p.
+/// A 1024-bit RSA key with e = 65537, computed with Python's integers: p, q, d mod p - 1, d mod q - 1, 1/q mod p.
 pub(crate) const RSA_1024_CRT: [[u8; 64]; 5] = [
     hex!(
         "ff4670e99e70173c78ff5100e90c7344c7198c564b5da42484c533c7f4dad8662ef36527269c7c40d8efb2d60ef46d5e6b0d19d94ff006d8ac7ab3ce5e735571"
@@ -194,7 +194,7 @@ pub(crate) const RSA_1024_CRT: [[u8; 64]; 5] = [
     ),
 ];
 
-/// Of the same: n, d, a message, and m^e mod n.
+/// Further values of the same key: n, d, a message m, and m^e mod n.
 pub(crate) const RSA_1024: [[u8; 128]; 4] = [
     hex!(
         "dcbdd07a490edf83afb7431fdd9701d951f794ccb5f71552fdf4f40c0310e569265b54d8622aef56c6c68937eb448d51d969aec7755e3c0068c13c02d0272c1ef80a1018b6d03a40e3699df6e6badd4bbba50faa4c2e6e88bd234c421ab312966c64de0f4578dcfe6599fc0561df149a98e72e5a90c9d0ed26d0bb9fc1820485"
@@ -210,7 +210,7 @@ pub(crate) const RSA_1024: [[u8; 128]; 4] = [
     ),
 ];
 
-/// NIST P-256: q, a, b, n, and the generator.
+/// The curve NIST P-256: q, a, b, n, and the generator.
 pub(crate) const P256: [&str; 6] = [
     "ffffffff00000001000000000000000000000000ffffffffffffffffffffffff",
     "ffffffff00000001000000000000000000000000fffffffffffffffffffffffc",
@@ -220,7 +220,7 @@ pub(crate) const P256: [&str; 6] = [
     "4fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5",
 ];
 
-/// NIST P-384.
+/// The curve NIST P-384.
 pub(crate) const P384: [&str; 6] = [
     "fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffeffffffff0000000000000000ffffffff",
     "fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffeffffffff0000000000000000fffffffc",
@@ -230,7 +230,7 @@ pub(crate) const P384: [&str; 6] = [
     "3617de4a96262c6f5d9e98bf9292dc29f8f41dbd289a147ce9da3113b5f0b8c00a60b1ce1d7e819d7a431d7c90ea0e5f",
 ];
 
-/// NIST P-521.
+/// The curve NIST P-521.
 pub(crate) const P521: [&str; 6] = [
     "01ffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffff",
     "01fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffc",
@@ -240,7 +240,7 @@ pub(crate) const P521: [&str; 6] = [
     "011839296a789a3bc0045c8a5fb42c7d1bd998f54449579b446817afbd17273e662c97ee72995ef42640c550b9013fad0761353c7086a272c24088be94769fd16650",
 ];
 
-/// SEC 2, secp256k1.
+/// The curve secp256k1 of SEC 2.
 pub(crate) const SECP256K1: [&str; 6] = [
     "fffffffffffffffffffffffffffffffffffffffffffffffffffffffefffffc2f",
     "0",
@@ -250,7 +250,7 @@ pub(crate) const SECP256K1: [&str; 6] = [
     "483ada7726a3c4655da4fbfc0e1108a8fd17b448a68554199c47d08ffb10d4b8",
 ];
 
-/// RFC 6979, A.2.5, SHA-256, "sample": private key, k, r, s, and the public key.
+/// RFC 6979, A.2.5, SHA-256, "sample": the private key, k, r, s, and the public key.
 pub(crate) const ECDSA_P256: [[u8; 32]; 6] = [
     hex!("c9afa9d845ba75166b5c215767b1d6934e50c3db36e89b127b8a622b120f6721"),
     hex!("a6e3c57dd01abe90086538398355dd4c3b17aa873382b0f24d6129493d8aad60"),
@@ -266,7 +266,7 @@ pub(crate) const ED25519: ([u8; 32], [u8; 32]) = (
     hex!("d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"),
 );
 
-/// RFC 8032, 7.4 "blank": the same, the secret zero-extended to 64 bytes.
+/// RFC 8032, 7.4 "blank": the hashed and clamped secret, zero-extended to 64 bytes, and the encoded public key.
 pub(crate) const ED448: ([u8; 64], [u8; 57]) = (
     hex!(
         "0000000000000000b7bbc01fa70105a74feece1566f5f98374d1ee1ed836c005b99c51381d5e0275eef3a45b54f011b488a572f46766edc78e80a0cea03039e8"
@@ -280,7 +280,7 @@ pub(crate) const ED448: ([u8; 64], [u8; 57]) = (
 pub(crate) mod rfc8448 {
     use hex_literal::hex;
 
-    /// SHA-256 of nothing.
+    /// The SHA-256 digest of the empty string.
     pub(crate) const EMPTY: [u8; 32] =
         hex!("e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
     pub(crate) const EARLY: [u8; 32] =

@@ -1,4 +1,4 @@
-//! Host memory for engine tests: separate allocations with unmapped gaps between them.
+//! Host memory for tests of the engines: separate allocations with unmapped gaps between them.
 
 #![allow(dead_code, reason = "each test binary uses its own part")]
 
@@ -14,10 +14,10 @@ use qat_emu::memory::{Access, DeviceMemory, DmaFault};
 #[derive(Default)]
 pub(crate) struct Host(RefCell<BTreeMap<u64, Vec<u8>>>);
 
-/// A buffer as a request names it, and the pieces it is made of.
+/// A buffer to which a request refers, and its pieces.
 #[derive(Clone)]
 pub(crate) struct Buffer {
-    /// Address of the list, or of the only piece.
+    /// The address of the list, or of the only piece.
     pub(crate) iova: u64,
     pieces: Vec<(u64, usize)>,
 }
@@ -27,7 +27,7 @@ impl Host {
         Self::default()
     }
 
-    /// Maps a copy of `bytes`, behind a gap.
+    /// Maps a copy of `bytes` after a gap.
     pub(crate) fn alloc(&self, bytes: &[u8]) -> u64 {
         let mut map = self.0.borrow_mut();
         let end = map.last_key_value().map_or(0x20_0000, |(at, data)| at + data.len() as u64);
@@ -36,7 +36,7 @@ impl Host {
         iova
     }
 
-    /// Maps `data` in pieces of lengths that follow from `seed`, empty ones among them, and a list of them.
+    /// Maps `data` in pieces whose lengths follow from `seed`, some of them empty, and a list of the pieces.
     pub(crate) fn scatter(&self, data: &[u8], seed: u64) -> Buffer {
         let mut random = Random(seed);
         let mut pieces = Vec::new();
@@ -56,24 +56,24 @@ impl Host {
         Buffer { iova: self.alloc(&list), pieces }
     }
 
-    /// What a buffer holds.
+    /// Returns the content of a buffer.
     pub(crate) fn gather(&self, buffer: &Buffer) -> Vec<u8> {
         buffer.pieces.iter().flat_map(|(iova, len)| self.get(*iova, *len)).collect()
     }
 
-    /// `len` bytes at `iova`.
+    /// Returns `len` bytes at `iova`.
     pub(crate) fn get(&self, iova: u64, len: usize) -> Vec<u8> {
         let mut data = vec![0; len];
         self.read(iova, &mut data).expect("the test reads what it mapped");
         data
     }
 
-    /// Every mapping, in order.
+    /// Returns the address of every mapping, in order.
     pub(crate) fn mappings(&self) -> Vec<u64> {
         self.0.borrow().keys().copied().collect()
     }
 
-    /// Changes one byte of one mapping, both chosen by `at`.
+    /// Changes one byte of one mapping; `at` selects both.
     pub(crate) fn disturb(&self, at: u64, value: u8) {
         let mut map = self.0.borrow_mut();
         let index = at as usize % map.len().max(1);
@@ -83,12 +83,12 @@ impl Host {
         }
     }
 
-    /// Takes a mapping away.
+    /// Removes a mapping and returns its content.
     pub(crate) fn unmap(&self, iova: u64) -> Vec<u8> {
         self.0.borrow_mut().remove(&iova).expect("mapped")
     }
 
-    /// Puts a mapping back.
+    /// Restores a mapping.
     pub(crate) fn map(&self, iova: u64, data: Vec<u8>) {
         self.0.borrow_mut().insert(iova, data);
     }
@@ -119,7 +119,7 @@ impl DeviceMemory for Host {
     }
 }
 
-/// SplitMix64: reproducible lengths and contents.
+/// A SplitMix64 generator, for reproducible lengths and contents.
 pub(crate) struct Random(pub(crate) u64);
 
 impl Random {

@@ -1,10 +1,10 @@
-//! Independent implementations behind the expected values of several tests. Hashes go by the device's codes: 1 SHA-1,
-//! 2 MD5, 3 to 6 SHA-2, 16 to 19 SHA-3, each from the shortest to the longest digest.
+//! Independent implementations that compute the expected values of several tests. Hashes are selected by the device's
+//! codes: 1 SHA-1, 2 MD5, 3 to 6 SHA-2, 16 to 19 SHA-3, each from the shortest to the longest digest.
 
 use hmac::digest::{Digest, DynDigest};
 use hmac::{Hmac, KeyInit, Mac};
 
-/// One-shot hash of the crates' own buffering and padding.
+/// Computes a hash with the one-shot functions of the hash crates, which buffer and pad themselves.
 pub(crate) fn hash(code: u32, data: &[u8]) -> Vec<u8> {
     let mut hasher: Box<dyn DynDigest> = match code {
         1 => Box::new(sha1::Sha1::new()),
@@ -22,7 +22,7 @@ pub(crate) fn hash(code: u32, data: &[u8]) -> Vec<u8> {
     hasher.finalize().into_vec()
 }
 
-/// HMAC of an independent crate.
+/// Computes HMAC with an independent crate.
 pub(crate) fn hmac(code: u32, key: &[u8], data: &[u8]) -> Vec<u8> {
     macro_rules! mac {
         ($digest:ty) => {{
@@ -42,7 +42,7 @@ pub(crate) fn hmac(code: u32, key: &[u8], data: &[u8]) -> Vec<u8> {
     }
 }
 
-/// P_hash of RFC 5246, section 5, on an independent HMAC.
+/// Computes P_hash of RFC 5246, section 5, with an independent HMAC.
 pub(crate) fn p_hash(code: u32, secret: &[u8], seed: &[u8], len: usize) -> Vec<u8> {
     let (mut a, mut out) = (seed.to_vec(), Vec::new());
     while out.len() < len {
@@ -53,7 +53,7 @@ pub(crate) fn p_hash(code: u32, secret: &[u8], seed: &[u8], len: usize) -> Vec<u
     out
 }
 
-/// One block of AES.
+/// Encrypts one block with AES.
 pub(crate) fn encrypt_block(key: &[u8], block: [u8; 16]) -> [u8; 16] {
     use aes::cipher::BlockCipherEncrypt;
     let mut block = block.into();
@@ -65,7 +65,7 @@ pub(crate) fn encrypt_block(key: &[u8], block: [u8; 16]) -> [u8; 16] {
     block.into()
 }
 
-/// J0 of NIST SP 800-38D, 7.1.
+/// Computes J0 of NIST SP 800-38D, 7.1.
 pub(crate) fn initial_counter(h: &[u8; 16], iv: &[u8]) -> [u8; 16] {
     use ghash::universal_hash::UniversalHash;
     if iv.len() == 12 {
@@ -79,7 +79,7 @@ pub(crate) fn initial_counter(h: &[u8; 16], iv: &[u8]) -> [u8; 16] {
     hash.finalize().into()
 }
 
-/// CBC of AES-128 over whole blocks.
+/// Encrypts whole blocks with AES-128-CBC.
 pub(crate) fn cbc_encrypt(key: &[u8], iv: &[u8], plain: &[u8]) -> Vec<u8> {
     use cbc::cipher::{BlockModeEncrypt, KeyIvInit, block_padding::NoPadding};
     cbc::Encryptor::<aes::Aes128>::new_from_slices(key, iv)
@@ -87,7 +87,7 @@ pub(crate) fn cbc_encrypt(key: &[u8], iv: &[u8], plain: &[u8]) -> Vec<u8> {
         .encrypt_padded_vec::<NoPadding>(plain)
 }
 
-/// The pseudo-random function of RFC 2246, section 5: the halves of the secret share a byte if its length is odd.
+/// Computes the pseudo-random function of RFC 2246, section 5: the halves of a secret of odd length share a byte.
 pub(crate) fn tls_1_1(secret: &[u8], seed: &[u8], len: usize) -> Vec<u8> {
     let half = secret.len().div_ceil(2);
     let md5 = p_hash(2, &secret[..half], seed, len);
@@ -95,7 +95,7 @@ pub(crate) fn tls_1_1(secret: &[u8], seed: &[u8], len: usize) -> Vec<u8> {
     md5.iter().zip(sha1).map(|(a, b)| a ^ b).collect()
 }
 
-/// RFC 6101, section 6.1, up to three rounds.
+/// Computes up to three rounds of RFC 6101, section 6.1.
 pub(crate) fn ssl3(secret: &[u8], seed: &[u8], len: usize) -> Vec<u8> {
     let mut out = Vec::new();
     for label in [&b"A"[..], b"BB", b"CCC"] {
@@ -106,7 +106,7 @@ pub(crate) fn ssl3(secret: &[u8], seed: &[u8], len: usize) -> Vec<u8> {
     out
 }
 
-/// RFC 8017, B.2.1.
+/// Computes MGF1 of RFC 8017, B.2.1.
 pub(crate) fn mgf1(code: u32, seed: &[u8], len: usize) -> Vec<u8> {
     let mut out = Vec::new();
     for counter in 0_u32.. {
@@ -119,7 +119,7 @@ pub(crate) fn mgf1(code: u32, seed: &[u8], len: usize) -> Vec<u8> {
     out
 }
 
-/// HkdfLabel of RFC 8446, 7.1.
+/// Builds the HkdfLabel of RFC 8446, 7.1.
 pub(crate) fn hkdf_label(len: u16, name: &[u8], context: &[u8]) -> Vec<u8> {
     let full = [b"tls13 ", name].concat();
     let mut label = len.to_be_bytes().to_vec();

@@ -1,17 +1,17 @@
-//! Hash and compression in one request.
+//! Calls of hash-then-compress requests of the library.
 
 use std::{ffi::c_void, ptr};
 
 use super::{Completion, DmaBuffer, Handle, Libqat, List, SUCCESS, Status, complete, dc, refused, sym};
 
-/// Setup of one link of a chain.
+/// The setup of one part of a chain.
 #[repr(C)]
 pub struct ChainSetup {
     kind: u32,
     setup: *const c_void,
 }
 
-/// Operation of one link.
+/// The operation of one part of a chain.
 #[repr(C)]
 pub struct ChainOperation {
     kind: u32,
@@ -32,7 +32,7 @@ pub struct ChainResults {
 
 const COMPRESSION: u32 = 0;
 const CRYPTO: u32 = 1;
-/// Hash the input and compress it.
+/// The operation that hashes the input and compresses it.
 const HASH_THEN_COMPRESS: u32 = 5;
 
 /// A session that hashes its input and compresses it.
@@ -43,13 +43,13 @@ pub struct Session {
 }
 
 unsafe extern "C" fn done(tag: *mut c_void, status: Status) {
-    // SAFETY: the tag of `Session::run`.
+    // SAFETY: `complete` requires the tag of a `Completion`: `Session::run` passed it, and waits for this callback.
     unsafe { complete(tag, status) };
 }
 
 impl Session {
     /// # Errors
-    /// The status with which the library refuses the session.
+    /// Returns the status with which the library refuses the session.
     pub fn init(
         library: &'static Libqat,
         instance: Handle,
@@ -63,16 +63,17 @@ impl Session {
         let setups = setups.as_mut_ptr();
         let mut bytes = 0;
         let size = library.cpaDcChainGetSessionSize;
-        // SAFETY: a valid handle, two setups, and a place for the result.
+        // SAFETY: libqat's headers require a valid instance handle, which the library itself returned, two setups, and
+        // a pointer to the result; all live during the call.
         refused(unsafe { size(instance, HASH_THEN_COMPRESS, 2, setups, &raw mut bytes) })?;
         let memory = library.alloc(bytes as usize);
         let (init, at) = (library.cpaDcChainInitSession, memory.as_ptr().cast());
-        // SAFETY: memory of the size that was asked for.
+        // SAFETY: libqat's headers require memory of the size that the library reported, until the session is removed.
         refused(unsafe { init(instance, at, HASH_THEN_COMPRESS, 2, setups, Some(done)) })?;
         Ok(Self { library, instance, memory })
     }
 
-    /// Callback status, results, digest and compressed data.
+    /// Runs one request; returns callback status, results, digest and compressed data.
     pub fn run(
         &self,
         input: &[u8],
@@ -81,7 +82,8 @@ impl Session {
     ) -> (Status, ChainResults, Vec<u8>, Vec<u8>) {
         let library = self.library;
         let mut meta_bytes = 0;
-        // SAFETY: a valid handle and a place for the result.
+        // SAFETY: libqat's headers require a valid instance handle, which the library itself returned, and a pointer to
+        // the result, which lives during the call.
         let status = unsafe { (library.cpaDcBufferListGetMetaSize)(self.instance, 1, &raw mut meta_bytes) };
         assert_eq!(status, SUCCESS, "cpaDcBufferListGetMetaSize");
         let (source, destination) = (library.alloc_from(input), library.alloc(room));
@@ -96,7 +98,8 @@ impl Session {
         ];
         let mut results = Box::<ChainResults>::default();
         let completion = Completion::new();
-        // SAFETY: everything named lives until the answer is waited for below.
+        // SAFETY: libqat's headers require that everything in the request lives until its callback, which is waited for
+        // below.
         let status = unsafe {
             (library.cpaDcChainPerformOp)(
                 self.instance,
@@ -112,7 +115,7 @@ impl Session {
         };
         assert_eq!(status, SUCCESS, "cpaDcChainPerformOp");
         let status = completion.wait(|| {
-            // SAFETY: a valid handle.
+            // SAFETY: libqat's headers require a valid instance handle, which the library itself returned.
             unsafe { (library.icp_sal_DcPollInstance)(self.instance, 0) }
         });
         let produced = (results.produced as usize).min(room);
@@ -120,7 +123,7 @@ impl Session {
     }
 
     pub fn remove(&self) -> Status {
-        // SAFETY: initialised in `init`.
+        // SAFETY: libqat's headers require an initialised session, which `init` created.
         unsafe { (self.library.cpaDcChainRemoveSession)(self.instance, self.memory.as_ptr().cast()) }
     }
 }

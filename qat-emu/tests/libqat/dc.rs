@@ -1,4 +1,4 @@
-//! Compression through the library.
+//! Compression calls of the library.
 
 use std::{ffi::c_void, ptr};
 
@@ -47,7 +47,7 @@ pub struct Operation {
 }
 
 impl Operation {
-    /// The end of a stream, verified.
+    /// Options for the end of a stream, with verification.
     pub fn plain() -> Self {
         Self {
             flush: FLUSH_FINAL,
@@ -81,7 +81,7 @@ pub const CRC32_ADLER32: u32 = 3;
 pub const XXHASH32: u32 = 4;
 
 impl SessionSetup {
-    /// A stateless deflate session of level 1 with CRC-32, in both directions.
+    /// The setup of a stateless deflate session of level 1 with CRC-32, in both directions.
     pub fn deflate(huffman: u32) -> Self {
         Self {
             level: 1,
@@ -100,7 +100,7 @@ impl SessionSetup {
         }
     }
 
-    /// The same for LZ4 with blocks of 64 KiB, or for LZ4s, which has one direction only; with XXH32.
+    /// The setup of a session for LZ4 with blocks of 64 KiB, or for LZ4s in its only direction, with XXH32.
     pub fn lz4(algorithm: u32) -> Self {
         let direction = if algorithm == LZ4S { COMPRESS } else { COMBINED };
         Self { algorithm, direction, checksum: XXHASH32, lz4_independent: 1, ..Self::deflate(STATIC) }
@@ -111,19 +111,19 @@ impl SessionSetup {
     }
 }
 
-/// CRCs of a request, as the library gives them.
+/// The CRCs of a request, as the library returns them.
 #[repr(C)]
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Crcs {
     pub crc32: u32,
     pub adler32: u32,
-    /// 32-bit CRC of what was read and what was written.
+    /// The 32-bit CRCs of the input and of the output.
     pub integrity: [u32; 2],
-    /// 64-bit CRC of the same.
+    /// The 64-bit CRCs of the input and of the output.
     pub integrity64: [u64; 2],
 }
 
-/// Which CRC-64 a session computes.
+/// The parameters of a session's CRC-64.
 #[repr(C)]
 pub struct CrcControl {
     pub polynomial: u64,
@@ -133,15 +133,15 @@ pub struct CrcControl {
     pub xor_out: u64,
 }
 
-/// How one request is made.
+/// The options of one request.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
     pub flush: u32,
     pub verify: bool,
     pub recover: bool,
-    /// Ask for the end-to-end CRCs, and have the library check them in software.
+    /// Whether to ask for the end-to-end CRCs, which the library then verifies in software.
     pub integrity: bool,
-    /// Flat buffers for the input and for the output.
+    /// The number of flat buffers for the input, and of those for the output.
     pub pieces: usize,
 }
 
@@ -151,7 +151,7 @@ impl Default for Options {
     }
 }
 
-/// A stateless deflate session in both directions, with its memory.
+/// A stateless session in both directions, with its memory.
 pub struct Session {
     library: &'static Libqat,
     instance: Handle,
@@ -160,13 +160,14 @@ pub struct Session {
 }
 
 unsafe extern "C" fn done(tag: *mut c_void, status: Status) {
-    // SAFETY: the tag of `Session::submit`.
+    // SAFETY: `complete` requires the tag of a `Completion`: `Session::submit` passed it, and `Request` keeps it until
+    // this callback.
     unsafe { complete(tag, status) };
 }
 
-/// What came of a request.
+/// The result of a request.
 #[derive(Debug, Clone)]
-pub struct Answer {
+pub struct CompressionResult {
     pub status: Status,
     pub results: Results,
     pub crcs: Crcs,
@@ -199,7 +200,8 @@ impl Request {
     fn new(library: &'static Libqat, instance: Handle, input: &[u8], room: usize, options: Options) -> Self {
         let mut meta_bytes = 0;
         let pieces = u32::try_from(options.pieces).unwrap();
-        // SAFETY: a valid handle and a place for the result.
+        // SAFETY: libqat's headers require a valid instance handle, which the library itself returned, and a pointer to
+        // the result, which lives during the call.
         let status = unsafe { (library.cpaDcBufferListGetMetaSize)(instance, pieces, &raw mut meta_bytes) };
         assert_eq!(status, SUCCESS, "cpaDcBufferListGetMetaSize");
         let input = library.alloc_from(input);
@@ -236,11 +238,11 @@ impl Request {
         }
     }
 
-    fn answer(self, poll: impl Fn() -> Status) -> Answer {
+    fn result(self, poll: impl Fn() -> Status) -> CompressionResult {
         let status = self.completion.wait(poll);
         let produced = (self.results.produced as usize).min(self.output.bytes().len());
         let data = self.output.bytes()[..produced].to_vec();
-        Answer { status, results: *self.results, crcs: *self.crcs, data }
+        CompressionResult { status, results: *self.results, crcs: *self.crcs, data }
     }
 }
 
@@ -250,16 +252,18 @@ impl Session {
     }
 
     /// # Errors
-    /// The status with which the library refuses the session.
+    /// Returns the status with which the library refuses the session.
     pub fn init(library: &'static Libqat, instance: Handle, mut setup: SessionSetup) -> Result<Self, Status> {
         let (mut bytes, mut context) = (0, 0);
-        // SAFETY: a valid handle, setup and places for the results.
+        // SAFETY: libqat's headers require a valid instance handle, which the library itself returned, a setup, and
+        // pointers to the results; all live during the call.
         let status = unsafe {
             (library.cpaDcGetSessionSize)(instance, &raw mut setup, &raw mut bytes, &raw mut context)
         };
         refused(status)?;
         let memory = library.alloc(bytes as usize);
-        // SAFETY: memory of the size that was asked for; it lives until the session is removed.
+        // SAFETY: libqat's headers require memory of the size that the library reported, which lives until the session
+        // is removed.
         let status = unsafe {
             (library.cpaDcInitSession)(
                 instance,
@@ -273,7 +277,7 @@ impl Session {
         Ok(Self { library, instance, memory, setup })
     }
 
-    /// Submits; the request has to be waited for, or the emulator detached, before it is dropped.
+    /// Submits a request. Before it is dropped, it has to be waited for or the emulator detached.
     pub fn submit(&self, compress: bool, input: &[u8], room: usize) -> (Status, Request) {
         let mut request = Request::new(self.library, self.instance, input, room, Options::default());
         let arguments = request.arguments();
@@ -281,17 +285,19 @@ impl Session {
         (status, request)
     }
 
-    /// `second` has the options for decompression too.
+    /// Calls the function for compression or decompression; `second` selects the one with options.
     fn compress_or_not(&self, compress: bool, second: bool, arguments: &Arguments) -> Status {
         let Arguments { source, destination, operation, results, tag } = *arguments;
         let (library, instance) = (self.library, self.instance);
         let session = self.memory.as_ptr().cast();
         if compress || second {
             let function = if compress { library.cpaDcCompressData2 } else { library.cpaDcDecompressData2 };
-            // SAFETY: everything named lives in the request until the answer.
+            // SAFETY: libqat's headers require that everything in the request lives until its callback; `Request` owns
+            // it.
             unsafe { function(instance, session, source, destination, operation, results, tag) }
         } else {
-            // SAFETY: as above.
+            // SAFETY: libqat's headers require that everything in the request lives until its callback; `Request` owns
+            // it.
             unsafe {
                 (library.cpaDcDecompressData)(
                     instance,
@@ -309,72 +315,76 @@ impl Session {
     /// Runs one request with `options`.
     ///
     /// # Errors
-    /// The status with which the library refuses the call.
+    /// Returns the status with which the library refuses the call.
     pub fn run_with(
         &self,
         compress: bool,
         input: &[u8],
         room: usize,
         options: Options,
-    ) -> Result<Answer, Status> {
+    ) -> Result<CompressionResult, Status> {
         let mut request = Request::new(self.library, self.instance, input, room, options);
         let arguments = request.arguments();
         refused(self.compress_or_not(compress, true, &arguments))?;
-        Ok(request.answer(|| self.poll()))
+        Ok(request.result(|| self.poll()))
     }
 
-    /// The same without the session, by its setup alone.
+    /// Runs one request without a session, with its setup alone.
     ///
     /// # Errors
-    /// The status with which the library refuses the call.
+    /// Returns the status with which the library refuses the call.
     pub fn run_without(
         &self,
         compress: bool,
         input: &[u8],
         room: usize,
         options: Options,
-    ) -> Result<Answer, Status> {
+    ) -> Result<CompressionResult, Status> {
         let mut request = Request::new(self.library, self.instance, input, room, options);
         let Arguments { source, destination, operation, results, tag } = request.arguments();
         let direction = if compress { COMPRESS } else { DECOMPRESS };
         let mut setup = SessionSetup { direction, ..self.setup };
         let library = self.library;
         let function = if compress { library.cpaDcNsCompressData } else { library.cpaDcNsDecompressData };
-        // SAFETY: as above; the setup is read during the call.
+        // SAFETY: libqat's headers require that everything in the request lives until its callback; `Request` owns it,
+        // and the setup is read during the call.
         refused(unsafe {
             function(self.instance, &raw mut setup, source, destination, operation, results, done, tag)
         })?;
-        Ok(request.answer(|| self.poll()))
+        Ok(request.result(|| self.poll()))
     }
 
-    /// Chooses the CRC-64; `None` where the release cannot.
+    /// Sets the CRC-64; returns `None` where the release has no such function.
     pub fn set_crc(&self, mut control: CrcControl) -> Option<Status> {
         let function = self.library.set_crc_control?;
-        // SAFETY: initialised in `init`; the structure is read during the call.
+        // SAFETY: libqat's headers require an initialised session, which `init` created, and a structure, which is read
+        // during the call.
         Some(unsafe { function(self.instance, self.memory.as_ptr().cast(), &raw mut control) })
     }
 
-    /// Starts the running XXH32 of the session anew.
+    /// Restarts the running XXH32 of the session.
     pub fn reset_xxh32(&self) -> Status {
-        // SAFETY: initialised in `init`.
+        // SAFETY: libqat's headers require an initialised session, which `init` created.
         unsafe { (self.library.cpaDcResetXXHashState)(self.instance, self.memory.as_ptr().cast()) }
     }
 
-    /// The header that goes before the data, or the footer with these results behind it.
+    /// Returns the header before the data, or with results the footer after it.
     pub fn frame(&self, footer: Option<Results>) -> Vec<u8> {
         let buffer = self.library.alloc(64);
         let mut flat = buffer.flat();
         let session = self.memory.as_ptr().cast();
         let count = if let Some(mut results) = footer {
             results.produced = 0;
-            // SAFETY: an initialised session, a buffer, and the results of its last request.
+            // SAFETY: libqat's headers require an initialised session, a buffer, and the results of its last request;
+            // all live during the call.
             let status =
                 unsafe { (self.library.cpaDcGenerateFooter)(session, &raw mut flat, &raw mut results) };
             assert_eq!(status, SUCCESS, "cpaDcGenerateFooter");
             results.produced
         } else {
             let mut count = 0;
-            // SAFETY: an initialised session, a buffer, and a place for its length.
+            // SAFETY: libqat's headers require an initialised session, a buffer, and a pointer to its length; all live
+            // during the call.
             let status =
                 unsafe { (self.library.cpaDcGenerateHeader)(session, &raw mut flat, &raw mut count) };
             assert_eq!(status, SUCCESS, "cpaDcGenerateHeader");
@@ -384,17 +394,17 @@ impl Session {
     }
 
     pub fn poll(&self) -> Status {
-        // SAFETY: a valid handle.
+        // SAFETY: libqat's headers require a valid instance handle, which the library itself returned.
         unsafe { (self.library.icp_sal_DcPollInstance)(self.instance, 0) }
     }
 
-    /// Takes one answer.
+    /// Polls for one response.
     pub fn poll_one(&self) -> Status {
-        // SAFETY: a valid handle.
+        // SAFETY: libqat's headers require a valid instance handle, which the library itself returned.
         unsafe { (self.library.icp_sal_DcPollInstance)(self.instance, 1) }
     }
 
-    /// Runs one request and returns callback status, results and output.
+    /// Runs one request; returns callback status, results and output.
     pub fn run(&self, compress: bool, input: &[u8], room: usize) -> (Status, Results, Vec<u8>) {
         let (status, request) = self.submit(compress, input, room);
         assert_eq!(status, SUCCESS, "submit");
@@ -404,7 +414,7 @@ impl Session {
     }
 
     pub fn remove(&self) -> Status {
-        // SAFETY: initialised in `new`.
+        // SAFETY: libqat's headers require an initialised session without requests in flight; `init` created it.
         unsafe { (self.library.cpaDcRemoveSession)(self.instance, self.memory.as_ptr().cast()) }
     }
 }

@@ -1,4 +1,4 @@
-//! The data plane of the library: physical addresses, batches, one callback for an instance.
+//! Calls of the library's data plane, which uses physical addresses, batches, and one callback for each instance.
 
 use std::{ffi::c_int, ptr};
 
@@ -59,26 +59,26 @@ pub struct SymOperation {
 const _: () = assert!(size_of::<DcOperation>() == 152 && size_of::<SymOperation>() == 144);
 
 unsafe extern "C" fn packed(operation: *mut DcOperation) {
-    // SAFETY: the operation of `compress`, which lives until its answer.
+    // SAFETY: the library passes the operation that `compress` submitted, which lives until this callback.
     let operation = unsafe { &*operation };
-    // SAFETY: the tag of `compress`.
+    // SAFETY: `complete` requires the tag of a `Completion`: `compress` passed it, and waits for this callback.
     unsafe { complete(operation.tag, operation.response) };
 }
 
 unsafe extern "C" fn ciphered(operation: *mut SymOperation, status: Status, verified: c_int) {
-    // SAFETY: the operation of `cipher`, which lives until its answer.
+    // SAFETY: the library passes the operation that `cipher` submitted, which lives until this callback.
     let tag = unsafe { (*operation).tag };
     let status = if status == SUCCESS && verified == 0 { MISMATCH } else { status };
-    // SAFETY: the tag of `cipher`.
+    // SAFETY: `complete` requires the tag of a `Completion`: `cipher` passed it, and waits for this callback.
     unsafe { complete(tag, status) };
 }
 
-/// Device memory that holds one operation.
+/// Allocates device memory for one operation.
 fn place<T>(library: &'static Libqat) -> DmaBuffer {
     library.alloc(size_of::<T>())
 }
 
-/// (De)compresses each input with flat buffers: all are enqueued in one batch and then submitted together.
+/// Compresses or decompresses each input in flat buffers: all are enqueued in one batch and then submitted together.
 pub fn compress(
     library: &'static Libqat,
     instance: Handle,
@@ -87,15 +87,17 @@ pub fn compress(
     inputs: &[&[u8]],
     room: usize,
 ) -> Vec<(Status, dc::Results, Vec<u8>)> {
-    // SAFETY: a valid handle and a function that stays.
+    // SAFETY: libqat's headers require a valid instance handle, which the library itself returned, and a callback that
+    // exists for the rest of the process.
     assert_eq!(unsafe { (library.cpaDcDpRegCbFunc)(instance, packed) }, SUCCESS);
     let mut setup = setup;
     let mut bytes = 0;
-    // SAFETY: a valid handle, setup and a place for the result.
+    // SAFETY: libqat's headers require a valid instance handle, which the library itself returned, a setup, and a
+    // pointer to the result; all live during the call.
     let status = unsafe { (library.cpaDcDpGetSessionSize)(instance, &raw mut setup, &raw mut bytes) };
     assert_eq!(status, SUCCESS);
     let session = library.alloc(bytes as usize);
-    // SAFETY: memory of the size that was asked for.
+    // SAFETY: libqat's headers require memory of the size that the library reported, until the session is removed.
     let status = unsafe { (library.cpaDcDpInitSession)(instance, session.as_ptr().cast(), &raw mut setup) };
     assert_eq!(status, SUCCESS);
     let requests: Vec<_> = inputs
@@ -123,53 +125,57 @@ pub fn compress(
                 tag: completion.tag(),
                 setup: ptr::null_mut(),
             };
-            // SAFETY: memory of its size and alignment.
+            // SAFETY: ptr::write requires memory of the operation's size and alignment, which `place` allocated.
             unsafe { memory.as_ptr().cast::<DcOperation>().write(operation) };
             (memory, completion, source, destination)
         })
         .collect();
     let mut batch: Vec<*mut DcOperation> = requests.iter().map(|r| r.0.as_ptr().cast()).collect();
-    // SAFETY: as many operations as are named; they live until all answers are there.
+    // SAFETY: libqat's headers require an array of the given length, whose operations live until their callbacks, which
+    // are waited for below.
     let status = unsafe { (library.cpaDcDpEnqueueOpBatch)(batch.len() as u32, batch.as_mut_ptr(), 0) };
     assert_eq!(status, SUCCESS);
-    // SAFETY: a valid handle.
+    // SAFETY: libqat's headers require a valid instance handle, which the library itself returned.
     assert_eq!(unsafe { (library.cpaDcDpPerformOpNow)(instance) }, SUCCESS);
-    let answers = requests
+    let results = requests
         .iter()
         .map(|(memory, completion, _, destination)| {
             let status = completion.wait(|| {
-                // SAFETY: a valid handle.
+                // SAFETY: libqat's headers require a valid instance handle, which the library itself returned.
                 unsafe { (library.icp_sal_DcPollDpInstance)(instance, 0) }
             });
-            // SAFETY: written above, and answered.
+            // SAFETY: the operation was written above, and the library does not use it after its callback.
             let results = unsafe { (*memory.as_ptr().cast::<DcOperation>()).results };
             let produced = results.produced as usize;
             (status, results, destination.bytes()[..produced].to_vec())
         })
         .collect();
-    // SAFETY: initialised above, nothing in flight.
+    // SAFETY: libqat's headers require an initialised session without requests in flight: all have been waited for.
     let status = unsafe { (library.cpaDcDpRemoveSession)(instance, session.as_ptr().cast()) };
     assert_eq!(status, SUCCESS);
-    answers
+    results
 }
 
-/// Runs packets in flat buffers on one session: all but the last are enqueued only, the last submits them.
+/// Runs packets in flat buffers on one session: the last one submits the others, which are only enqueued.
 ///
 /// # Errors
-/// The status with which the library refuses the session or a packet.
+/// Returns the status with which the library refuses the session or a packet.
 pub fn cipher(
     library: &'static Libqat,
     instance: Handle,
     setup: &sym::SessionSetup,
     packets: &[Packet<'_>],
-) -> Result<Vec<sym::Answer>, Status> {
-    // SAFETY: a valid handle and a function that stays.
+) -> Result<Vec<sym::PacketResult>, Status> {
+    // SAFETY: libqat's headers require a valid instance handle, which the library itself returned, and a callback that
+    // exists for the rest of the process.
     assert_eq!(unsafe { (library.cpaCySymDpRegCbFunc)(instance, ciphered) }, SUCCESS);
     let mut bytes = 0;
-    // SAFETY: a valid handle, setup and a place for the result.
+    // SAFETY: libqat's headers require a valid instance handle, which the library itself returned, a setup, and a
+    // pointer to the result; all live during the call.
     refused(unsafe { (library.cpaCySymDpSessionCtxGetSize)(instance, setup, &raw mut bytes) })?;
     let session = library.alloc(bytes as usize);
-    // SAFETY: memory of the size that was asked for; keys are copied.
+    // SAFETY: libqat's headers require memory of the size that the library reported, until the session is removed; keys
+    // are copied.
     refused(unsafe { (library.cpaCySymDpInitSession)(instance, setup, session.as_ptr().cast()) })?;
     let mut requests = Vec::new();
     for (number, packet) in packets.iter().enumerate() {
@@ -204,26 +210,27 @@ pub fn cipher(
             tag: completion.tag(),
         };
         let at = memory.as_ptr().cast::<SymOperation>();
-        // SAFETY: memory of its size and alignment.
+        // SAFETY: ptr::write requires memory of the operation's size and alignment, which `place` allocated.
         unsafe { at.write(operation) };
         let now = c_int::from(number + 1 == packets.len());
-        // SAFETY: the operation and all that it names live until the answers below.
+        // SAFETY: libqat's headers require that the operation and its buffers live until the callback, which is waited
+        // for below.
         refused(unsafe { (library.cpaCySymDpEnqueueOp)(at, now) })?;
         requests.push((completion, packet.in_place, source, destination, digest, [iv, padded, memory]));
     }
-    let answers = requests
+    let results = requests
         .iter()
-        .map(|(completion, in_place, source, destination, digest, _)| sym::Answer {
+        .map(|(completion, in_place, source, destination, digest, _)| sym::PacketResult {
             status: completion.wait(|| {
-                // SAFETY: a valid handle.
+                // SAFETY: libqat's headers require a valid instance handle, which the library itself returned.
                 unsafe { (library.icp_sal_CyPollDpInstance)(instance, 0) }
             }),
             text: if *in_place { source.bytes() } else { destination.bytes() }.to_vec(),
             digest: digest.bytes().to_vec(),
         })
         .collect();
-    // SAFETY: initialised above, nothing in flight.
+    // SAFETY: libqat's headers require an initialised session without requests in flight: all have been waited for.
     let status = unsafe { (library.cpaCySymDpRemoveSession)(instance, session.as_ptr().cast()) };
     assert_eq!(status, SUCCESS);
-    Ok(answers)
+    Ok(results)
 }

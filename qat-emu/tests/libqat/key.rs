@@ -1,4 +1,4 @@
-//! Key derivation through the library.
+//! Key derivation calls of the library.
 
 use std::ffi::c_void;
 
@@ -7,7 +7,7 @@ use super::{
     pke::{Asym, FLAT_CALLBACK, Operands},
 };
 
-/// TLS structure; SSL 3.0 has a third buffer before the length.
+/// The structure of TLS; that of SSL 3.0 has a third buffer before the length.
 #[repr(C)]
 struct Tls {
     operation: u32,
@@ -67,17 +67,17 @@ pub const EXTRACT_EXPAND: u32 = 14;
 pub const EXPAND_LABEL: u32 = 15;
 pub const EXTRACT_EXPAND_LABEL: u32 = 16;
 
-/// Cipher suites, of which each stands for a hash.
+/// The cipher suites, each of which selects a hash.
 pub const SUITE_SHA256: u32 = 1;
 pub const SUITE_SHA384: u32 = 2;
 
-/// What HKDF takes.
+/// The inputs of HKDF.
 #[derive(Clone, Copy, Default)]
 pub struct HkdfInput<'a> {
     pub secret: &'a [u8],
     pub seed: &'a [u8],
     pub info: &'a [u8],
-    /// HkdfLabel structures, and the sublabels wanted below each.
+    /// The HkdfLabel structures, each with the sublabels that are requested.
     pub labels: &'a [(&'a [u8], u8)],
 }
 
@@ -104,7 +104,7 @@ impl Asym {
         Ok(output.bytes().to_vec())
     }
 
-    /// TLS 1.0 and 1.1 without a hash, TLS 1.2 with one.
+    /// Derives a key by TLS 1.0 and 1.1 without a hash, or by TLS 1.2 with one.
     pub fn tls(
         self,
         operation: u32,
@@ -118,9 +118,11 @@ impl Asym {
         let data = (&raw const data).cast();
         let (library, instance) = (self.library, self.instance);
         self.derive(bytes, |tag, result| match hash {
-            // SAFETY: everything named lives until the answer.
+            // SAFETY: libqat's headers require that everything in the request lives until its callback, for which
+            // `call` waits.
             None => unsafe { (library.cpaCyKeyGenTls)(instance, FLAT_CALLBACK, tag, data, result) },
-            // SAFETY: as above.
+            // SAFETY: libqat's headers require that everything in the request lives until its callback, for which
+            // `call` waits.
             Some(hash) => unsafe {
                 (library.cpaCyKeyGenTls2)(instance, FLAT_CALLBACK, tag, data, hash, result)
             },
@@ -140,12 +142,13 @@ impl Asym {
         let data = (&raw const data).cast();
         let (library, instance) = (self.library, self.instance);
         self.derive(bytes, |tag, result| {
-            // SAFETY: as above.
+            // SAFETY: libqat's headers require that everything in the request lives until its callback, for which
+            // `call` waits.
             unsafe { (library.cpaCyKeyGenSsl)(instance, FLAT_CALLBACK, tag, data, result) }
         })
     }
 
-    /// MGF1 with SHA-1, or with another hash.
+    /// Computes MGF1 with SHA-1, or with another hash.
     pub fn mgf(self, hash: Option<u32>, seed: &[u8], bytes: usize) -> Result<Vec<u8>, Status> {
         let mut operands = Operands::new(self.library);
         let data = Mgf { seed: operands.put(seed), bytes: bytes as u64, algorithm: hash.unwrap_or(0) };
@@ -153,7 +156,8 @@ impl Asym {
         let library = self.library;
         let function = if hash.is_some() { library.cpaCyKeyGenMgfExt } else { library.cpaCyKeyGenMgf };
         let instance = self.instance;
-        // SAFETY: as above.
+        // SAFETY: libqat's headers require that everything in the request lives until its callback, for which `call`
+        // waits.
         self.derive(bytes, |tag, result| unsafe { function(instance, FLAT_CALLBACK, tag, data, result) })
     }
 
@@ -179,13 +183,15 @@ impl Asym {
             info: filled(input.info),
             labels,
         };
-        // The device reads the structure itself.
+        // The device reads this structure itself, so that it is in device memory.
         let place = self.library.alloc(size_of::<Hkdf>());
-        // SAFETY: device memory of its size, 64-byte aligned.
+        // SAFETY: ptr::write requires memory of the structure's size and alignment: it was allocated with this size,
+        // 64-byte aligned.
         unsafe { place.as_ptr().cast::<Hkdf>().write(data) };
         let (library, instance, data) = (self.library, self.instance, place.as_ptr().cast_const().cast());
         self.derive(bytes, |tag, result| {
-            // SAFETY: as above.
+            // SAFETY: libqat's headers require that everything in the request lives until its callback, for which
+            // `call` waits.
             unsafe { (library.cpaCyKeyGenTls3)(instance, FLAT_CALLBACK, tag, data, suite, result) }
         })
     }

@@ -1,4 +1,4 @@
-//! The library on an emulated machine inside the test executable.
+//! Runs the library on an emulated machine inside the test executable.
 
 #![allow(dead_code, unreachable_pub, reason = "each test executable uses its part")]
 
@@ -8,7 +8,7 @@ use qat_emu::{Config, Emulator};
 
 use super::libqat::{self, Libqat, SUCCESS, library};
 
-/// Stops the library after a failed test, so that the next one starts afresh.
+/// Stops the library after a failed test, so that the next one can start it.
 struct Stopped(&'static Libqat);
 
 impl Drop for Stopped {
@@ -19,8 +19,8 @@ impl Drop for Stopped {
     }
 }
 
-/// Runs a test with the library on an emulated machine, one at a time in this process. All tests of an executable use
-/// the same services, because libqat keeps what it learnt about them over a stop.
+/// Runs a test with the library on an emulated machine; only one runs in this process at a time. All tests of an
+/// executable use the same services, because libqat remembers them after it stops.
 pub fn with_machine(config: Config, test: impl FnOnce(&'static Libqat, &Emulator)) {
     let _one = one_at_a_time();
     let Some(library) = library() else { return };
@@ -34,13 +34,14 @@ fn one_at_a_time() -> MutexGuard<'static, ()> {
     ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Runs all tests but `this_test` with libqat 26.08, not beside others.
+/// Runs all tests except `this_test` with libqat 26.08, one at a time.
 pub fn all_with_newer(this_test: &str) {
     let _one = one_at_a_time();
     libqat::all_with_newer(this_test);
 }
 
-/// As [`with_machine`], with the library started before and stopped after the test, and nothing left behind.
+/// Runs a test like [`with_machine`], with the library started before it and stopped after it, and checks that nothing
+/// is left behind.
 pub fn with_started(config: Config, test: impl FnOnce(&'static Libqat, &Emulator)) {
     with_machine(config, |library, emulator| {
         library.start();

@@ -1,5 +1,5 @@
-//! Intel's own library for the tests: found, loaded with `dlopen`, and declared by hand from its public headers, so
-//! that these tests share nothing with the crates that they help to test.
+//! Intel's own library for the tests. It is loaded with `dlopen` and declared by hand from its public headers, so that
+//! the tests share nothing with the crates that they test.
 
 #![allow(dead_code, unreachable_pub, reason = "each test executable uses its part")]
 
@@ -32,7 +32,7 @@ pub const FAIL: Status = -1;
 pub const RETRY: Status = -2;
 pub const INVALID_PARAM: Status = -4;
 pub const UNSUPPORTED: Status = -6;
-/// What a callback's status becomes in these tests when it succeeds and says that something does not hold.
+/// The status that stands for a success whose callback reports a negative result, such as a wrong digest.
 pub const MISMATCH: Status = 1000;
 
 #[repr(C)]
@@ -58,46 +58,49 @@ macro_rules! library {
         pub struct Libqat {
             $(pub $name: unsafe extern "C" fn($($argument),*) $(-> $result)?,)*
             directory: PathBuf,
-            /// `cpaDcSetCrcControlData`, which came with 26.08.
+            /// The function `cpaDcSetCrcControlData`, which 26.08 introduced.
             pub set_crc_control: Option<SetCrcControl>,
-            /// `cpaInstanceSetResponseMode` and `cpaInstanceSetIntCoalescingTimer`, likewise.
+            /// The functions `cpaInstanceSetResponseMode` and `cpaInstanceSetIntCoalescingTimer`, which 26.08
+            /// introduced.
             pub set_response_mode: Option<SetMode>,
             pub set_coalescing: Option<SetMode>,
         }
 
         impl Libqat {
             fn load(directory: &Path) -> Result<Self, libloading::Error> {
-                // The memory driver first: libqat's own dependency on it is then met by name.
-                // SAFETY: Intel's libraries have no initialisers that need anything.
+                // The memory driver is loaded first, so that libqat's dependency on it is found by name.
+                // SAFETY: Library::open runs the library's initialisers, which have no requirements in Intel's
+                // libraries.
                 let usdm = unsafe { Library::open(Some(directory.join("libusdm.so.0")), RTLD_NOW | RTLD_LOCAL) }?;
-                // SAFETY: as above.
+                // SAFETY: Library::open runs the library's initialisers, which have no requirements in Intel's
+                // libraries.
                 let qat = unsafe { Library::open(Some(directory.join("libqat.so.4")), RTLD_NOW | RTLD_LOCAL) }?;
                 let this = Self {
                     $($name: {
                         let name = concat!(stringify!($name), "\0").as_bytes();
-                        // SAFETY: the type is that of the function in the public headers.
+                        // SAFETY: Library::get requires the function's type, which is that of the public headers.
                         let found = unsafe { qat.get(name) };
-                        // SAFETY: as above.
+                        // SAFETY: Library::get requires the function's type, which is that of the public headers.
                         *found.or_else(|_| unsafe { usdm.get(name) })?
                     },)*
                     directory: directory.to_owned(),
                     set_crc_control: {
-                        // SAFETY: the type is that of the function in the public headers.
+                        // SAFETY: Library::get requires the function's type, which is that of the public headers.
                         let found = unsafe { qat.get(b"cpaDcSetCrcControlData\0") };
                         found.ok().map(|function| *function)
                     },
                     set_response_mode: {
-                        // SAFETY: the type is that of the function in the public headers.
+                        // SAFETY: Library::get requires the function's type, which is that of the public headers.
                         let found = unsafe { qat.get(b"cpaInstanceSetResponseMode\0") };
                         found.ok().map(|function| *function)
                     },
                     set_coalescing: {
-                        // SAFETY: the type is that of the function in the public headers.
+                        // SAFETY: Library::get requires the function's type, which is that of the public headers.
                         let found = unsafe { qat.get(b"cpaInstanceSetIntCoalescingTimer\0") };
                         found.ok().map(|function| *function)
                     },
                 };
-                // Loaded for the rest of the process.
+                // The libraries stay loaded for the rest of the process.
                 std::mem::forget((usdm, qat));
                 Ok(this)
             }
@@ -217,16 +220,17 @@ library! {
         *mut FlatBuffer) -> Status;
 }
 
-// SAFETY: function pointers of a library that stays loaded.
+// SAFETY: the function pointers stay valid on every thread, because the library is never unloaded.
 unsafe impl Send for Libqat {}
-// SAFETY: as above; which functions may run at once is documented by the library, and the tests keep to it.
+// SAFETY: the function pointers stay valid, because the library is never unloaded. Its headers say which functions may
+// run at the same time, and the tests follow that.
 unsafe impl Sync for Libqat {}
 
-/// Where Debian's packages have their libraries.
+/// The directory of libraries in Debian's packages.
 pub const LIB: &str = "usr/lib/x86_64-linux-gnu";
 
-/// Says what is missing where it is not lost among the output of passing tests, or fails where the library has to be
-/// there.
+/// Reports a missing library where the output of passing tests does not hide it, or fails where the library is
+/// required.
 pub fn missing(release: &str, command: &str, variable: &str, tried: &[PathBuf]) {
     let tried: Vec<_> = tried.iter().map(|p| p.display().to_string()).collect();
     let text = format!(
@@ -236,11 +240,11 @@ pub fn missing(release: &str, command: &str, variable: &str, tried: &[PathBuf]) 
         tried.join(", ")
     );
     assert!(env::var_os("QAT_TEST_REQUIRE_LIBQAT").is_none_or(|v| v != "1"), "{text}");
-    // Not `eprintln!`, whose output the test harness keeps to itself.
+    // The test harness captures the output of `eprintln!`, so this writes directly.
     let _ = std::io::stderr().write_all(text.as_bytes());
 }
 
-/// Directories that may hold the library.
+/// Returns the directories that may contain the library.
 pub fn candidates() -> Vec<PathBuf> {
     if let Some(named) = env::var_os("QAT_TEST_LIBQAT_2402") {
         return vec![PathBuf::from(named)];
@@ -249,7 +253,7 @@ pub fn candidates() -> Vec<PathBuf> {
     [packages().join("24.02").join(LIB)].into_iter().chain(system).collect()
 }
 
-/// The library, loaded once.
+/// Returns the library, which is loaded once.
 pub fn library() -> Option<&'static Libqat> {
     static LIBRARY: OnceLock<Option<Libqat>> = OnceLock::new();
     LIBRARY
@@ -264,7 +268,7 @@ pub fn library() -> Option<&'static Libqat> {
         .as_ref()
 }
 
-/// Runs one test of this executable in a process of its own, with these variables set.
+/// Runs one test of this executable in a process of its own, with these environment variables.
 pub fn rerun(test: &str, variables: &[(&str, &str)]) {
     run(&this(), &["--exact", test], variables);
 }
@@ -279,14 +283,14 @@ fn run(line: &str, arguments: &[&str], variables: &[(&str, &str)]) {
     assert!(output.status.success(), "{variables:?}: {}{}", text(&output.stdout), text(&output.stderr));
 }
 
-/// Where `cargo xtask libqat` unpacks: test executables live in target/PROFILE/deps.
+/// Returns the directory in which `cargo xtask libqat` unpacks; test executables are in target/PROFILE/deps.
 fn packages() -> PathBuf {
     let this = this();
     let executable = Path::new(this.lines().last().unwrap());
     executable.ancestors().nth(3).unwrap().join("libqat")
 }
 
-/// Where the libraries of Intel's programs are.
+/// Returns the directory with the libraries of Intel's programs.
 pub fn programs() -> PathBuf {
     place("QAT_TEST_LOADER_DIR", "24.02-programs")
 }
@@ -295,25 +299,26 @@ fn place(variable: &str, package: &str) -> PathBuf {
     env::var_os(variable).map_or_else(|| packages().join(package).join(LIB), PathBuf::from)
 }
 
-/// How this executable was run: by its name, or through a loader, which then is what the system takes for it.
+/// Returns the name of this executable, which a loader hides from the system.
 fn this() -> String {
     env::var(LOADER).unwrap_or_else(|_| env::current_exe().unwrap().display().to_string())
 }
 
-/// Set in a process that runs through a loader: the loader, its arguments, and this executable, in lines.
+/// The environment variable of a process that runs through a loader: the loader, its arguments, and this executable,
+/// one per line.
 const LOADER: &str = "TEST_LOADER";
 
-/// Where libqat 26.08 is, and with what it can be loaded.
+/// The location of libqat 26.08, and the loader that it needs.
 pub struct Newer {
     pub directory: PathBuf,
-    /// Directories to find libraries in.
+    /// The directories to search for libraries.
     pub library_path: String,
     /// A loader of a newer C library, where the system's is too old.
     pub loader: Option<PathBuf>,
 }
 
-/// libqat 26.08. Its package needs a newer C library than some systems have; then it comes with the loader of the
-/// programs' package.
+/// Returns the location of libqat 26.08. Its package requires a newer C library than some systems have; it is then used
+/// with the loader of the programs' package.
 pub fn newer() -> Option<Newer> {
     let directory = place("QAT_TEST_LIBQAT_2608", "26.08");
     if !directory.join("libqat.so.4").exists() {
@@ -321,9 +326,9 @@ pub fn newer() -> Option<Newer> {
         return None;
     }
     let programs = programs();
-    // SAFETY: gnu_get_libc_version(3) takes nothing.
+    // SAFETY: gnu_get_libc_version(3) has no arguments.
     let version = unsafe { libc::gnu_get_libc_version() };
-    // SAFETY: it returns a constant string.
+    // SAFETY: CStr::from_ptr requires a NUL-terminated string; gnu_get_libc_version(3) returns a constant one.
     let version = unsafe { std::ffi::CStr::from_ptr(version) }.to_str().unwrap();
     let minor: u32 = version.split('.').nth(1).unwrap().parse().unwrap();
     if minor >= 38 {
@@ -339,7 +344,7 @@ pub fn newer() -> Option<Newer> {
     Some(Newer { directory, library_path, loader: Some(loader) })
 }
 
-/// Runs all tests of this executable but `this_test` with libqat 26.08 in the place of 24.02.
+/// Runs all tests of this executable except `this_test` with libqat 26.08 instead of 24.02.
 pub fn all_with_newer(this_test: &str) {
     let Some(newer) = newer() else { return };
     let exe = this();
@@ -350,78 +355,80 @@ pub fn all_with_newer(this_test: &str) {
     run(&line, &["--skip", this_test], &[("QAT_TEST_LIBQAT_2402", directory), (LOADER, &line)]);
 }
 
-/// Address translation for the library, which takes a plain function.
+/// Translates an address for the library, which takes a plain function.
 unsafe extern "C" fn translate(address: *mut c_void) -> u64 {
     let library = library().expect("called by the library");
-    // SAFETY: the library asks about memory that it was given.
+    // SAFETY: `qaeVirtToPhysNUMA` takes an address in memory of libusdm; the library translates only such memory.
     unsafe { (library.qaeVirtToPhysNUMA)(address) }
 }
 
 impl Libqat {
-    /// Whether it is 26.08 or later.
+    /// Returns whether the library is 26.08 or later.
     pub fn newer(&self) -> bool {
         self.set_crc_control.is_some()
     }
 
     pub fn start(&self) {
-        // SAFETY: a NUL-terminated name.
+        // SAFETY: `icp_sal_userStart` requires a NUL-terminated section name (`icp_sal_user.h`).
         assert_eq!(unsafe { (self.icp_sal_userStart)(c"SSL".as_ptr()) }, SUCCESS, "icp_sal_userStart");
     }
 
     pub fn try_start(&self) -> Status {
-        // SAFETY: a NUL-terminated name.
+        // SAFETY: `icp_sal_userStart` requires a NUL-terminated section name (`icp_sal_user.h`).
         unsafe { (self.icp_sal_userStart)(c"SSL".as_ptr()) }
     }
 
     pub fn stop(&self) -> Status {
-        // SAFETY: no arguments; called on the thread that started, as 24.02 asks.
+        // SAFETY: `icp_sal_userStop` has no arguments; it is called on the thread that started the library, as 24.02
+        // requires.
         unsafe { (self.icp_sal_userStop)() }
     }
 
-    /// Compression instances, started.
+    /// Returns the compression instances after starting them.
     pub fn dc_instances(&self) -> Vec<Handle> {
         let mut count = 0;
-        // SAFETY: a place for the result.
+        // SAFETY: libqat's headers require a pointer to the result, which lives during the call.
         assert_eq!(unsafe { (self.cpaDcGetNumInstances)(&raw mut count) }, SUCCESS);
         let mut instances = vec![ptr::null_mut(); usize::from(count)];
         if count > 0 {
-            // SAFETY: room for `count` handles.
+            // SAFETY: libqat's headers require space for `count` handles, which the vector has.
             assert_eq!(unsafe { (self.cpaDcGetInstances)(count, instances.as_mut_ptr()) }, SUCCESS);
         }
         for instance in &instances {
-            // SAFETY: a valid handle.
+            // SAFETY: libqat's headers require a valid instance handle, which the library itself returned.
             assert_eq!(unsafe { (self.cpaDcSetAddressTranslation)(*instance, translate) }, SUCCESS);
-            // SAFETY: a valid handle; no intermediate buffers are needed.
+            // SAFETY: libqat's headers require a valid instance handle, which the library itself returned; this
+            // generation needs no intermediate buffers.
             assert_eq!(unsafe { (self.cpaDcStartInstance)(*instance, 0, ptr::null_mut()) }, SUCCESS);
         }
         instances
     }
 
-    /// Crypto instances, started.
+    /// Returns the crypto instances after starting them.
     pub fn cy_instances(&self) -> Vec<Handle> {
         let mut count = 0;
-        // SAFETY: a place for the result.
+        // SAFETY: libqat's headers require a pointer to the result, which lives during the call.
         assert_eq!(unsafe { (self.cpaCyGetNumInstances)(&raw mut count) }, SUCCESS);
         let mut instances = vec![ptr::null_mut(); usize::from(count)];
         if count > 0 {
-            // SAFETY: room for `count` handles.
+            // SAFETY: libqat's headers require space for `count` handles, which the vector has.
             assert_eq!(unsafe { (self.cpaCyGetInstances)(count, instances.as_mut_ptr()) }, SUCCESS);
         }
         for instance in &instances {
-            // SAFETY: a valid handle.
+            // SAFETY: libqat's headers require a valid instance handle, which the library itself returned.
             assert_eq!(unsafe { (self.cpaCySetAddressTranslation)(*instance, translate) }, SUCCESS);
-            // SAFETY: a valid handle.
+            // SAFETY: libqat's headers require a valid instance handle, which the library itself returned.
             assert_eq!(unsafe { (self.cpaCyStartInstance)(*instance) }, SUCCESS);
         }
         instances
     }
 
-    /// Memory that the device can reach, zeroed.
+    /// Allocates memory that the device can access, set to zero.
     pub fn alloc(&'static self, bytes: usize) -> DmaBuffer {
-        // SAFETY: a size, a node and an alignment.
+        // SAFETY: `qaeMemAllocNUMA` takes any size, node and alignment (`qae_mem.h`).
         let start: *mut u8 = unsafe { (self.qaeMemAllocNUMA)(bytes.max(1), 0, 64) }.cast();
         assert!(!start.is_null(), "qaeMemAllocNUMA of {bytes} bytes");
-        // SAFETY: freshly allocated, of at least this size.
+        // SAFETY: ptr::write_bytes requires writable memory of this size, which was just allocated.
         unsafe { ptr::write_bytes(start, 0, bytes) };
         DmaBuffer { start, bytes, library: self }
     }
@@ -437,14 +444,14 @@ impl Libqat {
     }
 }
 
-/// Device-reachable memory, freed on drop.
+/// Memory that the device can access, which is freed when this is dropped.
 pub struct DmaBuffer {
     start: *mut u8,
     bytes: usize,
     library: &'static Libqat,
 }
 
-// SAFETY: plain memory.
+// SAFETY: the memory belongs to no thread.
 unsafe impl Send for DmaBuffer {}
 
 impl DmaBuffer {
@@ -453,18 +460,20 @@ impl DmaBuffer {
     }
 
     pub fn bytes(&self) -> &[u8] {
-        // SAFETY: allocated with this size and initialised.
+        // SAFETY: slice::from_raw_parts requires initialised memory of this size: `alloc` allocated it and set it to
+        // zero.
         unsafe { std::slice::from_raw_parts(self.start, self.bytes) }
     }
 
     pub fn bytes_mut(&mut self) -> &mut [u8] {
-        // SAFETY: as above, and borrowed exclusively; the tests wait for the device before they look.
+        // SAFETY: slice::from_raw_parts_mut requires initialised memory of this size that is borrowed exclusively:
+        // `alloc` set it to zero, and tests wait for the device before they use it.
         unsafe { std::slice::from_raw_parts_mut(self.start, self.bytes) }
     }
 
-    /// Address as the device sees it.
+    /// Returns the address that the device uses.
     pub fn iova(&self) -> u64 {
-        // SAFETY: memory of this library.
+        // SAFETY: `qaeVirtToPhysNUMA` takes an address of memory that this library allocated (`qae_mem.h`).
         unsafe { (self.library.qaeVirtToPhysNUMA)(self.start.cast()) }
     }
 
@@ -476,12 +485,13 @@ impl DmaBuffer {
 impl Drop for DmaBuffer {
     fn drop(&mut self) {
         let mut start = self.start.cast();
-        // SAFETY: allocated by this library.
+        // SAFETY: `qaeMemFreeNUMA` takes an address that `qaeMemAllocNUMA` returned and that is not used any more
+        // (`qae_mem.h`).
         unsafe { (self.library.qaeMemFreeNUMA)(&raw mut start) };
     }
 }
 
-/// A buffer list over device-reachable memory with its metadata.
+/// A buffer list with its metadata over memory that the device can access.
 pub struct List {
     pub list: Box<BufferList>,
     flats: Vec<FlatBuffer>,
@@ -501,7 +511,7 @@ impl List {
         Self { list, flats, _meta: meta }
     }
 
-    /// `buffer` in `pieces` parts of about the same length.
+    /// Creates a list of `buffer` in `pieces` parts of about the same length.
     pub fn scattered(library: &'static Libqat, meta_bytes: u32, buffer: &DmaBuffer, pieces: usize) -> Self {
         let mut this = Self::new(library, meta_bytes, &[buffer]);
         let step = buffer.bytes.div_ceil(pieces).max(1);
@@ -524,7 +534,7 @@ impl List {
 
 const NOT_DONE: i32 = i32::MIN;
 
-/// The answer that a callback delivers.
+/// The status that a callback delivers.
 pub struct Completion(pub Box<AtomicI32>);
 
 impl Completion {
@@ -540,7 +550,7 @@ impl Completion {
         Some(self.0.load(Ordering::Acquire)).filter(|status| *status != NOT_DONE)
     }
 
-    /// Polls until the answer is there.
+    /// Polls until the callback has delivered the status.
     pub fn wait(&self, poll: impl Fn() -> Status) -> Status {
         let start = Instant::now();
         loop {
@@ -549,29 +559,29 @@ impl Completion {
             if let Some(status) = self.status() {
                 return status;
             }
-            assert!(start.elapsed() < Duration::from_secs(20), "no answer within 20 s");
+            assert!(start.elapsed() < Duration::from_secs(20), "no result within 20 s");
             std::thread::yield_now();
         }
     }
 }
 
 /// # Safety
-/// `tag` comes from a [`Completion`] that lives.
+/// `tag` comes from a [`Completion`] that still exists.
 pub unsafe fn complete(tag: *mut c_void, status: Status) {
-    // SAFETY: the caller's promise.
+    // SAFETY: the contract of this function, which the caller follows.
     let place = unsafe { &*tag.cast_const().cast::<AtomicI32>() };
     place.store(status, Ordering::Release);
 }
 
 /// # Errors
-/// Any status but success.
+/// Returns any status except success.
 pub fn refused(status: Status) -> Result<(), Status> {
     if status == SUCCESS { Ok(()) } else { Err(status) }
 }
 
-/// Some text that compresses like text.
+/// Returns text that compresses like natural text.
 pub fn sample(bytes: usize) -> Vec<u8> {
-    let words = ["the ", "quick ", "device ", "model ", "reads ", "a ", "descriptor, ", "then ", "answers. "];
+    let words = ["the ", "quick ", "device ", "model ", "reads ", "a ", "descriptor, ", "then ", "results. "];
     let mut state = 1_u32;
     let mut text = Vec::with_capacity(bytes + 16);
     while text.len() < bytes {

@@ -1,4 +1,4 @@
-//! Public-key operations through the library. Their structures are flat buffers in a row, with some words behind.
+//! Public-key calls of the library, whose structures are sequences of flat buffers followed by some words.
 
 use std::{
     ffi::{c_int, c_void},
@@ -51,7 +51,7 @@ pub struct RsaPrivateKey {
     pub form: u32,
     pub n: FlatBuffer,
     pub d: FlatBuffer,
-    /// p, q, d mod p - 1, d mod q - 1, 1/q mod p.
+    /// The values p, q, d mod p - 1, d mod q - 1, 1/q mod p.
     pub crt: [FlatBuffer; 5],
 }
 
@@ -91,7 +91,7 @@ struct Row<const N: usize> {
 struct Curve {
     kind: u64,
     field: u64,
-    /// p, a, b, cofactor.
+    /// The values p, a, b and the cofactor.
     parameters: [FlatBuffer; 4],
 }
 
@@ -112,17 +112,17 @@ struct MontgomeryEdwards {
 const PRIME_FIELD: u32 = 1;
 
 unsafe extern "C" fn flat(tag: *mut c_void, status: Status, _: *mut c_void, _: *mut FlatBuffer) {
-    // SAFETY: the tag of `Asym::call`.
+    // SAFETY: `complete` requires the tag of a `Completion`: `Asym::call` passed it, and waits for this callback.
     unsafe { complete(tag, status) };
 }
 
 unsafe extern "C" fn verify(tag: *mut c_void, status: Status, _: *mut c_void, holds: c_int) {
-    // SAFETY: as above.
+    // SAFETY: `complete` requires the tag of a `Completion`: `Asym::call` passed it, and waits for this callback.
     unsafe { complete(tag, judged(status, holds)) };
 }
 
 unsafe extern "C" fn one(tag: *mut c_void, status: Status, _: *mut c_void, holds: c_int, _: *mut FlatBuffer) {
-    // SAFETY: as above.
+    // SAFETY: `complete` requires the tag of a `Completion`: `Asym::call` passed it, and waits for this callback.
     unsafe { complete(tag, judged(status, holds)) };
 }
 
@@ -134,7 +134,7 @@ unsafe extern "C" fn two(
     _: *mut FlatBuffer,
     _: *mut FlatBuffer,
 ) {
-    // SAFETY: as above.
+    // SAFETY: `complete` requires the tag of a `Completion`: `Asym::call` passed it, and waits for this callback.
     unsafe { complete(tag, judged(status, holds)) };
 }
 
@@ -145,7 +145,7 @@ unsafe extern "C" fn rsa(
     _: *mut RsaPrivateKey,
     _: *mut RsaPublicKey,
 ) {
-    // SAFETY: as above.
+    // SAFETY: `complete` requires the tag of a `Completion`: `Asym::call` passed it, and waits for this callback.
     unsafe { complete(tag, status) };
 }
 
@@ -153,10 +153,10 @@ fn judged(status: Status, holds: c_int) -> Status {
     if status == SUCCESS && holds == 0 { MISMATCH } else { status }
 }
 
-/// The callback of functions with one result and no verdict.
+/// The callback of functions that have one result and no verification.
 pub const FLAT_CALLBACK: FlatCallback = flat;
 
-/// Operands in memory that the device reaches.
+/// Operands in memory that the device can access.
 pub struct Operands {
     library: &'static Libqat,
     buffers: Vec<DmaBuffer>,
@@ -180,8 +180,8 @@ impl Operands {
     }
 }
 
-/// The public-key side of a crypto instance. Every method waits for the answer and gives the status of the call or
-/// of the callback, or [`MISMATCH`], as its error.
+/// The public-key functions of a crypto instance. Every method waits for the callback. Its error is the status of the
+/// call or of the callback, or [`MISMATCH`].
 #[derive(Clone, Copy)]
 pub struct Asym {
     pub library: &'static Libqat,
@@ -194,12 +194,12 @@ impl Asym {
         let completion = Completion::new();
         refused(submit(completion.tag()))?;
         refused(completion.wait(|| {
-            // SAFETY: a valid handle.
+            // SAFETY: libqat's headers require a valid instance handle, which the library itself returned.
             unsafe { (self.library.icp_sal_CyPollInstance)(self.instance, 0) }
         }))
     }
 
-    /// A function of flat buffers in a row with one result of `room` bytes.
+    /// Calls a function whose structure has only flat buffers, with one result of `room` bytes.
     pub fn flat<const N: usize>(
         self,
         function: FlatFunction,
@@ -220,12 +220,13 @@ impl Asym {
         let output = self.library.alloc(room);
         let mut result = output.flat();
         let (result, instance) = (&raw mut result, self.instance);
-        // SAFETY: the operation, its operands and the result live until `call` has the answer.
+        // SAFETY: libqat's headers require that the operation, its operands and the result live until the callback, for
+        // which `call` waits.
         self.call(|tag| unsafe { function(instance, flat, tag, operation, result) })?;
         Ok(output.bytes().to_vec())
     }
 
-    /// A verification: `Err(MISMATCH)` when it does not hold.
+    /// Calls a verification; returns `Err(MISMATCH)` when its result is negative.
     pub fn verify<const N: usize>(self, function: VerifyFunction, inputs: [&[u8]; N]) -> Result<(), Status> {
         let mut operands = Operands::new(self.library);
         let operation = Row { flats: operands.put_all(inputs), words: [PRIME_FIELD, 0] };
@@ -235,11 +236,12 @@ impl Asym {
     fn verify_of(self, function: VerifyFunction, operation: *const c_void) -> Result<(), Status> {
         let mut verdict = 0;
         let (verdict, instance) = (&raw mut verdict, self.instance);
-        // SAFETY: as in `flat_of`.
+        // SAFETY: libqat's headers require that everything in the request lives until its callback, for which `call`
+        // waits.
         self.call(|tag| unsafe { function(instance, verify, tag, operation, verdict) })
     }
 
-    /// A function with a verdict and one result.
+    /// Calls a function with a verification and one result.
     pub fn one<const N: usize>(
         self,
         function: OneFunction,
@@ -252,12 +254,13 @@ impl Asym {
         let (mut verdict, mut result) = (0, output.flat());
         let (verdict, result, instance) = (&raw mut verdict, &raw mut result, self.instance);
         let operation = (&raw const operation).cast();
-        // SAFETY: as in `flat_of`.
+        // SAFETY: libqat's headers require that everything in the request lives until its callback, for which `call`
+        // waits.
         self.call(|tag| unsafe { function(instance, one, tag, operation, verdict, result) })?;
         Ok(output.bytes().to_vec())
     }
 
-    /// A function with a verdict and two results; `last` is the word behind the field type.
+    /// Calls a function with a verification and two results; `last` is the word after the field type.
     pub fn two<const N: usize>(
         self,
         function: TwoFunction,
@@ -280,7 +283,8 @@ impl Asym {
         let (mut verdict, [mut first, mut second]) = (0, [outputs[0].flat(), outputs[1].flat()]);
         let verdict = &raw mut verdict;
         let (first, second, instance) = (&raw mut first, &raw mut second, self.instance);
-        // SAFETY: as in `flat_of`.
+        // SAFETY: libqat's headers require that everything in the request lives until its callback, for which `call`
+        // waits.
         self.call(|tag| unsafe { function(instance, two, tag, operation, verdict, first, second) })?;
         Ok(outputs.map(|output| output.bytes().to_vec()))
     }
@@ -301,7 +305,7 @@ impl Asym {
         self.two_of(function, (&raw const operation).cast(), point[0].len())
     }
 
-    /// Whether a point is on the curve.
+    /// Checks whether a point is on the curve.
     pub fn on_curve(self, point: [&[u8]; 2], curve: [&[u8]; 3]) -> Result<(), Status> {
         let mut operands = Operands::new(self.library);
         let curve = operands.curve(curve);
@@ -309,7 +313,7 @@ impl Asym {
         self.verify_of(self.library.cpaCyEcGenericPointVerify, (&raw const operation).cast())
     }
 
-    /// Curve 1 Curve25519, 2 Ed25519, 3 Curve448, 4 Ed448: multiplies a point, or the generator.
+    /// Multiplies a point, or the generator, of a curve: 1 Curve25519, 2 Ed25519, 3 Curve448, 4 Ed448.
     pub fn montgomery_edwards(
         self,
         curve: u32,
@@ -334,7 +338,7 @@ impl Asym {
         self.flat_of(self.library.cpaCyRsaEncrypt, (&raw const operation).cast(), n.len())
     }
 
-    /// With n and d, or with p, q and the rest of the second form.
+    /// Decrypts with n and d, or with p, q and the rest of the second form.
     pub fn rsa_decrypt(
         self,
         whole: [&[u8]; 2],
@@ -354,7 +358,7 @@ impl Asym {
         self.flat_of(self.library.cpaCyRsaDecrypt, (&raw const operation).cast(), whole[0].len())
     }
 
-    /// n and d, and in the second form d mod p - 1, d mod q - 1 and 1/q mod p as well.
+    /// Returns n and d, and in the second form also d mod p - 1, d mod q - 1 and 1/q mod p.
     pub fn rsa_generate(self, form: u32, p: &[u8], q: &[u8], e: &[u8]) -> Result<Vec<Vec<u8>>, Status> {
         let mut operands = Operands::new(self.library);
         let len = 2 * p.len();
@@ -381,19 +385,20 @@ impl Asym {
         let (instance, function) = (self.instance, self.library.cpaCyRsaGenKey);
         let (private, public) = (&raw mut private, &raw mut public);
         let operation = (&raw const operation).cast();
-        // SAFETY: as in `flat_of`.
+        // SAFETY: libqat's headers require that everything in the request lives until its callback, for which `call`
+        // waits.
         self.call(|tag| unsafe { function(instance, rsa, tag, operation, private, public) })?;
         let whole = [&n, &d];
         let rest = if form == 2 { &crt[2..] } else { &[] };
         Ok(whole.into_iter().chain(rest).map(|buffer| buffer.bytes().to_vec()).collect())
     }
 
-    /// r and s for p, q, g, x, k and the digest.
+    /// Returns r and s for p, q, g, x, k and the digest.
     pub fn dsa_sign(self, inputs: [&[u8]; 6], room: usize) -> Result<[Vec<u8>; 2], Status> {
         self.two(self.library.cpaCyDsaSignRS, inputs, 0, room)
     }
 
-    /// All tests that the library has, with one Miller-Rabin round per base.
+    /// Runs all tests that the library has, with one Miller-Rabin round for each base.
     pub fn is_prime(self, candidate: &[u8], bases: &[&[u8]]) -> Result<(), Status> {
         let mut operands = Operands::new(self.library);
         let operation = Prime {

@@ -1,4 +1,4 @@
-//! Symmetric crypto through the library.
+//! Symmetric calls of the library.
 
 use std::{
     ffi::{c_int, c_void},
@@ -63,7 +63,7 @@ pub struct Operation {
 }
 
 impl Operation {
-    /// A whole packet to hash, as a link of a chain names it.
+    /// The operation that hashes a whole packet as part of a chain.
     pub fn hash(bytes: usize, digest: &DmaBuffer) -> Self {
         Self {
             session: ptr::null_mut(),
@@ -169,7 +169,7 @@ impl Hash {
         }
     }
 
-    /// A hash of `outer.1` and the hash of `inner.1` and the data.
+    /// The setup of a hash of `outer.1` and of the hash of `inner.1` and the data.
     pub fn nested(inner: (u32, &[u8]), outer: (u32, &[u8]), digest_bytes: usize) -> Self {
         Self {
             inner_prefix: inner.1.as_ptr(),
@@ -182,7 +182,7 @@ impl Hash {
     }
 }
 
-/// The keys and prefixes that a setup names have to live until the session is initialised.
+/// The keys and prefixes of a setup have to live until the session is initialised.
 impl SessionSetup {
     fn new(operation: u32, cipher: Cipher, hash: Hash, order: u32) -> Self {
         Self {
@@ -222,26 +222,26 @@ impl SessionSetup {
     }
 }
 
-/// One call on a session.
+/// One call with a session.
 #[derive(Clone)]
 pub struct Packet<'a> {
     pub kind: u32,
     pub iv: &'a [u8],
-    /// Length of the IV where the buffer has more.
+    /// The length of the IV where the buffer is longer; `None` otherwise.
     pub iv_bytes: Option<usize>,
     pub aad: &'a [u8],
     pub text: &'a [u8],
     pub cipher: Range<usize>,
     pub hash: Range<usize>,
-    /// The digest to verify; its length when generating.
+    /// The digest to verify, or a buffer of its length when generating.
     pub digest: &'a [u8],
-    /// Flat buffers that the text comes in.
+    /// The number of flat buffers for the text.
     pub pieces: usize,
     pub in_place: bool,
 }
 
 impl<'a> Packet<'a> {
-    /// All of `text` in one piece, in place.
+    /// A packet with all of `text` in one piece, in place.
     pub fn new(text: &'a [u8]) -> Self {
         Self {
             kind: FULL,
@@ -258,10 +258,10 @@ impl<'a> Packet<'a> {
     }
 }
 
-/// What came of a packet.
+/// The result of a packet.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Answer {
-    /// The callback's, or [`MISMATCH`].
+pub struct PacketResult {
+    /// The status of the callback, or [`MISMATCH`].
     pub status: Status,
     pub text: Vec<u8>,
     pub digest: Vec<u8>,
@@ -281,24 +281,24 @@ unsafe extern "C" fn done(
     _: *mut BufferList,
     verified: c_int,
 ) {
-    // A failed verification is a success with this flag clear.
+    // The library reports a failed verification as success with this flag clear.
     let status = if status == SUCCESS && verified == 0 { MISMATCH } else { status };
-    // SAFETY: the tag of `Session::run`.
+    // SAFETY: `complete` requires the tag of a `Completion`: `Session::run` passed it, and waits for this callback.
     unsafe { complete(tag, status) };
 }
 
-/// Parts of one message.
+/// The parts of one message.
 #[derive(Default)]
 pub struct Message<'a> {
     pub iv: &'a [u8],
     pub aad: &'a [u8],
     pub text: &'a [u8],
-    /// The tag to verify; its length when generating.
+    /// The tag to verify, or a buffer of its length when generating.
     pub tag: &'a [u8],
 }
 
 impl Session {
-    /// AES-CBC, or AES-GCM with `aad_bytes` and `tag_bytes`.
+    /// Creates a session for AES-CBC, or for AES-GCM with `aad_bytes` and `tag_bytes`.
     pub fn new(
         library: &'static Libqat,
         instance: Handle,
@@ -321,14 +321,16 @@ impl Session {
     }
 
     /// # Errors
-    /// The status with which the library refuses the session.
+    /// Returns the status with which the library refuses the session.
     pub fn init(library: &'static Libqat, instance: Handle, setup: &SessionSetup) -> Result<Self, Status> {
         let mut bytes = 0;
-        // SAFETY: a valid handle, setup and a place for the result.
+        // SAFETY: libqat's headers require a valid instance handle, which the library itself returned, a setup, and a
+        // pointer to the result; all live during the call.
         let status = unsafe { (library.cpaCySymSessionCtxGetSize)(instance, setup, &raw mut bytes) };
         refused(status)?;
         let memory = library.alloc(bytes as usize);
-        // SAFETY: memory of the size that was asked for; the key is copied.
+        // SAFETY: libqat's headers require memory of the size that the library reported, until the session is removed;
+        // the key is copied.
         let status = unsafe { (library.cpaCySymInitSession)(instance, done, setup, memory.as_ptr().cast()) };
         refused(status)?;
         Ok(Self { library, instance, memory })
@@ -338,23 +340,23 @@ impl Session {
     pub fn run(&self, message: &Message<'_>) -> (Status, Vec<u8>, Vec<u8>) {
         let Message { iv, aad, text, tag } = *message;
         let packet = Packet { iv, aad, digest: tag, ..Packet::new(text) };
-        let answer = self.perform(&packet).expect("cpaCySymPerformOp");
-        (answer.status, answer.text, answer.digest)
+        let result = self.perform(&packet).expect("cpaCySymPerformOp");
+        (result.status, result.text, result.digest)
     }
 
     /// Runs one packet.
     ///
     /// # Errors
-    /// The status with which the library refuses the call.
-    pub fn perform(&self, packet: &Packet<'_>) -> Result<Answer, Status> {
+    /// Returns the status with which the library refuses the call.
+    pub fn perform(&self, packet: &Packet<'_>) -> Result<PacketResult, Status> {
         self.perform_after(packet, || ())
     }
 
     /// Runs one packet, and calls `wait` before each poll.
     ///
     /// # Errors
-    /// The status with which the library refuses the call.
-    pub fn perform_after(&self, packet: &Packet<'_>, wait: impl Fn()) -> Result<Answer, Status> {
+    /// Returns the status with which the library refuses the call.
+    pub fn perform_after(&self, packet: &Packet<'_>, wait: impl Fn()) -> Result<PacketResult, Status> {
         let library = self.library;
         let from = |bytes: &[u8]| (!bytes.is_empty()).then(|| library.alloc_from(bytes));
         let pointer = |buffer: &Option<DmaBuffer>| buffer.as_ref().map_or(ptr::null_mut(), DmaBuffer::as_ptr);
@@ -362,11 +364,12 @@ impl Session {
         // The library pads the additional data to whole blocks in place.
         let mut aad = library.alloc(packet.aad.len().next_multiple_of(16).max(16));
         aad.bytes_mut()[..packet.aad.len()].copy_from_slice(packet.aad);
-        // The library takes no empty buffer; nothing is to be done with this byte.
+        // The library refuses an empty buffer; this byte is not processed.
         let text = if packet.text.is_empty() { &[0] } else { packet.text };
         let (source, destination) = (library.alloc_from(text), library.alloc(text.len()));
         let mut meta_bytes = 0;
-        // SAFETY: a valid handle and a place for the result.
+        // SAFETY: libqat's headers require a valid instance handle, which the library itself returned, and a pointer to
+        // the result, which lives during the call.
         let status = unsafe {
             (library.cpaCyBufferListGetMetaSize)(self.instance, packet.pieces as u32, &raw mut meta_bytes)
         };
@@ -389,7 +392,8 @@ impl Session {
         let completion = Completion::new();
         let mut verified = 0;
         let from = from.as_mut_ptr();
-        // SAFETY: everything named lives until the answer is waited for below.
+        // SAFETY: libqat's headers require that everything in the request lives until its callback, which is waited for
+        // below.
         let status = unsafe {
             (library.cpaCySymPerformOp)(
                 self.instance,
@@ -403,10 +407,10 @@ impl Session {
         refused(status)?;
         let status = completion.wait(|| {
             wait();
-            // SAFETY: a valid handle.
+            // SAFETY: libqat's headers require a valid instance handle, which the library itself returned.
             unsafe { (self.library.icp_sal_CyPollInstance)(self.instance, 0) }
         });
-        Ok(Answer {
+        Ok(PacketResult {
             status,
             text: if packet.in_place { &source } else { &destination }.bytes()[..packet.text.len()].to_vec(),
             digest: digest.map_or_else(Vec::new, |digest| digest.bytes().to_vec()),
@@ -414,7 +418,7 @@ impl Session {
     }
 
     pub fn remove(&self) -> Status {
-        // SAFETY: initialised in `new`.
+        // SAFETY: libqat's headers require an initialised session without requests in flight; `init` created it.
         unsafe { (self.library.cpaCySymRemoveSession)(self.instance, self.memory.as_ptr().cast()) }
     }
 }

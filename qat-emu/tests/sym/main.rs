@@ -1,4 +1,4 @@
-//! The symmetric engine against NIST, RFC and Wycheproof vectors and independent implementations.
+//! Tests of the symmetric engine against NIST, RFC and Wycheproof vectors and independent implementations.
 
 #[path = "../common/mod.rs"]
 mod common;

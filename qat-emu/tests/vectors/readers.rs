@@ -1,4 +1,4 @@
-//! Readers of compressed data that share nothing with the device: decoders written here from the formats'
+//! Readers of compressed data that share nothing with the device: decoders that were written from the formats'
 //! descriptions, and the system's own zlib, lz4 and zstd.
 
 use std::{
@@ -13,14 +13,14 @@ use libloading::os::unix::Library;
 
 use crate::libqat;
 
-/// CRC-32 of ISO 3309, bit by bit.
+/// Computes the CRC-32 of ISO 3309 bit by bit.
 pub(crate) fn crc32(data: &[u8]) -> u32 {
     !data.iter().fold(!0, |sum, byte| {
         (0..8).fold(sum ^ u32::from(*byte), |sum, _| (sum >> 1) ^ (0xEDB8_8320 * (sum & 1)))
     })
 }
 
-/// Adler-32 of RFC 1950.
+/// Computes the Adler-32 of RFC 1950.
 pub(crate) fn adler32(data: &[u8]) -> u32 {
     let (a, b) = data.iter().fold((1_u32, 0_u32), |(a, b), byte| {
         let a = (a + u32::from(*byte)) % 65_521;
@@ -29,29 +29,29 @@ pub(crate) fn adler32(data: &[u8]) -> u32 {
     b << 16 | a
 }
 
-/// CRC-64 of ECMA-182, most significant bit first, from zero and not inverted.
+/// Computes the CRC-64 of ECMA-182: most significant bit first, initial value zero, not inverted.
 pub(crate) fn crc64(data: &[u8]) -> u64 {
     data.iter().fold(0, |sum, byte| {
         (0..8).fold(sum ^ u64::from(*byte) << 56, |sum, _| (sum << 1) ^ (0x42F0_E1EB_A9EA_3693 * (sum >> 63)))
     })
 }
 
-/// The CRC-64 of xz: the same polynomial, least significant bit first, from all ones and inverted.
+/// Computes the CRC-64 of xz: the same polynomial, least significant bit first, initial value all ones, inverted.
 pub(crate) fn crc64_xz(data: &[u8]) -> u64 {
     !data.iter().fold(!0, |sum, byte| {
         (0..8).fold(sum ^ u64::from(*byte), |sum, _| (sum >> 1) ^ (0xC96C_5795_D787_0F42 * (sum & 1)))
     })
 }
 
-/// One sequence: literals, and the match behind them.
+/// One sequence: literals, and the match after them.
 pub(crate) struct Sequence {
     pub(crate) literals: usize,
     pub(crate) offset: usize,
     pub(crate) length: usize,
 }
 
-/// Decodes LZ4 sequences behind `output`. A match is `base` longer than its nibble says; in LZ4s, whose base is one
-/// below the shortest match, 0 says that there is none.
+/// Decodes LZ4 sequences and appends to `output`. The length of a match is its nibble plus `base`; in LZ4s, where
+/// `base` is one below the shortest match, 0 means that there is none.
 pub(crate) fn sequences(mut input: &[u8], base: usize, lz4s: bool, output: &mut Vec<u8>) -> Vec<Sequence> {
     fn take<'a>(input: &mut &'a [u8], count: usize) -> &'a [u8] {
         let (head, rest) = input.split_at(count);
@@ -73,7 +73,7 @@ pub(crate) fn sequences(mut input: &[u8], base: usize, lz4s: bool, output: &mut 
         let literals = length(&mut input, token >> 4);
         output.extend(take(&mut input, literals));
         let mut sequence = Sequence { literals, offset: 0, length: 0 };
-        // The last sequence of LZ4 has no match; one of LZ4s says so itself.
+        // The last sequence of LZ4 has no match; in LZ4s, a sequence itself says whether it has one.
         if lz4s || !input.is_empty() {
             if let (false, [low, high]) = (lz4s && input.is_empty(), [input.first(), input.get(1)]) {
                 let offset = [low, high].map(|byte| usize::from(*byte.expect("an offset")));
@@ -94,7 +94,7 @@ pub(crate) fn sequences(mut input: &[u8], base: usize, lz4s: bool, output: &mut 
     found
 }
 
-/// Decodes LZ4 blocks with their size words, which may refer to earlier ones, and says how many are raw.
+/// Decodes LZ4 blocks with their size words, which may refer to earlier blocks; also returns the number of raw blocks.
 pub(crate) fn lz4_blocks(mut input: &[u8], largest: usize) -> (Vec<u8>, usize) {
     let (mut output, mut raw) = (Vec::new(), 0);
     while let Some((word, rest)) = input.split_first_chunk::<4>() {
@@ -113,11 +113,11 @@ pub(crate) fn lz4_blocks(mut input: &[u8], largest: usize) -> (Vec<u8>, usize) {
     (output, raw)
 }
 
-/// A library of the system, or of the package with Intel's programs.
+/// Loads a library of the system, or of the package with Intel's programs.
 pub(crate) fn system(name: &str) -> Option<Library> {
     let places = [PathBuf::from(name), libqat::programs().join(name)];
     let found = places.into_iter().find_map(|place| {
-        // SAFETY: initialisers of these libraries need nothing.
+        // SAFETY: Library::new runs the library's initialisers, which have no requirements in these libraries.
         unsafe { Library::new(place) }.ok()
     });
     if found.is_none() {
@@ -128,12 +128,12 @@ pub(crate) fn system(name: &str) -> Option<Library> {
     found
 }
 
-/// A function of a library that stays loaded.
+/// Returns a function of a library that stays loaded.
 ///
 /// # Safety
-/// `F` is its type.
+/// `F` is the type of the function.
 unsafe fn function<F: Copy>(library: &Library, name: &str) -> F {
-    // SAFETY: the caller's promise.
+    // SAFETY: the contract of this function, which the caller follows.
     *unsafe { library.get::<F>(name.as_bytes()) }.expect("a function of the library")
 }
 
@@ -141,11 +141,11 @@ unsafe fn function<F: Copy>(library: &Library, name: &str) -> F {
 pub(crate) fn zlib(stream: &[u8], len: usize) -> Option<Vec<u8>> {
     let library = system("libz.so.1")?;
     type Uncompress = unsafe extern "C" fn(*mut u8, *mut c_ulong, *const u8, c_ulong) -> c_int;
-    // SAFETY: zlib.h.
+    // SAFETY: the type is that of the function in zlib.h.
     let uncompress: Uncompress = unsafe { function(&library, "uncompress") };
     let mut output = vec![0; len + 1];
     let mut count = output.len() as c_ulong;
-    // SAFETY: buffers of these lengths.
+    // SAFETY: the function reads and writes buffers of the given lengths, which are those of the slices.
     let status =
         unsafe { uncompress(output.as_mut_ptr(), &raw mut count, stream.as_ptr(), stream.len() as c_ulong) };
     assert_eq!(status, 0, "uncompress");
@@ -160,20 +160,20 @@ pub(crate) fn lz4_frame(frame: &[u8], len: usize) -> Option<Vec<u8>> {
     type Free = unsafe extern "C" fn(*mut c_void) -> usize;
     type Decompress =
         unsafe extern "C" fn(*mut c_void, *mut u8, *mut usize, *const u8, *mut usize, *const c_void) -> usize;
-    // SAFETY: lz4frame.h.
+    // SAFETY: the type is that of the function in lz4frame.h.
     let create: Create = unsafe { function(&library, "LZ4F_createDecompressionContext") };
-    // SAFETY: as above.
+    // SAFETY: the type is that of the function in lz4frame.h.
     let free: Free = unsafe { function(&library, "LZ4F_freeDecompressionContext") };
-    // SAFETY: as above.
+    // SAFETY: the type is that of the function in lz4frame.h.
     let decompress: Decompress = unsafe { function(&library, "LZ4F_decompress") };
     let mut context = ptr::null_mut();
-    // SAFETY: a place for the context, and LZ4F_VERSION.
+    // SAFETY: the function takes a pointer to the context, which lives during the call, and LZ4F_VERSION.
     assert_eq!(unsafe { create(&raw mut context, 100) }, 0);
     let mut output = vec![0; len + 1];
     let (mut written, mut read) = (0, 0);
     loop {
         let (mut room, mut rest) = (output.len() - written, frame.len() - read);
-        // SAFETY: buffers of these lengths.
+        // SAFETY: the function reads and writes buffers of the given lengths, which are those of the slices.
         let status = unsafe {
             decompress(
                 context,
@@ -192,13 +192,13 @@ pub(crate) fn lz4_frame(frame: &[u8], len: usize) -> Option<Vec<u8>> {
         assert!(status < 1 << 40 && room + rest > 0, "LZ4F_decompress");
     }
     assert_eq!(read, frame.len());
-    // SAFETY: created above.
+    // SAFETY: the function takes a context, which was created above and is not used any more.
     unsafe { free(context) };
     output.truncate(written);
     Some(output)
 }
 
-/// Has zstd check the sequences against the data and pack them, and reads the frame with it.
+/// Lets zstd check the sequences against the data and compress them, and reads the frame with zstd.
 pub(crate) fn zstd_of_sequences(found: &[Sequence], plain: &[u8]) -> Option<Vec<u8>> {
     #[repr(C)]
     struct ZstdSequence {
@@ -222,15 +222,15 @@ pub(crate) fn zstd_of_sequences(found: &[Sequence], plain: &[u8]) -> Option<Vec<
         usize,
     ) -> usize;
     type Unpack = unsafe extern "C" fn(*mut u8, usize, *const u8, usize) -> usize;
-    // SAFETY: zstd.h.
+    // SAFETY: the type is that of the function in zstd.h.
     let create: Create = unsafe { function(&library, "ZSTD_createCCtx") };
-    // SAFETY: as above.
+    // SAFETY: the type is that of the function in zstd.h.
     let free: Free = unsafe { function(&library, "ZSTD_freeCCtx") };
-    // SAFETY: as above.
+    // SAFETY: the type is that of the function in zstd.h.
     let set: Set = unsafe { function(&library, "ZSTD_CCtx_setParameter") };
-    // SAFETY: as above.
+    // SAFETY: the type is that of the function in zstd.h.
     let pack: Pack = unsafe { function(&library, "ZSTD_compressSequences") };
-    // SAFETY: as above.
+    // SAFETY: the type is that of the function in zstd.h.
     let unpack: Unpack = unsafe { function(&library, "ZSTD_decompress") };
     let mut rows: Vec<ZstdSequence> = Vec::new();
     let mut carried = 0;
@@ -243,19 +243,19 @@ pub(crate) fn zstd_of_sequences(found: &[Sequence], plain: &[u8]) -> Option<Vec<
         }
     }
     let mut frame = vec![0; plain.len() + 4096];
-    // SAFETY: nothing is asked for.
+    // SAFETY: `ZSTD_createCCtx` has no arguments.
     let context = unsafe { create() };
-    // SAFETY: a valid context.
+    // SAFETY: the function takes a context, which was created above.
     assert_eq!(unsafe { set(context, VALIDATE_SEQUENCES, 1) }, 1);
-    // SAFETY: buffers of these lengths.
+    // SAFETY: the function reads and writes buffers of the given lengths, which are those of the slices.
     let packed = unsafe {
         pack(context, frame.as_mut_ptr(), frame.len(), rows.as_ptr(), rows.len(), plain.as_ptr(), plain.len())
     };
     assert!(packed <= frame.len(), "ZSTD_compressSequences");
-    // SAFETY: created above.
+    // SAFETY: the function takes a context, which was created above and is not used any more.
     unsafe { free(context) };
     let mut output = vec![0; plain.len() + 1];
-    // SAFETY: buffers of these lengths.
+    // SAFETY: the function reads and writes buffers of the given lengths, which are those of the slices.
     let count = unsafe { unpack(output.as_mut_ptr(), output.len(), frame.as_ptr(), packed) };
     assert!(count <= output.len(), "ZSTD_decompress");
     output.truncate(count);

@@ -1,27 +1,27 @@
-//! Hash-then-compress chaining: one ring message names a symmetric and a compression request in host memory, and
-//! where their responses go.
+//! Hash-then-compress chaining: a request on the ring refers to a symmetric and a compression request in host memory,
+//! and to the memory for their responses.
 
-use super::message::{RequestView, header, status};
+use super::message::{DcRequest, header, status};
 use super::{Engine, Injection};
 use crate::engine::{Outcome, Request, Response};
 use crate::memory::{DeviceMemory, DmaFault};
 use crate::unserved::unknown_flags;
 
-/// Service id of chaining requests (byte 2).
+/// Is the service id of chaining requests (byte 2).
 pub const SERVICE: u8 = 0x0B;
 
-/// Hash then compress; older libraries count static (3) and dynamic (4) compression apart.
+/// The commands for hash then compress; older libraries use one for static (3) and one for dynamic (4) compression.
 const HASH_COMPRESS: [u8; 2] = [3, 4];
 
-/// The symmetric link failed, in a status byte.
+/// The status bit of a failed symmetric request.
 const CRYPTO_FAILED: u8 = 1 << 7;
-/// Bits of a link's status that mean the chain stops.
+/// The status bits of a request in the chain that end the chain.
 const LINK_FAILED: u8 =
     CRYPTO_FAILED | status::COMPRESSION_FAILED | status::TRANSLATOR_FAILED | status::UNSUPPORTED;
 
 impl Engine {
-    /// Runs a chaining request: the symmetric link by `symmetric`, then the compression link here. The response of
-    /// each link goes to host memory, the returned one to the ring.
+    /// Executes a chaining request: `symmetric` executes the symmetric request, then this engine executes the
+    /// compression request. Their responses are written to host memory, and the returned response is for the ring.
     pub fn execute_chain(
         &mut self,
         request: &Request,
@@ -29,7 +29,7 @@ impl Engine {
         injection: &Injection,
         symmetric: &mut dyn FnMut(&Request, &dyn DeviceMemory) -> Outcome,
     ) -> Outcome {
-        let view = RequestView(request);
+        let view = DcRequest(request);
         if view.service() != SERVICE || !HASH_COMPRESS.contains(&view.command()) {
             return Outcome { response: respond(view, status::UNSUPPORTED), fault: None };
         }
@@ -62,7 +62,7 @@ fn read_request(memory: &dyn DeviceMemory, iova: u64) -> Result<Request, DmaFaul
     Ok(request)
 }
 
-fn respond(request: RequestView<'_>, status: u8) -> Response {
+fn respond(request: DcRequest<'_>, status: u8) -> Response {
     let mut response = [0; 32];
     response[1] = request.command();
     response[2] = request.service();
@@ -70,6 +70,6 @@ fn respond(request: RequestView<'_>, status: u8) -> Response {
     response[6] = status;
     response[7] = request.command();
     response[8..16].copy_from_slice(&request.0[24..32]);
-    response[16] = 2; // links
+    response[16] = 2; // The chain has two requests.
     response
 }

@@ -1,9 +1,9 @@
-//! The checksums that neither codec brings: CRC-64 with a polynomial chosen at run time, and XXH32 with a state
-//! that lives in host memory between requests.
+//! The checksums that the codec crates do not offer: CRC-64 with a polynomial that is chosen at run time, and XXH32
+//! with a state that is stored in host memory between requests.
 
 use crate::memory::{DeviceMemory, DmaFault};
 
-/// The integrity CRC, most significant bit first.
+/// A CRC-64 for the integrity block, most significant bit first.
 pub(crate) struct Crc64 {
     table: [u64; 256],
     reflect_in: bool,
@@ -19,7 +19,7 @@ impl Crc64 {
         Self { table, reflect_in, reflect_out, xor_out }
     }
 
-    /// CRC of `data` from the register value `seed`.
+    /// Computes the CRC of `data`, starting with the register value `seed`.
     pub(crate) fn checksum(&self, seed: u64, data: &[u8]) -> u64 {
         let register = data.iter().fold(seed, |register, &byte| {
             let byte = if self.reflect_in { byte.reverse_bits() } else { byte };
@@ -29,7 +29,7 @@ impl Crc64 {
     }
 }
 
-/// The end-to-end integrity block: 64 bytes in host memory, seeds in, results out.
+/// The end-to-end integrity block: 64 bytes in host memory, with seeds that are replaced by results.
 pub(crate) struct IntegrityBlock {
     iova: u64,
     bytes: [u8; 64],
@@ -54,13 +54,14 @@ impl IntegrityBlock {
         u64::from_le_bytes(std::array::from_fn(|i| self.bytes[at + i]))
     }
 
-    /// The CRC-32 and Adler-32 seeds.
+    /// Returns the seeds of CRC-32 and Adler-32.
     pub(crate) fn seeds(&self) -> [u32; 2] {
         [self.word(0), self.word(4)]
     }
 
-    /// Writes the results, the CRC-64s inverted if asked, over the seeds. Bytes 24..32 hold the translator's input CRC in older libraries and the
-    /// reflection flags in newer ones; nothing reads them back, so they stay.
+    /// Replaces the seeds by the results, with inverted CRC-64s if `invert` is set. Bytes 24..32 stay unchanged,
+    /// because nothing reads them back: older libraries expect the translator's input CRC there, newer ones the
+    /// reflection flags.
     pub(crate) fn write(
         mut self,
         memory: &dyn DeviceMemory,
@@ -84,8 +85,8 @@ impl IntegrityBlock {
 
 const PRIME: [u32; 5] = [0x9E37_79B1, 0x85EB_CA77, 0xC2B2_AE3D, 0x27D4_EB2F, 0x1656_67B1];
 
-/// A running XXH32 with seed 0, in the shape the library keeps in session memory (40 bytes): input counter, output
-/// counter, four lanes, up to 15 bytes not yet hashed.
+/// An XXH32 with seed 0 in progress, in the format of the library's session memory (40 bytes): input counter, output
+/// counter, four lanes, and up to 15 bytes that are not hashed yet.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Xxh32 {
     total: u32,

@@ -1,29 +1,29 @@
-//! Deflate (RFC 1951) as the device writes and reads it, on zlib-rs.
+//! Deflate (RFC 1951) as the device writes and reads it, implemented with zlib-rs.
 
 use std::collections::BTreeMap;
 
 use zlib_rs::{Deflate, DeflateConfig, DeflateFlush, Inflate, InflateFlush, Status, Strategy};
 
 use super::message::error;
-use super::{Output, fill};
+use super::{CodecOutput, fill};
 
-/// Room beyond the limit that tells "exactly full" from "not finished".
+/// The space beyond the limit that distinguishes an output of exactly the limit from an incomplete one.
 const PROBE: usize = 16;
-/// Largest stored block.
+/// The largest length of a stored block in bytes.
 const STORED_MAX: usize = 65_535;
 
-/// How to compress.
+/// The parameters of a compression.
 #[derive(Debug, Clone, Copy)]
-pub(crate) struct Effort {
-    /// Fixed-Huffman blocks only.
+pub(crate) struct SearchEffort {
+    /// Whether to write fixed-Huffman blocks only.
     pub(crate) fixed: bool,
-    /// Binary logarithm of the number of match candidates.
+    /// The binary logarithm of the number of match candidates.
     pub(crate) search_depth: u32,
 }
 
-impl Effort {
-    /// The zlib-rs level nearest to a search depth. Level 1 of zlib-rs knows only fixed blocks and packs worse than
-    /// any hardware level; level 2 is the counterpart of the classic zlib's level 1.
+impl SearchEffort {
+    /// Returns the zlib-rs level that is closest to the search depth. Level 1 of zlib-rs writes only fixed blocks, and
+    /// compresses worse than any hardware level; its level 2 corresponds to level 1 of the original zlib.
     fn level(self) -> i32 {
         match self.search_depth {
             0 | 1 => 2,
@@ -34,10 +34,11 @@ impl Effort {
     }
 }
 
-/// Level of zlib-rs that writes fixed blocks whatever the data.
+/// The level at which zlib-rs always writes fixed blocks.
 const FIXED_ALWAYS: i32 = 1;
 
-/// Compressors and a decompressor, kept for the next request: setting one up costs more than a small request.
+/// Compressors and a decompressor, which are kept for later requests because creating one takes longer than a small
+/// request.
 #[derive(Default)]
 pub(crate) struct Codec {
     deflate: BTreeMap<(bool, i32), Deflate>,
@@ -45,16 +46,16 @@ pub(crate) struct Codec {
 }
 
 impl Codec {
-    /// Compresses as much of `input` as `limit` bytes of output take. A `last` stream is finished; another one, and
-    /// any that overflows, ends with a full flush on a byte boundary.
+    /// Compresses as much of `input` as fits into `limit` bytes of output. A stream that is `last` is finished. Any
+    /// other stream, and any that overflows, ends with a full flush on a byte boundary.
     pub(crate) fn compress(
         &mut self,
         input: &[u8],
         limit: usize,
-        effort: Effort,
+        effort: SearchEffort,
         last: bool,
         choose_stored: bool,
-    ) -> Output {
+    ) -> CodecOutput {
         let whole = self.attempt(input, limit, effort, last);
         if choose_stored {
             let size = stored_len(input.len());
@@ -63,18 +64,24 @@ impl Codec {
             }
         }
         match whole {
-            Ok(bytes) => Output { bytes, consumed: input.len(), ..Output::default() },
+            Ok(bytes) => CodecOutput { bytes, consumed: input.len(), ..CodecOutput::default() },
             Err(reached) => {
                 fill(limit, reached, |len| self.attempt(&input[..len], limit, effort, false).ok())
             }
         }
     }
 
-    /// All of `input` in at most `limit` bytes, or a length of input that is certainly too long.
-    fn attempt(&mut self, input: &[u8], limit: usize, effort: Effort, last: bool) -> Result<Vec<u8>, usize> {
+    /// Compresses all of `input` to at most `limit` bytes, or returns an input length that is certainly too long.
+    fn attempt(
+        &mut self,
+        input: &[u8],
+        limit: usize,
+        effort: SearchEffort,
+        last: bool,
+    ) -> Result<Vec<u8>, usize> {
         let bytes = self.run(input, limit, effort.fixed, effort.level(), last);
         match bytes {
-            // zlib prefers a stored block to a larger fixed one.
+            // zlib writes a stored block instead of a larger fixed block, which the device does not.
             Ok(bytes) if effort.fixed && may_hold_stored_block(&bytes, input) => {
                 self.run(input, limit, true, FIXED_ALWAYS, last)
             }
@@ -99,7 +106,7 @@ impl Codec {
                 ..DeflateConfig::default()
             })
         });
-        // Nine bits per literal is the worst that fixed codes do.
+        // Fixed codes use at most nine bits per literal.
         let room = limit.min(input.len() + input.len() / 4 + 4096) + PROBE;
         let mut bytes = vec![0; room];
         let flush = if last { DeflateFlush::Finish } else { DeflateFlush::FullFlush };
@@ -110,8 +117,8 @@ impl Codec {
             Ok(_) => !last && read == input.len() && written < room,
             Err(_) => false,
         };
-        // A stream with output pending is not kept: zlib-rs 0.6.8 resets the length of its pending buffer but not the
-        // start, and panics once the two have added up.
+        // A stream with pending output is discarded: zlib-rs 0.6.8 resets the length of its pending buffer but not the
+        // start, and panics when their sum becomes too large.
         if complete {
             stream.reset();
             self.deflate.insert((fixed, level), stream);
@@ -121,7 +128,7 @@ impl Codec {
     }
 
     /// Decompresses one raw stream.
-    pub(crate) fn decompress(&mut self, input: &[u8], limit: usize) -> Output {
+    pub(crate) fn decompress(&mut self, input: &[u8], limit: usize) -> CodecOutput {
         let stream = self.inflate.get_or_insert_with(|| Inflate::new(false, 15));
         stream.reset(false);
         let mut bytes = Vec::new();
@@ -143,21 +150,26 @@ impl Codec {
                 _ if overflow => error::OVERFLOW,
                 Err(_) => corrupt(stream.error_message()),
                 Ok(Status::StreamEnd) => {
-                    return Output { bytes, consumed, end_of_last_block: true, ..Output::default() };
+                    return CodecOutput {
+                        bytes,
+                        consumed,
+                        end_of_last_block: true,
+                        ..CodecOutput::default()
+                    };
                 }
                 Ok(_) if stuck || (consumed == input.len() && produced < len + room) => {
                     error::INCOMPLETE_FILE
                 }
                 Ok(_) => continue,
             };
-            return Output { bytes, consumed, error: code, ..Output::default() };
+            return CodecOutput { bytes, consumed, error: code, ..CodecOutput::default() };
         }
     }
 }
 
-/// Whether `bytes` may contain a non-empty stored block of `input`. Such a block shows two zero bits (its type or
-/// padding), its length beside the complement, then bytes of the input; below fifteen bytes a fixed block is never
-/// the larger one.
+/// Returns whether `bytes` may contain a non-empty stored block of `input`. Such a block has two zero bits (its type or
+/// padding), its length and the complement of the length, then bytes of the input. Below fifteen bytes, a fixed block
+/// is never larger than a stored one.
 fn may_hold_stored_block(bytes: &[u8], input: &[u8]) -> bool {
     bytes.windows(17).any(|w| {
         let (len, complement) = (u16::from_le_bytes([w[1], w[2]]), u16::from_le_bytes([w[3], w[4]]));
@@ -165,7 +177,7 @@ fn may_hold_stored_block(bytes: &[u8], input: &[u8]) -> bool {
     })
 }
 
-/// The device's error code for a message of zlib's inflate.
+/// Returns the device's error code for an error message of zlib's inflate.
 fn corrupt(message: Option<&str>) -> i8 {
     match message.unwrap_or_default() {
         "invalid block type" => error::INVALID_BLOCK_TYPE,
@@ -180,13 +192,13 @@ fn corrupt(message: Option<&str>) -> i8 {
     }
 }
 
-/// Size of `len` bytes as stored blocks.
+/// Returns the size of `len` bytes as stored blocks.
 fn stored_len(len: usize) -> usize {
     len + 5 * len.div_ceil(STORED_MAX).max(1)
 }
 
-/// `input` as stored blocks, as much as `limit` takes.
-pub(crate) fn store(input: &[u8], limit: usize, last: bool) -> Output {
+/// Writes as much of `input` as fits into `limit` bytes as stored blocks.
+pub(crate) fn store(input: &[u8], limit: usize, last: bool) -> CodecOutput {
     let whole = |input: &[u8], last| {
         let mut bytes = Vec::with_capacity(stored_len(input.len()));
         let mut rest = input;
@@ -203,7 +215,7 @@ pub(crate) fn store(input: &[u8], limit: usize, last: bool) -> Output {
         }
     };
     let mut output = if stored_len(input.len()) <= limit {
-        Output { bytes: whole(input, last), consumed: input.len(), ..Output::default() }
+        CodecOutput { bytes: whole(input, last), consumed: input.len(), ..CodecOutput::default() }
     } else {
         fill(limit, input.len(), |len| (stored_len(len) <= limit).then(|| whole(&input[..len], false)))
     };

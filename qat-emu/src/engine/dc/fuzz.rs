@@ -1,10 +1,10 @@
-//! Entry point for fuzzing: every byte that the compression service reads is the caller's.
+//! The entry point for fuzzing the compression service: the caller chooses every byte that it reads.
 
 use super::{CHAIN_SERVICE, Engine, Injection, Outcome};
 use crate::memory::{Access, DeviceMemory, DmaFault};
 
-/// Memory in which each address wraps onto the same bytes, so that random requests reach the codecs; the upper half
-/// of the address space is unmapped, and so is anything longer than the bytes. Writes are checked and dropped.
+/// Memory in which every address refers to the same bytes, so that random requests reach the codecs. The upper half of
+/// the address space is unmapped, and so is any range that is longer than the bytes. Writes are checked and discarded.
 struct Wrapped<'a>(&'a [u8]);
 
 impl Wrapped<'_> {
@@ -28,10 +28,11 @@ impl DeviceMemory for Wrapped<'_> {
     }
 }
 
-/// Runs one request twice on one engine: the first 128 bytes are the request, the rest is host memory.
+/// Executes one request twice on one engine. The first 128 bytes are the request, and the rest is the host memory.
 ///
 /// # Panics
-/// When the response claims more than the request allowed, or depends on what ran before: defects of the engine.
+/// Panics when the response reports more than the request allowed, or depends on earlier requests, which are defects of
+/// the engine.
 pub fn fuzz(bytes: &[u8]) {
     let Some((request, memory)) = bytes.split_first_chunk::<128>() else { return };
     let memory = Wrapped(memory);

@@ -1,24 +1,25 @@
-//! LZ4 block sequences and LZ4s; decompression on lz4_flex.
+//! LZ4 blocks and LZ4s sequences; decompression uses lz4_flex.
 //!
-//! LZ4 travels as blocks, each behind a 32-bit little-endian size word whose top bit marks a raw block; the library
-//! adds frame header and footer. LZ4s is one stream of LZ4-like sequences without size word, made to be turned into
-//! the sequences of a zstd block: its match nibble counts from one below the shortest match, and 0 means no match.
+//! LZ4 data consists of blocks, each of which follows a 32-bit little-endian size word whose top bit marks a raw block;
+//! the library adds the frame header and footer. LZ4s data is one stream of sequences similar to LZ4's, without a size
+//! word, which is converted to the sequences of a zstd block. Its match nibble counts from one below the shortest
+//! match, and 0 means that there is no match.
 
 use lz4_flex::block::{DecompressError, decompress_into_with_dict};
 
 use super::message::error;
 use super::search::{MIN_MATCH, matches};
-use super::{Output, fill};
+use super::{CodecOutput, fill};
 
-/// Marks a raw block in its size word.
+/// The bit of a size word that marks a raw block.
 const RAW: u32 = 1 << 31;
-/// Farthest distance of a match.
+/// The largest distance of a match.
 const WINDOW: usize = 65_535;
 
-/// Compresses as much of `input` as `limit` bytes of output take into blocks of at most `block_max` plain bytes.
-/// Without a `depth` to search to, they are raw.
-pub(crate) fn compress(input: &[u8], limit: usize, block_max: usize, depth: Option<u32>) -> Output {
-    let mut output = Output { stored: !input.is_empty(), ..Output::default() };
+/// Compresses as much of `input` as fits into `limit` bytes of output, in blocks of at most `block_max` plain bytes. If
+/// `depth` is `None`, the blocks are raw.
+pub(crate) fn compress(input: &[u8], limit: usize, block_max: usize, depth: Option<u32>) -> CodecOutput {
+    let mut output = CodecOutput { stored: !input.is_empty(), ..CodecOutput::default() };
     for plain in input.chunks(block_max) {
         let room = limit - output.bytes.len();
         let block = |len: usize| {
@@ -41,7 +42,7 @@ pub(crate) fn compress(input: &[u8], limit: usize, block_max: usize, depth: Opti
     output
 }
 
-/// One block with its size word, and whether it is raw.
+/// Returns one block with its size word, and whether it is raw.
 fn block(plain: &[u8], depth: Option<u32>) -> (Vec<u8>, bool) {
     let packed = depth.map(|depth| sequences(plain, depth, MIN_MATCH));
     let packed = packed.filter(|packed| packed.len() < plain.len());
@@ -54,9 +55,9 @@ fn block(plain: &[u8], depth: Option<u32>) -> (Vec<u8>, bool) {
 }
 
 /// Decompresses a sequence of blocks up to a zero size word or the end of the input. Blocks may refer to earlier
-/// ones.
-pub(crate) fn decompress(input: &[u8], limit: usize, block_max: usize, checksums: bool) -> Output {
-    let mut output = Output::default();
+/// blocks.
+pub(crate) fn decompress(input: &[u8], limit: usize, block_max: usize, checksums: bool) -> CodecOutput {
+    let mut output = CodecOutput::default();
     let trailer = if checksums { 4 } else { 0 };
     loop {
         let rest = &input[output.consumed..];
@@ -103,7 +104,7 @@ pub(crate) fn decompress(input: &[u8], limit: usize, block_max: usize, checksums
     output
 }
 
-/// Appends the plain bytes of one compressed block.
+/// Decompresses one block and appends its plain bytes.
 fn unpack(block: &[u8], bytes: &mut Vec<u8>, limit: usize, block_max: usize) -> Result<(), i8> {
     let done = bytes.len();
     let room = block_max.min(limit - done);
@@ -122,11 +123,12 @@ fn unpack(block: &[u8], bytes: &mut Vec<u8>, limit: usize, block_max: usize) -> 
     }
 }
 
-/// Compresses as much of `input` as `limit` bytes of output take into LZ4s sequences; without a `depth`, into literals.
-pub(crate) fn compress_lz4s(input: &[u8], limit: usize, min_match: usize, depth: Option<u32>) -> Output {
+/// Compresses as much of `input` as fits into `limit` bytes of LZ4s sequences; if `depth` is `None`, into literals
+/// only.
+pub(crate) fn compress_lz4s(input: &[u8], limit: usize, min_match: usize, depth: Option<u32>) -> CodecOutput {
     let attempt = |len: usize| {
         let bytes = match depth {
-            // Code 0 is no match, so the shortest match has code 1.
+            // Code 0 means no match, so the shortest match has code 1.
             Some(depth) => sequences(&input[..len], depth, min_match - 1),
             None => {
                 let mut bytes = Vec::new();
@@ -137,14 +139,14 @@ pub(crate) fn compress_lz4s(input: &[u8], limit: usize, min_match: usize, depth:
         (bytes.len() <= limit).then_some(bytes)
     };
     let mut output = match attempt(input.len()) {
-        Some(bytes) => Output { bytes, consumed: input.len(), ..Output::default() },
+        Some(bytes) => CodecOutput { bytes, consumed: input.len(), ..CodecOutput::default() },
         None => fill(limit, input.len(), attempt),
     };
     output.stored = depth.is_none();
     output
 }
 
-/// The sequences of `plain`, their match lengths coded as what they exceed `base` by.
+/// Returns the sequences of `plain`, whose match lengths are coded as the difference to `base`.
 fn sequences(plain: &[u8], depth: u32, base: usize) -> Vec<u8> {
     let mut bytes = Vec::with_capacity(plain.len() / 2 + 16);
     let mut done = 0;
@@ -169,7 +171,7 @@ fn push_sequence(bytes: &mut Vec<u8>, literals: &[u8], matched: Option<([u8; 2],
     }
 }
 
-/// Appends what a nibble cannot say of a length.
+/// Appends the part of a length that does not fit into a nibble.
 fn push_length(bytes: &mut Vec<u8>, length: usize) {
     if let Some(rest) = length.checked_sub(15) {
         bytes.resize(bytes.len() + rest / 255, 255);

@@ -1,33 +1,33 @@
-//! Typed views of the compression messages.
+//! Typed access to the compression messages.
 //!
-//! A request carries everything an operation needs; the response carries counters, checksums and two error codes:
-//! one of the compression slice and one of the translator, the slice that does the dynamic Huffman coding.
+//! A request contains everything that an operation needs. The response contains counters, checksums and two error
+//! codes: one of the compression slice, and one of the translator, which is the slice for dynamic Huffman coding.
 
 use super::super::{Request, Response};
 use crate::memory::{BufferList, DeviceMemory, DmaFault};
 
-/// Service id of compression requests (byte 2).
+/// Is the service id of compression requests (byte 2).
 pub const SERVICE: u8 = 9;
 
-/// Error codes of the response as the library's request status knows them.
+/// Defines the error codes of a response, which the library passes on as its request status.
 pub mod error {
-    /// Deflate block type 3.
+    /// A deflate block has type 3.
     pub const INVALID_BLOCK_TYPE: i8 = -1;
-    /// Length and complement of a stored block differ.
+    /// The length of a stored block and its complement do not match.
     pub const BAD_STORED_BLOCK_LEN: i8 = -2;
-    /// More than 286 length or 30 distance codes.
+    /// A deflate block has more than 286 length codes or 30 distance codes.
     pub const TOO_MANY_CODES: i8 = -3;
     /// The code length code is incomplete or over-subscribed.
     pub const INCOMPLETE_CODE_LENS: i8 = -4;
-    /// A code length repeat without a first length, or past the end of the table.
+    /// A code length is repeated without a first length, or beyond the end of the table.
     pub const MORE_REPEAT: i8 = -6;
-    /// The literal and length code is unusable.
+    /// The literal and length code is invalid.
     pub const BAD_LITLEN_CODES: i8 = -7;
-    /// The distance code is unusable.
+    /// The distance code is invalid.
     pub const BAD_DIST_CODES: i8 = -8;
-    /// A code that the block does not define.
+    /// The stream contains a code that the block does not define.
     pub const INVALID_CODE: i8 = -9;
-    /// A distance that reaches before the start of the data.
+    /// A distance reaches before the start of the data.
     pub const INVALID_DIST: i8 = -10;
     /// The destination is full.
     pub const OVERFLOW: i8 = -11;
@@ -39,13 +39,13 @@ pub mod error {
     pub const VERIFY: i8 = -18;
     /// The size word of an LZ4 block exceeds the configured block size.
     pub const LZ4_MAX_BLOCK_SIZE_EXCEEDED: i8 = -93;
-    /// An LZ4 block decodes to more than the configured block size.
+    /// An LZ4 block decompresses to more than the configured block size.
     pub const LZ4_BLOCK_OVERFLOW: i8 = -95;
-    /// An LZ4 distance of zero, or before the start of the data.
+    /// An LZ4 distance is zero or reaches before the start of the data.
     pub const LZ4_DISTANCE_OUT_OF_RANGE: i8 = -100;
 }
 
-/// Status byte (6) of the response.
+/// The bits of the response's status byte (6).
 pub(crate) mod status {
     pub(crate) const COMPRESSION_FAILED: u8 = 1 << 5;
     pub(crate) const TRANSLATOR_FAILED: u8 = 1 << 4;
@@ -53,7 +53,7 @@ pub(crate) mod status {
     pub(crate) const UNSUPPORTED: u8 = 1 << 2;
 }
 
-/// Header flags (byte 3) of the response.
+/// The bits of the response's header flags (byte 3).
 pub(crate) mod header {
     pub(crate) const VALID: u8 = 1 << 7;
     pub(crate) const VERIFIED: u8 = 1 << 6;
@@ -61,7 +61,7 @@ pub(crate) mod header {
     pub(crate) const STORED: u8 = 1 << 4;
 }
 
-/// Request parameter flags (byte 72).
+/// The bits of the request's parameter flags (byte 72).
 mod parameter {
     pub(super) const FINAL_BLOCK: u32 = 1 << 6;
     pub(super) const VERIFY: u32 = 1 << 16;
@@ -69,16 +69,16 @@ mod parameter {
     pub(super) const INJECT_VERIFY_ERROR: u32 = 1 << 18;
     pub(super) const INTEGRITY_BLOCK: u32 = 1 << 19;
     pub(super) const ACCUMULATE_XXH32: u32 = 1 << 20;
-    /// Append CRC, drop data, partial decompression: later generations.
+    /// Flags of later generations: append a CRC, drop data, partial decompression.
     pub(super) const LATER_GENERATIONS: u32 = 1 << 24 | 1 << 25 | 1 << 27;
 }
 
-/// Stateful session, in the service flags (byte 4).
+/// The service flag (byte 4) of a stateful session.
 const STATEFUL: u8 = 1 << 2;
-/// Choose stored blocks where they are smaller, in the service flags (byte 4).
+/// The service flag (byte 4) which selects stored blocks where they are smaller.
 const AUTO_SELECT_BEST: u8 = 1 << 3;
 
-/// What a request asks for.
+/// An operation of the compression service.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Operation {
     DeflateStatic,
@@ -90,7 +90,7 @@ pub(crate) enum Operation {
 }
 
 impl Operation {
-    /// The operation of a command byte, if the device has it.
+    /// Returns the operation of a command byte, if the device has it.
     pub(crate) fn from_command(command: u8) -> Option<Self> {
         Some(match command {
             0 => Self::DeflateStatic,
@@ -112,11 +112,11 @@ impl Operation {
     }
 }
 
-/// A request of the compression service, read field by field.
+/// A compression request, whose fields are read by byte offset.
 #[derive(Clone, Copy)]
-pub(crate) struct RequestView<'a>(pub(crate) &'a Request);
+pub(crate) struct DcRequest<'a>(pub(crate) &'a Request);
 
-impl RequestView<'_> {
+impl DcRequest<'_> {
     fn bytes<const N: usize>(self, at: usize) -> [u8; N] {
         std::array::from_fn(|i| self.0[at + i])
     }
@@ -137,12 +137,12 @@ impl RequestView<'_> {
         self.0[2]
     }
 
-    /// The operation, unless it or one of its options is beyond a device of this generation.
+    /// Returns the operation, or `None` if a device of this generation does not support it or one of its options.
     pub(crate) fn operation(self) -> Option<Operation> {
         let beyond = self.service() != SERVICE
             || self.0[4] & STATEFUL != 0
             || self.flags() & parameter::LATER_GENERATIONS != 0
-            || self.word(76) != 0; // dictionary length and type
+            || self.word(76) != 0; // These are the length and type of a dictionary.
         if beyond { None } else { Operation::from_command(self.command()) }
     }
 
@@ -150,7 +150,7 @@ impl RequestView<'_> {
         self.0[4] & AUTO_SELECT_BEST != 0
     }
 
-    /// Low configuration word; the library stores both words byte-swapped.
+    /// Returns the low configuration word; the library stores both words in big-endian byte order.
     fn config_low(self) -> u32 {
         u32::from_be_bytes(self.bytes(8))
     }
@@ -159,23 +159,23 @@ impl RequestView<'_> {
         u32::from_be_bytes(self.bytes(12))
     }
 
-    /// Binary logarithm of the number of match candidates to look at.
+    /// Returns the binary logarithm of the number of match candidates to examine.
     pub(crate) fn search_depth(self) -> u32 {
         self.config_low() >> 8 & 0xF
     }
 
-    /// Shortest match of the LZ4s format, in bytes.
+    /// Returns the length in bytes of the shortest match in LZ4s data.
     pub(crate) fn min_match(self) -> usize {
         if self.config_low() & 1 << 4 == 0 { 3 } else { 4 }
     }
 
-    /// Largest plain size of an LZ4 block, in bytes.
+    /// Returns the largest plain size in bytes of an LZ4 block.
     pub(crate) fn lz4_block_max(self, operation: Operation) -> usize {
         let code = if operation.compresses() { self.config_high() >> 19 } else { self.config_low() >> 8 };
         0x1_0000 << (2 * (code & 3))
     }
 
-    /// Whether each LZ4 block is followed by a checksum.
+    /// Returns whether a checksum follows each LZ4 block.
     pub(crate) fn lz4_block_checksum(self) -> bool {
         self.config_low() & 1 << 3 != 0
     }
@@ -196,12 +196,12 @@ impl RequestView<'_> {
         self.list(memory, 40, 52)
     }
 
-    /// Input bytes to process.
+    /// Returns the number of input bytes to process.
     pub(crate) fn input_len(self) -> usize {
         self.word(56) as usize
     }
 
-    /// Output bytes that the destination takes.
+    /// Returns the number of output bytes for which the destination has space.
     pub(crate) fn output_len(self) -> usize {
         self.word(60) as usize
     }
@@ -226,20 +226,20 @@ impl RequestView<'_> {
         self.flags() & parameter::INJECT_VERIFY_ERROR != 0
     }
 
-    /// Address of the integrity block, when the request has one; else bytes 64..72 hold the two seeds.
+    /// Returns the address of the integrity block if the request has one; otherwise bytes 64..72 contain the two seeds.
     pub(crate) fn integrity_block(self) -> Option<u64> {
         (self.flags() & parameter::INTEGRITY_BLOCK != 0).then(|| self.quad(64))
     }
 
-    /// Address of the session's running XXH32, when the request continues one.
+    /// Returns the address of the session's running XXH32 if the request continues one.
     pub(crate) fn xxh32_state(self) -> Option<u64> {
         (self.flags() & parameter::ACCUMULATE_XXH32 != 0).then(|| self.quad(104))
     }
 }
 
-/// The variable part of a compression response.
+/// The fields of a compression response that depend on the result.
 #[derive(Debug, Clone, Copy, Default)]
-pub(crate) struct Reply {
+pub(crate) struct ResponseFields {
     pub(crate) header: u8,
     pub(crate) translator_error: i8,
     pub(crate) error: i8,
@@ -249,14 +249,14 @@ pub(crate) struct Reply {
     pub(crate) checksums: [u32; 2],
 }
 
-impl Reply {
-    /// A failure of the compression slice without counters.
+impl ResponseFields {
+    /// Creates the fields for a failure of the compression slice, with zero counters.
     pub(crate) fn failure(error: i8) -> Self {
         Self { error, status: status::COMPRESSION_FAILED, ..Self::default() }
     }
 
-    /// The response to `request`.
-    pub(crate) fn respond(self, request: RequestView<'_>) -> Response {
+    /// Returns the response to `request`.
+    pub(crate) fn respond(self, request: DcRequest<'_>) -> Response {
         let mut response = [0; 32];
         response[1] = 1;
         response[2] = request.service();
@@ -272,4 +272,11 @@ impl Reply {
         }
         response
     }
+}
+
+/// Returns whether a response of the compression service reports that verification found a difference, whether the
+/// device recovered or not.
+pub(crate) fn is_verify_error(response: &Response) -> bool {
+    response[2] == SERVICE
+        && (response[3] & header::RECOVERED != 0 || response[5] == error::VERIFY.cast_unsigned())
 }

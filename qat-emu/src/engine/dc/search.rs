@@ -1,18 +1,18 @@
-//! The search for matches of LZ4 and LZ4s: chains of places with the same hash, looked through as far as a request asks.
+//! The search for matches of LZ4 and LZ4s. It follows chains of positions with the same hash, as far as a request asks.
 
 use std::ops::Range;
 
-/// The shortest match that is looked for; LZ4 has no shorter one.
+/// The length of the shortest match that is searched for; LZ4 has no shorter ones.
 pub(super) const MIN_MATCH: usize = 4;
-/// Farthest distance of a match.
+/// The largest distance of a match.
 const WINDOW: usize = 65_535;
-/// No match begins in the last bytes of an LZ4 block, and none reaches into its very last ones.
+/// No match starts in the last 12 bytes of an LZ4 block, and none includes its last 5 bytes.
 const LAST_START: usize = 12;
 const LAST_LITERALS: usize = 5;
-/// From this depth on, a match waits for a better one at the next byte.
+/// From this depth on, a match is replaced by a longer one that starts at the next byte.
 const LAZY_DEPTH: u32 = 3;
 
-/// A match: what is in `place` stands also `distance` bytes before it.
+/// A match: the `len` bytes at `start` equal those `distance` bytes before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Match {
     pub(super) start: usize,
@@ -22,9 +22,9 @@ pub(super) struct Match {
 
 struct Chains<'a> {
     plain: &'a [u8],
-    /// The last place with a hash, plus one.
+    /// The last position with each hash, plus one.
     heads: Vec<u32>,
-    /// For a place, modulo the length: the one before it with the same hash, plus one.
+    /// For each position, modulo the table length, the previous position with the same hash, plus one.
     before: Vec<u32>,
     inserted: usize,
     candidates: u32,
@@ -38,19 +38,19 @@ impl Chains<'_> {
 
     fn insert_up_to(&mut self, end: usize) {
         for at in self.inserted..end {
-            let (slot, place) = (self.slot(at), at & (self.before.len() - 1));
-            self.before[place] = std::mem::replace(&mut self.heads[slot], at as u32 + 1);
+            let (slot, position) = (self.slot(at), at & (self.before.len() - 1));
+            self.before[position] = std::mem::replace(&mut self.heads[slot], at as u32 + 1);
         }
         self.inserted = self.inserted.max(end);
     }
 
-    /// The longest match at `at` among the candidates.
+    /// Returns the longest match at `at` among the candidates.
     fn longest(&mut self, at: usize, end: usize) -> Option<Match> {
         self.insert_up_to(at);
         let mut best = Match { start: at, len: MIN_MATCH - 1, distance: 0 };
         let mut next = self.heads[self.slot(at)];
         for _ in 0..self.candidates {
-            let Some(candidate) = next.checked_sub(1).map(|place| place as usize) else { break };
+            let Some(candidate) = next.checked_sub(1).map(|position| position as usize) else { break };
             let distance = at.wrapping_sub(candidate);
             if distance == 0 || distance > WINDOW.min(self.before.len()) {
                 break;
@@ -65,23 +65,24 @@ impl Chains<'_> {
     }
 }
 
-/// How many bytes from `candidate` on equal those of `place`.
-fn same(plain: &[u8], candidate: usize, place: Range<usize>) -> usize {
-    let ahead = &plain[place];
+/// Returns how many bytes at `candidate` equal those at `position`.
+fn same(plain: &[u8], candidate: usize, position: Range<usize>) -> usize {
+    let ahead = &plain[position];
     let words = plain[candidate..].chunks_exact(8).zip(ahead.chunks_exact(8));
     let equal = words.take_while(|(a, b)| a == b).count() * 8;
     equal + plain[candidate + equal..].iter().zip(&ahead[equal..]).take_while(|(a, b)| a == b).count()
 }
 
-/// The matches of `plain` in order; `depth` is the binary logarithm of the number of candidates for each.
+/// Calls `each` for the matches of `plain` in order; `depth` is the binary logarithm of the number of candidates for
+/// each.
 pub(super) fn matches(plain: &[u8], depth: u32, mut each: impl FnMut(Match)) {
     let Some(last) = plain.len().checked_sub(LAST_START) else { return };
     let end = plain.len() - LAST_LITERALS;
-    let places = plain.len().next_power_of_two().clamp(256, WINDOW + 1);
+    let positions = plain.len().next_power_of_two().clamp(256, WINDOW + 1);
     let mut chains = Chains {
         plain,
-        heads: vec![0; places.min(1 << 15)],
-        before: vec![0; places],
+        heads: vec![0; positions.min(1 << 15)],
+        before: vec![0; positions],
         inserted: 0,
         candidates: 1 << depth.min(12),
     };
@@ -108,7 +109,7 @@ pub(super) fn matches(plain: &[u8], depth: u32, mut each: impl FnMut(Match)) {
 mod tests {
     use super::*;
 
-    /// Matches are what they say, in order, within LZ4's bounds.
+    /// Checks that matches are correct, in order, and within the limits of LZ4; returns the number of matched bytes.
     #[track_caller]
     fn check(plain: &[u8], depth: u32) -> usize {
         let (mut at, mut matched) = (0, 0);
@@ -116,8 +117,8 @@ mod tests {
             assert!(found.start >= at && found.len >= MIN_MATCH, "{found:?} after {at}");
             at = found.start + found.len;
             assert!(found.start + LAST_START < plain.len() + 1 && at + LAST_LITERALS <= plain.len());
-            for place in found.start..at {
-                assert_eq!(plain[place], plain[place - usize::from(found.distance)], "{found:?}");
+            for position in found.start..at {
+                assert_eq!(plain[position], plain[position - usize::from(found.distance)], "{found:?}");
             }
             matched += found.len;
         });
@@ -149,7 +150,7 @@ mod tests {
             let matched = check(&vec![7; len], 4);
             assert_eq!(matched, if len > LAST_START + 1 { len - LAST_LITERALS - 1 } else { 0 }, "{len}");
         }
-        // The farthest match that there is, and one byte farther.
+        // These are the largest distance of a match, and one more.
         for (distance, is_near) in [(65_535, true), (65_536, false)] {
             let mut plain = b"0123456789abcdef".to_vec();
             plain.extend((plain.len()..distance).map(|i| b'g' + (i * i % 7 + i % 11) as u8));

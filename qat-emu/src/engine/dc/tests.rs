@@ -1,4 +1,5 @@
-//! Requests built by hand over a map of host memory; outputs read by other implementations.
+//! Tests of the compression service: requests are built by hand over a map of host memory, and other implementations
+//! read the output.
 
 mod deflate;
 mod lz4;
@@ -37,17 +38,17 @@ const STATE: u64 = 0x8000;
 const BLOCK: u64 = 0x9000;
 
 thread_local! {
-    /// One engine for all requests of a test: nothing of a request may show in the next.
+    /// All requests of a test share one engine, because no request may influence the next one.
     static ENGINE: RefCell<Engine> = RefCell::default();
 }
 
-/// Each engine thread owns one.
+/// Checks that an engine can be moved to the thread that owns it.
 const _: fn() = || {
     fn sendable<T: Send>() {}
     sendable::<Engine>();
 };
 
-/// Host memory as separate mappings.
+/// Host memory that consists of separate mappings.
 #[derive(Default)]
 struct Host(RefCell<BTreeMap<u64, Vec<u8>>>);
 
@@ -147,7 +148,7 @@ impl Job {
         self
     }
 
-    /// Maps `total` bytes in pieces far apart and the list that names them.
+    /// Maps `contents` in pieces that are far apart, and the list that refers to them.
     fn list(&self, host: &Host, at: u64, base: u64, contents: &[u8]) -> Vec<(u64, usize)> {
         let size = contents.len().div_ceil(self.pieces).max(1);
         let mut list = vec![0; 16];
@@ -238,7 +239,7 @@ struct Done {
     fault: Option<DmaFault>,
 }
 
-/// Inflates with another implementation: plain bytes and whether the final block was reached.
+/// Inflates with another implementation; returns the plain bytes, and whether the final block was reached.
 fn other_inflate(stream: &[u8], room: usize) -> (Vec<u8>, bool) {
     let mut plain = vec![0; room + 1];
     let flags =
@@ -253,7 +254,7 @@ fn other_inflate(stream: &[u8], room: usize) -> (Vec<u8>, bool) {
     }
 }
 
-/// Walks the blocks of a stream without dynamic blocks: type, length of plain data.
+/// Returns the type and plain length of the blocks in a stream that has no dynamic blocks.
 fn blocks(stream: &[u8]) -> Vec<(u32, usize)> {
     let mut at = 0;
     let bits = |at: &mut usize, n: usize| {
@@ -261,7 +262,7 @@ fn blocks(stream: &[u8]) -> Vec<(u32, usize)> {
         *at += n;
         value
     };
-    // Huffman codes arrive most significant bit first.
+    // The most significant bit of a Huffman code comes first.
     let code = |at: &mut usize, n: usize| bits(at, n).reverse_bits() >> (32 - n);
     let mut found = Vec::new();
     while at < 8 * stream.len() {
@@ -314,7 +315,7 @@ fn blocks(stream: &[u8]) -> Vec<(u32, usize)> {
     found
 }
 
-/// Decodes LZ4-like sequences whose match nibble counts from `base`; nibble 0 means no match unless `base` is 4.
+/// Decodes sequences whose match nibble counts from `base`; nibble 0 means that there is no match unless `base` is 4.
 fn sequences(stream: &[u8], base: usize, plain: &mut Vec<u8>) {
     let mut at = 0;
     let extend = |at: &mut usize, nibble: u8| {
@@ -348,7 +349,7 @@ fn sequences(stream: &[u8], base: usize, plain: &mut Vec<u8>) {
     panic!("the stream ends behind a match");
 }
 
-/// Decodes a sequence of LZ4 blocks; also counts raw ones and checks the block size.
+/// Decodes a sequence of LZ4 blocks and checks the block size; returns the plain bytes and the number of raw blocks.
 fn lz4_blocks(mut stream: &[u8], block_max: usize) -> (Vec<u8>, usize) {
     let (mut plain, mut raw) = (Vec::new(), 0);
     while let Some((word, rest)) = stream.split_first_chunk::<4>() {
@@ -370,7 +371,7 @@ fn lz4_blocks(mut stream: &[u8], block_max: usize) -> (Vec<u8>, usize) {
     (plain, raw)
 }
 
-/// Text: words of this crate's own sources, drawn at random.
+/// Returns text that consists of random words of this crate's own sources.
 fn text(len: usize) -> Vec<u8> {
     let sources =
         [include_str!("../dc.rs"), include_str!("../../memory.rs"), include_str!("lz4.rs")].concat();

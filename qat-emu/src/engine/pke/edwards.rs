@@ -1,19 +1,19 @@
-//! The curves of RFC 7748 and RFC 8032 and their groups; operands are numbers, not the encodings of the RFCs.
+//! The curves of RFC 7748 and RFC 8032. Operands are numbers, not the encodings of the RFCs.
 
 use num_bigint::BigUint;
 
-/// A Montgomery curve and the Edwards curve that belongs to it.
+/// A Montgomery curve and the corresponding Edwards curve.
 struct Parameters {
     p: BigUint,
-    /// (A - 2) / 4 of the Montgomery curve.
+    /// The constant (A - 2) / 4 of the Montgomery curve.
     a24: u32,
-    /// u of the Montgomery generator.
+    /// The coordinate u of the Montgomery curve's generator.
     u: u8,
-    /// a of the Edwards curve.
+    /// The coefficient a of the Edwards curve.
     a: BigUint,
-    /// d of the Edwards curve.
+    /// The coefficient d of the Edwards curve.
     d: BigUint,
-    /// The Edwards generator.
+    /// The generator of the Edwards curve.
     generator: (BigUint, BigUint),
 }
 
@@ -55,7 +55,8 @@ fn parameters(bits: u16) -> Parameters {
     }
 }
 
-/// X25519 (256) or X448 (512) of RFC 7748, section 5, of `u` or of the generator. The scalar is decoded here.
+/// Computes X25519 (256 bits) or X448 (512 bits) of RFC 7748, section 5, of `u` or of the generator. It decodes the
+/// scalar itself.
 pub(super) fn montgomery(bits: u16, k: &BigUint, u: Option<&BigUint>) -> BigUint {
     let Parameters { p, a24, u: base, .. } = parameters(bits);
     let mut k = k.clone();
@@ -90,11 +91,12 @@ pub(super) fn montgomery(bits: u16, k: &BigUint, u: Option<&BigUint>) -> BigUint
             std::mem::swap(&mut z2, &mut z3);
         }
     }
-    // 0 has the inverse 0 here, by exponentiation.
+    // The exponentiation returns 0 as the inverse of 0, as the RFC requires.
     x2 * z2.modpow(&(&p - 2_u8), &p) % p
 }
 
-/// `k` times a point of edwards25519 (256) or edwards448 (512), or their generator; `None` off the curve.
+/// Multiplies a point of edwards25519 (256 bits) or edwards448 (512 bits), or the generator, by `k`. Returns `None` for
+/// a point that is not on the curve.
 pub(super) fn multiply(
     bits: u16,
     k: &BigUint,
@@ -122,7 +124,7 @@ pub(super) fn multiply(
 
 type Projective = (BigUint, BigUint, BigUint);
 
-/// Complete addition in projective coordinates.
+/// Adds two points by the complete formula in projective coordinates.
 fn add(curve: &Parameters, first: &Projective, second: &Projective) -> Projective {
     let p = &curve.p;
     let a = &first.2 * &second.2 % p;

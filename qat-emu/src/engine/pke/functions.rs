@@ -1,79 +1,80 @@
-//! What each function id computes.
+//! The table of function ids, and the computation of each function from its inputs to its outputs.
 
 use num_bigint::BigUint;
 
 use super::weierstrass::{Curve, P256, P384, Point};
-use super::{Operands, Refusal, edwards, prime};
+use super::{Operands, PkeError, edwards, prime};
 
-/// An operation, its operands in the order of the device.
+/// A function of the public-key service. The comments list inputs and outputs in the order of the device.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Function {
-    /// e, m; 2^e mod m.
+    /// Takes e, m, and returns 2^e mod m.
     DhBase2,
-    /// g, e, m; g^e mod m. Also modular exponentiation, the RSA public and the plain private operation.
+    /// Takes g, e, m, and returns g^e mod m. It is also modular exponentiation, and RSA's public operation and plain
+    /// private operation.
     Power,
-    /// p, q (half width), e; n, d.
+    /// Takes p, q (half width), e, and returns n, d.
     RsaKeyForm1,
-    /// p, q (half width), e; n, d, then dP, dQ, qInv (half width).
+    /// Takes p, q (half width), e, and returns n, d, then dP, dQ, qInv (half width).
     RsaKeyForm2,
-    /// c, then p, q, dP, dQ, qInv (half width); m.
+    /// Takes c, then p, q, dP, dQ, qInv (half width), and returns m.
     RsaCrt,
-    /// a, b; the inverse of a modulo b.
+    /// Takes a, b, and returns the inverse of a modulo b.
     Inverse,
-    /// m.
+    /// Takes m, and returns no output: it tests for small factors.
     PrimeGcd,
-    /// m.
+    /// Takes m, and returns no output: it is Fermat's test.
     PrimeFermat,
-    /// x, m.
+    /// Takes x, m, and returns no output: it is a Miller-Rabin round with base x.
     PrimeMillerRabin,
-    /// m.
+    /// Takes m, and returns no output: it is the Lucas test.
     PrimeLucas,
-    /// x, q; p.
+    /// Takes x, q, and returns p.
     DsaP,
-    /// p, q, h; g.
+    /// Takes p, q, h, and returns g.
     DsaG,
-    /// p, g, x; y.
+    /// Takes p, g, x, and returns y.
     DsaY,
-    /// k, p, q, g; r.
+    /// Takes k, p, q, g, and returns r.
     DsaR,
-    /// m, k, q, r, x; s.
+    /// Takes m, k, q, r, x, and returns s.
     DsaS,
-    /// m, k, p, q, g, x; r, s.
+    /// Takes m, k, p, q, g, x, and returns r, s.
     DsaRs,
-    /// r, s, m, p, q, g, y.
+    /// Takes r, s, m, p, q, g, y, and returns no output.
     DsaVerify,
-    /// k, xG, yG, a, b, q, h; x, y.
+    /// Takes k, xG, yG, a, b, q, h, and returns x, y.
     EcMultiply,
-    /// x, y, q, a, b.
+    /// Takes x, y, q, a, b, and returns no output: it tests whether the point is on the curve.
     EcVerify,
-    /// xG, yG, n, q, a, b, k; r.
+    /// Takes xG, yG, n, q, a, b, k, and returns r.
     EcdsaR,
-    /// e, d, r, k, n; s.
+    /// Takes e, d, r, k, n, and returns s.
     EcdsaS,
-    /// xG, yG, n, q, a, b, k, e, d in one operand, d first; r, s.
+    /// Takes xG, yG, n, q, a, b, k, e, d in one operand that starts with d, and returns r, s.
     EcdsaRs,
-    /// e, s, r, n, xG, yG, xQ, yQ, a, b, q in one operand, q first.
+    /// Takes e, s, r, n, xG, yG, xQ, yQ, a, b, q in one operand that starts with q, and returns no output.
     EcdsaVerify,
-    /// On P-256 or P-384: x, y, k; x, y.
+    /// Takes x, y, k on P-256 or P-384, and returns x, y.
     NamedMultiply,
-    /// On P-256 or P-384: k; x, y.
+    /// Takes k on P-256 or P-384, and returns x, y.
     NamedGenerator,
-    /// On P-256 or P-384: k, e, d; r, s.
+    /// Takes k, e, d on P-256 or P-384, and returns r, s.
     NamedEcdsaRs,
-    /// On Curve25519 or Curve448: x, k; x.
+    /// Takes x, k on Curve25519 or Curve448, and returns x.
     MontgomeryMultiply,
-    /// On Curve25519 or Curve448: k; x.
+    /// Takes k on Curve25519 or Curve448, and returns x.
     MontgomeryGenerator,
-    /// On Ed25519 or Ed448: x, y, k; x, y.
+    /// Takes x, y, k on Ed25519 or Ed448, and returns x, y.
     EdwardsMultiply,
-    /// On Ed25519 or Ed448: k; x, y.
+    /// Takes k on Ed25519 or Ed448, and returns x, y.
     EdwardsGenerator,
 }
 
-/// Widths in bits that an id implies: of the operands, and of q in DSA.
+/// The widths in bits that an id determines: that of the operands, and that of q in DSA.
 pub(super) type Bits = (u16, u16);
 
-/// The function and the widths of an id.
+/// Returns the function and the widths of an id.
 pub(super) fn lookup(id: u32) -> Option<(Function, Bits)> {
     FUNCTIONS.iter().find_map(|(function, entries)| {
         let entry = entries.iter().find(|entry| entry.0 == id)?;
@@ -81,8 +82,8 @@ pub(super) fn lookup(id: u32) -> Option<(Function, Bits)> {
     })
 }
 
-/// Computes a function, from its inputs to its outputs.
-pub(super) fn run(function: Function, bits: Bits, operands: &Operands<'_>) -> Result<(), Refusal> {
+/// Computes a function and writes its outputs.
+pub(super) fn run(function: Function, bits: Bits, operands: &Operands<'_>) -> Result<(), PkeError> {
     let len = octets(bits.0);
     let half = len / 2;
     let one = || BigUint::from(1_u8);
@@ -99,7 +100,7 @@ pub(super) fn run(function: Function, bits: Bits, operands: &Operands<'_>) -> Re
             let [p, q] = operands.inputs(half)?;
             let e = operands.input(2, len)?;
             if p <= one() || q <= one() {
-                return Err(Refusal::Failed);
+                return Err(PkeError::Failed);
             }
             let (p1, q1) = (&p - 1_u8, &q - 1_u8);
             let lambda = &p1 * &q1 / gcd(&p1, &q1);
@@ -119,7 +120,7 @@ pub(super) fn run(function: Function, bits: Bits, operands: &Operands<'_>) -> Re
             let (p, q) = (half_input(1)?, half_input(2)?);
             let m1 = power(&c, &half_input(3)?, &p)?;
             let m2 = power(&c, &half_input(4)?, &q)?;
-            // RFC 8017, 5.1.2; p is added until the difference is positive.
+            // This is RFC 8017, 5.1.2, with p added so that the difference is positive.
             let h = (m1 + &p - &m2 % &p) * half_input(5)? % &p;
             operands.output(0, len, &(m2 + h * q))
         }
@@ -127,13 +128,13 @@ pub(super) fn run(function: Function, bits: Bits, operands: &Operands<'_>) -> Re
             let [a, b] = operands.inputs(len)?;
             operands.output(0, len, &inverse(&a, &b)?)
         }
-        Function::PrimeGcd => holds(prime::no_small_factor(&operands.input(0, len)?)),
-        Function::PrimeFermat => holds(prime::fermat(&operands.input(0, len)?)),
+        Function::PrimeGcd => require(prime::no_small_factor(&operands.input(0, len)?)),
+        Function::PrimeFermat => require(prime::fermat(&operands.input(0, len)?)),
         Function::PrimeMillerRabin => {
             let [x, m] = operands.inputs(len)?;
-            holds(prime::miller_rabin(&x, &m))
+            require(prime::miller_rabin(&x, &m))
         }
-        Function::PrimeLucas => holds(prime::lucas(&operands.input(0, len)?)),
+        Function::PrimeLucas => require(prime::lucas(&operands.input(0, len)?)),
         Function::DsaP
         | Function::DsaG
         | Function::DsaY
@@ -143,11 +144,11 @@ pub(super) fn run(function: Function, bits: Bits, operands: &Operands<'_>) -> Re
         | Function::DsaVerify => dsa(function, len, octets(bits.1), operands),
         Function::EcMultiply => {
             let [k, x, y, a, b, q] = operands.inputs(len)?;
-            // The cofactor is one quadword on the widest curves; 0 stands for none.
+            // The cofactor is one quadword on the widest curves; 0 means that there is none.
             let cofactor = operands.input(6, if bits.0 == 521 { 8 } else { len })?;
             let curve = Curve::new(q, a, b)?;
             let k = if cofactor == BigUint::ZERO { k } else { k * cofactor };
-            put_point(operands, len, &curve.multiply(&k, &curve.point(x, y)?)?)
+            output_point(operands, len, &curve.multiply(&k, &curve.point(x, y)?)?)
         }
         Function::EcVerify => {
             let [x, y, q, a, b] = operands.inputs(len)?;
@@ -166,28 +167,28 @@ pub(super) fn run(function: Function, bits: Bits, operands: &Operands<'_>) -> Re
             let [x, y, n, q, a, b, k, e, d] = operands.concatenated(len)?;
             let curve = Curve::new(q, a, b)?;
             let generator = curve.point(x, y)?;
-            put_ecdsa(operands, len, &curve, &generator, &n, &[k, e, d])
+            output_ecdsa(operands, len, &curve, &generator, &n, &[k, e, d])
         }
         Function::EcdsaVerify => {
             let [e, s, r, n, x_g, y_g, x_q, y_q, a, b, q] = operands.concatenated(len)?;
             let curve = Curve::new(q, a, b)?;
             let (generator, key) = (curve.point(x_g, y_g)?, curve.point(x_q, y_q)?);
-            holds(curve.ecdsa_verify(&generator, &n, &key, &e, &r, &s)?)
+            require(curve.ecdsa_verify(&generator, &n, &key, &e, &r, &s)?)
         }
         Function::NamedMultiply => {
             let [x, y, k] = operands.inputs(len)?;
             let curve = named(bits).curve()?;
-            put_point(operands, len, &curve.multiply(&k, &curve.point(x, y)?)?)
+            output_point(operands, len, &curve.multiply(&k, &curve.point(x, y)?)?)
         }
         Function::NamedGenerator => {
             let [k] = operands.inputs(len)?;
             let curve = named(bits).curve()?;
-            put_point(operands, len, &curve.multiply(&k, &named(bits).generator())?)
+            output_point(operands, len, &curve.multiply(&k, &named(bits).generator())?)
         }
         Function::NamedEcdsaRs => {
             let inputs = operands.inputs(len)?;
             let curve = named(bits).curve()?;
-            put_ecdsa(operands, len, &curve, &named(bits).generator(), &named(bits).order(), &inputs)
+            output_ecdsa(operands, len, &curve, &named(bits).generator(), &named(bits).order(), &inputs)
         }
         Function::MontgomeryMultiply => {
             let [x, k] = operands.inputs(len)?;
@@ -199,48 +200,48 @@ pub(super) fn run(function: Function, bits: Bits, operands: &Operands<'_>) -> Re
         }
         Function::EdwardsMultiply => {
             let [x, y, k] = operands.inputs(len)?;
-            let (x, y) = edwards::multiply(bits.0, &k, Some((x, y))).ok_or(Refusal::Failed)?;
-            put_point(operands, len, &Point { x, y })
+            let (x, y) = edwards::multiply(bits.0, &k, Some((x, y))).ok_or(PkeError::Failed)?;
+            output_point(operands, len, &Point { x, y })
         }
         Function::EdwardsGenerator => {
             let [k] = operands.inputs(len)?;
-            let (x, y) = edwards::multiply(bits.0, &k, None).ok_or(Refusal::Failed)?;
-            put_point(operands, len, &Point { x, y })
+            let (x, y) = edwards::multiply(bits.0, &k, None).ok_or(PkeError::Failed)?;
+            output_point(operands, len, &Point { x, y })
         }
     }
 }
 
-fn named(bits: Bits) -> &'static super::weierstrass::Named {
+fn named(bits: Bits) -> &'static super::weierstrass::NamedCurve {
     if bits.0 == 384 { &P384 } else { &P256 }
 }
 
-fn put_point(operands: &Operands<'_>, len: usize, point: &Point) -> Result<(), Refusal> {
+fn output_point(operands: &Operands<'_>, len: usize, point: &Point) -> Result<(), PkeError> {
     operands.output(0, len, &point.x)?;
     operands.output(1, len, &point.y)
 }
 
-fn put_ecdsa(
+fn output_ecdsa(
     operands: &Operands<'_>,
     len: usize,
     curve: &Curve,
     generator: &Point,
     n: &BigUint,
     [k, e, d]: &[BigUint; 3],
-) -> Result<(), Refusal> {
+) -> Result<(), PkeError> {
     let r = curve.ecdsa_r(generator, n, k)?;
     operands.output(0, len, &r)?;
     operands.output(1, len, &signature_s(e, d, &r, k, n)?)
 }
 
-/// FIPS 186-4, section 4 and appendices A and B.
-fn dsa(function: Function, len: usize, q_len: usize, operands: &Operands<'_>) -> Result<(), Refusal> {
+/// Computes the DSA functions of FIPS 186-4, section 4 and appendices A and B.
+fn dsa(function: Function, len: usize, q_len: usize, operands: &Operands<'_>) -> Result<(), PkeError> {
     let wide = |index| operands.input(index, len);
     let narrow = |index| operands.input(index, q_len);
     match function {
         Function::DsaP => {
             let (x, q) = (wide(0)?, narrow(1)?);
             if q == BigUint::ZERO {
-                return Err(Refusal::Failed);
+                return Err(PkeError::Failed);
             }
             let c = &x % (&q * 2_u8);
             operands.output(0, len, &(x + 1_u8 - c))
@@ -248,10 +249,10 @@ fn dsa(function: Function, len: usize, q_len: usize, operands: &Operands<'_>) ->
         Function::DsaG => {
             let (p, q, h) = (wide(0)?, narrow(1)?, wide(2)?);
             if p == BigUint::ZERO || q == BigUint::ZERO {
-                return Err(Refusal::Failed);
+                return Err(PkeError::Failed);
             }
             let g = power(&h, &((&p - 1_u8) / q), &p)?;
-            holds(g > BigUint::from(1_u8))?;
+            require(g > BigUint::from(1_u8))?;
             operands.output(0, len, &g)
         }
         Function::DsaY => {
@@ -277,42 +278,42 @@ fn dsa(function: Function, len: usize, q_len: usize, operands: &Operands<'_>) ->
             let (r, s, m) = (narrow(0)?, narrow(1)?, narrow(2)?);
             let (p, q, g, y) = (wide(3)?, narrow(4)?, wide(5)?, wide(6)?);
             let in_range = |value: &BigUint| *value != BigUint::ZERO && *value < q;
-            holds(in_range(&r) && in_range(&s))?;
+            require(in_range(&r) && in_range(&s))?;
             let w = inverse(&s, &q)?;
             let v = power(&g, &(m * &w % &q), &p)? * power(&y, &(&r * w % &q), &p)? % p % q;
-            holds(v == r)
+            require(v == r)
         }
     }
 }
 
-fn dsa_r(k: &BigUint, p: &BigUint, q: &BigUint, g: &BigUint) -> Result<BigUint, Refusal> {
+fn dsa_r(k: &BigUint, p: &BigUint, q: &BigUint, g: &BigUint) -> Result<BigUint, PkeError> {
     let r = power(g, k, p)? % nonzero(q)?;
     nonzero(&r)?;
     Ok(r)
 }
 
-/// s of DSA and ECDSA: (e + d r) / k.
-fn signature_s(e: &BigUint, d: &BigUint, r: &BigUint, k: &BigUint, n: &BigUint) -> Result<BigUint, Refusal> {
+/// Computes s of DSA and ECDSA: (e + d r) / k.
+fn signature_s(e: &BigUint, d: &BigUint, r: &BigUint, k: &BigUint, n: &BigUint) -> Result<BigUint, PkeError> {
     let s = inverse(k, n)? * (e + d * r) % n;
     nonzero(&s)?;
     Ok(s)
 }
 
-fn holds(condition: bool) -> Result<(), Refusal> {
-    if condition { Ok(()) } else { Err(Refusal::Failed) }
+fn require(condition: bool) -> Result<(), PkeError> {
+    if condition { Ok(()) } else { Err(PkeError::Failed) }
 }
 
-pub(super) fn nonzero(value: &BigUint) -> Result<&BigUint, Refusal> {
-    if *value == BigUint::ZERO { Err(Refusal::Failed) } else { Ok(value) }
+pub(super) fn nonzero(value: &BigUint) -> Result<&BigUint, PkeError> {
+    if *value == BigUint::ZERO { Err(PkeError::Failed) } else { Ok(value) }
 }
 
-fn power(base: &BigUint, exponent: &BigUint, modulus: &BigUint) -> Result<BigUint, Refusal> {
+fn power(base: &BigUint, exponent: &BigUint, modulus: &BigUint) -> Result<BigUint, PkeError> {
     Ok(base.modpow(exponent, nonzero(modulus)?))
 }
 
-/// The inverse of `value`, if there is one.
-pub(super) fn inverse(value: &BigUint, modulus: &BigUint) -> Result<BigUint, Refusal> {
-    value.modinv(nonzero(modulus)?).ok_or(Refusal::Failed)
+/// Returns the inverse of `value`, or an error if there is none.
+pub(super) fn inverse(value: &BigUint, modulus: &BigUint) -> Result<BigUint, PkeError> {
+    value.modinv(nonzero(modulus)?).ok_or(PkeError::Failed)
 }
 
 fn gcd(a: &BigUint, b: &BigUint) -> BigUint {
@@ -323,15 +324,15 @@ fn gcd(a: &BigUint, b: &BigUint) -> BigUint {
     a
 }
 
-/// Length in bytes of an operand: whole quadwords.
+/// Returns the length in bytes of an operand, which consists of whole quadwords.
 fn octets(bits: u16) -> usize {
     usize::from(bits).div_ceil(64) * 8
 }
 
-/// An id, and the widths that it implies.
+/// A function id and the widths that it determines.
 type Entry = (u32, u16, u16);
 
-/// Every id that is served.
+/// Lists every id that is supported.
 #[rustfmt::skip]
 const FUNCTIONS: &[(Function, &[Entry])] = &[
     (Function::DhBase2, &[

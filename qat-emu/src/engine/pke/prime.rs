@@ -1,23 +1,23 @@
-//! Primality tests (FIPS 186-4, appendix C.3), each a verdict on one candidate.
+//! Primality tests (FIPS 186-4, appendix C.3). Each function applies one test to a candidate.
 
 use num_bigint::{BigInt, BigUint, Sign};
 
-/// Factors below this bound are looked for.
+/// The upper bound of the factors that are searched for.
 const SMALL: u16 = 1 << 10;
 
-/// Whether no small prime divides `m`, unless `m` is that prime.
+/// Returns whether no small number divides `m`, except `m` itself.
 pub(super) fn no_small_factor(m: &BigUint) -> bool {
     *m > BigUint::from(1_u8)
         && (2..SMALL).all(|factor| m % factor != BigUint::ZERO || *m == BigUint::from(factor))
 }
 
-/// Whether 2^(m-1) is 1 modulo `m`.
+/// Returns whether 2^(m-1) is 1 modulo `m`.
 pub(super) fn fermat(m: &BigUint) -> bool {
     let one = BigUint::from(1_u8);
     *m > one && BigUint::from(2_u8).modpow(&(m - 1_u8), m) == one
 }
 
-/// One round of Miller-Rabin with the base `x`.
+/// Runs one Miller-Rabin round with the base `x`; returns whether `m` passes.
 pub(super) fn miller_rabin(x: &BigUint, m: &BigUint) -> bool {
     let one = BigUint::from(1_u8);
     if *m <= one || !m.bit(0) {
@@ -38,13 +38,14 @@ pub(super) fn miller_rabin(x: &BigUint, m: &BigUint) -> bool {
     false
 }
 
-/// The Lucas test with Selfridge's parameters (C.3.3).
+/// Runs the Lucas test with Selfridge's parameters (C.3.3); returns whether `m` passes.
 pub(super) fn lucas(m: &BigUint) -> bool {
     let root = m.sqrt();
     if *m <= BigUint::from(2_u8) || !m.bit(0) || &root * &root == *m {
         return *m == BigUint::from(2_u8);
     }
-    // 5, -7, 9, -11, ...: half of them are non-residues, and a square has been excluded.
+    // The candidates are 5, -7, 9, -11, ...; the search ends because `m` is no square, so that half of them are
+    // non-residues.
     let Some(d) =
         (0_i32..).map(|i| if i % 2 == 0 { 5 + 2 * i } else { -5 - 2 * i }).find_map(|d| match jacobi(d, m) {
             -1 => Some(Some(d)),
@@ -72,7 +73,7 @@ pub(super) fn lucas(m: &BigUint) -> bool {
     u.sign() == Sign::NoSign
 }
 
-/// The Jacobi symbol (a/n) for odd n (C.5).
+/// Computes the Jacobi symbol (a/n) for odd n (C.5).
 fn jacobi(a: i32, n: &BigUint) -> i32 {
     let mut a = BigInt::from(a);
     let mut n = BigInt::from(n.clone());

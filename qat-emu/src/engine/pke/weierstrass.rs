@@ -2,11 +2,11 @@
 
 use num_bigint::BigUint;
 
-use super::Refusal;
+use super::PkeError;
 use super::functions::{inverse, nonzero};
 
-/// A curve of a standard.
-pub(super) struct Named {
+/// A standardised curve, as hexadecimal digits.
+pub(super) struct NamedCurve {
     q: &'static [u8],
     b: &'static [u8],
     n: &'static [u8],
@@ -14,8 +14,8 @@ pub(super) struct Named {
     y: &'static [u8],
 }
 
-impl Named {
-    pub(super) fn curve(&self) -> Result<Curve, Refusal> {
+impl NamedCurve {
+    pub(super) fn curve(&self) -> Result<Curve, PkeError> {
         let q = parse(self.q);
         let a = &q - 3_u8;
         Curve::new(q, a, parse(self.b))
@@ -34,8 +34,8 @@ fn parse(digits: &[u8]) -> BigUint {
     BigUint::parse_bytes(digits, 16).unwrap_or_default()
 }
 
-/// P-256 (FIPS 186-4, D.1.2.3).
-pub(super) const P256: Named = Named {
+/// The curve P-256 (FIPS 186-4, D.1.2.3).
+pub(super) const P256: NamedCurve = NamedCurve {
     q: b"ffffffff00000001000000000000000000000000ffffffffffffffffffffffff",
     b: b"5ac635d8aa3a93e7b3ebbd55769886bc651d06b0cc53b0f63bce3c3e27d2604b",
     n: b"ffffffff00000000ffffffffffffffffbce6faada7179e84f3b9cac2fc632551",
@@ -43,8 +43,8 @@ pub(super) const P256: Named = Named {
     y: b"4fe342e2fe1a7f9b8ee7eb4a7c0f9e162bce33576b315ececbb6406837bf51f5",
 };
 
-/// P-384 (FIPS 186-4, D.1.2.4).
-pub(super) const P384: Named = Named {
+/// The curve P-384 (FIPS 186-4, D.1.2.4).
+pub(super) const P384: NamedCurve = NamedCurve {
     q: b"fffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffffeffffffff0000000000000000ffffffff",
     b: b"b3312fa7e23ee7e4988e056be3f82d19181d9c6efe8141120314088f5013875ac656398d8a2ed19d2a85c8edd3ec2aef",
     n: b"ffffffffffffffffffffffffffffffffffffffffffffffffc7634d81f4372ddf581a0db248b0a77aecec196accc52973",
@@ -52,14 +52,14 @@ pub(super) const P384: Named = Named {
     y: b"3617de4a96262c6f5d9e98bf9292dc29f8f41dbd289a147ce9da3113b5f0b8c00a60b1ce1d7e819d7a431d7c90ea0e5f",
 };
 
-/// An affine point.
+/// A point in affine coordinates.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Point {
     pub(super) x: BigUint,
     pub(super) y: BigUint,
 }
 
-/// A point with x = X / Z^2 and y = Y / Z^3; Z is 0 at infinity.
+/// A point with x = X / Z^2 and y = Y / Z^3, where Z is 0 for the point at infinity.
 struct Jacobian {
     x: BigUint,
     y: BigUint,
@@ -73,38 +73,38 @@ pub(super) struct Curve {
 }
 
 impl Curve {
-    /// A curve over the odd modulus `q`.
-    pub(super) fn new(q: BigUint, a: BigUint, b: BigUint) -> Result<Self, Refusal> {
+    /// Creates a curve over the odd modulus `q`.
+    pub(super) fn new(q: BigUint, a: BigUint, b: BigUint) -> Result<Self, PkeError> {
         if q <= BigUint::from(3_u8) || !q.bit(0) {
-            return Err(Refusal::Failed);
+            return Err(PkeError::Failed);
         }
         let (a, b) = (a % &q, b % &q);
         Ok(Self { q, a, b })
     }
 
-    /// A point that is on the curve.
-    pub(super) fn point(&self, x: BigUint, y: BigUint) -> Result<Point, Refusal> {
+    /// Creates a point; returns an error if it is not on the curve.
+    pub(super) fn point(&self, x: BigUint, y: BigUint) -> Result<Point, PkeError> {
         let right = (&x * &x * &x + &self.a * &x + &self.b) % &self.q;
         if x < self.q && y < self.q && &y * &y % &self.q == right {
             Ok(Point { x, y })
         } else {
-            Err(Refusal::Failed)
+            Err(PkeError::Failed)
         }
     }
 
-    /// k times `point`; infinity has no result.
-    pub(super) fn multiply(&self, k: &BigUint, point: &Point) -> Result<Point, Refusal> {
+    /// Multiplies `point` by `k`; returns an error if the result is the point at infinity.
+    pub(super) fn multiply(&self, k: &BigUint, point: &Point) -> Result<Point, PkeError> {
         self.affine(&self.ladder(k, point))
     }
 
-    /// r of ECDSA: the x coordinate of k times the generator, modulo n.
-    pub(super) fn ecdsa_r(&self, generator: &Point, n: &BigUint, k: &BigUint) -> Result<BigUint, Refusal> {
+    /// Computes r of ECDSA: the x coordinate of k times the generator, modulo n.
+    pub(super) fn ecdsa_r(&self, generator: &Point, n: &BigUint, k: &BigUint) -> Result<BigUint, PkeError> {
         let r = self.multiply(k, generator)?.x % nonzero(n)?;
         nonzero(&r)?;
         Ok(r)
     }
 
-    /// Verification of ECDSA (FIPS 186-4, 6.4).
+    /// Verifies an ECDSA signature (FIPS 186-4, 6.4).
     pub(super) fn ecdsa_verify(
         &self,
         generator: &Point,
@@ -113,7 +113,7 @@ impl Curve {
         e: &BigUint,
         r: &BigUint,
         s: &BigUint,
-    ) -> Result<bool, Refusal> {
+    ) -> Result<bool, PkeError> {
         nonzero(r)?;
         nonzero(s)?;
         if r >= n || s >= n {
@@ -125,7 +125,7 @@ impl Curve {
         Ok(self.affine(&self.add(&first, &second))?.x % n == *r)
     }
 
-    fn affine(&self, point: &Jacobian) -> Result<Point, Refusal> {
+    fn affine(&self, point: &Jacobian) -> Result<Point, PkeError> {
         let z = inverse(&point.z, &self.q)?;
         let z2 = &z * &z % &self.q;
         Ok(Point { x: &point.x * &z2 % &self.q, y: &point.y * z2 % &self.q * z % &self.q })
@@ -144,7 +144,7 @@ impl Curve {
         sum
     }
 
-    /// `a - b` for reduced values.
+    /// Computes `a - b` for reduced values.
     fn sub(&self, a: &BigUint, b: &BigUint) -> BigUint {
         if a >= b { a - b } else { a + &self.q - b }
     }
@@ -185,7 +185,7 @@ impl Curve {
         let v = self.mul(&u1, &hh);
         let x = self.sub(&self.sub(&self.mul(&r, &r), &hhh), &(&v * 2_u8 % &self.q));
         let y = self.sub(&self.mul(&r, &self.sub(&v, &x)), &self.mul(&s1, &hhh));
-        // With h = 0 the points are opposite and the product, as infinity, is 0.
+        // If h is 0, the points are opposite, and the product is 0, as required for the point at infinity.
         Jacobian { x, y, z: self.mul(&self.mul(&a.z, &b.z), &h) }
     }
 }

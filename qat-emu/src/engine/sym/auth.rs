@@ -1,9 +1,9 @@
-//! The hash part of the descriptor: plain hash, HMAC in both modes, nested hash and the AES MACs.
+//! The hash part of the content descriptor: plain hashes, HMAC in both modes, nested hashes and the AES MACs.
 
-use super::Refusal;
+use super::SymError;
 use super::cipher::{BlockCipher, xor};
 use super::digest::{Algorithm, Hasher, INNER_PAD, OUTER_PAD, keyed};
-use super::request::{Message, Partial, fetch, fetch_array};
+use super::request::{Partial, SymRequest, fetch, fetch_array};
 use crate::memory::DeviceMemory;
 
 const MODE_PLAIN: u32 = 0;
@@ -12,41 +12,42 @@ const MODE_HMAC_PREFIX: u32 = 2;
 const NULL: u32 = 0;
 const AES_XCBC_MAC: u32 = 7;
 const AES_CBC_MAC: u32 = 8;
-/// Length in bytes of the longest digest of the null algorithm: that of its state.
+/// The length in bytes of the longest digest of the null algorithm, which is the length of its state.
 const NULL_LEN: usize = 32;
-/// Bits of a setup block that this device knows: algorithm, mode, length to compare. SHA-3 with another padding is not
-/// among them.
+/// The bits of a setup block that this device knows: algorithm, mode and length to compare. SHA-3 with another padding
+/// is unknown.
 const KNOWN_SETUP: u32 = 0x00C0_7FFF;
-/// The hash flags that this device knows: nested, and mode 2, which the setup block has as well. The others stand for
-/// SNOW 3G and ZUC.
+/// The hash flags that this device knows: nested, and mode 2, which the setup block also contains. The other flags
+/// select SNOW 3G and ZUC.
 const KNOWN_HASH_FLAGS: u8 = 1 | 1 << 5;
-/// Length in bytes of the counter before the running state of a partial hash.
+/// The length in bytes of the counter that precedes the running state of a partial hash.
 const COUNTER_LEN: u64 = 8;
 
-/// The hash configuration words of the device's table: index, algorithm, mode.
+/// The hash configuration words of the device's constant table: index, algorithm, mode.
 const TABLE: [(u8, u32, u32); 7] =
     [(37, 2, 0), (41, 1, 0), (46, 1, 1), (48, 3, 0), (54, 4, 0), (60, 5, 0), (70, 6, 0)];
 
-/// A hash configuration, and where its states lie.
+/// A hash configuration and the addresses of its states.
 #[derive(Clone, Copy)]
-struct Setup {
+struct HashSetup {
     code: u32,
     mode: u32,
-    /// Bytes already absorbed into state 1.
+    /// The number of bytes that state 1 has absorbed.
     count: u64,
-    /// Address of state 1, `None` if the descriptor has none.
+    /// The address of state 1; `None` if the descriptor has none.
     state1: Option<u64>,
-    /// Address of state 2.
+    /// The address of state 2.
     state2: u64,
 }
 
-impl Setup {
-    fn read(message: Message<'_>, memory: &dyn DeviceMemory) -> Result<Self, Refusal> {
+impl HashSetup {
+    fn read(message: SymRequest<'_>, memory: &dyn DeviceMemory) -> Result<Self, SymError> {
         let state1_len = u64::from(message.u8(121));
         if message.flags().constant_table() {
             let index = message.u8(114);
-            let &(_, code, mode) = TABLE.iter().find(|entry| entry.0 == index).ok_or(Refusal::Unsupported)?;
-            // The states follow a 16-byte cipher key; a plain digest has no descriptor at all.
+            let &(_, code, mode) =
+                TABLE.iter().find(|entry| entry.0 == index).ok_or(SymError::Unsupported)?;
+            // The states follow a 16-byte cipher key; a plain digest has no descriptor.
             let state1 = message.descriptor(16);
             let keyed = mode == MODE_HMAC_PRECOMPUTED;
             return Ok(Self {
@@ -65,12 +66,12 @@ impl Setup {
     }
 
     /// Reads the setup block at `iova`.
-    fn at(memory: &dyn DeviceMemory, iova: u64, state2: u64) -> Result<Self, Refusal> {
+    fn at(memory: &dyn DeviceMemory, iova: u64, state2: u64) -> Result<Self, SymError> {
         let block: [u8; 16] = fetch_array(memory, iova)?;
         let word = u32::from_le_bytes([block[0], block[1], block[2], block[3]]);
         let counter = u32::from_be_bytes([block[8], block[9], block[10], block[11]]);
         if word & !KNOWN_SETUP != 0 {
-            return Err(Refusal::Unsupported);
+            return Err(SymError::Unsupported);
         }
         Ok(Self {
             code: word & 15 | (word >> 22 & 3) << 4,
@@ -81,12 +82,12 @@ impl Setup {
         })
     }
 
-    fn algorithm(&self) -> Result<Algorithm, Refusal> {
-        Algorithm::from_code(self.code).ok_or(Refusal::Unsupported)
+    fn algorithm(&self) -> Result<Algorithm, SymError> {
+        Algorithm::from_code(self.code).ok_or(SymError::Unsupported)
     }
 
-    /// A hash that starts from state 1.
-    fn hasher(&self, memory: &dyn DeviceMemory) -> Result<Hasher, Refusal> {
+    /// Creates a hash that starts with state 1.
+    fn hasher(&self, memory: &dyn DeviceMemory) -> Result<Hasher, SymError> {
         let algorithm = self.algorithm()?;
         match self.state1 {
             Some(iova) if !algorithm.is_sha3() => {
@@ -98,26 +99,32 @@ impl Setup {
     }
 }
 
-/// The hash algorithm of the descriptor's inner setup block.
-pub(super) fn inner_algorithm(message: Message<'_>, memory: &dyn DeviceMemory) -> Result<Algorithm, Refusal> {
-    Setup::read(message, memory)?.algorithm()
+/// Returns the hash algorithm of the descriptor's inner setup block.
+pub(super) fn inner_algorithm(
+    message: SymRequest<'_>,
+    memory: &dyn DeviceMemory,
+) -> Result<Algorithm, SymError> {
+    HashSetup::read(message, memory)?.algorithm()
 }
 
-/// The hash algorithm of the descriptor's outer setup block.
-pub(super) fn outer_algorithm(message: Message<'_>, memory: &dyn DeviceMemory) -> Result<Algorithm, Refusal> {
+/// Returns the hash algorithm of the descriptor's outer setup block.
+pub(super) fn outer_algorithm(
+    message: SymRequest<'_>,
+    memory: &dyn DeviceMemory,
+) -> Result<Algorithm, SymError> {
     outer_setup(message, memory)?.algorithm()
 }
 
-fn outer_setup(message: Message<'_>, memory: &dyn DeviceMemory) -> Result<Setup, Refusal> {
-    Setup::at(memory, message.descriptor(message.quadwords(124)), 0)
+fn outer_setup(message: SymRequest<'_>, memory: &dyn DeviceMemory) -> Result<HashSetup, SymError> {
+    HashSetup::at(memory, message.descriptor(message.quadwords(124)), 0)
 }
 
-/// Inner and outer prefix, from the buffer that starts with the inner one.
+/// Reads the inner and the outer prefix from the buffer that starts with the inner one.
 pub(super) fn prefixes(
-    message: Message<'_>,
+    message: SymRequest<'_>,
     memory: &dyn DeviceMemory,
     buffer: u64,
-) -> Result<(Vec<u8>, Vec<u8>), Refusal> {
+) -> Result<(Vec<u8>, Vec<u8>), SymError> {
     let inner = fetch(memory, buffer, message.u8(104).into())?;
     let outer = fetch(memory, buffer.wrapping_add(message.quadwords(127)), message.u8(117).into())?;
     Ok((inner, outer))
@@ -125,18 +132,19 @@ pub(super) fn prefixes(
 
 /// A hash or MAC over the request's hashed region.
 pub(super) struct Authenticator {
-    kind: Kind,
-    /// Where the running state of a partial message lies.
+    mac: MacState,
+    /// The address of the running state of a partial message.
     state: u64,
     partial: Partial,
 }
 
-enum Kind {
-    /// Null authentication: a digest of zeros, whatever the data.
+enum MacState {
+    /// Null authentication, whose digest is always zero.
     Null,
-    /// A hash, and the outer hash that its digest goes through.
+    /// A hash, and the outer hash that absorbs its digest.
     Hash { inner: Hasher, outer: Option<Hasher> },
-    /// AES-XCBC-MAC and AES-CMAC: the keys of full and padded last blocks, and a block that waits for its key.
+    /// AES-XCBC-MAC and AES-CMAC: `keys` are those for a full and for a padded last block, and `chained` is a block
+    /// that is not encrypted until it is known whether it is the last one.
     Xcbc { cipher: BlockCipher, keys: [[u8; 16]; 2], chained: [u8; 16], filled: usize, started: bool },
     /// AES-CBC-MAC, padded with zeros.
     CbcMac { cipher: BlockCipher, chained: [u8; 16], filled: usize },
@@ -145,40 +153,41 @@ enum Kind {
 impl Authenticator {
     /// Reads the descriptor, and the running state if `partial` continues a message.
     pub(super) fn begin(
-        message: Message<'_>,
+        message: SymRequest<'_>,
         memory: &dyn DeviceMemory,
         partial: Partial,
-    ) -> Result<Self, Refusal> {
-        let setup = Setup::read(message, memory)?;
+    ) -> Result<Self, SymError> {
+        let setup = HashSetup::read(message, memory)?;
         let hash_flags = message.u8(113);
         if hash_flags & !KNOWN_HASH_FLAGS != 0 {
-            return Err(Refusal::Unsupported);
+            return Err(SymError::Unsupported);
         }
         let nested = hash_flags & 1 != 0;
         let storage = COUNTER_LEN + u64::from(message.u8(121));
         let pointer = message.u64(88);
-        // The pointer names the prefixes, except that later packets find the running state before them.
+        // The pointer is the address of the prefixes; for later packets it is that of the running state, before the
+        // prefixes.
         let (mut state, prefix) = if partial.resumes() {
             (pointer, pointer.wrapping_add(storage))
         } else {
             (pointer.wrapping_sub(storage), pointer)
         };
         if setup.code == NULL {
-            // Without a state there is nothing that could go on.
+            // A null hash has no state, so that it cannot be continued.
             let whole = partial == Partial::None;
             return if whole {
-                Ok(Self { kind: Kind::Null, state, partial })
+                Ok(Self { mac: MacState::Null, state, partial })
             } else {
-                Err(Refusal::Unsupported)
+                Err(SymError::Unsupported)
             };
         }
         let saved: Option<[u8; 24]> =
             if partial.resumes() { Some(fetch_array(memory, state)?) } else { None };
-        let kind = match (setup.code, setup.mode) {
+        let mac = match (setup.code, setup.mode) {
             (AES_XCBC_MAC, _) => {
                 let keys: [u8; 48] = fetch_array(memory, setup.state2)?;
                 let key = |i: usize| std::array::from_fn(|j| keys[16 * i + j]);
-                Kind::Xcbc {
+                MacState::Xcbc {
                     cipher: BlockCipher::aes_128(&key(0)),
                     keys: [key(1), key(2)],
                     chained: saved.map_or([0; 16], mac_state),
@@ -186,7 +195,7 @@ impl Authenticator {
                     started: saved.is_some(),
                 }
             }
-            (AES_CBC_MAC, _) => Kind::CbcMac {
+            (AES_CBC_MAC, _) => MacState::CbcMac {
                 cipher: BlockCipher::aes_128(&fetch_array(memory, setup.state2)?),
                 chained: saved.map_or([0; 16], mac_state),
                 filled: 0,
@@ -196,7 +205,7 @@ impl Authenticator {
                 let (inner, outer) = match setup.mode {
                     MODE_HMAC_PRECOMPUTED => {
                         if algorithm.is_sha3() {
-                            return Err(Refusal::Unsupported);
+                            return Err(SymError::Unsupported);
                         }
                         let state = fetch(memory, setup.state2, algorithm.state_len())?;
                         let outer = Hasher::resume(algorithm, &state, algorithm.block_len() as u64);
@@ -205,7 +214,7 @@ impl Authenticator {
                     MODE_HMAC_PREFIX => {
                         let (inner, outer) = prefixes(message, memory, prefix)?;
                         if inner.len().max(outer.len()) > algorithm.block_len() {
-                            return Err(Refusal::Invalid);
+                            return Err(SymError::Invalid);
                         }
                         (keyed(algorithm, &inner, INNER_PAD), Some(keyed(algorithm, &outer, OUTER_PAD)))
                     }
@@ -220,7 +229,7 @@ impl Authenticator {
                     _ => (setup.hasher(memory)?, None),
                 };
                 if algorithm.is_sha3() {
-                    // A sponge's state is longer than the room before the prefixes; behind them there is enough.
+                    // The state of SHA-3 is longer than the space before the prefixes, so it is stored after them.
                     let behind = message.quadwords(127) + u64::from(message.u8(117));
                     state = prefix.wrapping_add(behind);
                 }
@@ -232,43 +241,43 @@ impl Authenticator {
                 } else {
                     inner
                 };
-                Kind::Hash { inner, outer }
+                MacState::Hash { inner, outer }
             }
-            _ => return Err(Refusal::Unsupported),
+            _ => return Err(SymError::Unsupported),
         };
-        Ok(Self { kind, state, partial })
+        Ok(Self { mac, state, partial })
     }
 
     pub(super) fn update(&mut self, data: &[u8]) {
-        match &mut self.kind {
-            Kind::Null => {}
-            Kind::Hash { inner, .. } => inner.update(data),
-            Kind::Xcbc { cipher, chained, filled, started, .. } => {
+        match &mut self.mac {
+            MacState::Null => {}
+            MacState::Hash { inner, .. } => inner.update(data),
+            MacState::Xcbc { cipher, chained, filled, started, .. } => {
                 *started |= !data.is_empty();
                 cbc_mac(cipher, chained, filled, data, true);
             }
-            Kind::CbcMac { cipher, chained, filled } => cbc_mac(cipher, chained, filled, data, false),
+            MacState::CbcMac { cipher, chained, filled } => cbc_mac(cipher, chained, filled, data, false),
         }
     }
 
     /// Ends the packet: writes the running state, or returns the whole digest.
-    pub(super) fn end(self, memory: &dyn DeviceMemory) -> Result<Option<Vec<u8>>, Refusal> {
+    pub(super) fn end(self, memory: &dyn DeviceMemory) -> Result<Option<Vec<u8>>, SymError> {
         if !self.partial.suspends() {
-            return Ok(Some(self.kind.finish()));
+            return Ok(Some(self.mac.finish()));
         }
-        let (state, count) = match &self.kind {
-            Kind::Hash { inner, .. } => inner.suspend().ok_or(Refusal::Invalid)?,
-            Kind::Xcbc { chained, filled: 16, .. } | Kind::CbcMac { chained, filled: 0, .. } => {
+        let (state, count) = match &self.mac {
+            MacState::Hash { inner, .. } => inner.suspend().ok_or(SymError::Invalid)?,
+            MacState::Xcbc { chained, filled: 16, .. } | MacState::CbcMac { chained, filled: 0, .. } => {
                 (chained.to_vec(), 0)
             }
-            _ => return Err(Refusal::Invalid),
+            _ => return Err(SymError::Invalid),
         };
         memory.write(self.state, &[&count.to_le_bytes()[..], &state].concat())?;
         Ok(None)
     }
 }
 
-impl Kind {
+impl MacState {
     fn finish(self) -> Vec<u8> {
         match self {
             Self::Null => vec![0; NULL_LEN],
@@ -297,12 +306,12 @@ impl Kind {
     }
 }
 
-/// The chaining block of a MAC behind the counter of a saved state.
+/// Returns the chaining block of a MAC, which follows the counter of a saved state.
 fn mac_state(saved: [u8; 24]) -> [u8; 16] {
     std::array::from_fn(|i| saved[COUNTER_LEN as usize + i])
 }
 
-/// Chains `data` into a block; with `hold` a full block waits for more data before it is encrypted.
+/// Chains `data` into a block; with `hold`, a full block is not encrypted before more data follows.
 pub(super) fn cbc_mac(
     cipher: &BlockCipher,
     chained: &mut [u8; 16],

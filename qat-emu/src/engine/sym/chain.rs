@@ -1,51 +1,58 @@
 //! Commands 0 to 3: cipher, hash, and both in either order over one working copy of the data.
 
 use super::auth::Authenticator;
-use super::cipher::Setup;
-use super::request::{Message, Partial, Payload, Region, fetch};
-use super::{Refusal, Verdict};
+use super::cipher::CipherSetup;
+use super::request::{Partial, Payload, Region, SymRequest, fetch};
+use super::{Completion, SymError};
 use crate::memory::DeviceMemory;
 
-/// Command 0 without single pass.
-pub(super) fn cipher(message: Message<'_>, memory: &dyn DeviceMemory) -> Result<Verdict, Refusal> {
+/// Executes command 0 without single pass.
+pub(super) fn cipher(message: SymRequest<'_>, memory: &dyn DeviceMemory) -> Result<Completion, SymError> {
     let region = message.cipher_region();
-    let mut work = Work::load(message, memory, region)?;
-    work.cipher(message, memory)?;
-    work.store(region)?;
-    Ok(Verdict::Done)
+    let mut copy = WorkingCopy::load(message, memory, region)?;
+    copy.cipher(message, memory)?;
+    copy.store(region)?;
+    Ok(Completion::Done)
 }
 
-/// Command 1.
-pub(super) fn hash(message: Message<'_>, memory: &dyn DeviceMemory) -> Result<Verdict, Refusal> {
-    let mut work = Work::load(message, memory, message.hash_region())?;
-    let (verdict, appended) = work.hash(message, memory, message.flags().partial())?;
+/// Executes command 1.
+pub(super) fn hash(message: SymRequest<'_>, memory: &dyn DeviceMemory) -> Result<Completion, SymError> {
+    let mut copy = WorkingCopy::load(message, memory, message.hash_region())?;
+    let (completion, appended) = copy.hash(message, memory, message.flags().partial())?;
     if let Some(region) = appended {
-        work.store(region)?;
+        copy.store(region)?;
     }
-    Ok(verdict)
+    Ok(completion)
 }
 
-/// Command 2.
-pub(super) fn cipher_then_hash(message: Message<'_>, memory: &dyn DeviceMemory) -> Result<Verdict, Refusal> {
-    let mut work = Work::load(message, memory, chained_region(message))?;
-    work.cipher(message, memory)?;
-    // The library chains a whole hash with each packet of a partial cipher.
-    let (verdict, appended) = work.hash(message, memory, Partial::None)?;
-    work.store_chained(message, appended)?;
-    Ok(verdict)
+/// Executes command 2.
+pub(super) fn cipher_then_hash(
+    message: SymRequest<'_>,
+    memory: &dyn DeviceMemory,
+) -> Result<Completion, SymError> {
+    let mut copy = WorkingCopy::load(message, memory, chained_region(message))?;
+    copy.cipher(message, memory)?;
+    // The library chains a complete hash with each packet of a partial cipher.
+    let (completion, appended) = copy.hash(message, memory, Partial::None)?;
+    copy.store_chained(message, appended)?;
+    Ok(completion)
 }
 
-/// Command 3. A digest in the buffer is there before the cipher runs, which may cover it (MAC then encrypt).
-pub(super) fn hash_then_cipher(message: Message<'_>, memory: &dyn DeviceMemory) -> Result<Verdict, Refusal> {
-    let mut work = Work::load(message, memory, chained_region(message))?;
-    let (verdict, appended) = work.hash(message, memory, Partial::None)?;
-    work.cipher(message, memory)?;
-    work.store_chained(message, appended)?;
-    Ok(verdict)
+/// Executes command 3. A digest that is returned in the buffer is written before the cipher runs, because the ciphered
+/// region may include it (MAC then encrypt).
+pub(super) fn hash_then_cipher(
+    message: SymRequest<'_>,
+    memory: &dyn DeviceMemory,
+) -> Result<Completion, SymError> {
+    let mut copy = WorkingCopy::load(message, memory, chained_region(message))?;
+    let (completion, appended) = copy.hash(message, memory, Partial::None)?;
+    copy.cipher(message, memory)?;
+    copy.store_chained(message, appended)?;
+    Ok(completion)
 }
 
-/// The smallest region that holds the ciphered and the hashed one.
-fn chained_region(message: Message<'_>) -> Region {
+/// Returns the smallest region that contains the ciphered and the hashed region.
+fn chained_region(message: SymRequest<'_>) -> Region {
     let (cipher, hash) = (message.cipher_region(), message.hash_region());
     if cipher.len == 0 {
         return hash;
@@ -57,12 +64,12 @@ fn chained_region(message: Message<'_>) -> Region {
     Region { offset, len: cipher.end().max(hash.end()) - offset }
 }
 
-/// The IV of a request.
+/// Reads the IV of a request.
 pub(super) fn initial_vector(
-    message: Message<'_>,
+    message: SymRequest<'_>,
     memory: &dyn DeviceMemory,
     len: usize,
-) -> Result<[u8; 16], Refusal> {
+) -> Result<[u8; 16], SymError> {
     let mut iv = [0; 16];
     if message.flags().iv_inline() {
         iv = message.bytes(64);
@@ -72,27 +79,27 @@ pub(super) fn initial_vector(
     Ok(iv)
 }
 
-/// Compares a digest with what the request expects.
-pub(super) fn verdict(digest: &[u8], expected: &[u8]) -> Verdict {
-    if digest == expected { Verdict::Done } else { Verdict::Mismatch }
+/// Compares a digest with the expected one.
+pub(super) fn compare(digest: &[u8], expected: &[u8]) -> Completion {
+    if digest == expected { Completion::Done } else { Completion::Mismatch }
 }
 
-/// A working copy of a run of the source.
-struct Work<'a> {
+/// A working copy of a contiguous part of the source.
+struct WorkingCopy<'a> {
     payload: Payload<'a>,
     start: usize,
     data: Vec<u8>,
 }
 
-impl<'a> Work<'a> {
-    fn load(message: Message<'_>, memory: &'a dyn DeviceMemory, region: Region) -> Result<Self, Refusal> {
+impl<'a> WorkingCopy<'a> {
+    fn load(message: SymRequest<'_>, memory: &'a dyn DeviceMemory, region: Region) -> Result<Self, SymError> {
         let payload = Payload::new(message, memory)?;
         let data = payload.read(region)?;
         Ok(Self { payload, start: region.offset, data })
     }
 
-    /// Makes `region` part of the copy, with what the source holds behind the copy's end.
-    fn extend(&mut self, region: Region) -> Result<(), Refusal> {
+    /// Extends the copy to the end of `region` with the data that follows it in the source.
+    fn extend(&mut self, region: Region) -> Result<(), SymError> {
         let end = self.start + self.data.len();
         if region.end() > end {
             self.data.extend(self.payload.read(Region { offset: end, len: region.end() - end })?);
@@ -100,26 +107,27 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    fn slice(&mut self, region: Region) -> Result<&mut [u8], Refusal> {
+    fn slice(&mut self, region: Region) -> Result<&mut [u8], SymError> {
         if region.len == 0 {
             return Ok(&mut []);
         }
-        let start = region.offset.checked_sub(self.start).ok_or(Refusal::Invalid)?;
-        self.data.get_mut(start..start + region.len).ok_or(Refusal::Invalid)
+        let start = region.offset.checked_sub(self.start).ok_or(SymError::Invalid)?;
+        self.data.get_mut(start..start + region.len).ok_or(SymError::Invalid)
     }
 
     /// Writes a region of the copy to the destination.
-    fn store(&self, region: Region) -> Result<(), Refusal> {
+    fn store(&self, region: Region) -> Result<(), SymError> {
         if region.len == 0 {
             return Ok(());
         }
-        let start = region.offset.checked_sub(self.start).ok_or(Refusal::Invalid)?;
-        let run = self.data.get(start..start + region.len).ok_or(Refusal::Invalid)?;
+        let start = region.offset.checked_sub(self.start).ok_or(SymError::Invalid)?;
+        let run = self.data.get(start..start + region.len).ok_or(SymError::Invalid)?;
         self.payload.write(region.offset, run)
     }
 
-    /// Writes the result of a chained operation: everything it touched, if the destination is another buffer.
-    fn store_chained(&self, message: Message<'_>, appended: Option<Region>) -> Result<(), Refusal> {
+    /// Writes the result of a chained operation. If the destination is another buffer, that includes the data that only
+    /// the hash has read.
+    fn store_chained(&self, message: SymRequest<'_>, appended: Option<Region>) -> Result<(), SymError> {
         let cipher = message.cipher_region();
         self.store(if self.payload.in_place() { cipher } else { chained_region(message) })?;
         match appended {
@@ -128,8 +136,8 @@ impl<'a> Work<'a> {
         }
     }
 
-    fn cipher(&mut self, message: Message<'_>, memory: &dyn DeviceMemory) -> Result<(), Refusal> {
-        let setup = Setup::read(message, memory)?;
+    fn cipher(&mut self, message: SymRequest<'_>, memory: &dyn DeviceMemory) -> Result<(), SymError> {
+        let setup = CipherSetup::read(message, memory)?;
         let len = setup.iv_len();
         let mut iv = initial_vector(message, memory, len)?;
         let region = message.cipher_region();
@@ -140,17 +148,17 @@ impl<'a> Work<'a> {
         Ok(())
     }
 
-    /// Hashes the hashed region; returns the region of a digest that was put into the buffer.
+    /// Hashes the hashed region. Returns the region of the digest if it was written to the buffer.
     fn hash(
         &mut self,
-        message: Message<'_>,
+        message: SymRequest<'_>,
         memory: &dyn DeviceMemory,
         partial: Partial,
-    ) -> Result<(Verdict, Option<Region>), Refusal> {
+    ) -> Result<(Completion, Option<Region>), SymError> {
         let (flags, region) = (message.flags(), message.hash_region());
         let mut authenticator = Authenticator::begin(message, memory, partial)?;
         authenticator.update(self.slice(region)?);
-        let Some(mut digest) = authenticator.end(memory)? else { return Ok((Verdict::Done, None)) };
+        let Some(mut digest) = authenticator.end(memory)? else { return Ok((Completion::Done, None)) };
         digest.truncate(message.u8(118).into());
         let in_buffer = Region { offset: region.end(), len: digest.len() };
         let mut appended = None;
@@ -175,8 +183,8 @@ impl<'a> Work<'a> {
             } else {
                 fetch(memory, message.u64(96), digest.len())?
             };
-            return Ok((verdict(&digest, &expected), appended));
+            return Ok((compare(&digest, &expected), appended));
         }
-        Ok((Verdict::Done, appended))
+        Ok((Completion::Done, appended))
     }
 }

@@ -1,6 +1,6 @@
-//! Hash functions that can start from, and stop at, an explicit chaining value.
+//! Hash functions that can start and stop with an explicit chaining value.
 //!
-//! HMAC with precomputed states and partial packets both need that, and the one-shot interfaces do not offer it.
+//! HMAC with precomputed states and partial packets require this; the interfaces of the hash crates do not offer it.
 
 use keccak::Keccak;
 
@@ -20,7 +20,8 @@ pub(super) enum Algorithm {
 }
 
 impl Algorithm {
-    /// The algorithm of a configuration word, `None` for the MACs and for what this device does not have.
+    /// Returns the algorithm of a configuration word; `None` for the MACs and for algorithms that this device does not
+    /// have.
     pub(super) fn from_code(code: u32) -> Option<Self> {
         Some(match code {
             1 => Self::Sha1,
@@ -37,7 +38,7 @@ impl Algorithm {
         })
     }
 
-    /// Block length in bytes; for SHA-3 the rate.
+    /// Returns the block length in bytes, which is the rate for SHA-3.
     pub(super) fn block_len(self) -> usize {
         match self {
             Self::Md5 | Self::Sha1 | Self::Sha224 | Self::Sha256 => 64,
@@ -46,7 +47,7 @@ impl Algorithm {
         }
     }
 
-    /// Digest length in bytes.
+    /// Returns the digest length in bytes.
     pub(super) fn digest_len(self) -> usize {
         match self {
             Self::Md5 => 16,
@@ -58,7 +59,7 @@ impl Algorithm {
         }
     }
 
-    /// Length in bytes of the chaining value.
+    /// Returns the length in bytes of the chaining value.
     pub(super) fn state_len(self) -> usize {
         match self {
             Self::Md5 => 16,
@@ -69,13 +70,13 @@ impl Algorithm {
         }
     }
 
-    /// Whether this is a sponge, whose whole state is 200 bytes.
+    /// Returns whether this is SHA-3, whose state has 200 bytes.
     pub(super) fn is_sha3(self) -> bool {
         self.state_len() == 200
     }
 }
 
-/// The chaining value.
+/// A chaining value.
 #[derive(Clone)]
 enum Core {
     Md5([u32; 4]),
@@ -85,19 +86,19 @@ enum Core {
     Sha3(Box<[u64; 25]>),
 }
 
-/// A running hash.
+/// A hash in progress.
 #[derive(Clone)]
 pub(super) struct Hasher {
     algorithm: Algorithm,
     core: Core,
-    /// Bytes absorbed into `core`.
+    /// The number of bytes absorbed into `core`.
     count: u64,
-    /// Less than a block, not absorbed yet.
+    /// The bytes of an incomplete block that are not absorbed yet.
     pending: Vec<u8>,
 }
 
 impl Hasher {
-    /// Starts from the initial value of the standard (FIPS 180-4, FIPS 202, RFC 1321).
+    /// Starts with the initial value of the standard (FIPS 180-4, FIPS 202, RFC 1321).
     pub(super) fn new(algorithm: Algorithm) -> Self {
         let core = match algorithm {
             Algorithm::Md5 => Core::Md5([0x6745_2301, 0xefcd_ab89, 0x98ba_dcfe, 0x1032_5476]),
@@ -147,9 +148,9 @@ impl Hasher {
         Self { algorithm, core, count: 0, pending: Vec::new() }
     }
 
-    /// Continues from a chaining value as it lies in memory, after `count` bytes.
+    /// Resumes from a chaining value in its memory format, after `count` bytes.
     ///
-    /// Words are big-endian, those of MD5 and SHA-3 little-endian. Missing bytes count as zero.
+    /// Words are big-endian, except those of MD5 and SHA-3, which are little-endian. Missing bytes count as zero.
     pub(super) fn resume(algorithm: Algorithm, state: &[u8], count: u64) -> Self {
         let mut bytes = [0; 200];
         let len = state.len().min(200);
@@ -170,7 +171,7 @@ impl Hasher {
         Self { algorithm, core, count, pending: Vec::new() }
     }
 
-    /// The chaining value as it lies in memory, and the bytes that it stands for; `None` between blocks.
+    /// Returns the chaining value in its memory format, and the number of bytes that it covers; `None` inside a block.
     pub(super) fn suspend(&self) -> Option<(Vec<u8>, u64)> {
         self.pending.is_empty().then(|| (self.chaining_value(), self.count))
     }
@@ -222,7 +223,7 @@ impl Hasher {
         }
     }
 
-    /// Pads, and returns the digest.
+    /// Pads the message and returns the digest.
     pub(super) fn finish(mut self) -> Vec<u8> {
         let block = self.algorithm.block_len();
         let len = self.count.wrapping_add(self.pending.len() as u64);
@@ -250,14 +251,14 @@ impl Hasher {
     }
 }
 
-/// Hash of the concatenation of `parts`.
+/// Computes the hash of the concatenation of `parts`.
 pub(super) fn digest(algorithm: Algorithm, parts: &[&[u8]]) -> Vec<u8> {
     let mut hasher = Hasher::new(algorithm);
     parts.iter().for_each(|part| hasher.update(part));
     hasher.finish()
 }
 
-/// HMAC (RFC 2104) of the concatenation of `parts`.
+/// Computes the HMAC (RFC 2104) of the concatenation of `parts`.
 pub(super) fn hmac(algorithm: Algorithm, key: &[u8], parts: &[&[u8]]) -> Vec<u8> {
     let mut inner = keyed(algorithm, key, INNER_PAD);
     parts.iter().for_each(|part| inner.update(part));
@@ -266,12 +267,12 @@ pub(super) fn hmac(algorithm: Algorithm, key: &[u8], parts: &[&[u8]]) -> Vec<u8>
     outer.finish()
 }
 
-/// The byte that HMAC's inner hash XORs its key with.
+/// The byte with which HMAC's inner hash XORs its key.
 pub(super) const INNER_PAD: u8 = 0x36;
-/// The byte that HMAC's outer hash XORs its key with.
+/// The byte with which HMAC's outer hash XORs its key.
 pub(super) const OUTER_PAD: u8 = 0x5c;
 
-/// A hash that has absorbed the padded key of HMAC.
+/// Creates a hash that has absorbed the padded key of HMAC.
 pub(super) fn keyed(algorithm: Algorithm, key: &[u8], pad: u8) -> Hasher {
     let hashed;
     let mut block = vec![pad; algorithm.block_len()];

@@ -1,8 +1,8 @@
-//! Key derivation: SSL 3.0, TLS 1.0 to 1.2, MGF1, HKDF.
+//! Key derivation: SSL 3.0, TLS 1.0 to 1.2, MGF1 and HKDF.
 //!
-//! The source of these requests is a flat structure of addresses, their destination a flat buffer; the secret of TLS
-//! and the salt or pseudo-random key of HKDF come as hash prefixes, padded with zeros to a block as HMAC pads its key.
-//! The hash is that of the descriptor. Lengths in bytes:
+//! The source of these requests is a flat structure of addresses, and their destination is a flat buffer. The secret of
+//! TLS, and the salt or pseudo-random key of HKDF, are passed as hash prefixes, padded with zeros to a block as HMAC
+//! pads its key. The descriptor selects the hash. The table lists where a request contains each length in bytes:
 //!
 //! | Request byte | SSL 3.0 | TLS 1.0 to 1.2 | MGF1 | HKDF |
 //! |---|---|---|---|---|
@@ -13,30 +13,31 @@
 //! | 61 | | | | number of labels below each label |
 //! | Source | seed, labels, secret | seed, label | the seed itself | keying material, info or labels, labels below |
 //!
-//! TLS 1.0 takes P_MD5 of the first half of the secret, which is the outer prefix, and P_SHA-1 of the second. A label
-//! of TLS 1.3 is 80 bytes: the HkdfLabel of RFC 8446 in 78, its length, and flags. In a first-level label flag *i*
-//! asks for a child by label *i* below; in those, flags 0, 1 and 2 cut the output to 12, 16 and 32 bytes.
+//! TLS 1.0 uses P_MD5 of the first half of the secret, which is the outer prefix, and P_SHA-1 of the second half. A
+//! label of TLS 1.3 has 80 bytes: the HkdfLabel of RFC 8446 in 78 bytes, its length, and flags. In a label of the first
+//! level, flag *i* requests a second key with label *i* of the second level. In a label of the second level, flags 0, 1
+//! and 2 shorten the output to 12, 16 and 32 bytes.
 
 use super::auth::{inner_algorithm, outer_algorithm, prefixes};
 use super::cipher::xor;
 use super::digest::{Algorithm, digest, hmac};
-use super::request::{Message, fetch, fetch_array};
-use super::{Refusal, Verdict};
+use super::request::{SymRequest, fetch, fetch_array};
+use super::{Completion, SymError};
 use crate::memory::DeviceMemory;
 
-/// Length in bytes of a label structure: the HkdfLabel, its length, and the flags.
+/// The length in bytes of a label structure: the HkdfLabel, its length, and the flags.
 const LABEL_LEN: usize = 80;
-/// Where its length is.
+/// The position of the HkdfLabel's length.
 const LABEL_SIZE_AT: usize = 78;
-/// Where its flags are.
+/// The position of the flags.
 const LABEL_FLAGS_AT: usize = 79;
-/// Labels, and labels below each, that a request can name.
+/// The largest number of labels on each level of a request.
 const MAX_LABELS: usize = 4;
-/// Length in bytes of the seed of SSL 3.0: both randoms.
+/// The length in bytes of the seed of SSL 3.0, which consists of both randoms.
 const SSL_SEED_LEN: usize = 64;
 
-/// Command 6 (RFC 6101, 6.1): MD5(secret, SHA-1(label, secret, seed)) for the labels "A", "BB", "CCC", ...
-pub(super) fn ssl3(message: Message<'_>, memory: &dyn DeviceMemory) -> Result<Verdict, Refusal> {
+/// Executes command 6 (RFC 6101, 6.1): MD5(secret, SHA-1(label, secret, seed)) for the labels "A", "BB", "CCC", ...
+pub(super) fn ssl3(message: SymRequest<'_>, memory: &dyn DeviceMemory) -> Result<Completion, SymError> {
     let source: [u8; 24] = fetch_array(memory, message.u64(32))?;
     let seed = fetch(memory, address(&source, 0), SSL_SEED_LEN)?;
     let labels = fetch(memory, address(&source, 1), message.u8(59).into())?;
@@ -50,36 +51,36 @@ pub(super) fn ssl3(message: Message<'_>, memory: &dyn DeviceMemory) -> Result<Ve
         output.extend(digest(Algorithm::Md5, &[&secret, &inner]));
     }
     output.truncate(message.u8(58).into());
-    deliver(message, memory, &output)
+    write_output(message, memory, &output)
 }
 
-/// Command 7 (RFC 2246, 5): P_MD5 of one half of the secret XOR P_SHA-1 of the other.
-pub(super) fn tls_1_1(message: Message<'_>, memory: &dyn DeviceMemory) -> Result<Verdict, Refusal> {
+/// Executes command 7 (RFC 2246, 5): P_MD5 of one half of the secret XOR P_SHA-1 of the other half.
+pub(super) fn tls_1_1(message: SymRequest<'_>, memory: &dyn DeviceMemory) -> Result<Completion, SymError> {
     let (inner, outer) = prefixes(message, memory, message.u64(88))?;
     let seed = tls_seed(message, memory)?;
     let len = message.u8(58).into();
     let mut output = expand_tls(inner_algorithm(message, memory)?, &inner, &seed, len);
     xor(&mut output, &expand_tls(outer_algorithm(message, memory)?, &outer, &seed, len));
-    deliver(message, memory, &output)
+    write_output(message, memory, &output)
 }
 
-/// Command 8 (RFC 5246, 5).
-pub(super) fn tls_1_2(message: Message<'_>, memory: &dyn DeviceMemory) -> Result<Verdict, Refusal> {
+/// Executes command 8 (RFC 5246, 5).
+pub(super) fn tls_1_2(message: SymRequest<'_>, memory: &dyn DeviceMemory) -> Result<Completion, SymError> {
     let (secret, _) = prefixes(message, memory, message.u64(88))?;
     let seed = tls_seed(message, memory)?;
     let algorithm = inner_algorithm(message, memory)?;
-    deliver(message, memory, &expand_tls(algorithm, &secret, &seed, message.u8(58).into()))
+    write_output(message, memory, &expand_tls(algorithm, &secret, &seed, message.u8(58).into()))
 }
 
-/// Label and seed of a TLS request, concatenated.
-fn tls_seed(message: Message<'_>, memory: &dyn DeviceMemory) -> Result<Vec<u8>, Refusal> {
+/// Returns the concatenation of a TLS request's label and seed.
+fn tls_seed(message: SymRequest<'_>, memory: &dyn DeviceMemory) -> Result<Vec<u8>, SymError> {
     let source: [u8; 16] = fetch_array(memory, message.u64(32))?;
     let mut seed = fetch(memory, address(&source, 1), message.u8(59).into())?;
     seed.extend(fetch(memory, address(&source, 0), message.u8(60).into())?);
     Ok(seed)
 }
 
-/// P_hash of RFC 2246 and RFC 5246, `len` bytes of it.
+/// Computes `len` bytes of P_hash of RFC 2246 and RFC 5246.
 fn expand_tls(algorithm: Algorithm, secret: &[u8], seed: &[u8], len: usize) -> Vec<u8> {
     let mut output = Vec::new();
     let mut chained = hmac(algorithm, secret, &[seed]);
@@ -91,8 +92,8 @@ fn expand_tls(algorithm: Algorithm, secret: &[u8], seed: &[u8], len: usize) -> V
     output
 }
 
-/// Command 9 (RFC 8017, B.2.1).
-pub(super) fn mgf1(message: Message<'_>, memory: &dyn DeviceMemory) -> Result<Verdict, Refusal> {
+/// Executes command 9 (RFC 8017, B.2.1).
+pub(super) fn mgf1(message: SymRequest<'_>, memory: &dyn DeviceMemory) -> Result<Completion, SymError> {
     let seed = fetch(memory, message.u64(32), message.u8(59).into())?;
     let algorithm = inner_algorithm(message, memory)?;
     let len = usize::from(message.u16(56));
@@ -104,11 +105,11 @@ pub(super) fn mgf1(message: Message<'_>, memory: &dyn DeviceMemory) -> Result<Ve
         output.extend(digest(algorithm, &[&seed, &counter.to_be_bytes()]));
     }
     output.truncate(len);
-    deliver(message, memory, &output)
+    write_output(message, memory, &output)
 }
 
-/// Commands 12 to 16 (RFC 5869; RFC 8446, 7.1). All keys made are written one after the other.
-pub(super) fn hkdf(message: Message<'_>, memory: &dyn DeviceMemory) -> Result<Verdict, Refusal> {
+/// Executes commands 12 to 16 (RFC 5869; RFC 8446, 7.1). All derived keys are written one after the other.
+pub(super) fn hkdf(message: SymRequest<'_>, memory: &dyn DeviceMemory) -> Result<Completion, SymError> {
     let command = message.command();
     let extracts = matches!(command, 12 | 14 | 16);
     let source: [u8; 24] = fetch_array(memory, message.u64(32))?;
@@ -151,15 +152,15 @@ pub(super) fn hkdf(message: Message<'_>, memory: &dyn DeviceMemory) -> Result<Ve
         }
         _ => {}
     }
-    deliver(message, memory, &output)
+    write_output(message, memory, &output)
 }
 
-/// The HkdfLabel in a label structure.
+/// Returns the HkdfLabel of a label structure.
 fn hkdf_label(label: &[u8; LABEL_LEN]) -> &[u8] {
     &label[..usize::from(label[LABEL_SIZE_AT]).min(LABEL_SIZE_AT)]
 }
 
-/// HKDF-Expand of RFC 5869, `len` bytes of it.
+/// Computes `len` bytes of HKDF-Expand of RFC 5869.
 fn expand(algorithm: Algorithm, key: &[u8], info: &[u8], len: usize) -> Vec<u8> {
     let mut output = Vec::new();
     let mut block = Vec::new();
@@ -174,12 +175,16 @@ fn expand(algorithm: Algorithm, key: &[u8], info: &[u8], len: usize) -> Vec<u8> 
     output
 }
 
-/// The `index`th address of a request's source structure.
+/// Returns the address with number `index` of a request's source structure.
 fn address(source: &[u8], index: usize) -> u64 {
     u64::from_le_bytes(std::array::from_fn(|i| source[8 * index + i]))
 }
 
-fn deliver(message: Message<'_>, memory: &dyn DeviceMemory, output: &[u8]) -> Result<Verdict, Refusal> {
+fn write_output(
+    message: SymRequest<'_>,
+    memory: &dyn DeviceMemory,
+    output: &[u8],
+) -> Result<Completion, SymError> {
     memory.write(message.u64(40), output)?;
-    Ok(Verdict::Done)
+    Ok(Completion::Done)
 }

@@ -1,45 +1,45 @@
-//! A typed view of the request message and of the data that it names.
+//! Typed access to the fields of a symmetric request and to the data that it refers to.
 
-use super::Refusal;
+use super::SymError;
 use crate::engine::Request;
 use crate::memory::{BufferList, DeviceMemory};
 
-/// Protocol field: none.
+/// The value of the protocol field for no protocol.
 pub(super) const PROTOCOL_NONE: u16 = 0;
-/// Protocol field: AES-CCM.
+/// The value of the protocol field for AES-CCM.
 pub(super) const PROTOCOL_CCM: u16 = 1;
-/// Protocol field: AES-GCM or GMAC.
+/// The value of the protocol field for AES-GCM and GMAC.
 pub(super) const PROTOCOL_GCM: u16 = 2;
 
-/// Bytes of host memory that are read before the buffer for them grows.
+/// The number of bytes of host memory that are read before the buffer for them grows.
 const READ_STEP: usize = 1 << 20;
 
-/// Which packet of a sequence a request is.
+/// The position of a request's packet in a sequence of packets.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Partial {
-    /// A whole message.
+    /// The request contains a whole message.
     None,
-    /// The first packet: fresh state in, running state out.
+    /// The request contains the first packet, which starts a new state and writes it.
     Start,
-    /// Running state in and out.
+    /// The request reads the running state and writes it.
     Middle,
-    /// Running state in, result out.
+    /// The request reads the running state and writes the result.
     End,
 }
 
 impl Partial {
-    /// Whether the running state of an earlier packet has to be loaded.
+    /// Returns whether the running state of an earlier packet has to be loaded.
     pub(super) fn resumes(self) -> bool {
         matches!(self, Self::Middle | Self::End)
     }
 
-    /// Whether more packets follow.
+    /// Returns whether more packets follow.
     pub(super) fn suspends(self) -> bool {
         matches!(self, Self::Start | Self::Middle)
     }
 }
 
-/// The service-specific flags, bytes 4 and 5.
+/// The service-specific flags in bytes 4 and 5.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Flags(u16);
 
@@ -57,12 +57,12 @@ impl Flags {
         }
     }
 
-    /// The IV is in the request itself, not behind a pointer.
+    /// Returns whether the IV is in the request itself, instead of at an address.
     pub(super) fn iv_inline(self) -> bool {
         self.bit(2)
     }
 
-    /// The configuration words come from the device's own table.
+    /// Returns whether the configuration words are taken from the device's own table.
     pub(super) fn constant_table(self) -> bool {
         self.bit(3)
     }
@@ -95,17 +95,17 @@ impl Flags {
         self.bit(13)
     }
 
-    /// The unified crypto slice, whose configuration block is 16 bytes instead of 8.
+    /// Returns whether the request uses the unified crypto slice, whose configuration block has 16 bytes instead of 8.
     pub(super) fn unified_slice(self) -> bool {
         self.0 >> 14 == 1
     }
 }
 
-/// A request message, read by byte offset.
+/// A symmetric request, whose fields are read by byte offset.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Message<'a>(&'a Request);
+pub(super) struct SymRequest<'a>(&'a Request);
 
-impl<'a> Message<'a> {
+impl<'a> SymRequest<'a> {
     pub(super) fn new(request: &'a Request) -> Self {
         Self(request)
     }
@@ -132,7 +132,7 @@ impl<'a> Message<'a> {
         u64::from_le_bytes(self.bytes(at))
     }
 
-    /// A byte that counts quadwords, in bytes.
+    /// Returns in bytes the value of a byte that counts quadwords.
     pub(super) fn quadwords(self, at: usize) -> u64 {
         u64::from(self.0[at]) * 8
     }
@@ -145,33 +145,33 @@ impl<'a> Message<'a> {
         Flags(self.u16(4))
     }
 
-    /// Source and destination are scatter-gather lists.
+    /// Returns whether source and destination are scatter-gather lists.
     fn scattered(self) -> bool {
         self.u8(6) & 1 != 0
     }
 
-    /// Bytes 8 to 23 hold the cipher key, not the descriptor's address.
+    /// Returns whether bytes 8 to 23 contain the cipher key instead of the descriptor's address.
     pub(super) fn key_inline(self) -> bool {
         self.u8(6) & 2 != 0
     }
 
-    /// Address `offset` bytes into the content descriptor.
+    /// Returns the address `offset` bytes into the content descriptor.
     pub(super) fn descriptor(self, offset: u64) -> u64 {
         self.u64(8).wrapping_add(offset)
     }
 
-    /// Offset and length in bytes of the ciphered region.
+    /// Returns offset and length in bytes of the ciphered region.
     pub(super) fn cipher_region(self) -> Region {
         Region { offset: self.u32(56) as usize, len: self.u32(60) as usize }
     }
 
-    /// Offset and length in bytes of the hashed region.
+    /// Returns offset and length in bytes of the hashed region.
     pub(super) fn hash_region(self) -> Region {
         Region { offset: self.u32(80) as usize, len: self.u32(84) as usize }
     }
 }
 
-/// A run of bytes in the source or destination.
+/// A contiguous part of the source or destination.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Region {
     pub(super) offset: usize,
@@ -192,7 +192,7 @@ pub(super) struct Payload<'a> {
 }
 
 impl<'a> Payload<'a> {
-    pub(super) fn new(message: Message<'_>, memory: &'a dyn DeviceMemory) -> Result<Self, Refusal> {
+    pub(super) fn new(message: SymRequest<'_>, memory: &'a dyn DeviceMemory) -> Result<Self, SymError> {
         let (source, destination) = (message.u64(32), message.u64(40));
         let list = |iova, len| {
             if message.scattered() {
@@ -201,7 +201,7 @@ impl<'a> Payload<'a> {
                 Ok(BufferList::flat(iova, len))
             }
         };
-        // The library leaves the destination empty or repeats the source when it works in place.
+        // For an operation in place, the library sets the destination to zero or to the source.
         let in_place = destination == 0 || destination == source;
         Ok(Self {
             memory,
@@ -215,31 +215,31 @@ impl<'a> Payload<'a> {
     }
 
     /// Copies `region` out of the source.
-    pub(super) fn read(&self, region: Region) -> Result<Vec<u8>, Refusal> {
+    pub(super) fn read(&self, region: Region) -> Result<Vec<u8>, SymError> {
         in_steps(region.len, |done, into| Ok(self.source.gather(self.memory, region.offset + done, into)?))
     }
 
     /// Copies `data` into the destination.
-    pub(super) fn write(&self, offset: usize, data: &[u8]) -> Result<(), Refusal> {
+    pub(super) fn write(&self, offset: usize, data: &[u8]) -> Result<(), SymError> {
         let destination = self.destination.as_ref().unwrap_or(&self.source);
         Ok(destination.scatter(self.memory, offset, data)?)
     }
 }
 
 /// Reads `len` bytes from a flat address.
-pub(super) fn fetch(memory: &dyn DeviceMemory, iova: u64, len: usize) -> Result<Vec<u8>, Refusal> {
+pub(super) fn fetch(memory: &dyn DeviceMemory, iova: u64, len: usize) -> Result<Vec<u8>, SymError> {
     in_steps(len, |done, into| Ok(memory.read(iova.wrapping_add(done as u64), into)?))
 }
 
-/// Fills `len` bytes step by step, so that a length no mapped memory can satisfy fails before it is allocated.
+/// Reads `len` bytes in steps, so that a length beyond the mapped memory fails before it is allocated.
 fn in_steps(
     len: usize,
-    mut read: impl FnMut(usize, &mut [u8]) -> Result<(), Refusal>,
-) -> Result<Vec<u8>, Refusal> {
+    mut read: impl FnMut(usize, &mut [u8]) -> Result<(), SymError>,
+) -> Result<Vec<u8>, SymError> {
     let mut data = Vec::new();
     while data.len() < len {
         let (done, step) = (data.len(), READ_STEP.min(len - data.len()));
-        data.try_reserve(step).map_err(|_| Refusal::Invalid)?;
+        data.try_reserve(step).map_err(|_| SymError::Invalid)?;
         data.resize(done + step, 0);
         read(done, &mut data[done..])?;
     }
@@ -247,7 +247,7 @@ fn in_steps(
 }
 
 /// Reads `N` bytes from a flat address.
-pub(super) fn fetch_array<const N: usize>(memory: &dyn DeviceMemory, iova: u64) -> Result<[u8; N], Refusal> {
+pub(super) fn fetch_array<const N: usize>(memory: &dyn DeviceMemory, iova: u64) -> Result<[u8; N], SymError> {
     let mut data = [0; N];
     memory.read(iova, &mut data)?;
     Ok(data)

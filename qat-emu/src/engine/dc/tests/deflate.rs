@@ -1,4 +1,4 @@
-//! Deflate in both directions.
+//! Tests of deflate in both directions.
 
 use super::*;
 
@@ -48,7 +48,7 @@ fn flushed_requests_join_into_one_stream_with_running_checksums() {
             stream.extend(done.output);
         }
         assert_eq!(other_inflate(&stream, plain.len()), (plain.clone(), true));
-        // miniz_oxide's own Adler-32, carried by its zlib stream.
+        // miniz_oxide computes the Adler-32 of its zlib stream itself.
         let zlib = miniz_oxide::deflate::compress_to_vec_zlib(&plain, 1);
         assert_eq!(seeds[1].to_be_bytes(), zlib[zlib.len() - 4..]);
     }
@@ -77,7 +77,7 @@ fn stored_blocks_are_chosen_and_indicated() {
     }
 }
 
-/// Overflow: what was produced decodes to exactly what was consumed, and the rest can follow.
+/// Checks an overflow: the output decodes to exactly the consumed input, and the rest can be compressed after it.
 pub(super) fn check_overflow(command: u8, plain: &[u8], space: usize, auto: bool) -> usize {
     let job = if auto { Job::new(command).auto() } else { Job::new(command) };
     let done = job.clone().space(space).run(plain);
@@ -155,7 +155,7 @@ fn inflate_reports_full_output_and_missing_input() {
         assert_eq!((done.error, done.consumed), (error::INCOMPLETE_FILE, len));
         assert!(plain.starts_with(&done.output));
     }
-    // One request of several, ended by a flush: the library takes this for success.
+    // This is one request of several, which ends with a flush; the library treats the error as success.
     let open = Job::new(DYNAMIC).flags(0).run(&plain);
     let done = Job::new(INFLATE).run(&open.output);
     assert_eq!((done.error, done.consumed), (error::INCOMPLETE_FILE, open.output.len()));
@@ -164,12 +164,12 @@ fn inflate_reports_full_output_and_missing_input() {
 
 #[test]
 fn corrupt_deflate_has_the_code_of_its_defect() {
-    // The streams of zlib's inflate coverage test, by the message zlib gives for them.
+    // These are the streams of zlib's inflate coverage test, with the code for the message that zlib reports.
     let cases: [(&[u8], i8); 15] = [
         (&[0, 0, 0, 0, 0], error::BAD_STORED_BLOCK_LEN),
         (&[6], error::INVALID_BLOCK_TYPE),
         (&[0xFC, 0, 0], error::TOO_MANY_CODES),
-        // Good but for 32 and 31 distance codes, of which the last two never occur (RFC 1951, 3.2.6).
+        // These are valid except for 32 and 31 distance codes, of which the last two never occur (RFC 1951, 3.2.6).
         (&[0x05, 0xDF, 0x81, 0, 0, 0, 0, 0x10, 0xE1, 0xF3, 0x4E, 0x08], error::TOO_MANY_CODES),
         (&[0x05, 0xDE, 0x81, 0, 0, 0, 0, 0x10, 0xE1, 0xF3, 0x4E, 0x08], error::TOO_MANY_CODES),
         (&[4, 0, 0xFE, 0xFF], error::INCOMPLETE_CODE_LENS),

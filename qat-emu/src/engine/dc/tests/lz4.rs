@@ -1,4 +1,4 @@
-//! LZ4 in both directions, LZ4s.
+//! Tests of LZ4 in both directions, and of LZ4s.
 
 use super::*;
 
@@ -74,7 +74,7 @@ fn lz4_decompression_reads_every_form_of_the_sequence() {
     assert_eq!(run(&[&word(65_537, 1), &[0; 65_537]]).error, error::LZ4_MAX_BLOCK_SIZE_EXCEEDED);
     let bomb = lz4_flex::block::compress(&[0; 70_000]);
     assert_eq!(run(&[&word(bomb.len(), 0), &bomb]).error, error::LZ4_BLOCK_OVERFLOW);
-    // Before the start of the data; and 0, which the format calls invalid.
+    // The first distance reaches before the start of the data; the format declares 0 invalid.
     for distance in [9, 0] {
         assert_eq!(
             run(&[&word(8, 0), &[0x10, b'a', distance, 0, 0x10, b'b', 0, 0]]).error,

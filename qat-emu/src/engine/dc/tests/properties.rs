@@ -1,9 +1,9 @@
-//! Properties over random data, layouts and requests.
+//! Property tests with random data, layouts and requests.
 
 use super::deflate::check_overflow;
 use super::*;
 
-/// Bytes with structure: runs, copies and noise.
+/// Generates bytes with structure: runs, copies and noise.
 fn data() -> impl Strategy<Value = Vec<u8>> {
     let run = (any::<u8>(), 1..2000usize).prop_map(|(byte, len)| vec![byte; len]);
     let noise = prop::collection::vec(any::<u8>(), 0..2000);
@@ -22,7 +22,7 @@ proptest! {
         let mut job = Job { pieces, flat, ..Job::new(command).depth(depth).space(plain.len() * 2 + 1024) };
         job.parameters = if last { FINAL } else { 0 };
         let job = if auto { job.auto() } else { job };
-        // A list cannot name an empty buffer list as flat memory does.
+        // A flat buffer cannot be empty here, because the mapping would not exist.
         let done = if flat && plain.is_empty() { job.run(&[0]) } else { job.run(&plain) };
         let plain = if flat && plain.is_empty() { vec![0] } else { plain };
         prop_assert_eq!((done.error, done.consumed), (0, plain.len()));

@@ -1,4 +1,4 @@
-//! Checksums, error paths, injection, chaining.
+//! Tests of checksums, error paths, injected errors and chaining.
 
 use super::*;
 
@@ -9,7 +9,7 @@ fn checksums_have_their_published_check_values() {
     let digits = b"123456789";
     let ecma = Crc64::new(ECMA_182, false, false, 0);
     assert_eq!(ecma.checksum(0, digits), 0x6C40_DF5F_0B49_7347);
-    // CRC-64/XZ and CRC-64/WE: the same polynomial, other conventions.
+    // CRC-64/XZ and CRC-64/WE have the same polynomial and other conventions.
     let xz = Crc64::new(ECMA_182, true, true, u64::MAX);
     assert_eq!(xz.checksum(u64::MAX, digits), 0x995D_C9BB_DF19_39FA);
     let we = Crc64::new(ECMA_182, false, false, u64::MAX);
@@ -45,7 +45,7 @@ fn integrity_block_covers_both_sides() {
 fn xxh32_accumulates_in_session_memory() {
     let plain = text(100_000);
     let host = Host::default();
-    // As the library resets it: the four lanes of seed 0, everything else zero.
+    // This is the state after the library's reset: the four lanes of seed 0, and zeros otherwise.
     let mut state = vec![0; 40];
     for (i, lane) in [0x2423_4428u32, 0x85EB_CA77, 0, 0x61C8_864F].into_iter().enumerate() {
         state[8 + 4 * i..12 + 4 * i].copy_from_slice(&lane.to_le_bytes());
@@ -174,7 +174,7 @@ fn chaining_hashes_then_compresses() {
     job.run_on(&host, &plain);
     let (requests, responses) = (0x10_0000, 0x20_0000);
     let mut sym = [0; 128];
-    // The symmetric service, and the bit that says that the request is valid.
+    // These are the symmetric service and the bit which says that the request is valid.
     (sym[2], sym[3]) = (4, 0x80);
     host.map(requests, [&job.message(plain.len())[..], &sym].concat());
     host.map(responses, vec![0x7F; 64]);

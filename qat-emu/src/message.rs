@@ -1,22 +1,25 @@
-//! Typed views of request and response descriptors: the fields that are common to all services.
+//! The fields of request and response descriptors that are common to all services. The engines, the device and the
+//! counters use them; fields of one service are read by its engine.
 
-use crate::{
-    config::Service,
-    engine::{Request, Response, dc},
-};
+use crate::service::Service;
 
-/// Service ids in byte 2 of a request.
+/// Is a request descriptor of a compression or symmetric ring.
+pub type Request = [u8; 128];
+/// Is a response descriptor of any ring.
+pub type Response = [u8; 32];
+
+/// The service ids in byte 2 of a request.
 pub(crate) mod service_id {
-    /// Asks for an answer and nothing else.
+    /// Requests a response and nothing else.
     pub(crate) const NULL: u8 = 0;
     pub(crate) const ASYMMETRIC: u8 = 3;
     pub(crate) const SYMMETRIC: u8 = 4;
     pub(crate) const COMPRESSION: u8 = 9;
-    /// Hash and compress in one request, on compression rings.
+    /// Hashes and compresses in one request, on compression rings.
     pub(crate) const CHAIN: u8 = 0x0B;
 }
 
-/// Status bits in byte 6 of a response.
+/// The status bits in byte 6 of a response (byte 5 for public-key requests).
 pub(crate) mod status {
     pub(crate) const CRYPTO_FAILED: u8 = 1 << 7;
     pub(crate) const ASYMMETRIC_FAILED: u8 = 1 << 6;
@@ -24,7 +27,7 @@ pub(crate) mod status {
     pub(crate) const UNSUPPORTED: u8 = 1 << 2;
 }
 
-/// The service that a request asks for, if it is one of ours.
+/// Returns the service of a request, or `None` if the device does not have it.
 pub(crate) fn service(request: &Request) -> Option<Service> {
     match request[2] {
         service_id::ASYMMETRIC => Some(Service::Asymmetric),
@@ -34,7 +37,7 @@ pub(crate) fn service(request: &Request) -> Option<Service> {
     }
 }
 
-/// The command of a request as it is counted: those of chaining after those of compression.
+/// Returns the command of a request as the counters number it: the commands of chaining follow those of compression.
 pub(crate) fn command(request: &Request) -> u8 {
     match request[2] {
         service_id::ASYMMETRIC => 0,
@@ -44,25 +47,25 @@ pub(crate) fn command(request: &Request) -> u8 {
     }
 }
 
-/// Where the commands of chaining begin in the counters.
+/// The number of the first chaining command in the counters.
 pub(crate) const CHAIN_COMMANDS: u8 = 16;
 
-/// The request that asks for nothing, in the counters.
+/// The number of the null request in the counters.
 pub(crate) const NULL_COMMAND: u8 = 31;
 
-/// Reads a little-endian word of a descriptor.
+/// Reads a little-endian word of a descriptor; 0 if it lies outside.
 pub(crate) fn word(bytes: &[u8], offset: usize) -> u32 {
     bytes.get(offset..offset + 4).map_or(0, |b| u32::from_le_bytes([b[0], b[1], b[2], b[3]]))
 }
 
-/// Writes one.
+/// Writes a little-endian word of a descriptor; does nothing if it lies outside.
 pub(crate) fn set_word(bytes: &mut [u8], offset: usize, value: u32) {
     if let Some(place) = bytes.get_mut(offset..offset + 4) {
         place.copy_from_slice(&value.to_le_bytes());
     }
 }
 
-/// A response with the fields that are copied from the request, and nothing else set.
+/// Returns a response that contains only the fields that are copied from the request.
 pub(crate) fn reply(request: &Request) -> Response {
     let mut response = [0; 32];
     response[2] = request[2];
@@ -80,7 +83,7 @@ pub(crate) fn reply(request: &Request) -> Response {
     response
 }
 
-/// Where a response of the service in byte 2 holds its status byte, and the bit for "failed".
+/// Returns the position of the status byte in a message of the service in byte 2, and the bit that means "failed".
 fn status_place(message: &[u8]) -> (usize, u8) {
     match message[2] {
         service_id::ASYMMETRIC => (5, status::ASYMMETRIC_FAILED),
@@ -89,7 +92,7 @@ fn status_place(message: &[u8]) -> (usize, u8) {
     }
 }
 
-/// A response that reports `code` and no data.
+/// Returns a response that reports the error `code` and contains no data.
 pub(crate) fn failed(request: &Request, code: i8) -> Response {
     let mut response = reply(request);
     let (place, bit) = status_place(request);
@@ -98,27 +101,21 @@ pub(crate) fn failed(request: &Request, code: i8) -> Response {
     response
 }
 
-/// A response that says the request is not supported.
+/// Returns a response which reports that the request is not supported.
 pub(crate) fn unsupported(request: &Request) -> Response {
     let mut response = reply(request);
     response[status_place(request).0] = status::UNSUPPORTED;
     response
 }
 
-/// The code of a response that reports a failure.
+/// Returns the error code of a response, or `None` if it reports success.
 pub(crate) fn error_code(response: &Response) -> Option<i8> {
     let (place, _) = status_place(response);
     let failed = response[place] & (0xF0 | status::UNSUPPORTED) != 0;
     failed.then(|| response[place - 1].cast_signed())
 }
 
-/// Whether a response says that the request is not supported.
+/// Returns whether a response reports that the request is not supported.
 pub(crate) fn is_unsupported(response: &Response) -> bool {
     response[status_place(response).0] & status::UNSUPPORTED != 0
-}
-
-/// Whether a response of the compression service says that verification found a difference, recovered or not.
-pub(crate) fn is_verify_error(response: &Response) -> bool {
-    response[2] == service_id::COMPRESSION
-        && (response[3] & dc::header::RECOVERED != 0 || response[5] == dc::error::VERIFY.cast_unsigned())
 }
