@@ -129,41 +129,60 @@ const LITERALS: usize = 288;
 const DISTANCES: usize = 32;
 const END_OF_BLOCK: usize = 256;
 
-/// Bits that index the tables; longer codes are read bit by bit.
-const LITERAL_BITS: usize = 11;
-const DISTANCE_BITS: usize = 9;
+/// Bits that index a table; longer codes are compared one length after another.
+const INDEX_BITS: usize = 11;
+const INDEX: usize = (1 << INDEX_BITS) - 1;
 
-// A table's entry is one byte: the number of bits to pass over in the lower five, and above them what they are.
-const COUNT: u8 = 0x1f;
-const KIND: u8 = 0xe0;
-/// One or several literals.
-const LITERAL: u8 = 0;
-/// A length, maybe behind literals: a distance follows.
-const LENGTH: u8 = 1 << 5;
-/// The end of the block, maybe behind literals.
-const END: u8 = 2 << 5;
-/// A code that is longer than the index, or none.
-const LONG: u8 = 3 << 5;
+// A table's entry says how many bits to pass over, extra bits included, and which table is the next one.
+const COUNT: u16 = 0x3f;
+/// The block ends, or the code is longer than the index or has no symbol: a lookup alone does not tell what to do.
+const SPECIAL: u16 = 1 << 6;
+/// The end of the block, [`SPECIAL`] as well.
+const END: u16 = 1 << 7;
+/// A distance follows. The bit is the distance table's place behind the one of literals and lengths.
+const THEN_DISTANCE: u16 = 1 << INDEX_BITS;
+const LONG: u16 = SPECIAL;
+
+/// Most bits that a lookup passes over: an index and the extra bits of a distance.
+const MAX_COUNT: usize = INDEX_BITS + 13;
 
 /// Extra bits of a literal or length symbol (RFC 1951, section 3.2.5); `None` for those that must not occur.
-const fn length_extra(symbol: usize) -> Option<u8> {
+const fn length_extra(symbol: usize) -> Option<u16> {
     match symbol {
         0..=264 | 285 => Some(0),
-        265..=284 => Some(((symbol - 261) / 4) as u8),
+        265..=284 => Some(((symbol - 261) / 4) as u16),
         _ => None,
     }
 }
 
 /// Extra bits of a distance symbol.
-const fn distance_extra(symbol: usize) -> Option<u8> {
+const fn distance_extra(symbol: usize) -> Option<u16> {
     match symbol {
         0..=3 => Some(0),
-        4..=29 => Some((symbol / 2 - 1) as u8),
+        4..=29 => Some((symbol / 2 - 1) as u16),
         _ => None,
     }
 }
 
-/// A canonical Huffman code, for what the tables do not have.
+/// The entry of a literal or length symbol, without the length of its code.
+const fn length_entry(symbol: usize) -> u16 {
+    match (symbol, length_extra(symbol)) {
+        (0..END_OF_BLOCK, _) => 0,
+        (END_OF_BLOCK, _) => SPECIAL | END,
+        (_, Some(extra)) => THEN_DISTANCE | extra,
+        (_, None) => LONG,
+    }
+}
+
+/// The entry of a distance symbol, without the length of its code.
+const fn distance_entry(symbol: usize) -> u16 {
+    match distance_extra(symbol) {
+        Some(extra) => extra,
+        None => LONG,
+    }
+}
+
+/// A canonical Huffman code (RFC 1951, section 3.2.2).
 struct Canonical<const N: usize> {
     /// How many codes there are of each length.
     counts: [u16; MAX_CODE_LEN + 1],
@@ -174,46 +193,64 @@ struct Canonical<const N: usize> {
 impl<const N: usize> Canonical<N> {
     const EMPTY: Self = Self { counts: [0; MAX_CODE_LEN + 1], symbols: [0; N] };
 
-    /// Takes the code lengths of the symbols; calls `each` with symbol, bit-reversed code, and its length.
-    fn assign(&mut self, lens: &[u8], mut each: impl FnMut(usize, usize, usize)) -> Result<()> {
+    /// Takes the code lengths of at most `N` symbols.
+    fn set(&mut self, lens: &[u8]) -> Result<()> {
+        if lens.len() > N {
+            return Err(Fault::Invalid);
+        }
         self.counts = [0; MAX_CODE_LEN + 1];
         for len in lens {
             self.counts[usize::from(*len)] += 1;
         }
         self.counts[0] = 0;
-        let (mut places, mut codes) = ([0_usize; MAX_CODE_LEN + 2], [0_usize; MAX_CODE_LEN + 2]);
+        let (mut places, mut codes) = ([0_usize; MAX_CODE_LEN + 2], 0_usize);
         for len in 1..=MAX_CODE_LEN {
             let count = usize::from(self.counts[len]);
             places[len + 1] = places[len] + count;
-            if codes[len] + count > 1 << len {
+            codes = (codes << 1) + count;
+            if codes > 1 << len {
                 return Err(Fault::Invalid);
             }
-            codes[len + 1] = (codes[len] + count) << 1;
         }
         for (symbol, len) in lens.iter().enumerate().filter(|(_, len)| **len > 0) {
-            let len = usize::from(*len);
-            self.symbols[places[len]] = symbol as u16;
-            places[len] += 1;
-            let reversed = (codes[len] as u16).reverse_bits() >> (16 - len);
-            codes[len] += 1;
-            each(symbol, usize::from(reversed), len);
+            let place = &mut places[usize::from(*len)];
+            self.symbols[*place] = symbol as u16;
+            *place += 1;
         }
         Ok(())
+    }
+
+    /// Fills a table of a power of two of entries: for each index the code that its lowest bits are. An entry is that of
+    /// the symbol and the length of its code.
+    fn fill(&self, table: &mut [u16], entry: impl Fn(usize) -> u16) {
+        table[0] = LONG;
+        let (mut code, mut symbols) = (0_u16, self.symbols.iter());
+        for len in 1..=table.len().ilog2() as usize {
+            // A table of one bit less, twice; then the codes of this length in it.
+            table.copy_within(..1 << (len - 1), 1 << (len - 1));
+            code <<= 1;
+            for symbol in symbols.by_ref().take(usize::from(self.counts[len])) {
+                let reversed = code.reverse_bits() >> (16 - len);
+                let entry = entry(usize::from(*symbol));
+                table[usize::from(reversed)] = if entry == LONG { LONG } else { entry + len as u16 };
+                code += 1;
+            }
+        }
     }
 
     /// The symbol whose code begins `word`, and the code's length.
     #[cold]
     fn read(&self, word: u64) -> Result<(usize, usize)> {
-        let (mut code, mut first, mut place) = (0, 0, 0);
+        let bits = usize::from((word as u16).reverse_bits());
+        let (mut first, mut place) = (0, 0);
         for len in 1..=MAX_CODE_LEN {
-            code |= (word >> (len - 1)) as usize & 1;
             let count = usize::from(self.counts[len]);
+            let code = bits >> (16 - len);
             if code < first + count {
                 return Ok((usize::from(self.symbols[place + code - first]), len));
             }
             place += count;
             first = (first + count) << 1;
-            code <<= 1;
         }
         Err(Fault::Invalid)
     }
@@ -223,18 +260,13 @@ impl<const N: usize> Canonical<N> {
 struct Codes {
     literals: Canonical<LITERALS>,
     distances: Canonical<DISTANCES>,
-    literal_table: [u8; 1 << LITERAL_BITS],
-    distance_table: [u8; 1 << DISTANCE_BITS],
+    /// That of literals and lengths, and behind it that of distances.
+    tables: [u16; 2 << INDEX_BITS],
 }
 
 impl Codes {
     const fn new() -> Self {
-        Self {
-            literals: Canonical::EMPTY,
-            distances: Canonical::EMPTY,
-            literal_table: [LONG; 1 << LITERAL_BITS],
-            distance_table: [LONG; 1 << DISTANCE_BITS],
-        }
+        Self { literals: Canonical::EMPTY, distances: Canonical::EMPTY, tables: [LONG; 2 << INDEX_BITS] }
     }
 
     /// The codes of a block without codes of its own (RFC 1951, section 3.2.6).
@@ -255,15 +287,21 @@ impl Codes {
             lens[*symbol] = bits.take(3)? as u8;
         }
         let mut meta = Canonical::<19>::EMPTY;
-        meta.assign(&lens, |_, _, _| {})?;
+        meta.set(&lens)?;
+        // Entries are symbols above the lengths of their codes, which are 7 at most.
+        let mut table = [0; 1 << 7];
+        meta.fill(&mut table, |symbol| (symbol as u16) << 8);
         let mut all = [0; LITERALS + DISTANCES];
         let lens = all.get_mut(..literals + distances).ok_or(Fault::Invalid)?;
         let mut at = 0;
         while at < lens.len() {
-            let (symbol, len) = meta.read(bits.peek()?)?;
-            bits.at += len;
-            let (value, count) = match symbol {
-                0..=15 => (symbol as u8, 1),
+            let entry = table[bits.peek()? as usize % table.len()];
+            if entry == LONG {
+                return Err(Fault::Invalid);
+            }
+            bits.at += usize::from(entry & COUNT);
+            let (value, count) = match entry >> 8 {
+                symbol @ 0..=15 => (symbol as u8, 1),
                 16 if at == 0 => return Err(Fault::Invalid),
                 16 => (lens[at - 1], 3 + bits.take(2)?),
                 17 => (0, 3 + bits.take(3)?),
@@ -277,90 +315,71 @@ impl Codes {
     }
 
     fn set(&mut self, literals: &[u8], distances: &[u8]) -> Result<()> {
-        if literals.len() > LITERALS || distances.len() > DISTANCES {
-            return Err(Fault::Invalid);
-        }
-        // What follows a literal in the same index is taken with it, so that most lookups pass over several symbols.
-        let mut single = [LONG; 1 << LITERAL_BITS];
-        let mut code_lens = [0_u8; 1 << LITERAL_BITS];
-        self.literals.assign(literals, |symbol, code, len| {
-            let (Some(extra), true) = (length_extra(symbol), len <= LITERAL_BITS) else { return };
-            let kind = match symbol {
-                0..END_OF_BLOCK => LITERAL,
-                END_OF_BLOCK => END,
-                _ => LENGTH,
-            };
-            for index in (code..1 << LITERAL_BITS).step_by(1 << len) {
-                single[index] = kind | (len as u8 + extra);
-                code_lens[index] = len as u8;
-            }
-        })?;
-        for (index, entry) in self.literal_table.iter_mut().enumerate() {
-            *entry = single[index];
-            while *entry & KIND == LITERAL {
-                let used = usize::from(*entry);
-                let next = single[index >> used];
-                let known = used + usize::from(code_lens[index >> used]);
-                if next & KIND == LONG || known > LITERAL_BITS {
-                    break;
-                }
-                *entry += next;
-            }
-        }
-        self.distance_table.fill(LONG);
-        let table = &mut self.distance_table;
-        self.distances.assign(distances, |symbol, code, len| {
-            let (Some(extra), true) = (distance_extra(symbol), len <= DISTANCE_BITS) else { return };
-            for index in (code..1 << DISTANCE_BITS).step_by(1 << len) {
-                table[index] = len as u8 + extra;
-            }
-        })
+        self.literals.set(literals)?;
+        self.distances.set(distances)?;
+        let (first, second) = self.tables.split_at_mut(1 << INDEX_BITS);
+        self.literals.fill(first, length_entry);
+        self.distances.fill(second, distance_entry);
+        Ok(())
     }
 
     /// Passes over the symbols of a block, its end included.
     fn block(&self, bits: &mut Bits<'_>) -> Result<()> {
+        let mut table = 0;
         loop {
-            let mut word = bits.peek()?;
-            let mut entry = self.literal_table[word as usize % (1 << LITERAL_BITS)];
-            if entry & KIND == LITERAL {
-                // Enough bits are left for another lookup and a distance: 11 + 16 + 22.
-                bits.at += usize::from(entry);
-                word >>= entry;
-                entry = self.literal_table[word as usize % (1 << LITERAL_BITS)];
-            }
-            let count = entry & COUNT;
-            match entry & KIND {
-                LITERAL => bits.at += usize::from(count),
-                LENGTH => {
-                    bits.at += usize::from(count);
-                    word >>= count;
-                    match self.distance_table[word as usize % (1 << DISTANCE_BITS)] {
-                        LONG => self.long_distance(bits)?,
-                        count => bits.at += usize::from(count),
-                    }
-                }
-                END => {
-                    bits.at += usize::from(count);
+            self.run(bits, &mut table);
+            let word = bits.peek()?;
+            let entry = self.tables[table | word as usize & INDEX];
+            if entry & SPECIAL == 0 || entry & END != 0 {
+                bits.at += usize::from(entry & COUNT);
+                table = usize::from(entry & THEN_DISTANCE);
+                if entry & END != 0 {
                     return Ok(());
                 }
-                _ => {
-                    let (symbol, len) = self.literals.read(bits.peek()?)?;
-                    bits.at += len + usize::from(length_extra(symbol).ok_or(Fault::Invalid)?);
-                    match symbol {
-                        0..END_OF_BLOCK => {}
-                        END_OF_BLOCK => return Ok(()),
-                        _ => self.long_distance(bits)?,
-                    }
+            } else if table == 0 {
+                let (symbol, len) = self.literals.read(word)?;
+                bits.at += len + usize::from(length_extra(symbol).ok_or(Fault::Invalid)?);
+                match symbol {
+                    0..END_OF_BLOCK => {}
+                    END_OF_BLOCK => return Ok(()),
+                    _ => table = usize::from(THEN_DISTANCE),
                 }
+            } else {
+                let (symbol, len) = self.distances.read(word)?;
+                bits.at += len + usize::from(distance_extra(symbol).ok_or(Fault::Invalid)?);
+                table = 0;
             }
         }
     }
 
-    #[cold]
-    fn long_distance(&self, bits: &mut Bits<'_>) -> Result<()> {
-        let (symbol, len) = self.distances.read(bits.peek()?)?;
-        bits.at += len + usize::from(distance_extra(symbol).ok_or(Fault::Invalid)?);
-        Ok(())
+    /// Passes over symbols, beginning in `table`, until one is [`SPECIAL`] or the stream's last bytes come. No branch
+    /// depends on what the symbols are, as no processor could predict it.
+    fn run(&self, bits: &mut Bits<'_>, table: &mut usize) {
+        // `word` has at least the next `have` bits (modulo 64) of the stream; `next` is the byte behind those.
+        let (mut next, mut word, mut have) = (bits.at / 8, 0_u64, 0_u16);
+        let mut skip = bits.at as u16 % 8;
+        let mut entry = *table as u16;
+        'stream: while let Some(bytes) = bits.stream.get(next..).and_then(<[u8]>::first_chunk) {
+            // Bits of these bytes that `word` had already are the same again.
+            word |= u64::from_le_bytes(*bytes) << (have % 64);
+            next += 7 - usize::from(have % 64 / 8);
+            have |= 56;
+            const { assert!(7 + 2 * MAX_COUNT <= 56) };
+            word >>= skip;
+            have -= skip;
+            skip = 0;
+            for _ in 0..2 {
+                let found = self.tables[usize::from(entry & THEN_DISTANCE) | word as usize & INDEX];
+                if found & SPECIAL != 0 {
+                    break 'stream;
+                }
+                entry = found;
+                word >>= entry & COUNT;
+                have = have.wrapping_sub(entry);
+            }
+        }
+        bits.at = next * 8 + usize::from(skip) - usize::from(have % 64);
+        *table = usize::from(entry & THEN_DISTANCE);
     }
 }
 
