@@ -71,6 +71,8 @@ pub use auto::{AutoAccelerator, DeviceTime, ModelCell, ModelSnapshot, Policy, Pr
 pub use capabilities::{
     Capabilities, CompressionCapabilities, Directions, EncryptionCapabilities, PublicKeyCapabilities,
 };
+#[doc(hidden)]
+pub use container::deflate::fuzz_reopen as fuzz_reopen_deflate;
 pub use device_error::{DeviceError, RequestStatus};
 pub use driver::Instances;
 pub use info::{GroupInfo, Info, InstanceInfo, LibraryCounts, LibraryInfo, MemoryInfo, ServiceInfo};
