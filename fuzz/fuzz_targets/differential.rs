@@ -45,6 +45,8 @@ fn streamed(packed: &[u8], format: Format, threads: usize) -> Result<Verdict, ()
     let result = match stream::decompress(packed, &mut plain, &engine, Some(format), &settings) {
         Ok(_) => Ok(plain),
         Err(StreamError::Work(error)) => Err(error),
+        // The one-shot call has all output at hand, and needs no window.
+        Err(StreamError::WindowLimit { .. }) => return Err(()),
         Err(error) => panic!("stream: {error}"),
     };
     verdict(result, "stream")

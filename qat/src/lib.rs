@@ -64,6 +64,8 @@ pub use accelerator::{DmaCompletion, DmaRequest, DmaSession, QatAccelerator};
 pub use device::compression::lz4s::fuzz as fuzz_lz4s;
 pub use device::memory::DmaBuffer;
 pub use error::{CpaStatus, DeviceError, RequestStatus, Unavailability};
+#[doc(hidden)]
+pub use formats::deflate::fuzz_reopen as fuzz_reopen_deflate;
 pub use report::{
     Capabilities, CompressionCapabilities, Directions, EncryptionCapabilities, GroupInfo, Info, InstanceInfo,
     Instances, LibraryCounts, LibraryInfo, MemoryInfo, PublicKeyCapabilities, ServiceInfo,

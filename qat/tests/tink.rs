@@ -1,45 +1,18 @@
 //! Against Google's Tink for Python, both ways: streams, keysets, and every form of a keyset.
 //!
-//! Tink comes from PyPI into a virtual environment below cargo's target directory, made on the first run.
+//! Tink comes from PyPI, see `support/python.rs`.
 
 mod support;
 
 use std::fs;
-use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::path::Path;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use qat::stream::{self, Keyset, StreamError};
+use support::python::python;
 use support::tool::tool;
 use support::{contents, noise, same, settings, software, text, to_hex};
-
-const TINK: &str = "1.16.1";
-
-/// A Python that has Tink: the one that `QAT_TEST_TINK_PYTHON` names, or a virtual environment below cargo's target
-/// directory.
-fn tink_python() -> PathBuf {
-    if let Some(python) = std::env::var_os("QAT_TEST_TINK_PYTHON") {
-        return python.into();
-    }
-    let venv = Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("tink-{TINK}"));
-    let (python, ready) = (venv.join("bin/python"), venv.join("ready"));
-    if !ready.exists() {
-        let make = Command::new("python3").args(["-m", "venv", "--clear"]).arg(&venv).status();
-        assert!(
-            make.is_ok_and(|status| status.success()),
-            "no virtual environment: apt-get install python3-venv"
-        );
-        let wheel = format!("tink=={TINK}");
-        let install = Command::new(&python).args(["-m", "pip", "install", "--quiet", &wheel]).status();
-        assert!(
-            install.is_ok_and(|status| status.success()),
-            "pip install {wheel} failed: it needs PyPI or a mirror"
-        );
-        fs::write(ready, "").unwrap();
-    }
-    python
-}
 
 /// Does what the lines of its standard input say.
 const TINK_SCRIPT: &str = r#"
@@ -105,7 +78,7 @@ fn merged(keysets: &[&str], primary: usize) -> String {
 #[test]
 fn tink_and_we_read_each_other() {
     let subject = software();
-    let python = tink_python();
+    let python = python();
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
     let encrypt = |keyset: &str, plain: &[u8], aad: &str| {
@@ -187,7 +160,7 @@ fn tink_and_we_read_each_other() {
 fn a_hundred_megabytes_both_ways() {
     let subject = software();
     let plain = contents(25_000_000).map(|(_, part)| part).concat();
-    let (python, dir) = (tink_python(), tempfile::tempdir().unwrap());
+    let (python, dir) = (python(), tempfile::tempdir().unwrap());
     let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
     let (keyset, mut ours, mut opened) = (Keyset::generate().unwrap(), Vec::new(), Vec::new());
     stream::encrypt(&plain[..], &mut ours, &subject.engine, &keyset, b"", &settings(2)).unwrap();
@@ -423,7 +396,7 @@ fn accidents(forms: &[Form]) -> Vec<Form> {
 #[test]
 fn keysets_are_read_in_every_form_that_tink_reads() {
     let subject = software();
-    let python = tink_python();
+    let python = python();
     let dir = tempfile::tempdir().unwrap();
     let path = |name: &str| dir.path().join(name).to_str().unwrap().to_owned();
     let forms = keyset_forms();

@@ -1,10 +1,11 @@
 //! What either engine wrote the other reads.
 
 use accel_core::{CompressOptions, CompressionAccelerator, DecompressOptions, Error, Format, Level};
-use qat::SoftwareAccelerator;
 use qat::stream::{self, Engine, Settings, StreamError, Summary};
+use qat::{AutoAccelerator, Policy, SoftwareAccelerator};
 
 use crate::emulated;
+use crate::support::readers::default_output_is_read;
 use crate::support::{FORMATS, SIZES, Subject, contents, noise, same, settings, text};
 
 fn cpu() -> SoftwareAccelerator {
@@ -192,4 +193,15 @@ fn sixty_four_megabytes() {
         same(&unpack(&reader, &packed, format).unwrap().0, &plain, (format, "stream"));
     }
     assert_eq!(compression.statistics().errors, 0);
+}
+
+/// Readers that stop after the first gzip member or Zstandard frame get all of what the device has a part in: alone, and
+/// beside the CPU.
+#[test]
+fn readers_of_one_member_get_everything() {
+    let (Some(qat), Some(device)) = (emulated::qat(), emulated::accelerator()) else { return };
+    let both = Engine::auto(&AutoAccelerator::new(device, Policy::Auto));
+    for engine in [&qat.engine, &both] {
+        default_output_is_read(engine, Level::Fast, 2);
+    }
 }

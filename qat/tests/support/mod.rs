@@ -1,6 +1,8 @@
 //! What every test binary shares: the engines under test and data to put through them.
 #![allow(dead_code, reason = "each test binary uses its part")]
 
+pub(crate) mod python;
+pub(crate) mod readers;
 pub(crate) mod rules;
 pub(crate) mod tool;
 

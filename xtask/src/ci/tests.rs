@@ -9,8 +9,8 @@ use super::checks::VOCABULARY;
 use crate::libqat;
 use crate::workspace::{UNIFIED, target_dir};
 
-/// The release of Google's Tink on the Python index that the interoperability tests compare with.
-const TINK: &str = "1.16.1";
+/// Names the Python packages that the interoperability tests compare with, and their releases.
+const PYTHON_REQUIREMENTS: &str = "qat/tests/support/python-requirements.txt";
 
 /// Compiles and fetches what the other jobs run.
 pub(super) fn build(sh: &Shell) -> anyhow::Result<()> {
@@ -47,13 +47,14 @@ fn demand(sh: &Shell) -> anyhow::Result<[PushEnv<'_>; 6]> {
     ])
 }
 
-/// A Python that has Tink, in an environment below target.
+/// Returns a Python that has Tink and zstandard, in an environment below target.
 fn tink_python(sh: &Shell) -> anyhow::Result<PathBuf> {
     let venv = target_dir().join("tink");
     let python = venv.join("bin/python");
-    if cmd!(sh, "{python} -c 'import tink'").quiet().ignore_stderr().run().is_err() {
+    if cmd!(sh, "{python} -c 'import tink, zstandard'").quiet().ignore_stderr().run().is_err() {
         cmd!(sh, "python3 -m venv --clear {venv}").run()?;
-        cmd!(sh, "{python} -m pip install --quiet --disable-pip-version-check tink=={TINK}").run()?;
+        let install = ["--quiet", "--disable-pip-version-check", "--requirement", PYTHON_REQUIREMENTS];
+        cmd!(sh, "{python} -m pip install {install...}").run()?;
     }
     Ok(python)
 }
