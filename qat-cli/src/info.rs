@@ -1,6 +1,6 @@
 //! `qat info`.
 //!
-//! With `--json` one object, whose names stay: `version`; `qat`, which is [`qat::Info`] as it serialises itself
+//! With `--json` one object, whose names stay: `version`; `qat`, which is [`qat::info::Info`] as it serialises itself
 //! (`available`, `unavailability` {`kind`, `message`}, `ignored_variables`, `library` {`path`, `release_at_least`, `groups`}, `devices`,
 //! `devices_error`, `counters` [{`device`, `firmware`, `firmware_error`, `telemetry`, `telemetry_error`}], `services` [{`service`, `instances`, `unavailability`}], `capabilities`); and `cpu` {`threads`,
 //! `isal` {`available`, `reason`, `path`}}. What is not known or not there is `null`.
@@ -8,8 +8,9 @@
 use std::fmt::{self, Display};
 use std::path::Path;
 
+use qat::info::Info as QatInfo;
 use qat::probe::{DeviceCounters, Unread};
-use qat::{Info as QatInfo, QatAccelerator, software};
+use qat::{QatAccelerator, software};
 use serde::Serialize;
 use serde_json::Value;
 

@@ -17,7 +17,8 @@ use accel_core::{
     BoxFuture, Cipher, CipherOptions, Completion, CompressOptions, CompressionAccelerator, DecompressOptions,
     Encrypted, EncryptionAccelerator, Error, Format, Iv, Key, Level, Outcome,
 };
-use qat::{AutoAccelerator, DmaCompletion, Policy, QatAccelerator, SoftwareAccelerator};
+use qat::dma::DmaCompletion;
+use qat::{AutoAccelerator, Policy, QatAccelerator, SoftwareAccelerator};
 
 const USAGE: &str = "\
 Usage: offload [-e qat|software|auto] [-m deflate|inflate|gcm|gcm-open] [-l LEVEL]

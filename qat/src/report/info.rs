@@ -118,7 +118,7 @@ pub struct MemoryInfo {
     pub node: i32,
     /// Bytes taken from libusdm.
     pub allocated: usize,
-    /// Bytes of blocks in use: requests, sessions, [`DmaBuffer`](crate::DmaBuffer)s.
+    /// Bytes of blocks in use: requests, sessions, [`DmaBuffer`](crate::dma::DmaBuffer)s.
     pub in_use: usize,
     /// Most bytes that may be taken.
     pub limit: usize,
