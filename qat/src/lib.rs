@@ -33,7 +33,7 @@
 //!
 //! # Library dependency
 //! Nothing is linked. `libqat.so.4` and `libusdm.so.0` are loaded on the first use of a `QatAccelerator` (`QAT_LIBRARY`
-//! and `USDM_LIBRARY` override the names), ISA-L's `libisal.so.2` on the first deflate at level 1 or 2. What is not there is
+//! and `USDM_LIBRARY` override the names), ISA-L's `libisal.so.2` on the first deflate at level 1. What is not there is
 //! reported: [`QatAccelerator::unavailability`], [`software::isal`].
 //!
 //! # Cleanup
