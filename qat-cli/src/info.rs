@@ -127,13 +127,12 @@ impl Display for Report {
         writeln!(f, "CPU: {} threads, every format and cipher", cpu.threads)?;
         let file = cpu.isal.path.map_or_else(String::new, |path| format!(" from {}", path.display()));
         match cpu.isal.reason {
-            None => writeln!(
-                f,
-                "  ISA-L: loaded{file}, for compression at levels 1 and 2 of gzip, zlib and deflate"
-            ),
+            None => {
+                writeln!(f, "  ISA-L: loaded{file}, for compression at level 1 of gzip, zlib and deflate")
+            }
             Some(reason) => writeln!(
                 f,
-                "  ISA-L: not used: {reason}; it makes levels 1 and 2 of gzip, zlib and deflate faster (Debian, Ubuntu: libisal2; Fedora: isa-l)"
+                "  ISA-L: not used: {reason}; it makes level 1 of gzip, zlib and deflate faster (Debian, Ubuntu: libisal2; Fedora: isa-l)"
             ),
         }
     }

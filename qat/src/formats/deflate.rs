@@ -137,6 +137,8 @@ const END_OF_BLOCK: usize = 256;
 /// Bits that index a table; longer codes are compared one length after another.
 const INDEX_BITS: usize = 11;
 const INDEX: usize = (1 << INDEX_BITS) - 1;
+/// Entries of an alphabet's tables: that of `n` index bits is from `1 << n` on, for all `n` up to [`INDEX_BITS`].
+const ENTRIES: usize = 2 << INDEX_BITS;
 
 // A table's entry says how many bits to pass over, extra bits included, and which table is the next one.
 const COUNT: u16 = 0x3f;
@@ -144,8 +146,8 @@ const COUNT: u16 = 0x3f;
 const SPECIAL: u16 = 1 << 6;
 /// The end of the block, [`SPECIAL`] as well.
 const END: u16 = 1 << 7;
-/// A distance follows. The bit is the distance table's place behind the one of literals and lengths.
-const THEN_DISTANCE: u16 = 1 << INDEX_BITS;
+/// A distance follows. The bit is the place of the distances' tables behind those of literals and lengths.
+const THEN_DISTANCE: u16 = ENTRIES as u16;
 const LONG: u16 = SPECIAL;
 
 /// Most bits that a lookup passes over: an index and the extra bits of a distance.
@@ -225,19 +227,21 @@ impl<const N: usize> Canonical<N> {
         Ok(())
     }
 
-    /// Fills a table of a power of two of entries: for each index the code that its lowest bits are. An entry is that of
-    /// the symbol and the length of its code.
-    fn fill(&self, table: &mut [u16], entry: impl Fn(usize) -> u16) {
-        table[0] = LONG;
+    /// Fills a table for each number of index bits, from `1 << n` on for `n` bits. An entry is that of the symbol whose
+    /// code is the lowest bits of the index, and the length of the code.
+    fn fill(&self, tables: &mut [u16], entry: impl Fn(usize) -> u16) {
+        tables[..2].fill(LONG);
         let (mut code, mut symbols) = (0_u16, self.symbols.iter());
-        for len in 1..=table.len().ilog2() as usize {
-            // A table of one bit less, twice; then the codes of this length in it.
-            table.copy_within(..1 << (len - 1), 1 << (len - 1));
+        for len in 1..tables.len().ilog2() as usize {
+            // The table of one bit less, twice; then the codes of this length.
+            let (start, half) = (1 << len, 1 << (len - 1));
+            tables.copy_within(half..start, start);
+            tables.copy_within(half..start, start + half);
             code <<= 1;
             for symbol in symbols.by_ref().take(usize::from(self.counts[len])) {
                 let reversed = code.reverse_bits() >> (16 - len);
                 let entry = entry(usize::from(*symbol));
-                table[usize::from(reversed)] = if entry == LONG { LONG } else { entry + len as u16 };
+                tables[start + usize::from(reversed)] = if entry == LONG { LONG } else { entry + len as u16 };
                 code += 1;
             }
         }
@@ -265,13 +269,13 @@ impl<const N: usize> Canonical<N> {
 struct Codes {
     literals: Canonical<LITERALS>,
     distances: Canonical<DISTANCES>,
-    /// That of literals and lengths, and behind it that of distances.
-    tables: [u16; 2 << INDEX_BITS],
+    /// Those of literals and lengths, and behind them those of distances.
+    tables: [u16; 2 * ENTRIES],
 }
 
 impl Codes {
     const fn new() -> Self {
-        Self { literals: Canonical::EMPTY, distances: Canonical::EMPTY, tables: [LONG; 2 << INDEX_BITS] }
+        Self { literals: Canonical::EMPTY, distances: Canonical::EMPTY, tables: [LONG; 2 * ENTRIES] }
     }
 
     /// The codes of a block without codes of its own (RFC 1951, section 3.2.6).
@@ -294,13 +298,13 @@ impl Codes {
         let mut meta = Canonical::<19>::EMPTY;
         meta.set(&lens)?;
         // Entries are symbols above the lengths of their codes, which are 7 at most.
-        let mut table = [0; 1 << 7];
-        meta.fill(&mut table, |symbol| (symbol as u16) << 8);
+        let mut tables = [0; 2 << 7];
+        meta.fill(&mut tables, |symbol| (symbol as u16) << 8);
         let mut all = [0; LITERALS + DISTANCES];
         let lens = all.get_mut(..literals + distances).ok_or(Fault::Invalid)?;
         let mut at = 0;
         while at < lens.len() {
-            let entry = table[bits.peek()? as usize % table.len()];
+            let entry = tables[1 << 7 | bits.peek()? as usize % (1 << 7)];
             if entry == LONG {
                 return Err(Fault::Invalid);
             }
@@ -322,9 +326,19 @@ impl Codes {
     fn set(&mut self, literals: &[u8], distances: &[u8]) -> Result<()> {
         self.literals.set(literals)?;
         self.distances.set(distances)?;
-        let (first, second) = self.tables.split_at_mut(1 << INDEX_BITS);
+        let (first, second) = self.tables.split_at_mut(ENTRIES);
         self.literals.fill(first, length_entry);
         self.distances.fill(second, distance_entry);
+        // What follows a literal or a length is passed over with it where the rest of the index tells what it is.
+        for at in 1 << INDEX_BITS..ENTRIES {
+            let entry = self.tables[at];
+            // Without the bits that the entry passes over, `at` is the place in the table of as many index bits as are
+            // left, and 0 or 1, where no code is, if none are.
+            let rest = self.tables[usize::from(entry & THEN_DISTANCE) + (at >> (entry & COUNT))];
+            if entry & SPECIAL == 0 && rest != LONG {
+                self.tables[at] = (entry & COUNT) + rest;
+            }
+        }
         Ok(())
     }
 
@@ -334,7 +348,7 @@ impl Codes {
         loop {
             self.run(bits, &mut table);
             let word = bits.peek()?;
-            let entry = self.tables[table | word as usize & INDEX];
+            let entry = self.tables[table | 1 << INDEX_BITS | word as usize & INDEX];
             if entry & SPECIAL == 0 || entry & END != 0 {
                 bits.at += usize::from(entry & COUNT);
                 table = usize::from(entry & THEN_DISTANCE);
@@ -374,7 +388,8 @@ impl Codes {
             have -= skip;
             skip = 0;
             for _ in 0..2 {
-                let found = self.tables[usize::from(entry & THEN_DISTANCE) | word as usize & INDEX];
+                let table = usize::from(entry & THEN_DISTANCE);
+                let found = self.tables[table | 1 << INDEX_BITS | word as usize & INDEX];
                 if found & SPECIAL != 0 {
                     break 'stream;
                 }

@@ -1,4 +1,4 @@
-//! Raw deflate on the CPU. It is compressed by libdeflate, or by ISA-L for the fast levels where it is installed.
+//! Raw deflate on the CPU. It is compressed by libdeflate, or by ISA-L at level 1 where it is installed.
 //!
 //! Everything is inflated by zlib-rs. libdeflate and ISA-L are faster, but each of them accepts streams that the other
 //! one, zlib and gzip refuse (reserved symbols, codewords without a meaning, incomplete codes), and neither says that it
@@ -17,15 +17,22 @@ use crate::formats::deflate;
 use crate::job::output::Output;
 use crate::raw::isal;
 
-/// Highest level; libdeflate's own scale, of which 1 to 9 mean what zlib's mean.
+/// Highest level. Levels 1 to 9 mean what zlib's mean; from 3 on it is libdeflate's own scale.
 const MAX_LEVEL: u8 = 12;
-/// ISA-L's level for one of ours: each packs no worse than zlib's level of our number, at many times its speed. ISA-L's
-/// own 1 is hardly faster than its 2, and above 2 libdeflate is better at both.
+/// ISA-L's level for one of ours: it packs no worse than zlib's level of our number, at many times its speed. ISA-L's own 1
+/// is hardly faster than its 2, and libdeflate's 1 is better than its 3 at speed and ratio.
 const fn isal_level(level: u8) -> Option<u32> {
     match level {
         1 => Some(2),
-        2 => Some(3),
         _ => None,
+    }
+}
+
+/// libdeflate's level for one of ours. Its 1 packs better than zlib's 2 already.
+const fn libdeflate_level(level: u8) -> u8 {
+    match level {
+        2 => 1,
+        other => other,
     }
 }
 
@@ -99,6 +106,7 @@ pub(crate) fn deflate(input: &[u8], output: &mut [u8], level: u8, end: End) -> R
                 return Ok(written);
             }
         }
+        let level = libdeflate_level(level);
         match end {
             End::Final => finish(input, output, level),
             End::Open => leave_open(input, output, level),

@@ -2,7 +2,7 @@
 //!
 //! | format | engine | named levels fast, balanced, best | integer levels |
 //! |---|---|---|---|
-//! | gzip, zlib, deflate | libdeflate; ISA-L for levels 1 and 2 where `libisal.so.2` is installed; zlib-rs for decompression | 1, 6, 9 | 0 to 12 |
+//! | gzip, zlib, deflate | libdeflate; ISA-L for level 1 where `libisal.so.2` is installed; zlib-rs for decompression | 1, 6, 9 | 0 to 12 |
 //! | LZ4 frame and block | lz4 | 1, 1, 9 | 1 to 12 (high compression from 3) |
 //! | Zstandard | zstd | 1, 3, 12 | 1 to 22 |
 //!
@@ -44,8 +44,8 @@ use workers::{Caller, Queue};
 
 use crate::error::SOFTWARE as NAME;
 
-/// Returns the file of the optional engine that is loaded at run time, or why it is not used: ISA-L, which makes the
-/// fast deflate levels about twice as fast. The file's name ends with the version of the library, such as
+/// Returns the file of the optional engine that is loaded at run time, or why it is not used: ISA-L, which makes
+/// deflate's level 1 faster. The file's name ends with the version of the library, such as
 /// `libisal.so.2.0.30`; `None` where the system does not tell it.
 ///
 /// # Errors
