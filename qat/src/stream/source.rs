@@ -7,6 +7,7 @@ use accel_core::{Error, Format};
 
 use super::pipeline::{reserve, room};
 use super::{Progress, StreamError};
+use crate::software::NAME;
 
 type Result<T, E = StreamError> = std::result::Result<T, E>;
 
@@ -159,11 +160,17 @@ impl<R: Read> Source<R> {
         read > 0
     }
 
-    /// Takes `len` buffered bytes away.
-    pub(super) fn consume(&mut self, len: usize) {
+    /// Takes `len` buffered bytes away. It fails, and takes nothing, where fewer are buffered: a decoder that claims to
+    /// have read more than it was given is not to be trusted with the bytes that follow.
+    pub(super) fn consume(&mut self, len: usize) -> Result<()> {
+        let buffered = self.buffered().len();
+        if len > buffered {
+            let detail = format!("a decoder claims {len} bytes of input, and was given {buffered}").into();
+            return Err(Error::Internal { engine: NAME, detail }.into());
+        }
         self.start += len;
         self.taken += len as u64;
-        debug_assert!(self.start <= self.end, "consumed more than was buffered");
+        Ok(())
     }
 
     /// Appends exactly `len` bytes to `to`; whether there were that many.
@@ -185,7 +192,7 @@ impl<R: Read> Source<R> {
         let head = self.buffered().len().min(len);
         reserve(to, head)?;
         to.extend_from_slice(&self.buffered()[..head]);
-        self.consume(head);
+        self.consume(head)?;
         let mut missing = len - head;
         while missing > 0 {
             let (mut at, step) = (to.len(), missing.min(STEP));
@@ -247,5 +254,25 @@ impl<R: Read> Source<R> {
     /// Fails if the input did not end but could not be read any further.
     pub(super) fn check_end(&mut self) -> Result<()> {
         self.reader.failed.take().map_or(Ok(()), |error| Err(StreamError::Read(error)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A decoder's count beyond what it was given is an error, and leaves the source as it was.
+    #[test]
+    fn more_than_is_buffered_is_not_consumed() {
+        let mut source = Source::new(&b"0123456789"[..]);
+        assert_eq!(source.peek(10).len(), 10);
+        source.consume(4).unwrap();
+        for len in [7, CHUNK, usize::MAX] {
+            let error = source.consume(len).unwrap_err();
+            assert!(matches!(error, StreamError::Work(Error::Internal { .. })), "{error}");
+            assert_eq!((source.buffered(), source.taken()), (&b"456789"[..], 4));
+        }
+        source.consume(6).unwrap();
+        assert_eq!((source.buffered(), source.taken()), (&b""[..], 10));
     }
 }

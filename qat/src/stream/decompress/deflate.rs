@@ -28,7 +28,7 @@ impl<R: Read> Decoder<'_, R> {
         if !self.work.engine.is_serial() {
             return self.rest(block);
         }
-        self.source.consume(zlib::HEADER_LEN);
+        self.source.consume(zlib::HEADER_LEN)?;
         self.begin_inflate();
         Ok(false)
     }
@@ -45,7 +45,7 @@ impl<R: Read> Decoder<'_, R> {
         let mut header = gzip::HeaderReader::default();
         loop {
             let used = header.feed(self.source.buffered())?;
-            self.source.consume(used);
+            self.source.consume(used)?;
             if header.is_done() {
                 break;
             }
@@ -67,13 +67,13 @@ impl<R: Read> Decoder<'_, R> {
             let head = self.source.peek(1);
             let zeros = head.iter().take_while(|byte| **byte == 0).count();
             if zeros < head.len() {
-                self.source.consume(zeros);
+                self.source.consume(zeros)?;
                 return self.trailing();
             }
             if zeros == 0 {
                 return Ok(false);
             }
-            self.source.consume(zeros);
+            self.source.consume(zeros)?;
         }
     }
 
@@ -116,7 +116,7 @@ impl<R: Read> Decoder<'_, R> {
         let room = pipeline::room(&mut block.plain, PIECE.min(self.work.most_room()))?;
         let finished = loop {
             let step = inflater.step(self.source.buffered(), room, self.format);
-            self.source.consume(step.consumed);
+            self.source.consume(step.consumed)?;
             block.plain_len = step.produced;
             if let Some(error) = step.error {
                 return Err(error.into());
@@ -158,7 +158,7 @@ impl<R: Read> Decoder<'_, R> {
             Format::Zlib => head.first_chunk().copied().map(End::Zlib),
             _ => None,
         };
-        self.source.consume(len);
+        self.source.consume(len)?;
         self.state = State::Between;
         Ok(true)
     }

@@ -68,14 +68,14 @@ fn skip_frame(head: &[u8]) -> Option<&[u8]> {
 /// Passes over the skippable frame at the front of `source`; whether all of it was there.
 pub(super) fn skip_source<R: Read>(source: &mut Source<R>) -> Result<bool> {
     let Some(len) = source.peek(8).get(4..).and_then(le32) else { return Ok(false) };
-    source.consume(8);
+    source.consume(8)?;
     let mut left = len as usize;
     while left > 0 {
         let have = source.peek(1).len().min(left);
         if have == 0 {
             return Ok(false);
         }
-        source.consume(have);
+        source.consume(have)?;
         left -= have;
     }
     Ok(true)

@@ -22,7 +22,7 @@ impl<R: Read> Decoder<'_, R> {
             return self.rest(block);
         }
         self.any = true;
-        self.source.consume(len);
+        self.source.consume(len)?;
         self.state = State::Lz4(descriptor, Window::new());
         Ok(false)
     }
@@ -88,7 +88,7 @@ impl<R: Read> Decoder<'_, R> {
         let Some(len) = software::lz4::legacy_block_size(word, is_first)? else {
             return self.end_legacy(block);
         };
-        self.source.consume(4);
+        self.source.consume(4)?;
         self.state = State::Lz4Legacy { is_first: false };
         if !self.source.take(len, &mut block.packed)? {
             return self.truncated();
@@ -107,7 +107,7 @@ impl<R: Read> Decoder<'_, R> {
     /// The next little-endian word.
     fn word(&mut self) -> Result<u32> {
         let Some(word) = le32(self.source.peek(4)) else { return self.truncated() };
-        self.source.consume(4);
+        self.source.consume(4)?;
         Ok(word)
     }
 }

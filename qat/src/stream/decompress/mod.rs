@@ -312,7 +312,7 @@ impl<'a, R: Read> Decoder<'a, R> {
             Some(lz4_frame::MAGIC) if self.format == Format::Lz4Frame => self.begin_lz4(block),
             Some(lz4_frame::LEGACY_MAGIC) if self.format == Format::Lz4Frame => {
                 self.any = true;
-                self.source.consume(4);
+                self.source.consume(4)?;
                 self.state = State::Lz4Legacy { is_first: true };
                 Ok(false)
             }

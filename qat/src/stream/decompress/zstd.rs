@@ -179,7 +179,7 @@ impl<R: Read> Decoder<'_, R> {
             position.left -= consumed;
             position.produced += produced as u64;
             position.has_more = block.plain_len == room;
-            self.source.consume(consumed);
+            self.source.consume(consumed)?;
             if hint == 0 {
                 if position.content_size.is_some_and(|size| size != position.produced) {
                     let detail = "the content has another length than the frame states".into();
