@@ -63,6 +63,7 @@ const DOCUMENTS: &[&str] = &[
     "README.md",
     "ARCHITECTURE.md",
     "BENCHMARKS.md",
+    "LIMITS.md",
     "RELEASING.md",
     "CONTRIBUTING.md",
     "CHANGELOG.md",
