@@ -7,7 +7,7 @@ use accel_core::{Error, Format};
 
 use super::pipeline::{reserve, room};
 use super::{Progress, StreamError};
-use crate::software::NAME;
+use crate::error::SOFTWARE;
 
 type Result<T, E = StreamError> = std::result::Result<T, E>;
 
@@ -166,7 +166,7 @@ impl<R: Read> Source<R> {
         let buffered = self.buffered().len();
         if len > buffered {
             let detail = format!("a decoder claims {len} bytes of input, and was given {buffered}").into();
-            return Err(Error::Internal { engine: NAME, detail }.into());
+            return Err(Error::Internal { engine: SOFTWARE, detail }.into());
         }
         self.start += len;
         self.taken += len as u64;
