@@ -7,10 +7,10 @@ mod machine;
 
 use std::future::Future;
 use std::io::Read;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering::Relaxed};
-use std::sync::{Arc, Barrier};
-use std::task::{Context, Waker};
+use std::sync::{Arc, Barrier, Mutex, mpsc};
+use std::task::{Context, Wake, Waker};
 use std::time::{Duration, Instant};
 use std::{env, fs, thread};
 
@@ -210,6 +210,113 @@ fn futures_are_dropped_in_every_state() {
         qat.shutdown();
         assert_no_memory(&qat);
         machine.assert_clean();
+    });
+}
+
+/// Drops the last accelerator, and the future that it was of, when it is woken: on a thread of the crate's.
+struct DropsAll {
+    all: Mutex<Option<(QatAccelerator, Pin<Box<dyn Future<Output = ()> + Send>>)>>,
+    dropped_on: mpsc::Sender<Option<String>>,
+}
+
+impl Wake for DropsAll {
+    fn wake(self: Arc<Self>) {
+        let Some(all) = self.all.lock().unwrap().take() else { return };
+        drop(all);
+        self.dropped_on.send(thread::current().name().map(str::to_owned)).unwrap();
+    }
+}
+
+/// Has a waker on the thread `name` drop the last accelerator. It must not wait for itself, and what comes after it
+/// starts where the stop has ended.
+fn dropped_on(name: &str, config: Config, settings: HardwareSettings) -> Machine {
+    let machine = Machine::new(config);
+    for _ in 0..5 {
+        let qat = machine.accelerator().with_settings(settings);
+        assert_eq!(qat.unavailability(), None);
+        let (dropped_on, dropped) = mpsc::channel();
+        let waker = Arc::new(DropsAll { all: Mutex::default(), dropped_on });
+        let compressing = qat.compress_async(vec![7; 5000], GZIP);
+        let mut future = Box::pin(async { drop(compressing.await) });
+        {
+            let mut all = waker.all.lock().unwrap();
+            let waker = Waker::from(waker.clone());
+            assert!(future.as_mut().poll(&mut Context::from_waker(&waker)).is_pending());
+            *all = Some((qat, future));
+        }
+        let dropped_on = dropped.recv_timeout(LONGEST).expect("the thread waits for itself");
+        assert_eq!(dropped_on.as_deref(), Some(name));
+        let (again, answered) = mpsc::channel();
+        let next = machine.accelerator().with_settings(settings);
+        thread::spawn(move || again.send(next.unavailability()).map(|()| drop(next)));
+        assert_eq!(answered.recv_timeout(LONGEST).expect("the stop does not end"), None);
+    }
+    machine
+}
+
+#[test]
+fn the_last_accelerator_is_dropped_by_the_polling_thread() {
+    alone_with_each("the_last_accelerator_is_dropped_by_the_polling_thread", || {
+        let config = Config::with_vfs(1, Services::DC).timing(Timing::latency(Duration::from_millis(20)));
+        let machine = dropped_on("qat-poll", config, HardwareSettings::default());
+        let qat = machine.accelerator();
+        assert!(works(&qat));
+        qat.shutdown();
+        assert_no_memory(&qat);
+        machine.assert_clean();
+    });
+}
+
+/// A request that is never answered ends by the deadline, which the thread that owns libqat looks after.
+#[test]
+fn the_last_accelerator_is_dropped_by_the_thread_that_owns_libqat() {
+    alone_with_each("the_last_accelerator_is_dropped_by_the_thread_that_owns_libqat", || {
+        let config = Config::with_vfs(1, Services::DC).fault(Fault::new(FaultKind::Lost).every(1));
+        let settings = HardwareSettings::default().deadline(Duration::from_millis(100));
+        let machine = dropped_on("qat-driver", config, settings);
+        machine.emulator.disarm();
+        let qat = machine.accelerator();
+        assert!(works(&qat));
+        qat.shutdown();
+        assert_no_memory(&qat);
+    });
+}
+
+/// Compresses when it is woken, as an executor does that runs its tasks in wakers.
+struct Compresses {
+    qat: QatAccelerator,
+    came_to: mpsc::Sender<(Option<String>, Result<(), Error>)>,
+}
+
+impl Wake for Compresses {
+    fn wake(self: Arc<Self>) {
+        let result = self.qat.compress(&[7; 5000], &GZIP).map(drop);
+        self.came_to.send((thread::current().name().map(str::to_owned), result)).unwrap();
+    }
+}
+
+/// The stop wakes what waits for an answer that never comes. What is asked then must not wait for the stop.
+#[test]
+fn a_stop_wakes_those_who_ask_again() {
+    alone_with_each("a_stop_wakes_those_who_ask_again", || {
+        let config = Config::with_vfs(1, Services::DC).fault(Fault::new(FaultKind::Lost).every(1));
+        let machine = Machine::new(config);
+        let qat = machine.accelerator().with_settings(HardwareSettings::default().deadline(LONGEST));
+        assert_eq!(qat.unavailability(), None);
+        let (came_to, asked) = mpsc::channel();
+        let waker = Waker::from(Arc::new(Compresses { qat: qat.clone(), came_to }));
+        let mut future = qat.compress_async(vec![7; 5000], GZIP);
+        assert!(pin!(&mut future).poll(&mut Context::from_waker(&waker)).is_pending());
+        let (restarted, restarts) = mpsc::channel();
+        let again = qat.clone();
+        thread::spawn(move || restarted.send(again.reinitialize()));
+        let (thread, result) = asked.recv_timeout(LONGEST).expect("the question waits for the stop");
+        assert_eq!(thread.as_deref(), Some("qat-driver"));
+        let Err(Error::Unavailable { reason, .. }) = result else { panic!("{result:?}") };
+        assert_eq!(reason.downcast_ref(), Some(&Unavailability::Stopped));
+        restarts.recv_timeout(LONGEST).expect("the stop does not end").unwrap();
+        machine.emulator.disarm();
+        assert!(works(&qat));
     });
 }
 

@@ -265,14 +265,21 @@ impl QatAccelerator {
     /// # Errors
     /// As [`initialize`](accel_core::HardwareAccelerator::initialize).
     pub fn reinitialize(&self) -> Result<()> {
-        let _detection = self.0.driver.lock_detection();
+        let Some(_detection) = self.0.driver.lock_detection() else {
+            return Err(unavailable(Arc::new(Unavailability::Stopped)));
+        };
         self.0.release(None);
         self.0.detect().result.as_ref().map(drop).map_err(|reason| unavailable(reason.clone()))
     }
 
     /// Gives the hardware back and empties the registry's entries. Operations fail with [`Unavailability::Stopped`]
     /// from now on. Dropping the last clone does the same.
+    ///
+    /// The last accelerator of the process waits until libqat is stopped. A waker may run on one of the threads that end
+    /// with the stop: there, and while a stop is going on, nothing waits for it; the stop goes on by itself, and a
+    /// question that would need a start is answered with [`Unavailability::Stopped`].
     pub fn shutdown(&self) {
+        // Without the lock, this shutdown comes before what its holder finds.
         let _detection = self.0.driver.lock_detection();
         self.0.release(Some(Unavailability::Stopped));
     }
@@ -306,7 +313,9 @@ impl Inner {
                 answer
             };
         }
-        let _detection = self.driver.lock_detection();
+        let Some(_detection) = self.driver.lock_detection() else {
+            return Detection::new(Err(Arc::new(Unavailability::Stopped)), &*self.probe);
+        };
         if let Some(answer) = self.valid_answer() {
             return answer;
         }

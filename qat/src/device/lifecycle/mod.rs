@@ -18,6 +18,7 @@ use qat_sys::{self as sys, Library, LoadError, Symbols};
 use owner::Owner;
 pub(crate) use state::{DriverState, StartResult, StateObserver};
 
+use crate::device::polling;
 use crate::error::Unavailability;
 use crate::process::PerProcess;
 use crate::raw::{clock, cy, dc, instance, sal};
@@ -70,6 +71,22 @@ struct Process {
 struct State {
     users: usize,
     running: Option<Running>,
+    /// The last start that its users gave up. The next one waits for its end.
+    ending: Option<Arc<Ending>>,
+}
+
+/// A libqat that is being stopped, by the thread that owns it.
+struct Ending(Mutex<Option<JoinHandle<()>>>);
+
+impl Ending {
+    /// Returns when libqat is stopped. The threads that [`polling::is_helper_thread`] names must not call it, because the
+    /// thread that stops libqat waits for them, or is one of them.
+    fn wait(&self) {
+        let mut thread = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if thread.take().is_some_and(|thread| thread.join().is_err()) {
+            tracing::error!("the thread that owns libqat panicked");
+        }
+    }
 }
 
 /// A started libqat and the thread that owns it.
@@ -80,7 +97,8 @@ struct Running {
     thread: JoinHandle<()>,
 }
 
-/// A user of the started library. The last one to go stops it.
+/// A user of the started library. The last one to go stops it, and waits for that unless it is dropped by a waker on a
+/// thread of this crate's.
 pub(crate) struct Lease {
     process: &'static Process,
     current: Arc<DriverState>,
@@ -116,9 +134,13 @@ impl Driver {
         })
     }
 
-    /// Held by an accelerator while it detects, so that concurrent first callers wait for one answer.
-    pub(crate) fn lock_detection(&'static self) -> MutexGuard<'static, ()> {
-        self.process().detection.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Held by an accelerator while it detects, so that concurrent first callers wait for one answer. `None` only on the
+    /// threads that [`polling::is_helper_thread`] names, where somebody has it and may be waiting for such a thread.
+    pub(crate) fn lock_detection(&'static self) -> Option<MutexGuard<'static, ()>> {
+        if polling::is_helper_thread() {
+            return self.try_lock_detection();
+        }
+        Some(self.process().detection.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// The same, unless somebody has it.
@@ -150,7 +172,7 @@ impl Driver {
     /// [`Unavailability::NoDevice`] here means only that libqat sees none; the caller knows how to find out why.
     pub(crate) fn acquire(&'static self, settings: HardwareSettings) -> Result<Lease, Unavailability> {
         let process = self.process();
-        let mut state = process.lock();
+        let mut state = process.lock_between_stops()?;
         let symbols = process.library.get_or_try_init(self.load)?.symbols();
         let running = match &mut state.running {
             Some(running) => running,
@@ -172,6 +194,23 @@ impl Process {
     fn lock(&self) -> MutexGuard<'_, State> {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
+
+    /// Locks the state when no stop is going on. It waits without the lock, since what the stop wakes may want it.
+    fn lock_between_stops(&self) -> Result<MutexGuard<'_, State>, Unavailability> {
+        loop {
+            let mut state = self.lock();
+            let Some(ending) = state.ending.clone() else { return Ok(state) };
+            if polling::is_helper_thread() {
+                return Err(Unavailability::Stopped);
+            }
+            drop(state);
+            ending.wait();
+            state = self.lock();
+            if state.ending.as_ref().is_some_and(|last| Arc::ptr_eq(last, &ending)) {
+                state.ending = None;
+            }
+        }
+    }
 }
 
 impl Drop for Lease {
@@ -180,15 +219,22 @@ impl Drop for Lease {
             // The parent's start is the parent's to stop, and its thread is not here.
             return;
         }
-        let mut state = self.process.lock();
-        state.users -= 1;
-        if state.users == 0
-            && let Some(Running { stop, thread, .. }) = state.running.take()
-        {
-            drop(stop);
-            if thread.join().is_err() {
-                tracing::error!("the thread that owns libqat panicked");
+        let ending = {
+            let mut state = self.process.lock();
+            state.users -= 1;
+            if state.users > 0 {
+                return;
             }
+            let Some(Running { stop, thread, .. }) = state.running.take() else { return };
+            drop(stop);
+            let ending = Arc::new(Ending(Mutex::new(Some(thread))));
+            state.ending = Some(ending.clone());
+            ending
+        };
+        // A waker that drops the last accelerator runs on a thread that the stop waits for: it leaves the stop to go on
+        // by itself, and the next start waits for its end.
+        if !polling::is_helper_thread() {
+            ending.wait();
         }
     }
 }
@@ -202,7 +248,10 @@ impl Running {
         let (answer, answered) = mpsc::channel();
         let (stop, stopped) = mpsc::channel::<()>();
         let owner = Owner::new(symbols, settings, process);
-        let own = move || owner.run(&answer, &stopped);
+        let own = move || {
+            polling::mark_helper_thread();
+            owner.run(&answer, &stopped);
+        };
         let no_thread = |error: std::io::Error| Unavailability::NoThread { reason: error.to_string().into() };
         let thread = thread::Builder::new().name("qat-driver".to_owned()).spawn(own).map_err(no_thread)?;
         match answered.recv() {

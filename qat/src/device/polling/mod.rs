@@ -22,7 +22,7 @@ use crate::device::inflight::waiters::{Waiters, Waiting, attempt_while, bit};
 use crate::device::inflight::{Polled, Ring, Table};
 use pace::{MORE_SPINS, Pace, SPINS, nap};
 
-pub(crate) use reactor::Reactor;
+pub(crate) use reactor::{Reactor, is_helper_thread, mark_helper_thread};
 
 /// Sleep of a thread whose ring another one looks after, in case that one goes without a word.
 const REST: Duration = Duration::from_millis(50);

@@ -1,5 +1,6 @@
 //! The thread that polls for futures.
 
+use std::cell::Cell;
 use std::hint;
 use std::sync::atomic::AtomicBool;
 use std::sync::atomic::Ordering::{Acquire, Release, SeqCst};
@@ -9,6 +10,22 @@ use std::time::Instant;
 
 use super::pace::{Pace, SPINS, nap};
 use crate::device::inflight::{Polled, Ring};
+
+thread_local! {
+    static IS_HELPER: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Marks this thread as one that a stop of libqat waits for.
+pub(crate) fn mark_helper_thread() {
+    IS_HELPER.set(true);
+}
+
+/// Returns whether a stop of libqat waits for this thread, so that this thread must not wait for a stop. The question
+/// arises because wakers run on these threads, and whatever a program does in them.
+pub(crate) fn is_helper_thread() -> bool {
+    // Only at its end has a thread no local values any more, and no waker runs then.
+    IS_HELPER.try_with(Cell::get).unwrap_or(false)
+}
 
 /// One for each start; the thread is made when the first future waits.
 pub(crate) struct Reactor {
@@ -69,6 +86,7 @@ impl Reactor {
     }
 
     fn run(&self) {
+        mark_helper_thread();
         let (mut idle, mut idle_since) = (0, None::<Instant>);
         let pace = Pace::new();
         while !self.is_over.load(Acquire) {
