@@ -207,14 +207,14 @@ mod tests {
             Report { version: "0", qat, cpu: Cpu { threads: 1, isal } }.to_string()
         };
         let text = said();
-        assert!(text.contains("    firmware: not readable because there is no "), "{text}");
-        assert!(text.contains("    telemetry: not readable because there is no "), "{text}");
+        assert!(text.contains("    firmware: cannot read /"), "{text}");
+        assert!(text.contains("    telemetry: cannot read /"), "{text}");
 
         fs::write(debug.join("fw_counters"), "AE Requests Responses\n0: 7 6\n1: 10 10\n").unwrap();
         fs::write(debug.join("telemetry/control"), "0\n").unwrap();
         let text = said();
         assert!(text.contains("    firmware: 17 requests, 16 answers"), "{text}");
-        assert!(text.contains("    telemetry: telemetry is off; root switches it on"), "{text}");
+        assert!(text.contains("    telemetry: telemetry is off; to switch it on"), "{text}");
 
         fs::write(debug.join("telemetry/control"), "2\n").unwrap();
         let data = "sample_cnt 9\nbw_in 1 1 1 1\nutil_cpr0 90 10 90 50\nutil_ucs0 0 0 0 0\n";

@@ -1,30 +1,33 @@
-//! Deflate streams (RFC 1951): a complete one made into one that more can follow.
+//! Deflate streams (RFC 1951): converts a complete stream to one that more data can follow.
 //!
-//! libdeflate writes complete streams only. [`reopen`] finds the header of the last block, clears its final bit, and ends
-//! the stream with an empty stored block, which reaches to a byte border. Such streams joined behind each other are one
-//! stream. To find that header, all symbols before it are read, but nothing is decompressed: a literal or a match is only
-//! as long as its bits are.
+//! libdeflate writes complete streams only. [`reopen`] finds the header of the last block, clears its final bit, and
+//! ends the stream with an empty stored block, which ends on a byte boundary. Such streams can be concatenated to one
+//! stream. To find that header, all symbols before it are read, but nothing is decompressed: only the number of bits of
+//! each literal and match matters. The CPU engine calls this; the module itself never compresses or decompresses.
 
-/// Why a stream was left as it was.
+/// The reason why a stream was not changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Fault {
-    /// It is not one complete deflate stream.
+    /// The input is not one complete deflate stream.
     Invalid,
-    /// The buffer has no room for the empty stored block.
+    /// The buffer has no space for the empty stored block.
     NoRoom,
 }
 
 type Result<T, E = Fault> = std::result::Result<T, E>;
 
-/// Makes the complete deflate stream in the first `len` bytes of `buffer` one that ends on a byte border with more to
-/// come; the new length, which is greater by at most 5 bytes: a
-/// stored block's header, which may need a byte of its own, and its two lengths.
+/// Converts the complete deflate stream in the first `len` bytes of `buffer` to one that ends on a byte boundary and
+/// that more blocks can follow. Returns the new length, which is larger by at most 5 bytes: the header of a stored
+/// block, which may need a byte of its own, and its two length fields.
+///
+/// # Errors
+/// [`Fault`], and then `buffer` is unchanged.
 pub(crate) fn reopen(buffer: &mut [u8], len: usize) -> Result<usize> {
     let Last { header, end, is_stored } = find_last(&buffer[..len])?;
     if len != end.div_ceil(8) {
         return Err(Fault::Invalid);
     }
-    // Bits behind the last block are to be those of the stored block's header: not final, type 0.
+    // The bits after the last block become the header of the stored block: not final, type 0.
     let padding = len * 8 - end;
     let lengths = if padding >= 3 { len } else { len + 1 };
     if !is_stored {
@@ -35,26 +38,26 @@ pub(crate) fn reopen(buffer: &mut [u8], len: usize) -> Result<usize> {
         buffer[len - 1] &= 0xff >> padding;
     }
     buffer[header / 8] &= !(1 << (header % 8));
-    // A stored block ends on a byte border by itself.
+    // A stored block always ends on a byte boundary.
     Ok(if is_stored { len } else { lengths + 4 })
 }
 
-/// The last block of a stream.
+/// The position of the last block of a stream.
 #[derive(Debug, PartialEq, Eq)]
 struct Last {
-    /// The bit where its header begins.
+    /// The first bit of its header.
     header: usize,
-    /// The bit behind it.
+    /// The first bit after the block.
     end: usize,
     is_stored: bool,
 }
 
-/// [`reopen`] for the fuzz target; `None` where it refuses the stream.
+/// Calls [`reopen`] for the fuzz target. Returns `None` where it refuses the stream.
 pub fn fuzz_reopen(buffer: &mut [u8], len: usize) -> Option<usize> {
     reopen(buffer, len).ok()
 }
 
-/// Walks a stream from block to block.
+/// Walks a stream from block to block, and returns the last one.
 fn find_last(stream: &[u8]) -> Result<Last> {
     let mut bits = Bits { stream, at: 0 };
     let mut codes = Codes::new();
@@ -83,14 +86,14 @@ fn find_last(stream: &[u8]) -> Result<Last> {
     }
 }
 
-/// A position in a stream, in bits.
+/// A position in a stream, counted in bits.
 struct Bits<'a> {
     stream: &'a [u8],
     at: usize,
 }
 
 impl Bits<'_> {
-    /// At least the next 57 bits; behind the stream's end there are zeroes.
+    /// Returns at least the next 57 bits. After the end of the stream they are zeroes.
     #[inline(always)]
     fn peek(&self) -> Result<u64> {
         let byte = self.at / 8;
@@ -103,7 +106,7 @@ impl Bits<'_> {
 
     #[cold]
     fn peek_at_end(&self, byte: usize) -> Result<u64> {
-        // A position behind the end is an error, so that a walk over zeroes ends.
+        // A position after the end is an error. Otherwise a walk over zeroes would not end.
         let rest = self.stream.get(byte..).ok_or(Fault::Invalid)?;
         let mut word = [0; 8];
         word[..rest.len()].copy_from_slice(rest);
@@ -129,29 +132,30 @@ impl Bits<'_> {
 }
 
 const MAX_CODE_LEN: usize = 15;
-/// Symbols of the two alphabets, with those that only the fixed codes have.
+/// The number of symbols of each alphabet, including those that only the fixed codes have.
 const LITERALS: usize = 288;
 const DISTANCES: usize = 32;
 const END_OF_BLOCK: usize = 256;
 
-/// Bits that index a table; longer codes are compared one length after another.
+/// The number of bits that index a table. Longer codes are compared one length after another.
 const INDEX_BITS: usize = 11;
 const INDEX: usize = (1 << INDEX_BITS) - 1;
 
-// A table's entry says how many bits to pass over, extra bits included, and which table is the next one.
+// An entry of a table states how many bits to pass over, extra bits included, and which table is the next one.
 const COUNT: u16 = 0x3f;
-/// The block ends, or the code is longer than the index or has no symbol: a lookup alone does not tell what to do.
+/// The block ends, the code is longer than the index, or the code has no symbol. The slow path decides.
 const SPECIAL: u16 = 1 << 6;
-/// The end of the block, [`SPECIAL`] as well.
+/// The end of the block. It is always set together with [`SPECIAL`].
 const END: u16 = 1 << 7;
-/// A distance follows. The bit is the distance table's place behind the one of literals and lengths.
+/// A distance follows. The bit is the offset of the table for distances from the one for literals and lengths.
 const THEN_DISTANCE: u16 = 1 << INDEX_BITS;
 const LONG: u16 = SPECIAL;
 
-/// Most bits that a lookup passes over: an index and the extra bits of a distance.
+/// The most bits that one lookup passes over: an index and the extra bits of a distance.
 const MAX_COUNT: usize = INDEX_BITS + 13;
 
-/// Extra bits of a literal or length symbol (RFC 1951, section 3.2.5); `None` for those that must not occur.
+/// Returns the number of extra bits of a literal or length symbol (RFC 1951, section 3.2.5), or `None` for a symbol
+/// that must not occur.
 const fn length_extra(symbol: usize) -> Option<u16> {
     match symbol {
         0..=264 | 285 => Some(0),
@@ -160,7 +164,7 @@ const fn length_extra(symbol: usize) -> Option<u16> {
     }
 }
 
-/// Extra bits of a distance symbol.
+/// Returns the number of extra bits of a distance symbol, or `None` for a symbol that must not occur.
 const fn distance_extra(symbol: usize) -> Option<u16> {
     match symbol {
         0..=3 => Some(0),
@@ -169,7 +173,7 @@ const fn distance_extra(symbol: usize) -> Option<u16> {
     }
 }
 
-/// The entry of a literal or length symbol, without the length of its code.
+/// Returns the table entry of a literal or length symbol, without the length of its code.
 const fn length_entry(symbol: usize) -> u16 {
     match (symbol, length_extra(symbol)) {
         (0..END_OF_BLOCK, _) => 0,
@@ -179,7 +183,7 @@ const fn length_entry(symbol: usize) -> u16 {
     }
 }
 
-/// The entry of a distance symbol, without the length of its code.
+/// Returns the table entry of a distance symbol, without the length of its code.
 const fn distance_entry(symbol: usize) -> u16 {
     match distance_extra(symbol) {
         Some(extra) => extra,
@@ -189,7 +193,7 @@ const fn distance_entry(symbol: usize) -> u16 {
 
 /// A canonical Huffman code (RFC 1951, section 3.2.2).
 struct Canonical<const N: usize> {
-    /// How many codes there are of each length.
+    /// The number of codes of each length.
     counts: [u16; MAX_CODE_LEN + 1],
     /// The symbols in the order of their codes.
     symbols: [u16; N],
@@ -198,7 +202,7 @@ struct Canonical<const N: usize> {
 impl<const N: usize> Canonical<N> {
     const EMPTY: Self = Self { counts: [0; MAX_CODE_LEN + 1], symbols: [0; N] };
 
-    /// Takes the code lengths of at most `N` symbols.
+    /// Builds the code from the code lengths of at most `N` symbols.
     fn set(&mut self, lens: &[u8]) -> Result<()> {
         if lens.len() > N {
             return Err(Fault::Invalid);
@@ -225,13 +229,13 @@ impl<const N: usize> Canonical<N> {
         Ok(())
     }
 
-    /// Fills a table of a power of two of entries: for each index the code that its lowest bits are. An entry is that of
-    /// the symbol and the length of its code.
+    /// Fills a table with a power of two of entries. The entry at each index is that of the symbol whose code is in the
+    /// lowest bits of the index, and contains the length of the code.
     fn fill(&self, table: &mut [u16], entry: impl Fn(usize) -> u16) {
         table[0] = LONG;
         let (mut code, mut symbols) = (0_u16, self.symbols.iter());
         for len in 1..=table.len().ilog2() as usize {
-            // A table of one bit less, twice; then the codes of this length in it.
+            // The table for one bit less is duplicated, and then the codes of this length are added.
             table.copy_within(..1 << (len - 1), 1 << (len - 1));
             code <<= 1;
             for symbol in symbols.by_ref().take(usize::from(self.counts[len])) {
@@ -243,7 +247,7 @@ impl<const N: usize> Canonical<N> {
         }
     }
 
-    /// The symbol whose code begins `word`, and the code's length.
+    /// Returns the symbol whose code is in the lowest bits of `word`, and the length of the code in bits.
     #[cold]
     fn read(&self, word: u64) -> Result<(usize, usize)> {
         let bits = usize::from((word as u16).reverse_bits());
@@ -261,11 +265,11 @@ impl<const N: usize> Canonical<N> {
     }
 }
 
-/// The codes of a block and their tables.
+/// The two codes of a block and their tables.
 struct Codes {
     literals: Canonical<LITERALS>,
     distances: Canonical<DISTANCES>,
-    /// That of literals and lengths, and behind it that of distances.
+    /// The table for literals and lengths, followed by the one for distances.
     tables: [u16; 2 << INDEX_BITS],
 }
 
@@ -274,7 +278,7 @@ impl Codes {
         Self { literals: Canonical::EMPTY, distances: Canonical::EMPTY, tables: [LONG; 2 << INDEX_BITS] }
     }
 
-    /// The codes of a block without codes of its own (RFC 1951, section 3.2.6).
+    /// Sets the fixed codes (RFC 1951, section 3.2.6).
     fn fixed(&mut self) -> Result<()> {
         let mut lens = [8; LITERALS];
         lens[144..256].fill(9);
@@ -293,7 +297,7 @@ impl Codes {
         }
         let mut meta = Canonical::<19>::EMPTY;
         meta.set(&lens)?;
-        // Entries are symbols above the lengths of their codes, which are 7 at most.
+        // An entry contains a symbol and, below it, the length of its code, which is at most 7.
         let mut table = [0; 1 << 7];
         meta.fill(&mut table, |symbol| (symbol as u16) << 8);
         let mut all = [0; LITERALS + DISTANCES];
@@ -328,7 +332,7 @@ impl Codes {
         Ok(())
     }
 
-    /// Passes over the symbols of a block, its end included.
+    /// Passes over the symbols of a block, including the end of the block.
     fn block(&self, bits: &mut Bits<'_>) -> Result<()> {
         let mut table = 0;
         loop {
@@ -357,15 +361,15 @@ impl Codes {
         }
     }
 
-    /// Passes over symbols, beginning in `table`, until one is [`SPECIAL`] or the stream's last bytes come. No branch
-    /// depends on what the symbols are, as no processor could predict it.
+    /// Passes over symbols, beginning in `table`, until one is [`SPECIAL`] or the last bytes of the stream are reached.
+    /// No branch depends on the symbols, because a processor could not predict it.
     fn run(&self, bits: &mut Bits<'_>, table: &mut usize) {
-        // `word` has at least the next `have` bits (modulo 64) of the stream; `next` is the byte behind those.
+        // `word` contains at least the next `have` bits (modulo 64) of the stream, and `next` is the byte after them.
         let (mut next, mut word, mut have) = (bits.at / 8, 0_u64, 0_u16);
         let mut skip = bits.at as u16 % 8;
         let mut entry = *table as u16;
         'stream: while let Some(bytes) = bits.stream.get(next..).and_then(<[u8]>::first_chunk) {
-            // Bits of these bytes that `word` had already are the same again.
+            // The bits of these bytes that `word` contains already have the same values.
             word |= u64::from_le_bytes(*bytes) << (have % 64);
             next += 7 - usize::from(have % 64 / 8);
             have |= 56;
@@ -414,7 +418,7 @@ mod tests {
         Ok(packed)
     }
 
-    /// All pieces but the last reopened and joined are one stream to miniz_oxide.
+    /// Verifies with miniz_oxide that all pieces but the last, reopened, and the last one form one stream.
     fn check(pieces: &[(&[u8], i32)]) {
         let (mut whole, mut plain) = (Vec::new(), Vec::new());
         for (i, (piece, level)) in pieces.iter().enumerate() {
@@ -428,7 +432,7 @@ mod tests {
         assert!(again == plain, "{} bytes in {} pieces", plain.len(), pieces.len());
     }
 
-    /// Text of several dynamic blocks with long and short matches, and bytes that only stored blocks hold.
+    /// Returns text that makes several dynamic blocks with short and long matches, and bytes that make stored blocks.
     fn mixed() -> Vec<u8> {
         let noise = (0..70_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8);
         let words = (0..300_000_u32).flat_map(|i| (i / 7 * 31).to_le_bytes());
@@ -450,7 +454,7 @@ mod tests {
             assert_eq!(reopened(packed[..cut].to_vec()), Err(Fault::Invalid), "{cut} bytes");
         }
         assert_eq!(reopened([&packed[..], b"more"].concat()), Err(Fault::Invalid));
-        // The reserved block type; a stored block whose lengths differ; more codes than there can be.
+        // The reserved block type; a stored block whose lengths differ; more codes than their lengths allow.
         for bad in [&[0x07][..], &[0x01, 1, 0, 0, 0, 0], &[0x05, 0xff, 0xff, 0xff, 0xff, 0xff]] {
             assert_eq!(reopened(bad.to_vec()), Err(Fault::Invalid), "{bad:x?}");
         }
