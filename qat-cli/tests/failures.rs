@@ -1,14 +1,15 @@
-//! Bad input, bad outputs, bad luck: the right exit code, cause and remedy in words, nothing left behind.
+//! Tests of failures: invalid input, outputs that cannot be written, and signals. Each checks the exit code, the cause
+//! and the remedy in the message, and that no file is left.
 
 mod common;
 
 use std::fs;
 
-use common::{FORMATS, Room, Run, sample};
+use common::{FORMATS, Run, TestDir, sample};
 
-/// Runs `qat` and checks that it fails as told and leaves the directory as it was.
+/// Runs `qat`, and checks that it fails with `code` and `parts` and leaves the directory unchanged.
 #[track_caller]
-fn fails_clean(room: &Room, args: &str, code: i32, parts: &[&str]) -> Run {
+fn fails_clean(room: &TestDir, args: &str, code: i32, parts: &[&str]) -> Run {
     let before: Vec<_> =
         room.names().into_iter().map(|name| (fs::read(room.path(&name)).ok(), name)).collect();
     let run = room.qat(args).failed(code, parts);
@@ -22,7 +23,7 @@ fn fails_clean(room: &Room, args: &str, code: i32, parts: &[&str]) -> Run {
 fn damaged_files_are_refused() {
     let plain = sample(3_500_000);
     for (format, suffix) in FORMATS {
-        let room = Room::new();
+        let room = TestDir::new();
         room.write("good", &plain);
         room.qat(&format!("compress -q --format {format} good")).ok();
         let good = room.read(&format!("good.{suffix}"));
@@ -53,19 +54,19 @@ fn damaged_files_are_refused() {
 
 #[test]
 fn truncation_is_named() {
-    let room = Room::new();
+    let room = TestDir::new();
     room.write("a", sample(10_000));
     for (format, suffix) in FORMATS {
         room.qat(&format!("compress -q --format {format} a")).ok();
         let good = room.read(&format!("a.{suffix}"));
         room.write(&format!("b.{suffix}"), &good[..good.len() - 6]);
-        fails_clean(&room, &format!("decompress b.{suffix}"), 4, &["truncated", "get a good copy"]);
+        fails_clean(&room, &format!("decompress b.{suffix}"), 4, &["truncated", "obtain an intact copy"]);
     }
 }
 
 #[test]
 fn the_wrong_format_is_refused() {
-    let room = Room::new();
+    let room = TestDir::new();
     room.write("a", sample(10_000));
     room.qat("compress -q a").ok();
     for format in ["zlib", "lz4", "zstd"] {
@@ -76,7 +77,7 @@ fn the_wrong_format_is_refused() {
 
 #[test]
 fn altered_and_foreign_ciphertext_is_refused() {
-    let room = Room::new();
+    let room = TestDir::new();
     room.qat("keygen -o key").ok();
     room.qat("keygen -o other").ok();
     room.write("a", sample(2_500_000));
@@ -99,7 +100,7 @@ fn altered_and_foreign_ciphertext_is_refused() {
 
 #[test]
 fn malformed_key_files_are_named_and_not_shown() {
-    let room = Room::new();
+    let room = TestDir::new();
     room.write("a", "text");
     for (content, part) in [
         (&b""[..], "neither"),
@@ -118,7 +119,7 @@ fn malformed_key_files_are_named_and_not_shown() {
 
 #[test]
 fn a_bomb_ends_at_the_limit() {
-    let room = Room::new();
+    let room = TestDir::new();
     room.write("zeros", vec![0; 40 << 20]);
     for (format, suffix) in FORMATS {
         room.qat(&format!("compress -q --format {format} zeros")).ok();
@@ -137,9 +138,9 @@ fn a_bomb_ends_at_the_limit() {
 
 #[test]
 fn the_output_directory_is_gone() {
-    let room = Room::new();
+    let room = TestDir::new();
     room.write("a", "text");
-    fails_clean(&room, "compress -o gone/a.gz a", 3, &["gone/a.gz: cannot write", "make it"]);
+    fails_clean(&room, "compress -o gone/a.gz a", 3, &["gone/a.gz: cannot write", "create the directory"]);
     fails_clean(&room, "keygen -o gone/key", 3, &["gone/key: cannot write"]);
 }
 
@@ -154,15 +155,15 @@ mod linux {
 
     #[test]
     fn full_disks_are_named() {
-        let room = Room::new();
+        let room = TestDir::new();
         room.write("a", sample(2_000_000));
         room.qat("compress -q a").ok();
-        let full: &[&str] = &["cannot write: No space left on device", "free space"];
+        let full: &[&str] = &["cannot write: No space left on device", "free some space"];
         fails_clean(&room, "compress -o /dev/full a", 3, full);
         room.shell("\"$QAT\" compress -c a > /dev/full").failed(3, full);
         room.shell("\"$QAT\" decompress -c a.gz > /dev/full").failed(3, full);
         room.shell("\"$QAT\" keygen -o - > /dev/full").failed(3, full);
-        // Blocks of 512 bytes or 1 KiB, by shell.
+        // The unit is 512 bytes or 1 KiB, depending on the shell.
         let limited = room.shell("ulimit -f 200; \"$QAT\" decompress --rm -o out a.gz");
         limited.failed(3, &["out: cannot write: File too large", "ulimit -f"]);
         assert_eq!(room.names(), ["a", "a.gz"]);
@@ -170,7 +171,7 @@ mod linux {
 
     #[test]
     fn a_closed_pipe_ends_quietly() {
-        let room = Room::new();
+        let room = TestDir::new();
         room.write("a", sample(20_000_000));
         room.qat("compress -q a").ok();
         for args in ["decompress -c a.gz a.gz", "compress -c -l 0 a"] {
@@ -184,12 +185,12 @@ mod linux {
 
     #[test]
     fn unreadable_inputs_are_named() {
-        let room = Room::new();
+        let room = TestDir::new();
         room.shell("\"$QAT\" compress < .").failed(3, &["standard input: cannot read", "directory"]);
         room.write("a", "text");
         room.shell("ln -s b b; true").ok();
         room.qat("compress -c b").failed(3, &["b: cannot read"]);
-        // Root may read everything, so that this shows something only for others.
+        // Root may read every file, so that this part is effective for other users only.
         room.shell("chmod 0 a").ok();
         if fs::read(room.path("a")).is_err() {
             room.qat("compress a").failed(3, &["a: cannot read: Permission denied", "permission"]);
@@ -197,8 +198,8 @@ mod linux {
         assert_eq!(room.names(), ["a", "b"]);
     }
 
-    /// `qat` in the middle of its work: it has its temporary file, and waits for more input.
-    fn in_mid_work(room: &Room, command: &mut Command) -> Child {
+    /// Starts `qat`, and returns when it has created its temporary file and waits for more input.
+    fn in_mid_work(room: &TestDir, command: &mut Command) -> Child {
         let before = room.names().len();
         command.stdin(Stdio::piped()).stderr(Stdio::piped());
         let mut child = command.spawn().unwrap();
@@ -216,7 +217,7 @@ mod linux {
         assert!(kill.unwrap().success());
     }
 
-    /// Signals whose default action ends a process, by name and number on x86 and ARM.
+    /// The signals whose default action ends a process, by name and by number on x86 and ARM.
     const FATAL: [(&str, i32); 16] = [
         ("HUP", 1),
         ("INT", 2),
@@ -239,13 +240,13 @@ mod linux {
     #[test]
     fn signals_leave_nothing() {
         for (name, number) in FATAL {
-            let room = Room::new();
-            // Whoever runs the tests may have them ignored, as nohup does.
+            let room = TestDir::new();
+            // Signals may be ignored in the process that runs the tests, for example by nohup.
             let mut command = room.command("env");
             command.args(["--default-signal", "sh", "-c", "ulimit -c 0; exec \"$QAT\" compress -o out"]);
             command.env("QAT", env!("CARGO_BIN_EXE_qat"));
             let mut child = in_mid_work(&room, &mut command);
-            // `wait` would close it, and the end of the input would race with the signal.
+            // `wait` would close standard input, so that the end of the input would race with the signal.
             let _stdin = child.stdin.take();
             send(&number.to_string(), &child);
             assert_eq!(child.wait().unwrap().signal(), Some(number), "{name}");
@@ -253,10 +254,10 @@ mod linux {
         }
     }
 
-    /// A limit on processes counts threads, and does not hold for root.
+    /// A limit on processes counts threads, and does not apply to root.
     #[test]
     fn no_thread_to_be_had_is_no_panic() {
-        let room = Room::new();
+        let room = TestDir::new();
         room.write("a", sample(5_000_000));
         room.open_to_everyone();
         let limited = |args: &str| room.unprivileged(&format!("exec prlimit --nproc=1 -- \"$QAT\" {args}"));
@@ -267,7 +268,7 @@ mod linux {
         assert!(!refused.stderr.contains("panicked"), "{}", refused.stderr);
         assert_ne!(refused.code, Some(0));
         assert_eq!(room.names(), ["a", "a.gz", "b"]);
-        // A signal needs none either.
+        // A signal handler needs no thread either.
         let script = "mkfifo pipe
             prlimit --nproc=1 -- \"$QAT\" compress --engine software --threads 1 -o out < pipe & exec 3> pipe
             while ! ls .qat-* > ls 2>&1; do head -c 1000000 a >&3; done
@@ -278,22 +279,24 @@ mod linux {
 
     #[test]
     fn temporary_files_of_killed_runs_are_named() {
-        let room = Room::new();
+        let room = TestDir::new();
         let mut child = in_mid_work(&room, &mut room.qat_command("compress -o out"));
         let temporary = room.names().pop().unwrap();
         room.write("a", "text");
-        // It is in use.
+        // The temporary file is in use, so that no warning is printed.
         let said = room.qat("compress a").ok().stderr;
         assert!(!said.contains(".qat-"), "{said}");
         child.kill().unwrap();
         child.wait().unwrap();
         let said = room.qat("compress -f a").ok().stderr;
         assert!(
-            said.contains(&format!("warning: ./{temporary}: temporary file of a qat that was killed")),
+            said.contains(&format!(
+                "warning: ./{temporary}: temporary file of a qat process that was killed"
+            )),
             "{said}"
         );
         assert!(!room.qat("compress -q -f a").ok().stderr.contains(".qat-"));
-        // Once for each directory, and nothing but temporary files of this command.
+        // The warning is printed once for each directory, and only for temporary files of this command.
         room.write("b", "text");
         room.write(".qat-notes.tmp", "mine");
         let said = room.qat("compress -f a b").ok().stderr;
@@ -302,7 +305,7 @@ mod linux {
 
     #[test]
     fn an_ignored_signal_stays_ignored() {
-        let room = Room::new();
+        let room = TestDir::new();
         let mut shell = room.command("sh");
         shell
             .args(["-c", "trap '' HUP; exec \"$QAT\" compress -o out"])
@@ -316,7 +319,7 @@ mod linux {
 
     #[test]
     fn a_target_that_appears_meanwhile_is_not_overwritten() {
-        let room = Room::new();
+        let room = TestDir::new();
         let child = in_mid_work(&room, &mut room.qat_command("compress -o out"));
         room.write("out", "mine");
         let output = child.wait_with_output().unwrap();
@@ -326,7 +329,7 @@ mod linux {
 
     #[test]
     fn a_directory_that_goes_meanwhile_is_named() {
-        let room = Room::new();
+        let room = TestDir::new();
         fs::create_dir(room.path("dir")).unwrap();
         let mut command = room.qat_command("compress -o dir/out");
         let mut child = command.stdin(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
@@ -343,11 +346,11 @@ mod linux {
     }
 }
 
-/// `zstd --long=28` of a pipe makes frames whose window is beyond the default.
+/// `zstd --long=28` writes frames with a window beyond the default limit when it reads a pipe.
 #[cfg(unix)]
 #[test]
 fn a_large_window_names_its_option() {
-    let room = Room::new();
+    let room = TestDir::new();
     room.shell("head -c 200000000 /dev/zero | zstd -q --long=28 > a.zst").ok();
     let run = fails_clean(&room, "decompress a.zst", 7, &["268435456", "134217728", "--long=28"]);
     assert!(!run.stderr.contains("damaged"), "{}", run.stderr);
@@ -360,14 +363,14 @@ fn a_large_window_names_its_option() {
     }
 }
 
-/// Memory that the system refuses is an error that says what to do, and leaves no temporary file.
+/// Memory that the system refuses is an error with a remedy, and leaves no temporary file.
 #[cfg(target_os = "linux")]
 #[test]
 fn too_little_memory_is_said() {
-    let room = Room::new();
+    let room = TestDir::new();
     room.shell("head -c 500000000 /dev/zero | zstd -q --long=27 > a.zst").ok();
     let before = room.names();
-    // Less than the 128 MiB of the frame's window.
+    // The limit is less than the 128 MiB of the frame's window.
     let script =
         "ulimit -v 130000; exec env MALLOC_ARENA_MAX=1 $QAT decompress --engine software --threads 2 a.zst";
     room.shell(script).failed(1, &["cannot allocate", "fewer threads"]);

@@ -1,17 +1,17 @@
-//! Files and pipes, in and out.
+//! Tests of files and pipes as inputs and outputs.
 
 mod common;
 
-use common::{FORMATS, Room, feed, sample};
+use common::{FORMATS, TestDir, feed, sample};
 
-/// Nothing, one byte, less than a block, several blocks.
+/// Empty, one byte, less than a block, and several blocks.
 const SIZES: [usize; 4] = [0, 1, 70_000, 3_500_000];
 
 #[test]
 fn every_format_goes_through_files_and_pipes() {
     for (format, suffix) in FORMATS {
         for size in SIZES {
-            let (room, plain) = (Room::new(), sample(size));
+            let (room, plain) = (TestDir::new(), sample(size));
             room.write("a", &plain);
             room.qat(&format!("compress -q --format {format} a")).ok();
             let packed = format!("a.{suffix}");
@@ -31,7 +31,7 @@ fn every_format_goes_through_files_and_pipes() {
 fn encryption_goes_through_files_and_pipes() {
     for key in ["keygen -o key", "keygen --hex -o key"] {
         for size in SIZES {
-            let (room, plain) = (Room::new(), sample(size));
+            let (room, plain) = (TestDir::new(), sample(size));
             room.write("a", &plain);
             room.qat(key).ok();
             room.qat("encrypt --key-file key --aad name=a a").ok();
@@ -41,7 +41,7 @@ fn encryption_goes_through_files_and_pipes() {
             assert!(room.pipe("decrypt --key-file key -", &sealed).ok().stdout == plain);
         }
     }
-    let room = Room::new();
+    let room = TestDir::new();
     let key = room.qat("keygen -o -").ok().stdout;
     room.write("a", "attack at dawn");
     room.pipe("encrypt --key-file - a", &key).ok();
@@ -51,7 +51,7 @@ fn encryption_goes_through_files_and_pipes() {
 
 #[test]
 fn gzip_reads_and_is_read() {
-    let (room, plain) = (Room::new(), sample(3_500_000));
+    let (room, plain) = (TestDir::new(), sample(3_500_000));
     room.write("a", &plain);
     for args in ["-l fast", "-l 0", "-l best", "--independent"] {
         let packed = room.qat(&format!("compress -c {args} a")).ok().stdout;
@@ -66,7 +66,7 @@ fn gzip_reads_and_is_read() {
 
 #[test]
 fn several_files_and_a_total() {
-    let room = Room::new();
+    let room = TestDir::new();
     for name in ["a", "b", "c"] {
         room.write(name, sample(100_000));
     }
@@ -74,24 +74,24 @@ fn several_files_and_a_total() {
     assert_eq!(room.names(), ["a.gz", "b.gz", "c.gz"]);
     assert_eq!(said.lines().count(), 4, "{said}");
     assert!(said.contains("a -> a.gz: 100 kB -> "), "{said}");
-    assert!(said.contains("total of 3 files: 300 kB -> "), "{said}");
+    assert!(said.contains("3 files in total: 300 kB -> "), "{said}");
     let all = room.qat("decompress -q -c a.gz b.gz c.gz").ok();
     assert_eq!((all.stdout, all.stderr), (sample(100_000).repeat(3), String::new()));
-    // One bad file among good ones: the good ones are done, and the code says that not all were.
+    // One invalid file among valid ones: the valid ones are processed, and the exit code reports the failure.
     room.write("b.gz", "no gzip");
     room.qat("decompress a.gz b.gz c.gz").failed(4, &["b.gz: unrecognised", "total of 2 files"]);
     assert_eq!(room.names(), ["a", "a.gz", "b.gz", "c", "c.gz"]);
     room.qat("compress -o one a c").failed(2, &["-o names one output"]);
     room.qat("compress -c --format zlib a c").failed(2, &["no valid file"]);
     room.qat("compress -c --rm a").failed(2, &["cannot be used with"]);
-    // Members behind each other are one gzip file.
+    // Concatenated members are one gzip file.
     let both = room.qat("compress -c a c").ok().stdout;
     assert_eq!(room.pipe("decompress", &both).ok().stdout, sample(100_000).repeat(2));
 }
 
 #[test]
 fn the_summary_says_where_and_why() {
-    let room = Room::new();
+    let room = TestDir::new();
     room.write("a", sample(3_000_000));
     let said = room.qat("compress --engine software -v --threads 2 a").ok().stderr;
     for part in [
@@ -108,7 +108,7 @@ fn the_summary_says_where_and_why() {
 
 #[test]
 fn names_are_not_guessed_and_not_overwritten() {
-    let room = Room::new();
+    let room = TestDir::new();
     room.write("a", "first");
     room.write("a.gz", "mine");
     room.qat("compress a").failed(8, &["a.gz: exists already", "-f"]);
@@ -122,7 +122,7 @@ fn names_are_not_guessed_and_not_overwritten() {
     assert_eq!(room.read("b"), room.read("a.gz"));
     assert_eq!(room.names(), ["a", "a.gz", "a.gz.gz", "b"]);
     assert_eq!(room.read("a"), b"first");
-    // What is kept and removed: the last word counts.
+    // The last of the options --rm and --keep applies.
     room.qat("compress -o c --rm -k a").ok();
     room.qat("compress -o d -k --rm a").ok();
     assert_eq!(room.names(), ["a.gz", "a.gz.gz", "b", "c", "d"]);
@@ -130,7 +130,7 @@ fn names_are_not_guessed_and_not_overwritten() {
 
 #[test]
 fn help_lists_every_exit_code_and_format() {
-    let room = Room::new();
+    let room = TestDir::new();
     let help = String::from_utf8(room.qat("--help").ok().stdout).unwrap();
     for code in ["0 ", "1 ", "2 ", "3 ", "4 ", "5 ", "6 ", "7 ", "8 ", "141 "] {
         assert!(help.contains(&format!("\n  {code}")), "{code}");
@@ -156,13 +156,13 @@ mod unix {
 
     use super::*;
 
-    fn mode(room: &Room, name: &str) -> u32 {
+    fn mode(room: &TestDir, name: &str) -> u32 {
         fs::metadata(room.path(name)).unwrap().mode() & 0o7777
     }
 
     #[test]
     fn modes_and_times_follow_the_source() {
-        let room = Room::new();
+        let room = TestDir::new();
         room.qat("keygen -o key").ok();
         let time = SystemTime::UNIX_EPOCH + Duration::new(1_234_567_890, 123_456_789);
         for bits in [0o600, 0o640, 0o444, 0o4755] {
@@ -179,7 +179,7 @@ mod unix {
             assert_eq!(fs::metadata(room.path("a")).unwrap().modified().unwrap(), time);
             fs::remove_file(room.path("a")).unwrap();
         }
-        // Without a source, the umask rules.
+        // Without a source, the umask determines the mode.
         room.pipe("compress -o piped", b"text").ok();
         room.write("plain", "text");
         assert_eq!(mode(&room, "piped"), mode(&room, "plain"));
@@ -187,9 +187,9 @@ mod unix {
 
     #[test]
     fn owner_and_group_follow_where_permitted() {
-        let room = Room::new();
+        let room = TestDir::new();
         room.write("a", "text");
-        // Only root may give files away; for everyone else the source is their own already.
+        // Only root may change the owner; for other users the source is their own already.
         let _ = std::os::unix::fs::chown(room.path("a"), Some(1), Some(1));
         room.qat("compress a").ok();
         let [a, packed] = ["a", "a.gz"].map(|name| fs::metadata(room.path(name)).unwrap());
@@ -198,7 +198,7 @@ mod unix {
 
     #[test]
     fn links_directories_and_devices_are_not_what_they_seem() {
-        let room = Room::new();
+        let room = TestDir::new();
         room.write("a", "text");
         fs::create_dir(room.path("dir")).unwrap();
         symlink("a", room.path("link")).unwrap();
@@ -219,7 +219,7 @@ mod unix {
 
     #[test]
     fn keys_are_private() {
-        let room = Room::new();
+        let room = TestDir::new();
         room.qat("keygen -o key").ok();
         assert_eq!(mode(&room, "key"), 0o600);
         let key = room.read("key");
@@ -229,7 +229,7 @@ mod unix {
         assert!(!room.qat("encrypt --key-file key a").ok().stderr.contains("warning"));
         fs::set_permissions(room.path("key"), Permissions::from_mode(0o640)).unwrap();
         let said = room.qat("decrypt --key-file key -c a.tink").ok().stderr;
-        assert!(said.contains("warning: others can read the key file: chmod 600 key"), "{said}");
+        assert!(said.contains("warning: key: other users can read this key file; use chmod 600"), "{said}");
         let quiet = room.qat("decrypt -q --key-file key -c a.tink").ok();
         assert_eq!((quiet.stdout, quiet.stderr), (b"text".to_vec(), String::new()));
     }

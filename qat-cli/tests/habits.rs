@@ -1,4 +1,5 @@
-//! What users of gzip, zstd and xz are used to: suffixes, sparse files, non-blocking streams, odd directories and names.
+//! Tests of the behaviour that users know from gzip, zstd and xz: suffixes, sparse files, non-blocking streams, and
+//! unusual directories and names.
 
 #![cfg(target_os = "linux")]
 
@@ -9,12 +10,12 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::time::Duration;
 
-use common::{Room, Run, sample};
+use common::{Run, TestDir, sample};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
 #[test]
 fn suffixes_are_those_of_gzip_and_zstd() {
-    let room = Room::new();
+    let room = TestDir::new();
     room.write("a.tar", "an archive");
     room.qat("compress -q a.tar").ok();
     room.qat("compress -q --format zstd a.tar").ok();
@@ -32,10 +33,10 @@ fn suffixes_are_those_of_gzip_and_zstd() {
             room.qat(&format!("decompress --rm {name}")).ok();
             assert_eq!(room.read(plain), b"an archive", "{name}");
             fs::remove_file(room.path(plain)).unwrap();
-            // Packed already, as the name says.
+            // The suffix shows that the file is compressed already.
             fs::copy(room.path(packed), room.path(name)).unwrap();
             let format = packed.rsplit('.').next().unwrap().replace("gz", "gzip").replace("zst", "zstd");
-            room.qat(&format!("compress --format {format} {name}")).failed(8, &["has the suffix", "already"]);
+            room.qat(&format!("compress --format {format} {name}")).failed(8, &["already has the suffix"]);
             fs::remove_file(room.path(name)).unwrap();
         }
     }
@@ -44,10 +45,11 @@ fn suffixes_are_those_of_gzip_and_zstd() {
 
 #[test]
 fn zeros_become_holes() {
-    let room = Room::new();
+    let room = TestDir::new();
     room.qat("keygen -o key").ok();
     let blocks = |name: &str| fs::metadata(room.path(name)).unwrap().blocks();
-    // Holes at the end, in the middle, at the front; all hole; no hole; ends that are no multiple of anything.
+    // Holes at the end, in the middle and at the beginning; only a hole; no hole; lengths that are no multiple of a
+    // block.
     let hole = vec![0; (8 << 20) + 4321];
     let data = sample(100_001);
     for (plain, most) in [
@@ -66,22 +68,22 @@ fn zeros_become_holes() {
         room.qat("decrypt -q -f --key-file key -o b a.tink").ok();
         assert!(room.read("b") == plain);
         assert!(blocks("b") <= most, "{}", blocks("b"));
-        // Standard output is written as it is.
+        // Standard output gets no holes.
         assert!(room.qat("decompress -q -c a.gz").ok().stdout == plain);
-        // What was there before leaves nothing behind.
+        // The earlier content of the file is overwritten completely.
         room.shell("\"$QAT\" decompress -q a.gz -c 1<> b").ok();
         assert!(room.read("b") == plain);
     }
 }
 
-/// Makes both ends of a pipe non-blocking, as a terminal's or an event loop's may be.
+/// Makes both ends of a pipe non-blocking, as those of a terminal or an event loop may be.
 fn set_nonblocking(descriptor: &impl std::os::fd::AsFd) {
     fcntl_setfl(descriptor, fcntl_getfl(descriptor).unwrap() | OFlags::NONBLOCK).unwrap();
 }
 
 #[test]
 fn non_blocking_streams_are_waited_for() {
-    let room = Room::new();
+    let room = TestDir::new();
     let plain = sample(3_000_000);
     room.write("a", &plain);
     room.qat("keygen -o key").ok();
@@ -89,7 +91,7 @@ fn non_blocking_streams_are_waited_for() {
         let packed = through_slow_pipes(&room, there, &plain);
         assert!(through_slow_pipes(&room, back, &packed) == plain);
     }
-    // A key on a pipe that is not ready, and answers that are longer than a pipe is.
+    // The key comes from a pipe that is not ready, and the output is longer than the buffer of a pipe.
     let key = room.read("key");
     assert!(!through_slow_pipes(&room, "encrypt --key-file - -c a", &key).is_empty());
     assert!(through_slow_pipes(&room, "--help", b"").len() > 1000);
@@ -97,8 +99,8 @@ fn non_blocking_streams_are_waited_for() {
     assert!(through_slow_pipes(&room, "keygen --hex -o -", b"").len() == 65);
 }
 
-/// Runs `qat` with `input` by non-blocking pipes whose other ends take their time.
-fn through_slow_pipes(room: &Room, args: &str, input: &[u8]) -> Vec<u8> {
+/// Runs `qat` with `input` through non-blocking pipes whose other ends are slow.
+fn through_slow_pipes(room: &TestDir, args: &str, input: &[u8]) -> Vec<u8> {
     let (stdin, mut feed) = io::pipe().unwrap();
     let (mut drain, stdout) = io::pipe().unwrap();
     let (mut said, stderr) = io::pipe().unwrap();
@@ -130,8 +132,8 @@ fn through_slow_pipes(room: &Room, args: &str, input: &[u8]) -> Vec<u8> {
 
 #[test]
 fn names_stay_relative_in_very_deep_directories() {
-    let room = Room::new();
-    // Longer than PATH_MAX, step by step.
+    let room = TestDir::new();
+    // The script creates a path longer than PATH_MAX, one directory at a time.
     let script = r#"
 import os, subprocess, sys
 for _ in range(30):
@@ -157,7 +159,7 @@ assert open("a").read() == "text"
 
 #[test]
 fn names_stay_relative_below_a_closed_directory() {
-    let room = Room::new();
+    let room = TestDir::new();
     room.open_to_everyone();
     fs::create_dir_all(room.path("closed/open")).unwrap();
     for name in ["closed", "closed/open"] {
@@ -171,10 +173,10 @@ fn names_stay_relative_below_a_closed_directory() {
     assert_eq!(room.read("closed/open/b"), b"text");
 }
 
-/// A directory that may be written to and searched, but not read, cannot be synced by itself.
+/// A directory that may be written to and searched, but not read, cannot be opened to sync it.
 #[test]
 fn directories_need_not_be_readable() {
-    let room = Room::new();
+    let room = TestDir::new();
     room.open_to_everyone();
     fs::create_dir(room.path("drop")).unwrap();
     fs::set_permissions(room.path("drop"), Permissions::from_mode(0o333)).unwrap();
@@ -190,7 +192,7 @@ fn directories_need_not_be_readable() {
 
 #[test]
 fn control_characters_are_escaped_on_a_terminal_only() {
-    let room = Room::new();
+    let room = TestDir::new();
     let name = "a\u{1b}]0;owned\u{7}\u{9b}2J\nb";
     room.write(name, "text");
     let script = r#"
@@ -210,14 +212,14 @@ sys.exit(os.waitstatus_to_exitcode(pty.spawn([os.environ["QAT"], *sys.argv[1:]])
         assert!(shown.contains(r"\u{1b}"), "{shown:?}");
         assert!(args[1] != name || shown.contains(r"\u{9b}2J\nb"), "{shown:?}");
     }
-    // Scripts get names as they are.
+    // Names are unchanged where standard error is not a terminal, so that scripts can use them.
     let mut command = room.qat_command("compress -f");
     command.arg(name);
     let run = Run::new("pipe", command.output().unwrap()).ok();
     assert!(run.stderr.contains(name), "{:?}", run.stderr);
 }
 
-/// A list of POSIX, version 2, as acl(5) and the kernel have it: tag, permissions, id.
+/// Returns a POSIX access control list, version 2, in the form of acl(5) and the kernel: tag, permissions, id.
 fn access_list(entries: &[(u16, u16, u32)]) -> Vec<u8> {
     let mut list = 2_u32.to_le_bytes().to_vec();
     for (tag, permissions, id) in entries {
@@ -239,10 +241,10 @@ fn access_lists_are_not_widened() {
         let mut list = vec![0; 1000];
         getxattr(path, ACCESS, &mut list[..]).map(|len| list[..len].to_vec())
     };
-    // Owner rw, user 1234 r, group nothing, mask r, others nothing: the mode shows the mask, 0640.
+    // Owner rw, user 1234 r, group none, mask r, others none: the mode shows the mask, 0640.
     let private =
         access_list(&[(1, 6, NOBODY), (2, 4, 1234), (4, 0, NOBODY), (16, 4, NOBODY), (32, 0, NOBODY)]);
-    let room = Room::new();
+    let room = TestDir::new();
     room.write("a", sample(100_000));
     if let Err(error) = set(&room.path("a"), ACCESS, &private) {
         let text =
@@ -255,11 +257,12 @@ fn access_lists_are_not_widened() {
         room.qat(&format!("{args} a")).ok();
         assert_eq!(read(&room.path(out)).unwrap(), private, "{out}");
     }
-    // The list cannot be set: nobody but the owner gets anything.
+    // When the list cannot be set, only the owner gets permissions.
     let run = room.injected(&["fsetxattr:error=EPERM"], "compress -f a").ok();
-    assert!(run.stderr.contains("warning: a.gz: cannot set its mode"), "{}", run.stderr);
+    assert!(run.stderr.contains("warning: a.gz: cannot set mode"), "{}", run.stderr);
     assert_eq!(fs::metadata(room.path("a.gz")).unwrap().mode() & 0o777, 0o600);
-    // A directory that gives user 1234 everything: a source without a list has more private output.
+    // The directory's default list gives user 1234 all permissions. The output of a source without a list does not
+    // inherit it.
     fs::create_dir(room.path("shared")).unwrap();
     let shared =
         access_list(&[(1, 7, NOBODY), (2, 7, 1234), (4, 7, NOBODY), (16, 7, NOBODY), (32, 5, NOBODY)]);

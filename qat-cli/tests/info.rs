@@ -1,18 +1,18 @@
-//! What `qat info` says, and what the engines say, where there is no library.
+//! Tests of `qat info` and of the engines on a machine without libqat.
 
 mod common;
 
-use common::Room;
+use common::TestDir;
 use serde_json::Value;
 
-/// `qat` on a machine whose libqat is a name that leads nowhere.
-fn without_library(room: &Room, args: &str) -> std::process::Output {
+/// Runs `qat` with a libqat path that does not exist.
+fn without_library(room: &TestDir, args: &str) -> std::process::Output {
     room.qat_command(args).env("QAT_LIBRARY", "/nowhere/libqat.so.4").output().unwrap()
 }
 
 #[test]
 fn absence_has_a_reason_and_is_no_failure() {
-    let room = Room::new();
+    let room = TestDir::new();
     let text = without_library(&room, "info");
     let said = String::from_utf8(text.stdout).unwrap();
     assert!(text.status.success());
@@ -34,7 +34,7 @@ fn absence_has_a_reason_and_is_no_failure() {
 
 #[test]
 fn engines_fall_back_or_fail_as_asked() {
-    let room = Room::new();
+    let room = TestDir::new();
     room.write("a", common::sample(100_000));
     let auto = without_library(&room, "compress a");
     assert!(auto.status.success());

@@ -1,4 +1,4 @@
-//! The command on the emulated devices of `qat-emu`, below Intel's own library.
+//! Tests of the command on the emulated devices of `qat-emu`, with Intel's own library.
 
 #![cfg(all(target_os = "linux", target_env = "gnu"))]
 
@@ -13,7 +13,7 @@ impl Machine {
         Run::new(args, self.command(args).output().unwrap())
     }
 
-    /// Requests that the devices saw so far. All processes have left them as they found them.
+    /// Returns the number of requests that the devices have processed so far. All processes that used them have ended.
     fn requests(&self) -> u64 {
         let reports = self.devices.reports().unwrap();
         for (process, counters) in &reports {
@@ -37,10 +37,10 @@ fn every_format_on_the_device() {
         let before = machine.requests();
         let run = machine.qat(&format!("compress --engine qat --format {format} a")).ok();
         says(&run, ", on QAT");
-        // Blocks of an LZ4 stream have 4 MiB and are a request each; the others are smaller.
+        // Each block of an LZ4 stream has 4 MiB and is one request; the blocks of other formats are smaller.
         let requests = machine.requests() - before;
         assert!(requests >= if format == "lz4" { 1 } else { 3 }, "{format}: {requests} requests");
-        // The device only compresses to Zstandard.
+        // The device supports compression to Zstandard, but not decompression.
         let engine = if format == "zstd" { "software" } else { "qat" };
         let before = machine.requests();
         let run = machine.qat(&format!("decompress --engine {engine} -o b a.{suffix}")).ok();
@@ -49,7 +49,7 @@ fn every_format_on_the_device() {
         assert_eq!(machine.room.read("b"), plain, "{format}");
         std::fs::remove_file(machine.room.path("b")).unwrap();
 
-        // What the CPU wrote, the device reads: also what does not say how long its parts are.
+        // The device reads what the CPU wrote, including formats that do not state the lengths of their blocks.
         if format != "zstd" {
             machine.room.qat(&format!("compress -f --engine software --format {format} a")).ok();
             let run = machine.qat(&format!("decompress --engine qat -o b a.{suffix}")).ok();
@@ -91,7 +91,7 @@ fn what_the_device_does_not_do_has_an_exit_code() {
     ] {
         machine.qat(args).failed(6, &parts);
     }
-    // The CPU takes over where it may.
+    // The CPU does what the device does not support, where the engine allows it.
     says(
         &machine.qat("compress --format zstd -l 19 -o c a").ok(),
         "on the CPU (not supported by the hardware path)",
