@@ -1,5 +1,5 @@
-//! Compresses many buffers by one call, which keeps many requests on the device at a time. Without a device each result is
-//! the error that says what is missing.
+//! Compresses many buffers by one call, which keeps many requests on the device at a time. Without a device each result
+//! is the error that says what is missing.
 
 use qat::QatAccelerator;
 use qat::accel_core::{CompressOptions, Format};

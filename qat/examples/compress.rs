@@ -1,5 +1,5 @@
-//! Compresses a buffer to gzip and decompresses it again, on QAT where there is a device and on the CPU otherwise. Prints
-//! where each step ran and why.
+//! Compresses a buffer to gzip and decompresses it again, on QAT where there is a device and on the CPU otherwise.
+//! Prints where each step ran and why.
 
 use qat::accel_core::{
     CompressOptions, CompressionAccelerator, DecompressOptions, Format, HardwareAccelerator, Level, Result,

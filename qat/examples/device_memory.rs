@@ -1,5 +1,5 @@
-//! Compresses from and to memory that a QAT device reaches itself, so that nothing is copied. Without a device it prints
-//! what is missing.
+//! Compresses from and to memory that a QAT device reaches itself, so that nothing is copied. Without a device it
+//! prints what is missing.
 
 use qat::QatAccelerator;
 use qat::accel_core::{CompressOptions, Error, Format, Result};

@@ -1,5 +1,5 @@
-//! Asks the capability registry what QAT offers on this machine, and waits for changes. Without a device each feature is
-//! absent, with the reason.
+//! Asks the capability registry what QAT offers on this machine, and waits for changes. Without a device each feature
+//! is absent, with the reason.
 
 use std::error::Error;
 use std::sync::Arc;
@@ -18,6 +18,9 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     // Detection happens on the first use, and registers the features.
     println!("available: {}", qat.is_available());
+    if let Ok(diff) = subscription.try_recv() {
+        println!("{} features added", diff.added.len());
+    }
     for query in ["qat.compression.deflate", "qat.compression.*", "qat.encryption.*"] {
         println!("{query}: {}", if registry.is_present(query) { "present" } else { "absent" });
     }
@@ -27,13 +30,8 @@ fn main() -> Result<(), Box<dyn Error>> {
 
     // The features are removed together with the accelerator that registered them.
     drop(qat);
-    while let Ok(diff) = subscription.recv_timeout(Duration::from_millis(100)) {
-        println!(
-            "{} added, {} changed, {} removed",
-            diff.added.len(),
-            diff.changed.len(),
-            diff.removed.len()
-        );
+    if let Ok(diff) = subscription.recv_timeout(Duration::from_millis(100)) {
+        println!("{} features removed", diff.removed.len());
     }
     Ok(())
 }
