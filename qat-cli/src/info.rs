@@ -135,8 +135,8 @@ impl Display for Report {
             ),
             Some(reason) => writeln!(
                 f,
-                "  ISA-L: not used: {reason}; install it to speed up levels 1 and 2 of gzip, zlib and deflate (Debian, Ubuntu: \
-                 libisal2; Fedora: isa-l)"
+                "  ISA-L: not used: {reason}; install it to speed up levels 1 and 2 of gzip, zlib and deflate (Debian, \
+                 Ubuntu: libisal2; Fedora: isa-l)"
             ),
         }
     }

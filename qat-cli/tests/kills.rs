@@ -25,13 +25,13 @@ const WORK: [(&str, &str); 4] = [
 ];
 
 /// Kills `qat` at times that are distributed over its whole run time and a little longer.
-fn kill_loop(room: &TestDir, kills: u32, command: impl Fn(&str) -> Command) {
+fn kill_loop(dir: &TestDir, kills: u32, command: impl Fn(&str) -> Command) {
     let plain = sample(6_000_000);
-    room.write("a", &plain);
-    room.qat("keygen -o key").ok();
-    room.qat("compress -q a").ok();
-    room.qat("encrypt -q --key-file key a").ok();
-    let sources = WORK.map(|(source, _)| room.read(source));
+    dir.write("a", &plain);
+    dir.qat("keygen -o key").ok();
+    dir.qat("compress -q a").ok();
+    dir.qat("encrypt -q --key-file key a").ok();
+    let sources = WORK.map(|(source, _)| dir.read(source));
     let quiet = |mut command: Command| {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         command
@@ -43,13 +43,13 @@ fn kill_loop(room: &TestDir, kills: u32, command: impl Fn(&str) -> Command) {
         assert!(done.success(), "{args}");
         start.elapsed()
     });
-    std::fs::remove_file(room.path("out")).unwrap();
+    std::fs::remove_file(dir.path("out")).unwrap();
     let (mut whole, mut killed) = (0, 0);
     for number in 0..kills {
         let which = number as usize % WORK.len();
         let (source, args) = WORK[which];
         let rm = if (number as usize / WORK.len()).is_multiple_of(2) { "" } else { "--rm" };
-        room.write(source, &sources[which]);
+        dir.write(source, &sources[which]);
         let mut child = quiet(command(&format!("{args} {rm} -o out {source}"))).spawn().unwrap();
         // Multiples of the golden ratio are distributed evenly for any number of kills, while the load of the machine
         // varies.
@@ -58,32 +58,32 @@ fn kill_loop(room: &TestDir, kills: u32, command: impl Fn(&str) -> Command) {
         let _ = child.kill();
         killed += u32::from(!child.wait().unwrap().success());
 
-        let is_there = room.path(source).exists();
-        assert!(!is_there || room.read(source) == sources[which], "kill {number}: {args} {rm}: source");
-        if room.path("out").exists() {
+        let is_there = dir.path(source).exists();
+        assert!(!is_there || dir.read(source) == sources[which], "kill {number}: {args} {rm}: source");
+        if dir.path("out").exists() {
             whole += 1;
-            let out = room.read("out");
+            let out = dir.read("out");
             let made = match args.split(' ').next() {
                 Some("compress") => {
-                    let mut gzip = room.command("gzip");
+                    let mut gzip = dir.command("gzip");
                     gzip.arg("-dc");
                     let output = feed(gzip, &out);
                     assert!(output.status.success(), "kill {number}: {args} {rm}: not whole");
                     output.stdout
                 }
-                Some("encrypt") => room.qat("decrypt -q --key-file key -c out").ok().stdout,
+                Some("encrypt") => dir.qat("decrypt -q --key-file key -c out").ok().stdout,
                 _ => out,
             };
             assert!(made == plain, "kill {number}: {args} {rm}: not whole");
         } else {
             assert!(is_there, "kill {number}: {args} {rm}: source and target are gone");
         }
-        for name in room.names() {
+        for name in dir.names() {
             if name == "out" || name.starts_with(".qat-") {
-                std::fs::remove_file(room.path(&name)).unwrap();
+                std::fs::remove_file(dir.path(&name)).unwrap();
             }
         }
-        room.write("a", &plain);
+        dir.write("a", &plain);
     }
     println!("{killed} of {kills} were killed in time, {whole} outputs were whole, none was partial");
     assert!(killed > 0, "all were done before the kill");
@@ -91,15 +91,15 @@ fn kill_loop(room: &TestDir, kills: u32, command: impl Fn(&str) -> Command) {
 
 #[test]
 fn killed_runs_leave_whole_files_or_none() {
-    let room = TestDir::new();
-    kill_loop(&room, kills(), |args| room.qat_command(args));
+    let dir = TestDir::new();
+    kill_loop(&dir, kills(), |args| dir.qat_command(args));
 }
 
 #[cfg(target_env = "gnu")]
 #[test]
 fn killed_runs_on_the_device_leave_whole_files_or_none() {
     let Some(machine) = common::device::Machine::new() else { return };
-    kill_loop(&machine.room, kills(), |args| {
+    kill_loop(&machine.dir, kills(), |args| {
         // The emulated devices support only compression.
         let engine = if args.contains("compress") { "qat" } else { "auto" };
         machine.command(&format!("{args} --engine {engine}"))

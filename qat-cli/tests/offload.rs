@@ -32,7 +32,7 @@ fn says(run: &Run, part: &str) {
 fn every_format_on_the_device() {
     let Some(machine) = Machine::new() else { return };
     let plain = sample(3_000_000);
-    machine.room.write("a", &plain);
+    machine.dir.write("a", &plain);
     for (format, suffix) in FORMATS {
         let before = machine.requests();
         let run = machine.qat(&format!("compress --engine qat --format {format} a")).ok();
@@ -46,16 +46,16 @@ fn every_format_on_the_device() {
         let run = machine.qat(&format!("decompress --engine {engine} -o b a.{suffix}")).ok();
         says(&run, if format == "zstd" { ", on the CPU" } else { ", on QAT" });
         assert_eq!(machine.requests() > before, format != "zstd", "{format}");
-        assert_eq!(machine.room.read("b"), plain, "{format}");
-        std::fs::remove_file(machine.room.path("b")).unwrap();
+        assert_eq!(machine.dir.read("b"), plain, "{format}");
+        std::fs::remove_file(machine.dir.path("b")).unwrap();
 
         // The device reads what the CPU wrote, including formats that do not state the lengths of their blocks.
         if format != "zstd" {
-            machine.room.qat(&format!("compress -f --engine software --format {format} a")).ok();
+            machine.dir.qat(&format!("compress -f --engine software --format {format} a")).ok();
             let run = machine.qat(&format!("decompress --engine qat -o b a.{suffix}")).ok();
             says(&run, ", on QAT");
-            assert_eq!(machine.room.read("b"), plain, "{format}");
-            std::fs::remove_file(machine.room.path("b")).unwrap();
+            assert_eq!(machine.dir.read("b"), plain, "{format}");
+            std::fs::remove_file(machine.dir.path("b")).unwrap();
         }
     }
 }
@@ -64,7 +64,7 @@ fn every_format_on_the_device() {
 fn auto_says_where_it_worked() {
     let Some(machine) = Machine::new() else { return };
     let plain = sample(5_000_000);
-    machine.room.write("a", &plain);
+    machine.dir.write("a", &plain);
     for (format, suffix) in FORMATS {
         let run = machine.qat(&format!("compress --format {format} a")).ok();
         assert!(run.stderr.contains("on QAT") || run.stderr.contains("on the CPU ("), "{}", run.stderr);
@@ -73,8 +73,8 @@ fn auto_says_where_it_worked() {
         if matches!(format, "zstd" | "zlib" | "deflate") {
             says(&run, "on the CPU (not supported by the hardware path)");
         }
-        assert_eq!(machine.room.read("b"), plain, "{format}");
-        std::fs::remove_file(machine.room.path("b")).unwrap();
+        assert_eq!(machine.dir.read("b"), plain, "{format}");
+        std::fs::remove_file(machine.dir.path("b")).unwrap();
     }
     machine.requests();
 }
@@ -82,8 +82,8 @@ fn auto_says_where_it_worked() {
 #[test]
 fn what_the_device_does_not_do_has_an_exit_code() {
     let Some(machine) = Machine::new() else { return };
-    machine.room.write("a", sample(200_000));
-    machine.room.qat("compress --format zstd a").ok();
+    machine.dir.write("a", sample(200_000));
+    machine.dir.qat("compress --format zstd a").ok();
     for (args, parts) in [
         ("decompress --engine qat -o b a.zst", ["decompressing Zstandard", "--engine auto"]),
         ("compress --engine qat -l 0 -o b a", ["deflate at level 0", "1 to 12"]),
@@ -98,14 +98,14 @@ fn what_the_device_does_not_do_has_an_exit_code() {
     );
 
     machine.qat("compress --engine qat a").ok();
-    let mut packed = machine.room.read("a.gz");
+    let mut packed = machine.dir.read("a.gz");
     let middle = packed.len() / 2;
     packed[middle] ^= 0x55;
-    machine.room.write("bad.gz", &packed);
+    machine.dir.write("bad.gz", &packed);
     machine.qat("decompress --engine qat bad.gz").failed(4, &["bad.gz", "get a good copy"]);
-    machine.room.write("cut.gz", &packed[..middle]);
+    machine.dir.write("cut.gz", &packed[..middle]);
     machine.qat("decompress --engine qat cut.gz").failed(4, &["cut.gz", "get a good copy"]);
     machine.qat("decompress --engine qat --limit 1000 -o b a.gz").failed(7, &["--limit"]);
-    assert_eq!(machine.room.names(), ["a", "a.gz", "a.zst", "bad.gz", "c", "cut.gz"]);
+    assert_eq!(machine.dir.names(), ["a", "a.gz", "a.zst", "bad.gz", "c", "cut.gz"]);
     machine.requests();
 }

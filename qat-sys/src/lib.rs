@@ -7,7 +7,8 @@
 //! ```no_run
 //! use qat_sys::{CPA_STATUS_SUCCESS, Library, LoadOptions};
 //!
-//! // SAFETY: `Library::load` requires the libqat of qatlib, which the system's libqat is; it is never dropped while in use.
+//! // SAFETY: `Library::load` requires the libqat of qatlib, which the system's libqat is, and that nothing calls it after
+//! // `library` is dropped.
 //! let library = unsafe { Library::load(&LoadOptions::from_env()) }?;
 //! let mut instances = 0;
 //! // SAFETY: `cpa_dc.h` requires a pointer that is valid for writing, which a mutable reference is.

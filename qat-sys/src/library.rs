@@ -108,8 +108,8 @@ pub enum LoadError {
     },
     /// A library was loaded, but lacks functions of a supported libqat.
     #[error(
-        "{library} is not the libqat of qatlib 23.08 or newer: {missing}; check the file that the name refers to, and that \
-         libqat and libusdm are of the same release"
+        "{library} is not the libqat of qatlib 23.08 or newer: {missing}; check the file that the name refers to, and \
+         that libqat and libusdm are of the same release"
     )]
     #[non_exhaustive]
     MissingSymbols {

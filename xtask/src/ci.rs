@@ -18,18 +18,19 @@ use xshell::Shell;
 
 use crate::{flags, tools};
 
-/// When a job of the test run starts.
+/// When the test run starts a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum When {
-    /// After the job before it.
+    /// The job starts after the job before it has ended.
     InTurn,
-    /// With the job before it, and on beside those behind it: it waits more than it computes, or keeps one core busy.
+    /// The job starts together with the job before it, and runs beside those after it, because it mostly waits or uses
+    /// one core.
     Beside,
-    /// Never: by hand, or on another runner.
+    /// The test run does not start the job. It is run by hand, or on another runner.
     Alone,
 }
 
-/// A job: its name, when the test run starts it, the programs that it needs, what it proves, and how.
+/// A job: its name, when the test run starts it, the programs that it needs, what it checks, and its function.
 struct Job {
     name: &'static str,
     when: When,
@@ -50,25 +51,19 @@ const fn job(
 
 use When::{Alone, Beside, InTurn};
 
-/// In the order of a test run: what fails fast comes first.
+/// The jobs in the order of a test run. Those that fail fast come first.
 const JOBS: &[Job] = &[
     job("fmt", InTurn, &[], "the formatting", checks::fmt),
     job("tidy", InTurn, &["git"], "the rules that no compiler checks", |sh| flags::Tidy {}.run(sh)),
     job("drift", InTurn, &[], "bindings and coverage table against both releases of libqat", checks::drift),
     job("clippy", InTurn, &["cc"], "lints, in every feature combination that changes code", checks::clippy),
-    job(
-        "build",
-        InTurn,
-        &["cc"],
-        "everything that the jobs below run, compiled and fetched once",
-        tests::build,
-    ),
+    job("build", InTurn, &["cc"], "compilation and downloads for the jobs below", tests::build),
     job("samples", Beside, &["cc"], "Intel's own programs on emulated devices", samples::samples),
     job(
         "valgrind",
         Beside,
         &["valgrind"],
-        "memcheck over libqat, the emulated device and ours",
+        "memcheck on libqat, the emulated device and the crates",
         memory::memcheck,
     ),
     job(
@@ -86,10 +81,16 @@ const JOBS: &[Job] = &[
         tests::linked,
     ),
     job("docs", InTurn, &["cc"], "documentation without warnings, and its examples", tests::docs),
-    job("examples", InTurn, &["cc"], "every example, run", tests::examples),
-    job("bench-smoke", InTurn, &["cc"], "benches, one pass each", tests::bench_smoke),
-    job("fuzz-smoke", InTurn, &["c++"], "fuzz targets, some seconds each", fuzz::smoke),
-    job("package", Alone, &["git"], "what would be published, complete and as it builds", packages::package),
+    job("examples", InTurn, &["cc"], "a run of every example", tests::examples),
+    job("bench-smoke", InTurn, &["cc"], "one pass of each bench", tests::bench_smoke),
+    job("fuzz-smoke", InTurn, &["c++"], "some seconds of each fuzz target", fuzz::smoke),
+    job(
+        "package",
+        Alone,
+        &["git"],
+        "the packages to publish: complete, and building by themselves",
+        packages::package,
+    ),
     job("msrv", InTurn, &["cc"], "the oldest supported compiler", checks::msrv),
     job(
         "windows-gnu",
@@ -117,7 +118,7 @@ const JOBS: &[Job] = &[
         "fuzz-asan",
         Alone,
         &["c++", "gzip", "zstd", "lz4"],
-        "fuzz targets under AddressSanitizer, for some minutes each, on a nightly toolchain",
+        "some minutes of each fuzz target under AddressSanitizer, on a nightly toolchain",
         fuzz::address_sanitizer,
     ),
 ];
@@ -126,7 +127,7 @@ impl flags::Test {
     pub(crate) fn run(self, sh: &Shell) -> anyhow::Result<()> {
         let mut report = report::Report::start();
         if self.install {
-            println!("installing what the tests need (Debian packages)");
+            println!("installing the Debian packages that the tests need");
             tools::install(sh)?;
         }
         let jobs: Vec<&Job> = JOBS.iter().filter(|job| job.when != Alone).collect();
@@ -147,7 +148,7 @@ impl flags::Ci {
         let job = JOBS
             .iter()
             .find(|job| job.name == self.job)
-            .with_context(|| format!("no job {:?}: see `cargo xtask ci list`", self.job))?;
+            .with_context(|| format!("unknown job {:?}; `cargo xtask ci list` prints all jobs", self.job))?;
         println!("==> {}: {}", job.name, job.about);
         let start = Instant::now();
         tools::need(sh, job.tools)?;

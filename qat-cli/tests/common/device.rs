@@ -11,7 +11,7 @@ use super::TestDir;
 
 /// A directory to run `qat` in, and devices that it can use.
 pub(crate) struct Machine {
-    pub(crate) room: TestDir,
+    pub(crate) dir: TestDir,
     pub(crate) devices: Preload,
     libraries: PathBuf,
 }
@@ -32,11 +32,11 @@ impl Machine {
             return None;
         };
         let devices = Preload::new(&Config::with_vfs(2, Services::DC)).unwrap();
-        Some(Self { room: TestDir::new(), devices, libraries })
+        Some(Self { dir: TestDir::new(), devices, libraries })
     }
 
     pub(crate) fn command(&self, args: &str) -> Command {
-        let mut command = self.room.qat_command(args);
+        let mut command = self.dir.qat_command(args);
         let (variable, tree) = self.devices.environment();
         command
             .env("LD_PRELOAD", self.devices.library())

@@ -194,8 +194,8 @@ pub(crate) fn utilisation(devices: &[Telemetry]) -> Option<f64> {
 pub enum Unread {
     /// The file does not exist.
     #[error(
-        "cannot read {}: no such file; check that debugfs is mounted, that the device is up, and that the kernel provides \
-         it (firmware counters: Linux 6.6; telemetry: Linux 6.8, devices of generation 4 or later)",
+        "cannot read {}: no such file; check that debugfs is mounted, that the device is up, and that the kernel \
+         provides it (firmware counters: Linux 6.6; telemetry: Linux 6.8, devices of generation 4 or later)",
         path.display()
     )]
     Missing {

@@ -1,4 +1,5 @@
-//! Runs the jobs of a test run, each in a process of its own whose output goes to a file and is shown when it fails.
+//! Runs the jobs of a test run. Each is a separate process, whose output is written to a file and printed when it
+//! fails.
 
 use std::fs::{self, File};
 use std::io::{self, BufRead as _, BufReader, PipeReader, Write as _};
@@ -14,11 +15,11 @@ use super::report::{Ended, Report, Tests};
 use super::{Job, When};
 use crate::workspace::{BUILT, project_root, target_dir};
 
-/// How often a job that says nothing else says that it runs.
+/// The interval after which a job without output is reported as running.
 const SIGN_OF_LIFE: Duration = Duration::from_secs(60);
-/// How a job says what it could not do; the report repeats the line.
+/// The prefix with which a job reports what it could not check. The report repeats these lines.
 pub(super) const GAP: &str = "NOT CHECKED: ";
-/// How many lines of a failed job are shown.
+/// The number of lines that are printed of a failed job.
 const SHOWN: usize = 200;
 
 /// Runs `jobs` until one fails, waits for those that run beside it, and prints the report.
@@ -50,7 +51,7 @@ pub(super) fn all(jobs: &[&'static Job], report: &mut Report) -> anyhow::Result<
     let failures = report.failures();
     if !failures.is_empty() {
         bail!(
-            "{} failed, after {ran} of {} jobs; again with `cargo xtask ci {}`",
+            "{} failed after {ran} of {} jobs; repeat with `cargo xtask ci {}`",
             failures.join(" and "),
             jobs.len(),
             failures[0]
@@ -60,7 +61,7 @@ pub(super) fn all(jobs: &[&'static Job], report: &mut Report) -> anyhow::Result<
 }
 
 struct Runner {
-    /// A copy of this program: Cargo replaces the one that runs when it builds the workspace.
+    /// A copy of this program. Cargo replaces the running one when it builds the workspace.
     program: PathBuf,
     logs: PathBuf,
     jobs: usize,
@@ -71,7 +72,7 @@ impl Runner {
         let logs = target_dir().join("ci");
         fs::create_dir_all(&logs).with_context(|| format!("cannot make {}", logs.display()))?;
         let program = logs.join("xtask");
-        // Beside it and renamed: the copy of an earlier run may still be running.
+        // The copy is written to another name and renamed, because the copy of an earlier run may still be running.
         let fresh = logs.join("xtask.new");
         fs::copy(std::env::current_exe()?, &fresh)?;
         fs::rename(fresh, &program)?;
@@ -108,7 +109,7 @@ impl Runner {
         Ok(ended)
     }
 
-    /// The job's process, and the lines that it prints.
+    /// Starts the job, and returns its process and the lines that it prints.
     fn start(&self, job: &Job, beside: bool) -> anyhow::Result<(Child, Receiver<Vec<u8>>)> {
         let (reader, writer) = io::pipe()?;
         let mut command = Command::new(&self.program);
@@ -124,7 +125,7 @@ impl Runner {
     }
 }
 
-/// Sends what is read, line by line, until the last process that could write has ended.
+/// Sends the lines of the reader until all processes that could write have ended.
 fn read(reader: PipeReader, lines: &mpsc::Sender<Vec<u8>>) {
     let mut reader = BufReader::new(reader);
     loop {
@@ -135,13 +136,13 @@ fn read(reader: PipeReader, lines: &mpsc::Sender<Vec<u8>>) {
     }
 }
 
-/// A job that runs.
+/// A running job.
 struct Following<'a> {
     place: &'a str,
     log: File,
     start: Instant,
     ended: Ended,
-    /// The test program that runs, and since when.
+    /// The running test program and its start time; `None` between programs.
     program: Option<(String, Instant)>,
 }
 
@@ -157,7 +158,7 @@ impl Following<'_> {
             match lines.recv_timeout(Duration::from_secs(1)) {
                 Ok(line) => self.line(&line, tell)?,
                 Err(RecvTimeoutError::Disconnected) => break child.wait()?,
-                // What the job left running may hold the pipe for longer than the job.
+                // A process that the job started may keep the pipe open after the job has ended.
                 Err(RecvTimeoutError::Timeout) => {
                     if let Some(status) = child.try_wait()? {
                         break status;
@@ -201,7 +202,7 @@ impl Following<'_> {
     }
 }
 
-/// The test program that Cargo starts now: `Running unittests src/lib.rs (target/debug/deps/qat-0123)`.
+/// Returns the test program that Cargo is starting: `Running unittests src/lib.rs (target/debug/deps/qat-0123)`.
 fn program(line: &str) -> Option<String> {
     let line = line.trim();
     if let Some(name) = line.strip_prefix("Doc-tests ") {
