@@ -7,31 +7,31 @@
 
 /// The reason why a stream was not changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fault {
+pub(crate) enum ReopenError {
     /// The input is not one complete deflate stream.
     Invalid,
     /// The buffer has no space for the empty stored block.
     NoRoom,
 }
 
-type Result<T, E = Fault> = std::result::Result<T, E>;
+type Result<T, E = ReopenError> = std::result::Result<T, E>;
 
 /// Converts the complete deflate stream in the first `len` bytes of `buffer` to one that ends on a byte boundary and
 /// that more blocks can follow. Returns the new length, which is larger by at most 5 bytes: the header of a stored
 /// block, which may need a byte of its own, and its two length fields.
 ///
 /// # Errors
-/// [`Fault`], and then `buffer` is unchanged.
+/// [`ReopenError`], and then `buffer` is unchanged.
 pub(crate) fn reopen(buffer: &mut [u8], len: usize) -> Result<usize> {
     let Last { header, end, is_stored } = find_last(&buffer[..len])?;
     if len != end.div_ceil(8) {
-        return Err(Fault::Invalid);
+        return Err(ReopenError::Invalid);
     }
     // The bits after the last block become the header of the stored block: not final, type 0.
     let padding = len * 8 - end;
     let lengths = if padding >= 3 { len } else { len + 1 };
     if !is_stored {
-        let marker = buffer.get_mut(len..lengths + 4).ok_or(Fault::NoRoom)?;
+        let marker = buffer.get_mut(len..lengths + 4).ok_or(ReopenError::NoRoom)?;
         marker.fill(0);
         let (_, complement) = marker.split_at_mut(lengths - len + 2);
         complement.fill(0xff);
@@ -75,10 +75,10 @@ fn find_last(stream: &[u8]) -> Result<Last> {
                 codes.dynamic(&mut bits)?;
                 codes.block(&mut bits)?;
             }
-            _ => return Err(Fault::Invalid),
+            _ => return Err(ReopenError::Invalid),
         }
         if bits.at > stream.len() * 8 {
-            return Err(Fault::Invalid);
+            return Err(ReopenError::Invalid);
         }
         if is_final {
             return Ok(Last { header, end: bits.at, is_stored: kind == 0 });
@@ -107,7 +107,7 @@ impl Bits<'_> {
     #[cold]
     fn peek_at_end(&self, byte: usize) -> Result<u64> {
         // A position after the end is an error. Otherwise a walk over zeroes would not end.
-        let rest = self.stream.get(byte..).ok_or(Fault::Invalid)?;
+        let rest = self.stream.get(byte..).ok_or(ReopenError::Invalid)?;
         let mut word = [0; 8];
         word[..rest.len()].copy_from_slice(rest);
         Ok(u64::from_le_bytes(word))
@@ -124,7 +124,7 @@ impl Bits<'_> {
         self.at = self.at.next_multiple_of(8);
         let (len, complement) = (self.take(16)?, self.take(16)?);
         if len ^ complement != 0xffff {
-            return Err(Fault::Invalid);
+            return Err(ReopenError::Invalid);
         }
         self.at += len * 8;
         Ok(())
@@ -205,7 +205,7 @@ impl<const N: usize> Canonical<N> {
     /// Builds the code from the code lengths of at most `N` symbols.
     fn set(&mut self, lens: &[u8]) -> Result<()> {
         if lens.len() > N {
-            return Err(Fault::Invalid);
+            return Err(ReopenError::Invalid);
         }
         self.counts = [0; MAX_CODE_LEN + 1];
         for len in lens {
@@ -218,7 +218,7 @@ impl<const N: usize> Canonical<N> {
             places[len + 1] = places[len] + count;
             codes = (codes << 1) + count;
             if codes > 1 << len {
-                return Err(Fault::Invalid);
+                return Err(ReopenError::Invalid);
             }
         }
         for (symbol, len) in lens.iter().enumerate().filter(|(_, len)| **len > 0) {
@@ -261,7 +261,7 @@ impl<const N: usize> Canonical<N> {
             place += count;
             first = (first + count) << 1;
         }
-        Err(Fault::Invalid)
+        Err(ReopenError::Invalid)
     }
 }
 
@@ -301,22 +301,22 @@ impl Codes {
         let mut table = [0; 1 << 7];
         meta.fill(&mut table, |symbol| (symbol as u16) << 8);
         let mut all = [0; LITERALS + DISTANCES];
-        let lens = all.get_mut(..literals + distances).ok_or(Fault::Invalid)?;
+        let lens = all.get_mut(..literals + distances).ok_or(ReopenError::Invalid)?;
         let mut at = 0;
         while at < lens.len() {
             let entry = table[bits.peek()? as usize % table.len()];
             if entry == LONG {
-                return Err(Fault::Invalid);
+                return Err(ReopenError::Invalid);
             }
             bits.at += usize::from(entry & COUNT);
             let (value, count) = match entry >> 8 {
                 symbol @ 0..=15 => (symbol as u8, 1),
-                16 if at == 0 => return Err(Fault::Invalid),
+                16 if at == 0 => return Err(ReopenError::Invalid),
                 16 => (lens[at - 1], 3 + bits.take(2)?),
                 17 => (0, 3 + bits.take(3)?),
                 _ => (0, 11 + bits.take(7)?),
             };
-            lens.get_mut(at..at + count).ok_or(Fault::Invalid)?.fill(value);
+            lens.get_mut(at..at + count).ok_or(ReopenError::Invalid)?.fill(value);
             at += count;
         }
         let (literals, distances) = lens.split_at(literals);
@@ -347,7 +347,7 @@ impl Codes {
                 }
             } else if table == 0 {
                 let (symbol, len) = self.literals.read(word)?;
-                bits.at += len + usize::from(length_extra(symbol).ok_or(Fault::Invalid)?);
+                bits.at += len + usize::from(length_extra(symbol).ok_or(ReopenError::Invalid)?);
                 match symbol {
                     0..END_OF_BLOCK => {}
                     END_OF_BLOCK => return Ok(()),
@@ -355,7 +355,7 @@ impl Codes {
                 }
             } else {
                 let (symbol, len) = self.distances.read(word)?;
-                bits.at += len + usize::from(distance_extra(symbol).ok_or(Fault::Invalid)?);
+                bits.at += len + usize::from(distance_extra(symbol).ok_or(ReopenError::Invalid)?);
                 table = 0;
             }
         }
@@ -451,15 +451,15 @@ mod tests {
     fn what_is_no_whole_stream_is_refused() {
         let packed = deflate(&mixed(), 6);
         for cut in [0, 1, 100, packed.len() / 2, packed.len() - 1] {
-            assert_eq!(reopened(packed[..cut].to_vec()), Err(Fault::Invalid), "{cut} bytes");
+            assert_eq!(reopened(packed[..cut].to_vec()), Err(ReopenError::Invalid), "{cut} bytes");
         }
-        assert_eq!(reopened([&packed[..], b"more"].concat()), Err(Fault::Invalid));
+        assert_eq!(reopened([&packed[..], b"more"].concat()), Err(ReopenError::Invalid));
         // The reserved block type; a stored block whose lengths differ; more codes than their lengths allow.
         for bad in [&[0x07][..], &[0x01, 1, 0, 0, 0, 0], &[0x05, 0xff, 0xff, 0xff, 0xff, 0xff]] {
-            assert_eq!(reopened(bad.to_vec()), Err(Fault::Invalid), "{bad:x?}");
+            assert_eq!(reopened(bad.to_vec()), Err(ReopenError::Invalid), "{bad:x?}");
         }
         let len = packed.len();
-        assert_eq!(reopen(&mut packed.clone(), len), Err(Fault::NoRoom));
+        assert_eq!(reopen(&mut packed.clone(), len), Err(ReopenError::NoRoom));
     }
 
     proptest! {
