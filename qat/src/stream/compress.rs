@@ -12,7 +12,7 @@ use libdeflater::{Adler32, Crc};
 use twox_hash::{XxHash32, XxHash64};
 
 use super::pipeline::{self, Produced};
-use super::source::{Blocks, Counted};
+use super::source::{Blocks, CountingReader};
 use super::{Engine, Progress, Settings, StreamError, Summary, zstd};
 use crate::formats::{gzip, lz4 as lz4_frame, zlib, zstd as zstd_frame};
 use crate::software;
@@ -81,7 +81,8 @@ where
     check_level(options)?;
     let is_one_frame = format == Format::Zstd && !settings.independent;
     let input_len = if is_one_frame { zstd::known_len(settings) } else { None };
-    let mut blocks = Blocks::new(Counted::new(input.take(input_len.unwrap_or(u64::MAX)), &settings.progress));
+    let mut blocks =
+        Blocks::new(CountingReader::new(input.take(input_len.unwrap_or(u64::MAX)), &settings.progress));
     let mut first = true;
     let mut wrapper = Wrapper::new(*options, settings, input_len);
     let mut summary = Summary::new(Some(format));

@@ -12,18 +12,18 @@ use super::{Progress, StreamError};
 type Result<T, E = StreamError> = std::result::Result<T, E>;
 
 /// A reader that counts the bytes it reads.
-pub(super) struct Counted<'a, R> {
+pub(super) struct CountingReader<'a, R> {
     reader: R,
     progress: &'a Progress,
 }
 
-impl<'a, R> Counted<'a, R> {
+impl<'a, R> CountingReader<'a, R> {
     pub(super) fn new(reader: R, progress: &'a Progress) -> Self {
         Self { reader, progress }
     }
 }
 
-impl<R: Read> Read for Counted<'_, R> {
+impl<R: Read> Read for CountingReader<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let n = self.reader.read(buffer)?;
         self.progress.bytes_in.fetch_add(n as u64, Ordering::Relaxed);

@@ -15,7 +15,7 @@ use zeroize::Zeroizing;
 
 use super::keyset::StreamingKey;
 use super::pipeline::{self, Produced};
-use super::source::{Blocks, Counted, fill};
+use super::source::{Blocks, CountingReader, fill};
 use super::{Engine, Keyset, Settings, StreamError, Summary};
 use crate::software::cipher::random;
 use crate::software::wipe::with_wiped_stack;
@@ -104,7 +104,7 @@ where
     let sealing = Sealing::derive(key, salt, prefix, aad)?;
 
     let mut summary = Summary::new(None);
-    let mut blocks = Blocks::new(Counted::new(input, &settings.progress));
+    let mut blocks = Blocks::new(CountingReader::new(input, &settings.progress));
     let (mut next, mut write_header) = (0, true);
     let plain_len = key.segment_len - TAG_LEN;
     pipeline::run(
@@ -162,7 +162,7 @@ where
     R: Read + Send,
     W: Write,
 {
-    let mut input = Counted::new(&mut input, &settings.progress);
+    let mut input = CountingReader::new(&mut input, &settings.progress);
     let mut header_len = [0];
     if fill(&mut input, &mut header_len)? == 0 {
         return Err(StreamError::TruncatedHeader);

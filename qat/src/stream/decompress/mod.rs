@@ -23,7 +23,7 @@ use zstd_safe::DCtx;
 use self::block::{Block, Check, Checks, Decode, End, Verdict, Work, Writing};
 pub use self::detect::detect;
 use super::pipeline::{self, Produced};
-use super::source::{Counted, Source};
+use super::source::{CountingReader, Source};
 use super::{Engine, Settings, StreamError, Summary};
 use crate::formats::{le32, lz4 as lz4_frame, may_begin_frame, zstd as zstd_frame};
 use crate::software::deflate::StreamInflater;
@@ -65,7 +65,7 @@ where
     R: Read + Send,
     W: Write,
 {
-    let mut source = Source::new(Counted::new(input, &settings.progress));
+    let mut source = Source::new(CountingReader::new(input, &settings.progress));
     let (format, skipped) = match format {
         Some(format) => (format, false),
         None => detect::detect_source(&mut source)?,
