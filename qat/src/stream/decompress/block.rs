@@ -26,7 +26,7 @@ pub(super) struct Block {
     pub(super) decode: Option<Decode>,
     /// The checksum that `plain` belongs to and that `end` verifies; `None` where there is none.
     pub(super) check: Option<Check>,
-    pub(super) end: Option<End>,
+    pub(super) end: Option<Trailer>,
     pub(super) ran: Option<ExecutedOn>,
     /// The error to report after `plain` was written; `None` where the block is good.
     pub(super) failure: Option<StreamError>,
@@ -62,7 +62,7 @@ pub(super) enum Check {
 
 /// The values that must match at the end of a member or frame.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum End {
+pub(super) enum Trailer {
     Gzip([u8; gzip::TRAILER_LEN]),
     Zlib([u8; zlib::TRAILER_LEN]),
     Lz4 { hash: Option<u32>, size: Option<u64> },
@@ -277,9 +277,9 @@ impl Checks {
         self.length += plain.len() as u64;
         let Some(end) = block.end else { return Ok(()) };
         match end {
-            End::Gzip(trailer) => gzip::check_trailer(&trailer, self.crc.sum(), self.length)?,
-            End::Zlib(trailer) => zlib::check_trailer(&trailer, self.adler.sum())?,
-            End::Lz4 { hash, size } => {
+            Trailer::Gzip(trailer) => gzip::check_trailer(&trailer, self.crc.sum(), self.length)?,
+            Trailer::Zlib(trailer) => zlib::check_trailer(&trailer, self.adler.sum())?,
+            Trailer::Lz4 { hash, size } => {
                 if size.is_some_and(|size| size != self.length) {
                     let detail = "the content length does not match the header".into();
                     return Err(Error::Corrupt { format: Format::Lz4Frame, detail }.into());

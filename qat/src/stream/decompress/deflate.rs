@@ -6,7 +6,7 @@ use std::io::Read;
 use accel_core::Format;
 
 use super::super::pipeline;
-use super::{Block, Check, Decoder, End, MAX_MEMBER, PIECE, Result, State};
+use super::{Block, Check, Decoder, MAX_MEMBER, PIECE, Result, State, Trailer};
 use crate::formats::{gzip, zlib};
 use crate::software::deflate::StreamInflater;
 
@@ -156,8 +156,8 @@ impl<R: Read> Decoder<'_, R> {
             return self.truncated();
         }
         block.end = match self.format {
-            Format::Gzip => head.first_chunk().copied().map(End::Gzip),
-            Format::Zlib => head.first_chunk().copied().map(End::Zlib),
+            Format::Gzip => head.first_chunk().copied().map(Trailer::Gzip),
+            Format::Zlib => head.first_chunk().copied().map(Trailer::Zlib),
             _ => None,
         };
         self.source.consume(len);

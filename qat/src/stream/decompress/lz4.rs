@@ -5,7 +5,7 @@ use std::io::Read;
 
 use super::super::pipeline;
 use super::block::check_lz4_block;
-use super::{Block, Check, Decode, Decoder, End, Result, State, Window};
+use super::{Block, Check, Decode, Decoder, Result, State, Trailer, Window};
 use crate::formats::{le32, lz4 as lz4_frame};
 use crate::software;
 
@@ -36,7 +36,7 @@ impl<R: Read> Decoder<'_, R> {
         if word == 0 {
             let hash = if descriptor.content_checksum { Some(self.word()?) } else { None };
             self.state = State::Between;
-            block.end = Some(End::Lz4 { hash, size: descriptor.content_size });
+            block.end = Some(Trailer::Lz4 { hash, size: descriptor.content_size });
             return Ok(true);
         }
         let (len, stored) = software::lz4::block_size(word, descriptor.max_block)?;
@@ -102,7 +102,7 @@ impl<R: Read> Decoder<'_, R> {
     /// Ends a legacy frame. It has no checksum, but those of the next frame must start anew.
     fn end_legacy(&mut self, block: &mut Block) -> Result<bool> {
         self.state = State::Between;
-        block.end = Some(End::Lz4 { hash: None, size: None });
+        block.end = Some(Trailer::Lz4 { hash: None, size: None });
         Ok(true)
     }
 

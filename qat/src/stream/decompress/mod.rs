@@ -20,7 +20,7 @@ use accel_core::{Error, Format};
 use crossbeam_channel::{Receiver, unbounded};
 use zstd_safe::DCtx;
 
-use self::block::{Block, Check, Checks, Decode, End, Verdict, Work, Writing};
+use self::block::{Block, Check, Checks, Decode, Trailer, Verdict, Work, Writing};
 pub use self::detect::detect;
 use super::pipeline::{self, Produced};
 use super::source::{CountingReader, Source};
