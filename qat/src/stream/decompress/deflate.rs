@@ -6,7 +6,7 @@ use std::io::Read;
 use accel_core::Format;
 
 use super::super::pipeline;
-use super::{Block, Check, Decoder, MAX_MEMBER, PIECE, Result, State, Trailer};
+use super::{Block, Check, Decoder, DecoderState, MAX_MEMBER, PIECE, Result, Trailer};
 use crate::formats::{gzip, zlib};
 use crate::software::deflate::StreamInflater;
 
@@ -17,7 +17,7 @@ impl<R: Read> Decoder<'_, R> {
     pub(super) fn begin_inflate(&mut self) {
         self.any = true;
         self.inflater.get_or_insert_with(StreamInflater::new).reset();
-        self.state = State::Inflating;
+        self.state = DecoderState::Inflating;
     }
 
     pub(super) fn begin_zlib(&mut self, block: &mut Block) -> Result<bool> {
@@ -37,7 +37,7 @@ impl<R: Read> Decoder<'_, R> {
     /// Begins a member that is decoded in pieces.
     pub(super) fn begin_member(&mut self, block: &mut Block) -> Result<bool> {
         if self.any && !self.is_member_next()? {
-            self.state = State::Ended;
+            self.state = DecoderState::Ended;
             return Ok(false);
         }
         if !self.work.engine.is_serial() {
@@ -133,7 +133,7 @@ impl<R: Read> Decoder<'_, R> {
         if !finished {
             return Ok(true);
         }
-        self.state = State::Trailer;
+        self.state = DecoderState::Trailer;
         if block.plain_len == 0 || self.source.buffered().len() >= self.trailer_len() {
             return self.trailer(block);
         }
@@ -161,7 +161,7 @@ impl<R: Read> Decoder<'_, R> {
             _ => None,
         };
         self.source.consume(len);
-        self.state = State::Between;
+        self.state = DecoderState::Between;
         Ok(true)
     }
 }

@@ -5,7 +5,7 @@ use std::io::Read;
 
 use super::super::pipeline;
 use super::block::check_lz4_block;
-use super::{Block, Check, Decode, Decoder, Result, State, Trailer, Window};
+use super::{Block, Check, Decode, Decoder, DecoderState, Result, Trailer, Window};
 use crate::formats::{le32, lz4 as lz4_frame};
 use crate::software;
 
@@ -24,18 +24,20 @@ impl<R: Read> Decoder<'_, R> {
         }
         self.any = true;
         self.source.consume(len);
-        self.state = State::Lz4(descriptor, Window::new());
+        self.state = DecoderState::Lz4(descriptor, Window::new());
         Ok(false)
     }
 
     /// Takes the next block of an LZ4 frame, or its end.
     pub(super) fn lz4_block(&mut self, block: &mut Block) -> Result<bool> {
         let word = self.word()?;
-        let State::Lz4(descriptor, _) = &self.state else { unreachable!("the caller matched the state") };
+        let DecoderState::Lz4(descriptor, _) = &self.state else {
+            unreachable!("the caller matched the state")
+        };
         let descriptor = *descriptor;
         if word == 0 {
             let hash = if descriptor.content_checksum { Some(self.word()?) } else { None };
-            self.state = State::Between;
+            self.state = DecoderState::Between;
             block.end = Some(Trailer::Lz4 { hash, size: descriptor.content_size });
             return Ok(true);
         }
@@ -61,7 +63,9 @@ impl<R: Read> Decoder<'_, R> {
     /// Decodes a block that may refer to earlier ones. The reading thread does this itself, because a worker does not
     /// have the earlier ones.
     fn linked_block(&mut self, block: &mut Block, max: usize, stored: bool, hash: Option<u32>) -> Result<()> {
-        let State::Lz4(_, window) = &mut self.state else { unreachable!("the caller matched the state") };
+        let DecoderState::Lz4(_, window) = &mut self.state else {
+            unreachable!("the caller matched the state")
+        };
         if stored {
             let checked = check_lz4_block(&block.packed, hash);
             std::mem::swap(&mut block.plain, &mut block.packed);
@@ -91,7 +95,7 @@ impl<R: Read> Decoder<'_, R> {
             return self.end_legacy(block);
         };
         self.source.consume(4);
-        self.state = State::Lz4Legacy { is_first: false };
+        self.state = DecoderState::Lz4Legacy { is_first: false };
         if !self.source.take(len, &mut block.packed)? {
             return self.truncated();
         }
@@ -101,7 +105,7 @@ impl<R: Read> Decoder<'_, R> {
 
     /// Ends a legacy frame. It has no checksum, but those of the next frame must start anew.
     fn end_legacy(&mut self, block: &mut Block) -> Result<bool> {
-        self.state = State::Between;
+        self.state = DecoderState::Between;
         block.end = Some(Trailer::Lz4 { hash: None, size: None });
         Ok(true)
     }

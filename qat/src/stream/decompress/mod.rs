@@ -99,7 +99,7 @@ where
 struct Decoder<'a, R> {
     source: Source<R>,
     format: Format,
-    state: State,
+    state: DecoderState,
     /// Whether at least one member or frame was read.
     any: bool,
     work: &'a Work<'a>,
@@ -118,7 +118,7 @@ struct Decoder<'a, R> {
     promised: u64,
 }
 
-enum State {
+enum DecoderState {
     /// Before a member, before a frame, or at the end.
     Between,
     /// Inside deflate data that are decoded in pieces.
@@ -158,7 +158,7 @@ impl<'a, R: Read> Decoder<'a, R> {
         Ok(Self {
             source,
             format,
-            state: State::Between,
+            state: DecoderState::Between,
             any,
             work,
             window_limit,
@@ -185,16 +185,16 @@ impl<'a, R: Read> Decoder<'a, R> {
     fn next(&mut self, block: &mut Block) -> Result<Produced> {
         loop {
             let produced = match &self.state {
-                State::Ended => {
+                DecoderState::Ended => {
                     self.source.check_end()?;
                     return Ok(Produced::End);
                 }
-                State::Between => self.begin(block)?,
-                State::Inflating => self.inflate(block)?,
-                State::Trailer => self.trailer(block)?,
-                State::Lz4(..) => self.lz4_block(block)?,
-                &State::Lz4Legacy { is_first } => self.lz4_legacy_block(is_first, block)?,
-                State::Zstd(_) => self.zstd_piece(block)?,
+                DecoderState::Between => self.begin(block)?,
+                DecoderState::Inflating => self.inflate(block)?,
+                DecoderState::Trailer => self.trailer(block)?,
+                DecoderState::Lz4(..) => self.lz4_block(block)?,
+                &DecoderState::Lz4Legacy { is_first } => self.lz4_legacy_block(is_first, block)?,
+                DecoderState::Zstd(_) => self.zstd_piece(block)?,
             };
             if produced {
                 self.promised += block.plain_len as u64;
@@ -229,7 +229,7 @@ impl<'a, R: Read> Decoder<'a, R> {
                 if !self.source.peek(1).is_empty() {
                     return self.trailing();
                 }
-                self.state = State::Ended;
+                self.state = DecoderState::Ended;
                 Ok(false)
             }
             Format::Zlib => self.begin_zlib(block),
@@ -299,7 +299,7 @@ impl<'a, R: Read> Decoder<'a, R> {
             return Err(self.refused.take().unwrap_or(too_long.into()));
         }
         block.decode = Some(Decode::Rest { format: self.format, before });
-        self.state = State::Ended;
+        self.state = DecoderState::Ended;
         Ok(true)
     }
 
@@ -307,7 +307,7 @@ impl<'a, R: Read> Decoder<'a, R> {
     fn begin_frame(&mut self, block: &mut Block) -> Result<bool> {
         let head = self.source.peek(4);
         if head.is_empty() && self.any {
-            self.state = State::Ended;
+            self.state = DecoderState::Ended;
             return Ok(false);
         }
         let is_cut_off = head.len() < 4 && may_begin_frame(head, self.format);
@@ -320,7 +320,7 @@ impl<'a, R: Read> Decoder<'a, R> {
             Some(lz4_frame::LEGACY_MAGIC) if self.format == Format::Lz4Frame => {
                 self.any = true;
                 self.source.consume(4);
-                self.state = State::Lz4Legacy { is_first: true };
+                self.state = DecoderState::Lz4Legacy { is_first: true };
                 Ok(false)
             }
             Some(zstd_frame::MAGIC) if self.format == Format::Zstd => self.begin_zstd(),

@@ -7,7 +7,7 @@ use accel_core::Format;
 use zstd_safe::{DCtx, DParameter, InBuffer, OutBuffer, ResetDirective};
 
 use super::super::{StreamError, pipeline};
-use super::{Block, Decoder, MAX_FRAME, PIECE, Result, State};
+use super::{Block, Decoder, DecoderState, MAX_FRAME, PIECE, Result};
 use crate::formats::{le32, lz4::is_skippable, zstd as zstd_frame};
 use crate::software::zstd::{bound, corrupt, is_out_of_memory};
 
@@ -130,7 +130,7 @@ impl<R: Read> Decoder<'_, R> {
         } else if let Some(context) = &mut self.zstd {
             context.reset(ResetDirective::SessionOnly).map_err(corrupt)?;
         }
-        self.state = State::Zstd(Position {
+        self.state = DecoderState::Zstd(Position {
             left: header.len,
             next: Next::Block,
             has_more: false,
@@ -150,7 +150,7 @@ impl<R: Read> Decoder<'_, R> {
         let room = PIECE.min(self.work.most_room());
         pipeline::room(&mut block.plain, room)?;
         loop {
-            let (State::Zstd(position), Some(context)) = (&mut self.state, &mut self.zstd) else {
+            let (DecoderState::Zstd(position), Some(context)) = (&mut self.state, &mut self.zstd) else {
                 unreachable!("the caller matched the state")
             };
             if position.left == 0 && !position.has_more && !position.advance(self.source.buffered())? {
@@ -192,7 +192,7 @@ impl<R: Read> Decoder<'_, R> {
                     let detail = "the content length does not match the header".into();
                     return Err(accel_core::Error::Corrupt { format: self.format, detail }.into());
                 }
-                self.state = State::Between;
+                self.state = DecoderState::Between;
                 return Ok(true);
             }
             if block.plain_len == room {
