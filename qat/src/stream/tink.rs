@@ -37,12 +37,12 @@ struct Segment {
 }
 
 /// The derived key and the nonce prefix of one stream.
-struct Sealing {
+struct StreamCipher {
     key: Key,
     prefix: [u8; PREFIX_LEN],
 }
 
-impl Sealing {
+impl StreamCipher {
     /// Derives the key of a stream from a key of the keyset.
     fn derive(key: &StreamingKey, salt: &[u8], prefix: [u8; PREFIX_LEN], aad: &[u8]) -> Result<Self> {
         struct Len(usize);
@@ -101,7 +101,7 @@ where
     let mut header = vec![key.header_len() as u8; key.header_len()];
     random(&mut header[1..])?;
     let (salt, prefix) = split_header(&header, key);
-    let sealing = Sealing::derive(key, salt, prefix, aad)?;
+    let cipher = StreamCipher::derive(key, salt, prefix, aad)?;
 
     let mut summary = Summary::new(None);
     let mut blocks = Blocks::new(CountingReader::new(input, &settings.progress));
@@ -119,13 +119,9 @@ where
         |segment| {
             let len = segment.input.len() + TAG_LEN;
             segment.output.resize(segment.output.len().max(len), 0);
-            let options = sealing.options(segment.number, segment.last)?;
-            let done = engine.encryption.encrypt_into(
-                &sealing.key,
-                &segment.input,
-                &mut segment.output,
-                &options,
-            )?;
+            let options = cipher.options(segment.number, segment.last)?;
+            let done =
+                engine.encryption.encrypt_into(&cipher.key, &segment.input, &mut segment.output, &options)?;
             (segment.output_len, segment.ran) = (len, Some(done.outcome.path));
             Ok(())
         },
@@ -184,20 +180,20 @@ where
     let mut chosen = None;
     for key in candidates {
         let (salt, prefix) = split_header(&header, key);
-        let sealing = Sealing::derive(key, salt, prefix, aad)?;
+        let cipher = StreamCipher::derive(key, salt, prefix, aad)?;
         let len = head.len().min(key.segment_len - header_len);
         let input = head[..len].to_vec();
         let mut first = Segment { input, last: len == head.len(), ..Segment::default() };
-        match open(&mut first, engine, &sealing) {
+        match open(&mut first, engine, &cipher) {
             Ok(()) => {
-                chosen = Some((key, sealing));
+                chosen = Some((key, cipher));
                 break;
             }
             Err(StreamError::Work(Error::Authentication { .. })) => {}
             Err(error) => return Err(error),
         }
     }
-    let (key, sealing) = chosen.ok_or(StreamError::NoMatchingKey)?;
+    let (key, cipher) = chosen.ok_or(StreamError::NoMatchingKey)?;
 
     let mut summary = Summary::new(None);
     summary.bytes_in = header_len as u64;
@@ -211,7 +207,7 @@ where
             segment.last = blocks.next(&mut segment.input, len)?;
             Ok(if segment.last { Produced::Last } else { Produced::Block })
         },
-        |segment| open(segment, engine, &sealing),
+        |segment| open(segment, engine, &cipher),
         |segment| finish(segment, &mut output, &mut summary, settings),
     )?;
     output.flush().map_err(StreamError::Write)?;
@@ -225,11 +221,11 @@ fn split_header<'a>(header: &'a [u8], key: &StreamingKey) -> (&'a [u8], [u8; PRE
     (salt, bytes)
 }
 
-fn open(segment: &mut Segment, engine: &Engine, sealing: &Sealing) -> Result<()> {
+fn open(segment: &mut Segment, engine: &Engine, cipher: &StreamCipher) -> Result<()> {
     let len = segment.input.len().saturating_sub(TAG_LEN);
     let room = pipeline::room(&mut segment.output, len)?;
-    let options = sealing.options(segment.number, segment.last)?;
-    let done = engine.encryption.decrypt_into(&sealing.key, &segment.input, room, &options)?;
+    let options = cipher.options(segment.number, segment.last)?;
+    let done = engine.encryption.decrypt_into(&cipher.key, &segment.input, room, &options)?;
     (segment.output_len, segment.ran) = (len, Some(done.path));
     Ok(())
 }
