@@ -9,7 +9,7 @@
 use std::fmt::{self, Display};
 use std::path::Path;
 
-use qat::probe::{DeviceCounters, Unread};
+use qat::probe::{CountersError, DeviceCounters};
 use qat::{Info as QatInfo, QatAccelerator, software};
 use serde::Serialize;
 use serde_json::Value;
@@ -145,7 +145,7 @@ impl Display for Report {
 /// Prints the counters of the kernel's driver for a device, or why they cannot be read.
 fn write_counters(f: &mut fmt::Formatter<'_>, counters: &DeviceCounters) -> fmt::Result {
     let errors = (&counters.firmware_error, &counters.telemetry_error);
-    if let (Some(error @ Unread::Denied { .. }), Some(Unread::Denied { .. })) = errors {
+    if let (Some(error @ CountersError::Denied { .. }), Some(CountersError::Denied { .. })) = errors {
         // Without root, permission is denied for both, for every device. One line is enough.
         return writeln!(f, "    counters: {error}");
     }

@@ -27,11 +27,11 @@ pub struct DeviceCounters {
     /// The request and response counters of the firmware; `None` where they could not be read.
     pub firmware: Option<FirmwareCounters>,
     /// The reason why the firmware counters could not be read; `None` where they were.
-    pub firmware_error: Option<Unread>,
+    pub firmware_error: Option<CountersError>,
     /// The telemetry of the device; `None` where it is off or could not be read.
     pub telemetry: Option<Telemetry>,
     /// The reason why there is no telemetry; `None` where there is.
-    pub telemetry_error: Option<Unread>,
+    pub telemetry_error: Option<CountersError>,
 }
 
 impl DeviceCounters {
@@ -74,10 +74,10 @@ pub struct EngineCounters {
 }
 
 impl FirmwareCounters {
-    fn read(directory: &Path) -> Result<Self, Unread> {
+    fn read(directory: &Path) -> Result<Self, CountersError> {
         let path = directory.join("fw_counters");
         let text = read(&path)?;
-        let unknown = |line: &str| Unread::unknown(&path, line);
+        let unknown = |line: &str| CountersError::unknown(&path, line);
         let mut lines = text.lines();
         let title = lines.next().unwrap_or_default();
         if title.split_whitespace().ne(["AE", "Requests", "Responses"]) {
@@ -131,23 +131,23 @@ pub struct Telemetry {
 const SAMPLES: &str = "sample_cnt";
 
 impl Telemetry {
-    pub(crate) fn read(directory: &Path) -> Result<Self, Unread> {
+    pub(crate) fn read(directory: &Path) -> Result<Self, CountersError> {
         let path = directory.join("telemetry/control");
         let control = read(&path)?;
         let window = match control.trim().parse() {
-            Ok(0) => return Err(Unread::Off { path }),
+            Ok(0) => return Err(CountersError::Off { path }),
             Ok(window @ 1..=4) => window,
-            _ => return Err(Unread::unknown(&path, &control)),
+            _ => return Err(CountersError::unknown(&path, &control)),
         };
         let path = directory.join("telemetry/device_data");
         let mut counters = BTreeMap::new();
         for line in read(&path)?.lines() {
-            let (name, value) = parse_counter(line).ok_or_else(|| Unread::unknown(&path, line))?;
+            let (name, value) = parse_counter(line).ok_or_else(|| CountersError::unknown(&path, line))?;
             counters.insert(name.to_owned(), value);
         }
         match counters.remove(SAMPLES) {
-            None => Err(Unread::unknown(&path, "")),
-            Some(0) => Err(Unread::NoSample),
+            None => Err(CountersError::unknown(&path, "")),
+            Some(0) => Err(CountersError::NoSample),
             Some(samples) => Ok(Self { window, samples, counters }),
         }
     }
@@ -191,7 +191,7 @@ pub(crate) fn utilisation(devices: &[Telemetry]) -> Option<f64> {
 /// The reason why counters of the kernel's driver could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum Unread {
+pub enum CountersError {
     /// The file does not exist.
     #[error(
         "cannot read {}: no such file; check that debugfs is mounted, that the device is up, and that the kernel \
@@ -243,7 +243,7 @@ pub enum Unread {
     NoSample,
 }
 
-impl Unread {
+impl CountersError {
     /// Returns a short stable name of the reason, such as `missing`.
     #[must_use]
     pub const fn kind(&self) -> &'static str {
@@ -262,9 +262,9 @@ impl Unread {
     }
 }
 
-impl Serialize for Unread {
+impl Serialize for CountersError {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut fields = serializer.serialize_struct("Unread", 2)?;
+        let mut fields = serializer.serialize_struct("CountersError", 2)?;
         fields.serialize_field("kind", self.kind())?;
         fields.serialize_field("message", &self.to_string())?;
         fields.end()
@@ -272,18 +272,18 @@ impl Serialize for Unread {
 }
 
 /// Returns the text of a file.
-fn read(path: &Path) -> Result<String, Unread> {
+fn read(path: &Path) -> Result<String, CountersError> {
     let mut bytes = Vec::new();
     File::open(path).and_then(|file| file.take(MAX_TEXT).read_to_end(&mut bytes)).map_err(|error| {
         let path = path.to_owned();
         match error.kind() {
-            ErrorKind::NotFound => Unread::Missing { path },
-            ErrorKind::PermissionDenied => Unread::Denied { path },
-            _ => Unread::Failed { path, reason: error.to_string().into() },
+            ErrorKind::NotFound => CountersError::Missing { path },
+            ErrorKind::PermissionDenied => CountersError::Denied { path },
+            _ => CountersError::Failed { path, reason: error.to_string().into() },
         }
     })?;
     if bytes.len() as u64 == MAX_TEXT {
-        return Err(Unread::Failed {
+        return Err(CountersError::Failed {
             path: path.to_owned(),
             reason: "more than a driver would write".into(),
         });

@@ -24,7 +24,7 @@ use accel_core::{AcceleratorTypes, Device, DeviceChange, DeviceChanges, DeviceId
 
 pub use crate::service::Service;
 pub(crate) use counters::utilisation;
-pub use counters::{DeviceCounters, EngineCounters, FirmwareCounters, Telemetry, Unread};
+pub use counters::{CountersError, DeviceCounters, EngineCounters, FirmwareCounters, Telemetry};
 pub use device::{Access, DeviceState, Function, NotQat, QatDevice, Support, Vfio, property};
 pub use model::{Model, VENDOR_INTEL};
 pub(crate) use sysfs::HugePages;

@@ -22,11 +22,11 @@ impl Files {
         Self(directory)
     }
 
-    fn telemetry(control: &str, data: &str) -> Result<Telemetry, Unread> {
+    fn telemetry(control: &str, data: &str) -> Result<Telemetry, CountersError> {
         Telemetry::read(Self::new(&[("telemetry/control", control), ("telemetry/device_data", data)]).path())
     }
 
-    fn firmware(text: &str) -> Result<FirmwareCounters, Unread> {
+    fn firmware(text: &str) -> Result<FirmwareCounters, CountersError> {
         FirmwareCounters::read(Self::new(&[("fw_counters", text)]).path())
     }
 
@@ -62,7 +62,9 @@ fn firmware_counters_of_another_form_are_not_known() {
         (format!("{title}70000: 1 2\n"), "70000: 1 2"),
         (format!("{title}0: 1 99999999999999999999\n"), "0: 1 99999999999999999999"),
     ] {
-        let Err(Unread::Unknown { line: named, .. }) = Files::firmware(&text) else { panic!("{text:?}") };
+        let Err(CountersError::Unknown { line: named, .. }) = Files::firmware(&text) else {
+            panic!("{text:?}")
+        };
         assert_eq!(&*named, line);
     }
     let long = Files::firmware(&"9".repeat(100_000)).unwrap_err();
