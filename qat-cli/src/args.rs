@@ -91,9 +91,9 @@ pub(crate) enum Command {
     /// Decompress gzip, zlib, deflate, LZ4 and Zstandard files
     Decompress(Decompress),
     /// Encrypt files with a key file
-    Encrypt(Seal),
+    Encrypt(EncryptionArgs),
     /// Decrypt files with a key file
-    Decrypt(Seal),
+    Decrypt(EncryptionArgs),
     /// Generate a key file
     Keygen(Keygen),
     /// Show devices, libraries and capabilities, and why a device is unavailable
@@ -143,7 +143,7 @@ pub(crate) struct Decompress {
 
 /// The options of `qat encrypt` and of `qat decrypt`.
 #[derive(Debug, Args)]
-pub(crate) struct Seal {
+pub(crate) struct EncryptionArgs {
     #[command(flatten)]
     pub(crate) common: Common,
     /// Read the key from FILE, a Tink JSON keyset or 64 hexadecimal digits; - reads standard input

@@ -8,7 +8,7 @@ use std::path::Path;
 use qat::stream::Keyset;
 use zeroize::Zeroizing;
 
-use crate::args::{Keygen, Seal};
+use crate::args::{EncryptionArgs, Keygen};
 use crate::directory::Access;
 use crate::exit::{Exit, Failure, Result};
 use crate::input::{Files, Identity, identity};
@@ -21,7 +21,7 @@ const MAX_KEY_FILE: usize = 1 << 20;
 
 /// Reads the key file of `args`, and returns the keys and the identity of the file, which is `None` where it is not a
 /// regular file.
-pub(crate) fn read(args: &Seal) -> Result<(Keyset, Option<Identity>)> {
+pub(crate) fn read(args: &EncryptionArgs) -> Result<(Keyset, Option<Identity>)> {
     let path = &args.key_file;
     let name = name(path);
     let failed = |error: &io::Error| Failure::reading(&name, error);

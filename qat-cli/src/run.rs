@@ -11,7 +11,7 @@ use qat::accel_core::{CompressOptions, Format};
 use qat::stream::{self, Engine, Keyset, Progress, Settings, StreamError, Summary};
 use qat::{AutoAccelerator, QatAccelerator, SoftwareAccelerator};
 
-use crate::args::{Common, Compress, Decompress, EngineName, Seal};
+use crate::args::{Common, Compress, Decompress, EncryptionArgs, EngineName};
 use crate::directory::Access;
 use crate::exit::{Exit, Failure, Result};
 use crate::input::{Change, Files, Identity, Input, Reader};
@@ -42,20 +42,20 @@ pub(crate) fn decompress(args: &Decompress) -> Result<()> {
     run(&Work::Decompress(args.format.map(Format::from)), &args.common, settings, None)
 }
 
-pub(crate) fn encrypt(args: &Seal) -> Result<()> {
+pub(crate) fn encrypt(args: &EncryptionArgs) -> Result<()> {
     check_key_input(args)?;
     let (keyset, key) = keys::read(args)?;
     run(&Work::Encrypt(keyset, args.aad.clone()), &args.common, Settings::default(), key)
 }
 
-pub(crate) fn decrypt(args: &Seal) -> Result<()> {
+pub(crate) fn decrypt(args: &EncryptionArgs) -> Result<()> {
     check_key_input(args)?;
     let (keyset, key) = keys::read(args)?;
     run(&Work::Decrypt(keyset, args.aad.clone()), &args.common, Settings::default(), key)
 }
 
 /// Refuses arguments that use standard input both for the key and for the data.
-fn check_key_input(args: &Seal) -> Result<()> {
+fn check_key_input(args: &EncryptionArgs) -> Result<()> {
     let files = &args.common.files;
     if is_standard(&args.key_file) && (files.is_empty() || files.iter().any(|file| is_standard(file))) {
         return usage("the key is read from standard input; name a FILE for the data");
