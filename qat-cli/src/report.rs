@@ -179,11 +179,11 @@ const INTERVAL: Duration = Duration::from_millis(200);
 const COLUMNS: usize = 79;
 
 /// A progress line on the terminal, which is removed when this is dropped.
-pub(crate) struct Watch {
+pub(crate) struct ProgressLine {
     thread: Option<(Sender<()>, JoinHandle<()>)>,
 }
 
-impl Watch {
+impl ProgressLine {
     /// Shows `progress` of the input `name`. `total` is its length in bytes, or `None` where that is unknown.
     pub(crate) fn new(name: &str, progress: &Arc<Progress>, total: Option<u64>, quiet: bool) -> Self {
         if quiet || !io::stderr().is_terminal() {
@@ -211,7 +211,7 @@ impl Watch {
     }
 }
 
-impl Drop for Watch {
+impl Drop for ProgressLine {
     fn drop(&mut self) {
         if let Some((stop, thread)) = self.thread.take() {
             drop(stop);

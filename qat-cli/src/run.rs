@@ -17,7 +17,7 @@ use crate::exit::{Exit, Failure, Result};
 use crate::input::{Change, Files, Identity, Input, Reader};
 use crate::keys::{self, is_standard};
 use crate::output::{Output, Request};
-use crate::report::{self, Tally, Watch, name};
+use crate::report::{self, ProgressLine, Tally, name};
 use crate::suffix::{self, Suffixes};
 
 /// The operation on each file.
@@ -195,7 +195,7 @@ fn one(
     let output_name = output.name().to_owned();
 
     let progress = Arc::new(Progress::default());
-    let watch = Watch::new(&name, &progress, input.len(), common.quiet);
+    let watch = ProgressLine::new(&name, &progress, input.len(), common.quiet);
     let (start, threads) = (Instant::now(), settings.threads);
     // The length is used for a named file only, because the offset of a redirected standard input may not be 0.
     let input_len = input.source().and_then(|_| input.len());
