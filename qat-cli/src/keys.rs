@@ -12,7 +12,7 @@ use crate::args::{EncryptionArgs, Keygen};
 use crate::directory::Access;
 use crate::exit::{Exit, Failure, Result};
 use crate::input::{Files, Identity, identity};
-use crate::output::{Output, Request};
+use crate::output::{Output, OutputOptions};
 use crate::report::name;
 use crate::standard::{self, Waiting};
 
@@ -72,7 +72,7 @@ pub(crate) fn generate(args: &Keygen) -> Result<()> {
     let mut output = if is_standard(path) {
         Output::standard()?
     } else {
-        let request = Request {
+        let options = OutputOptions {
             target: path,
             is_named: true,
             overwrite: false,
@@ -81,7 +81,7 @@ pub(crate) fn generate(args: &Keygen) -> Result<()> {
             must_be_file: false,
             quiet: false,
         };
-        Output::open(&request, &mut Files::default())?
+        Output::open(&options, &mut Files::default())?
     };
     if output.file().is_terminal() {
         let message = "refusing to write a key to a terminal; name a file with -o or use a pipe";

@@ -1,5 +1,5 @@
 //! The output of the command: a temporary file that is renamed when it is complete, an existing file that is written in
-//! place, or a stream such as standard output or a device. [`run`](crate::run) and [`keys`](crate::keys) call this.
+//! kind, or a stream such as standard output or a device. [`run`](crate::run) and [`keys`](crate::keys) call this.
 //!
 //! The kind is decided before any data are processed. A target is written in place where it exists, may be overwritten,
 //! and cannot be replaced by renaming: it is a mount point, another user's file in a sticky directory, or in a
@@ -20,7 +20,7 @@ use crate::signals::Guard;
 use crate::standard::{self, Waiting};
 
 /// The parameters of an output.
-pub(crate) struct Request<'a> {
+pub(crate) struct OutputOptions<'a> {
     pub(crate) target: &'a Path,
     /// Whether the user named the target with `-o`; otherwise its name was derived from the input's.
     pub(crate) is_named: bool,
@@ -38,7 +38,7 @@ pub(crate) struct Request<'a> {
 pub(crate) struct Output {
     name: String,
     file: File,
-    place: Place,
+    kind: OutputKind,
     sparse: bool,
     /// The number of bytes so far, including holes.
     position: u64,
@@ -46,7 +46,7 @@ pub(crate) struct Output {
     hole: u64,
 }
 
-enum Place {
+enum OutputKind {
     /// Standard output, another inherited descriptor, a device or a pipe.
     Stream,
     /// An existing file, which keeps its content until the first byte is written.
@@ -65,18 +65,18 @@ impl Output {
     /// Opens standard output.
     pub(crate) fn standard() -> Result<Self> {
         let file = standard::output().map_err(|error| Failure::writing(standard::OUTPUT, &error))?;
-        Ok(Self::new(standard::OUTPUT.to_owned(), file, Place::Stream, false))
+        Ok(Self::new(standard::OUTPUT.to_owned(), file, OutputKind::Stream, false))
     }
 
-    /// Opens the output that `request` describes. `files` are those of the run, which it must not replace.
-    pub(crate) fn open(request: &Request, files: &mut Files) -> Result<Self> {
-        let target = request.target;
+    /// Opens the output that `options` describes. `files` are those of the run, which it must not replace.
+    pub(crate) fn open(options: &OutputOptions, files: &mut Files) -> Result<Self> {
+        let target = options.target;
         let failed = |error: io::Error| Failure::writing(name(target), &error);
         #[cfg(unix)]
-        if request.is_named
+        if options.is_named
             && let Some(file) = standard::inherited(target)
         {
-            return Self::stream(request, file.map_err(failed)?);
+            return Self::stream(options, file.map_err(failed)?);
         }
         let found = match fs::symlink_metadata(target) {
             Ok(found) => Some(found),
@@ -90,10 +90,10 @@ impl Output {
             let message = format!("{}: is a directory; name a file with -o", name(target));
             return Err(Failure::new(Exit::Io, message));
         }
-        if request.is_named && followed.as_ref().is_some_and(|followed| !followed.is_file()) {
-            return Self::stream(request, File::options().write(true).open(target).map_err(failed)?);
+        if options.is_named && followed.as_ref().is_some_and(|followed| !followed.is_file()) {
+            return Self::stream(options, File::options().write(true).open(target).map_err(failed)?);
         }
-        if found.is_some() && !request.overwrite {
+        if found.is_some() && !options.overwrite {
             return Err(Failure::exists(target));
         }
         if let Some(followed) = &followed {
@@ -103,22 +103,22 @@ impl Output {
         let directory = Directory::open(parent(target)).map_err(failed)?;
         let file_name = Path::new(target.file_name().ok_or_else(|| failed(ErrorKind::IsADirectory.into()))?);
         let is_file = followed.as_ref().is_some_and(Metadata::is_file);
-        let (file, place) = if is_file && directory.is_fixed(file_name) {
-            (directory.open_existing(file_name).map_err(failed)?, Place::Existing { truncated: false })
+        let (file, kind) = if is_file && directory.is_fixed(file_name) {
+            (directory.open_existing(file_name).map_err(failed)?, OutputKind::Existing { truncated: false })
         } else {
-            match Temporary::create(directory, request) {
-                Ok((temporary, file)) => (file, Place::Temporary(temporary)),
+            match Temporary::create(directory, options) {
+                Ok((temporary, file)) => (file, OutputKind::Temporary(temporary)),
                 Err(error) => {
                     let is_refused =
                         matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem);
                     let open = || Directory::open(parent(target))?.open_existing(file_name);
                     let existing = if is_file && is_refused { open().ok() } else { None };
-                    (existing.ok_or_else(|| failed(error))?, Place::Existing { truncated: false })
+                    (existing.ok_or_else(|| failed(error))?, OutputKind::Existing { truncated: false })
                 }
             }
         };
-        if let Place::Temporary(temporary) = &place
-            && !request.quiet
+        if let OutputKind::Temporary(temporary) = &kind
+            && !options.quiet
             && let Some(path) = files.first_look(parent(target))
         {
             for abandoned in temporary.directory.abandoned(path) {
@@ -128,18 +128,18 @@ impl Output {
                 ));
             }
         }
-        Ok(Self::new(name(target), file, place, request.sparse))
+        Ok(Self::new(name(target), file, kind, options.sparse))
     }
 
-    fn new(name: String, file: File, place: Place, sparse: bool) -> Self {
-        Self { name, file, place, sparse, position: 0, hole: 0 }
+    fn new(name: String, file: File, kind: OutputKind, sparse: bool) -> Self {
+        Self { name, file, kind, sparse, position: 0, hole: 0 }
     }
 
-    fn stream(request: &Request, file: File) -> Result<Self> {
-        if request.must_be_file {
+    fn stream(options: &OutputOptions, file: File) -> Result<Self> {
+        if options.must_be_file {
             return Err(Failure::new(Exit::Usage, "--rm requires files as input and output"));
         }
-        Ok(Self::new(name(request.target), file, Place::Stream, false))
+        Ok(Self::new(name(options.target), file, OutputKind::Stream, false))
     }
 
     /// Returns the name of the output for messages.
@@ -154,13 +154,13 @@ impl Output {
 
     /// Returns whether the output is a stream: an inherited descriptor, a device or a pipe.
     pub(crate) fn is_stream(&self) -> bool {
-        matches!(self.place, Place::Stream)
+        matches!(self.kind, OutputKind::Stream)
     }
 
     /// Returns the note about the output for the message of a failure.
     pub(crate) fn note(&self) -> String {
-        match self.place {
-            Place::Existing { truncated: true } => incomplete(&self.name),
+        match self.kind {
+            OutputKind::Existing { truncated: true } => incomplete(&self.name),
             _ => String::new(),
         }
     }
@@ -170,7 +170,7 @@ impl Output {
     pub(crate) fn finish(mut self, source: Option<(&File, &Metadata)>, sync: bool) -> Result<Finished> {
         let note = self.note();
         self.end().map_err(|error| Failure::writing(&self.name, &error).with(&note))?;
-        let Self { name, file, place, .. } = self;
+        let Self { name, file, kind, .. } = self;
         let failed = |error: &io::Error| Failure::writing(&name, error);
         let close = |file: File| -> io::Result<()> {
             if sync {
@@ -179,10 +179,12 @@ impl Output {
             standard::close(file)
         };
         let mut lacks_attributes = false;
-        match place {
-            Place::Stream => standard::close(file).map_err(|error| failed(&error))?,
-            Place::Existing { .. } => close(file).map_err(|error| failed(&error).with(&incomplete(&name)))?,
-            Place::Temporary(temporary) => {
+        match kind {
+            OutputKind::Stream => standard::close(file).map_err(|error| failed(&error))?,
+            OutputKind::Existing { .. } => {
+                close(file).map_err(|error| failed(&error).with(&incomplete(&name)))?
+            }
+            OutputKind::Temporary(temporary) => {
                 if let Some((source, metadata)) = source {
                     for (what, error) in copy_attributes(source, metadata, &file) {
                         lacks_attributes = true;
@@ -210,7 +212,7 @@ impl Output {
 
     /// Truncates a file that is written in place, before the first write.
     fn begin(&mut self) -> io::Result<()> {
-        if let Place::Existing { truncated } = &mut self.place
+        if let OutputKind::Existing { truncated } = &mut self.kind
             && !*truncated
         {
             self.file.set_len(0)?;
@@ -273,12 +275,12 @@ struct Temporary {
 
 impl Temporary {
     /// Creates the file, and returns a duplicate to write to, which can be closed before the file is renamed.
-    fn create(directory: Directory, request: &Request) -> io::Result<(Self, File)> {
+    fn create(directory: Directory, options: &OutputOptions) -> io::Result<(Self, File)> {
         let mut guard = Guard::new();
-        let created = directory.create_temporary(request.access, |name| guard.announce(&directory, name));
+        let created = directory.create_temporary(options.access, |name| guard.announce(&directory, name));
         let (name, file) = created.inspect_err(|_| guard.forget())?;
         drop(guard);
-        let (target, overwrite) = (request.target.to_owned(), request.overwrite);
+        let (target, overwrite) = (options.target.to_owned(), options.overwrite);
         // From here on, dropping `temporary` removes the file.
         let temporary = Self { directory, name, target, overwrite, file, keep: false };
         directory::lock(&temporary.file);

@@ -16,7 +16,7 @@ use crate::directory::Access;
 use crate::exit::{Exit, Failure, Result};
 use crate::input::{Change, Files, Identity, Input, Reader};
 use crate::keys::{self, is_standard};
-use crate::output::{Output, Request};
+use crate::output::{Output, OutputOptions};
 use crate::report::{self, ProgressLine, Tally, name};
 use crate::suffix::{self, Suffixes};
 
@@ -172,7 +172,7 @@ fn one(
     let mut output = match &target {
         None => Output::standard()?,
         Some(target) => {
-            let request = Request {
+            let options = OutputOptions {
                 target,
                 is_named: common.output.is_some(),
                 overwrite: common.force,
@@ -181,7 +181,7 @@ fn one(
                 must_be_file: common.rm,
                 quiet: common.quiet,
             };
-            Output::open(&request, files)?
+            Output::open(&options, files)?
         }
     };
     if output.is_stream() {
@@ -195,14 +195,14 @@ fn one(
     let output_name = output.name().to_owned();
 
     let progress = Arc::new(Progress::default());
-    let watch = ProgressLine::new(&name, &progress, input.len(), common.quiet);
+    let progress_line = ProgressLine::new(&name, &progress, input.len(), common.quiet);
     let (start, threads) = (Instant::now(), settings.threads);
     // The length is used for a named file only, because the offset of a redirected standard input may not be 0.
     let input_len = input.source().and_then(|_| input.len());
     let settings = settings.progress(Arc::clone(&progress)).input_len(input_len);
     let done = work.stream(input.reader(), &mut output, engine, path, &settings);
     let elapsed = start.elapsed();
-    drop(watch);
+    drop(progress_line);
     let summary = done.map_err(|error| {
         let shrunk = input.change() == Change::Shrunk;
         let note = if shrunk { "; the file became shorter while it was read" } else { "" };
