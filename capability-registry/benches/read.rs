@@ -1,4 +1,4 @@
-//! What a read costs, alone and against a thread that rewrites the registry without pause.
+//! Measures the cost of reads, alone and while another thread rewrites the registry continuously.
 
 use std::{
     hint::black_box,

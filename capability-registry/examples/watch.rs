@@ -1,6 +1,7 @@
-//! Prints every change of a registry while a pretended driver starts, loses its device and stops.
+//! Registers features in a capability registry, queries them and prints every change. The features are those of a
+//! simulated driver that starts, loses its device and stops.
 //!
-//! `cargo run -p qat-capability-registry --example watch -- 'qat.*'`
+//! Run it with `cargo run -p qat-capability-registry --example watch -- 'qat.*'`; the argument is the pattern to watch.
 
 use std::{env, error::Error, thread, time::Duration};
 
@@ -22,7 +23,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
-/// Takes the registry, so that the watcher ends with it.
+/// Registers, replaces and removes features. The registry is dropped at the end, which ends the thread that watches it.
 fn drive(registry: Registry) -> Result<(), RegisterError> {
     let pause = || thread::sleep(Duration::from_millis(50));
     let driver = registry.register("driver", [(QAT, State::absent("not started"))])?;
@@ -30,8 +31,11 @@ fn drive(registry: Registry) -> Result<(), RegisterError> {
     let window = State::Present(Value::Integer(32 << 10));
     driver.replace([(QAT, State::present()), (DEFLATE, State::present()), (WINDOW, window)])?;
     pause();
+    println!("any compression: {}", registry.is_present("qat.compression.*"));
+    println!("window in bytes: {:?}", registry.get("qat.compression.window-bytes"));
     driver.replace([(QAT, State::absent("the device was removed"))])?;
     pause();
+    println!("QAT: {:?}", registry.get("qat"));
     Ok(())
 }
 

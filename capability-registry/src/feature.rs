@@ -1,4 +1,4 @@
-//! Feature names, valid by construction.
+//! Feature names. A [`Feature`] can be created only from valid text, so that no other module checks names.
 
 use std::{borrow::Borrow, cmp::Ordering, fmt, hash, str::FromStr, sync::Arc};
 
@@ -6,8 +6,9 @@ use thiserror::Error;
 
 /// The validated name of a feature, such as `qat.compression.deflate`.
 ///
-/// One or more segments joined by dots; a segment is one or more of `a`–`z`, `0`–`9` and `-`; the whole is at
-/// most [`Feature::MAX_LEN`] bytes. Names compare byte by byte, like their text. A clone does not copy the text.
+/// A name consists of one or more segments joined by dots, and has at most [`Feature::MAX_LEN`] bytes. A segment
+/// consists of one or more of `a`–`z`, `0`–`9` and `-`. Names compare byte by byte, as their text does. Cloning does
+/// not copy the text.
 ///
 /// # Examples
 /// ```
@@ -28,7 +29,7 @@ enum Text {
 }
 
 impl Feature {
-    /// The greatest length of a name in bytes, dots included.
+    /// The maximum length of a name in bytes, including dots.
     ///
     /// # Examples
     /// ```
@@ -38,7 +39,7 @@ impl Feature {
     /// ```
     pub const MAX_LEN: usize = 128;
 
-    /// A name known when the program is written; in a `const` it is checked by the compiler.
+    /// Creates a name from a literal. In a `const`, the compiler checks it.
     ///
     /// # Panics
     /// If `name` is not valid; in a `const`, the build fails instead:
@@ -61,7 +62,7 @@ impl Feature {
         }
     }
 
-    /// The name as text.
+    /// Returns the name as text.
     ///
     /// # Examples
     /// ```
@@ -75,7 +76,7 @@ impl Feature {
         }
     }
 
-    /// The segments, from the root down.
+    /// Returns the segments, beginning with the root.
     ///
     /// # Examples
     /// ```
@@ -87,7 +88,7 @@ impl Feature {
         self.as_str().split('.')
     }
 
-    /// The name one level up, or `None` for a name of one segment.
+    /// Returns the name without its last segment, or `None` for a name of one segment.
     ///
     /// # Examples
     /// ```
@@ -103,7 +104,7 @@ impl Feature {
         }))
     }
 
-    /// Whether this is `other` itself or lies below it at any depth.
+    /// Returns whether this is `other` itself or is below it at any depth.
     ///
     /// # Examples
     /// ```
@@ -173,7 +174,7 @@ impl Ord for Feature {
 
 impl hash::Hash for Feature {
     fn hash<H: hash::Hasher>(&self, state: &mut H) {
-        // As `str` does it, so that maps can be asked with a `&str` through `Borrow`.
+        // `Borrow<str>` requires the hash of `str`. Otherwise a map would not find a feature by a `&str`.
         self.as_str().hash(state);
     }
 }
@@ -190,7 +191,7 @@ impl AsRef<str> for Feature {
     }
 }
 
-/// Why a text is not a [`Feature`] or a [`Pattern`](crate::Pattern). Positions are byte offsets.
+/// The reason why a text is not a [`Feature`] or a [`Pattern`](crate::Pattern). Positions are byte offsets.
 ///
 /// # Examples
 /// ```
@@ -202,33 +203,33 @@ impl AsRef<str> for Feature {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ParseError {
-    /// There is no segment at all.
+    /// The text has no segment.
     #[error("the feature name is empty; write dot-separated segments such as `net.tls`")]
     Empty,
     /// The text is longer than [`Feature::MAX_LEN`].
     #[error("the feature name has {len} bytes; shorten it to {} at most", Feature::MAX_LEN)]
     TooLong {
-        /// Length of the text in bytes.
+        /// The length of the text in bytes.
         len: usize,
     },
-    /// A dot at the start, at the end, or next to another one.
+    /// A dot is at the start, at the end, or next to another dot.
     #[error("empty segment at byte {position}; remove the dot or write a segment there")]
     EmptySegment {
-        /// Where the segment should begin.
+        /// The offset at which a segment is expected.
         position: usize,
     },
-    /// A byte other than `a`–`z`, `0`–`9`, `-` and the dot.
+    /// A byte is none of `a`–`z`, `0`–`9`, `-` and the dot.
     #[error("`{}` at byte {position}; use a-z, 0-9 and `-` in segments", byte.escape_ascii())]
     InvalidByte {
-        /// Where the byte stands.
+        /// The offset of the byte.
         position: usize,
         /// The byte.
         byte: u8,
     },
-    /// A `*` in a name, or in a pattern elsewhere than as its last segment.
+    /// A `*` is in a name, or is not the last segment of a pattern.
     #[error("`*` at byte {position}; a wildcard is the last segment of a pattern, never part of a name")]
     MisplacedWildcard {
-        /// Where the `*` stands.
+        /// The offset of the `*`.
         position: usize,
     },
 }

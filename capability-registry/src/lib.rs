@@ -1,8 +1,8 @@
-//! Thread-safe store of dot-separated feature strings.
+//! A thread-safe registry of dot-separated feature names.
 //!
-//! A component says what it can do by registering features such as `qat` or `qat.compression.deflate`, each
-//! with a value or with the reason why it is absent. Everyone else asks by name, by wildcard, or waits for
-//! a change. The crate knows nothing of any particular feature.
+//! Components register the features that they provide, such as `qat` or `qat.compression.deflate`, each with a value or
+//! with the reason why it is absent. Other components query features by name or by wildcard, or wait for changes. The
+//! crate has no knowledge of any particular feature, and never detects one itself.
 //!
 //! ```
 //! use capability_registry::{Feature, Registry, State, Value};
@@ -32,33 +32,34 @@
 //! ```
 //!
 //! # Names and queries
-//! A [`Feature`] is one or more segments of `a`–`z`, `0`–`9` and `-`, joined by dots, [`Feature::MAX_LEN`]
-//! bytes at most. Queries have three forms, typed as [`Pattern`]:
+//! A [`Feature`] consists of one or more segments of `a`–`z`, `0`–`9` and `-`, joined by dots, and has at most
+//! [`Feature::MAX_LEN`] bytes. Queries have three forms, which are those of a [`Pattern`]:
 //!
-//! | query   | answers for                                                          |
+//! | query   | matches                                                              |
 //! |---------|----------------------------------------------------------------------|
 //! | `qat`   | the entry `qat` alone                                                |
 //! | `qat.*` | every entry below `qat`, at any depth; `qat` itself does not count   |
 //! | `*`     | every entry                                                          |
 //!
-//! Entries stand for themselves: registering `qat.compression` does not make `qat` present, and an absent
-//! `qat` does not hide a present `qat.compression`. [`Snapshot::nearest`] climbs the hierarchy for those who
-//! want the reason given for a whole branch.
+//! Entries are independent of each other: registering `qat.compression` does not make `qat` present, and an absent
+//! `qat` does not hide a present `qat.compression`. [`Snapshot::nearest`] returns the entry of the nearest ancestor,
+//! which may state the reason for a whole branch.
 //!
 //! # Ownership
-//! Entries belong to the [`Registration`] that brought them. It adds, replaces and removes them in one step
-//! each, so a reader sees all of a group or none of it; dropping it removes them. A name has one holder at a
-//! time; a second one gets [`RegisterError::Held`], which names the first.
+//! Entries belong to the [`Registration`] that added them. It adds, replaces and removes all of them in one step, so
+//! that a reader sees either all changes of that step or none. Dropping it removes them. A name has one holder at a
+//! time; registering it again is [`RegisterError::Held`], which names that holder.
 //!
 //! # Thread safety and cost
-//! Every public type is `Send` and `Sync`. A read is lock-free and, after the first of its thread, allocates
-//! nothing; [`Registry::is_present`] is a few atomic operations and one hash lookup, whatever the number of
-//! entries. A write takes a lock and rebuilds the snapshot of all entries: features change rarely. No user
-//! code runs under that lock, so a panic in a caller leaves the registry as it was.
+//! Every public type is `Send` and `Sync`. A read takes no lock and, after the first one of its thread, allocates
+//! nothing; [`Registry::is_present`] costs a few atomic operations and one hash lookup, whatever the number of entries.
+//! A write takes a lock and rebuilds the snapshot of all entries, because features change rarely. No code of a caller
+//! runs under that lock, so that a panic in a caller leaves the registry unchanged.
 //!
 //! # Cleanup
-//! Registries and registrations keep the store alive, subscriptions do not: when the last [`Registry`] clone
-//! and the last [`Registration`] are gone, each [`Subscription`] delivers what it still owes and then ends.
+//! Registries and registrations keep the store alive, and subscriptions do not. When the last [`Registry`] clone and
+//! the last [`Registration`] were dropped, each [`Subscription`] returns the changes that it has not returned yet, and
+//! ends.
 //!
 //! # Cargo features
 //! - `serde`: `Serialize` and `Deserialize` for [`Feature`], [`Value`], [`State`] and [`Snapshot`].

@@ -1,10 +1,11 @@
-//! Queries for more than one feature.
+//! Patterns, which select one feature, all features below one, or all features. Registries, snapshots and subscriptions
+//! take them as queries.
 
 use std::{fmt, str::FromStr};
 
 use crate::{Feature, ParseError};
 
-/// A set of features: one, everything below one, or all.
+/// A set of features: a single one, all those below one, or all.
 ///
 /// # Examples
 /// ```
@@ -27,7 +28,7 @@ pub enum Pattern {
 }
 
 impl Pattern {
-    /// Whether `feature` belongs to the set.
+    /// Returns whether `feature` belongs to the set.
     ///
     /// # Examples
     /// ```

@@ -1,4 +1,5 @@
-//! The store and the guard through which it is filled.
+//! The registry, and the registrations that fill it. Components register here, and readers query here; no code of a
+//! caller ever runs while the lock is held.
 
 use std::{
     collections::{BTreeMap, btree_map},
@@ -12,7 +13,7 @@ use thiserror::Error;
 
 use crate::{Feature, Pattern, Snapshot, State, Subscription, snapshot::Data};
 
-/// A store of features, shared by its clones.
+/// A store of features. Clones share one store.
 ///
 /// # Examples
 /// ```
@@ -27,15 +28,16 @@ use crate::{Feature, Pattern, Snapshot, State, Subscription, snapshot::Data};
 #[derive(Clone)]
 pub struct Registry(Arc<Handle>);
 
-/// Shared by registries and registrations; its end is the end of all changes.
+/// The part that registries and registrations share. When it is dropped, no further change is possible, and all
+/// subscriptions end.
 struct Handle(Arc<Core>);
 
-/// Shared by the [`Handle`] and the subscriptions.
+/// The part that the [`Handle`] and the subscriptions share.
 pub(crate) struct Core {
-    /// What readers see. Stored only while `writer` is locked.
+    /// The current entries, which readers load without a lock. They are replaced only while `writer` is locked.
     pub(crate) current: ArcSwap<Data>,
     writer: Mutex<Writer>,
-    /// Signalled after each change of `current` and after `closed` was set.
+    /// Notified after each change of `current`, and after `closed` was set.
     pub(crate) changed: Condvar,
 }
 
@@ -44,9 +46,9 @@ pub(crate) struct Writer {
     /// The owner of each entry of `current`.
     holders: BTreeMap<Feature, Arc<str>>,
     pub(crate) closed: bool,
-    /// The tasks that wait in [`Subscription::poll_recv`], each under its subscription's number.
+    /// The wakers of tasks that wait in [`Subscription::poll_recv`], by the number of the subscription.
     pub(crate) wakers: BTreeMap<u64, Waker>,
-    /// The number that the next waiting subscription gets.
+    /// The number of the next subscription that waits.
     next_number: u64,
 }
 
@@ -60,14 +62,14 @@ impl Writer {
 
 impl Core {
     pub(crate) fn lock(&self) -> MutexGuard<'_, Writer> {
-        // Only this crate's code runs under the lock, so a poisoned lock holds nothing half done.
+        // A poisoned lock is usable, because only code of this crate runs under it, which leaves no partial change.
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Replaces all that `owner` holds by `entries`, or changes nothing.
+    /// Replaces all entries of `owner` by `entries`, or changes nothing where that fails.
     fn replace(&self, owner: &Arc<str>, entries: BTreeMap<Feature, State>) -> Result<(), RegisterError> {
         let mut writer = self.lock();
-        // Each registration allocates its owner's name, so the address tells two of one name apart.
+        // Each registration allocates the name of its owner, so that the address identifies it even if names are equal.
         let is_own = |holder: &Arc<str>| Arc::ptr_eq(holder, owner);
         for feature in entries.keys() {
             if let Some(holder) = writer.holders.get(feature).filter(|holder| !is_own(holder)) {
@@ -94,18 +96,18 @@ impl Core {
         Ok(())
     }
 
-    /// Releases the lock, then wakes every thread and every task that waits for a change.
+    /// Releases the lock, and then wakes all threads and tasks that wait for a change.
     fn announce(&self, mut writer: MutexGuard<'_, Writer>) {
         let wakers = std::mem::take(&mut writer.wakers);
         drop(writer);
         self.changed.notify_all();
-        // A waker runs foreign code, which may use this registry: never under the lock.
+        // A waker runs code of the caller, which may use this registry. Under the lock that would be a deadlock.
         wakers.into_values().for_each(Waker::wake);
     }
 }
 
 impl Registry {
-    /// An empty registry, independent of every other.
+    /// Returns an empty registry, which is independent of all others.
     ///
     /// # Examples
     /// ```
@@ -122,12 +124,12 @@ impl Registry {
 
     /// Adds `entries` in one step and returns the guard that owns them.
     ///
-    /// `owner` is for people: it is what [`RegisterError::Held`] names. No entry at all is fine; the guard can
-    /// fill itself later with [`Registration::replace`].
+    /// `owner` is a name for people, which [`RegisterError::Held`] reports. `entries` may be empty; the guard can add
+    /// entries later with [`Registration::replace`].
     ///
     /// # Errors
-    /// [`RegisterError::Duplicate`] if a name occurs twice in `entries`, [`RegisterError::Held`] if another
-    /// registration holds one, whatever the states. Nothing is registered then.
+    /// [`RegisterError::Duplicate`] if a name occurs twice in `entries`, and [`RegisterError::Held`] if another
+    /// registration holds one, in whatever state. Nothing is registered then.
     ///
     /// # Examples
     /// ```
@@ -150,10 +152,10 @@ impl Registry {
         Ok(Registration { handle: self.0.clone(), owner })
     }
 
-    /// Whether an entry that `query` matches is present. Lock-free.
+    /// Returns whether an entry that matches `query` is present. This takes no lock.
     ///
-    /// `query` is written as a [`Pattern`]: `qat` asks for that entry, `qat.*` for any entry below it at any
-    /// depth, `*` for any entry. A text that is no pattern matches nothing, so the answer is `false`.
+    /// `query` has the form of a [`Pattern`]: `qat` is that entry, `qat.*` any entry below it at any depth, and `*` any
+    /// entry. A text that is not a pattern matches nothing, so that the result is `false`.
     ///
     /// # Examples
     /// ```
@@ -173,7 +175,8 @@ impl Registry {
         self.0.0.current.load().is_present(query)
     }
 
-    /// The state of the entry `name`, or `None` if there is none (as for a text that is no name). Lock-free.
+    /// Returns the state of the entry `name`, or `None` if there is none or `name` is not a valid name. This takes no
+    /// lock.
     ///
     /// # Examples
     /// ```
@@ -184,8 +187,8 @@ impl Registry {
         self.0.0.current.load().get(name).cloned()
     }
 
-    /// The entry `name` or, if there is none, that of its nearest registered ancestor; see
-    /// [`Snapshot::nearest`]. Lock-free.
+    /// Returns the entry `name` or, if there is none, that of its nearest registered ancestor; see
+    /// [`Snapshot::nearest`]. This takes no lock.
     ///
     /// # Examples
     /// ```
@@ -202,9 +205,9 @@ impl Registry {
         self.0.0.current.load().nearest(name).cloned()
     }
 
-    /// Everything at this moment. Lock-free.
+    /// Returns all entries at this moment. This takes no lock.
     ///
-    /// Several questions that must agree with one another belong to one snapshot.
+    /// Several queries whose results must be consistent should use one snapshot.
     ///
     /// # Examples
     /// ```
@@ -220,9 +223,10 @@ impl Registry {
         self.0.0.current.load_full().into()
     }
 
-    /// The number of changes so far: 0 for a new registry, one more for each step that altered an entry.
+    /// Returns the number of changes so far: 0 for a new registry, and one more for each operation that changed an
+    /// entry.
     ///
-    /// Equal generations of one registry mean equal content.
+    /// Equal generations of one registry imply equal content.
     ///
     /// # Examples
     /// ```
@@ -241,7 +245,7 @@ impl Registry {
         self.0.0.current.load().generation
     }
 
-    /// Follows the entries that `pattern` matches, from this moment on.
+    /// Returns a subscription to changes of the entries that match `pattern`, from this moment on.
     ///
     /// # Examples
     /// ```
@@ -279,9 +283,9 @@ impl Drop for Handle {
     }
 }
 
-/// Owns entries of a [`Registry`]; dropping it removes all of them in one step.
+/// Owns entries of a [`Registry`]. Dropping it removes all of them in one step.
 ///
-/// It keeps working after the last clone of the registry is gone, for snapshots and subscriptions outlive it.
+/// It remains usable after the last clone of the registry was dropped, for existing snapshots and subscriptions.
 ///
 /// # Examples
 /// ```
@@ -301,7 +305,7 @@ pub struct Registration {
 }
 
 impl Registration {
-    /// The owner named at registration.
+    /// Returns the owner that was named at registration.
     ///
     /// # Examples
     /// ```
@@ -313,10 +317,10 @@ impl Registration {
         &self.owner
     }
 
-    /// Puts `entries` in the place of all that this registration holds, in one step.
+    /// Replaces all entries of this registration by `entries` in one step.
     ///
     /// # Errors
-    /// As [`Registry::register`]; the entries held so far stay then.
+    /// The errors of [`Registry::register`]. The previous entries are kept then.
     ///
     /// # Examples
     /// ```
@@ -341,12 +345,12 @@ impl fmt::Debug for Registration {
 
 impl Drop for Registration {
     fn drop(&mut self) {
-        // An empty group can neither repeat a name nor take one from another holder.
+        // This cannot fail, because an empty group neither repeats a name nor has one of another holder.
         let _ = self.handle.0.replace(&self.owner, BTreeMap::new());
     }
 }
 
-/// Why entries could not be registered.
+/// The reason why entries could not be registered.
 ///
 /// # Examples
 /// ```
@@ -361,7 +365,7 @@ impl Drop for Registration {
 #[derive(Debug, Clone, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum RegisterError {
-    /// A name occurs twice in one group.
+    /// A name occurs twice in one registration.
     #[error("`{feature}` occurs twice in one registration; name each feature once")]
     Duplicate {
         /// The name.
@@ -372,12 +376,12 @@ pub enum RegisterError {
     Held {
         /// The name.
         feature: Feature,
-        /// The owner that the other registration named.
+        /// The owner of the other registration.
         holder: Arc<str>,
     },
 }
 
-/// Runs the caller's iterator to its end, so that none of it runs under the lock.
+/// Collects the entries of the caller's iterator before the lock is taken, because the iterator may use the registry.
 fn group(
     entries: impl IntoIterator<Item = (Feature, State)>,
 ) -> Result<BTreeMap<Feature, State>, RegisterError> {

@@ -1,4 +1,5 @@
-//! A feature as its text, a snapshot as a map in the order of the names.
+//! Serialisation of features as strings and of snapshots as maps in the order of the names. Deserialisation validates
+//! names and refuses duplicates.
 
 use std::{collections::BTreeMap, fmt};
 

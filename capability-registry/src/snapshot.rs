@@ -1,4 +1,5 @@
-//! The content of a registry at one moment, and the difference between two.
+//! Snapshots, which hold the entries of a registry at one moment, and differences between two of them. Registries
+//! return them, and subscriptions compare them; they never change.
 
 use std::{cmp::Ordering, collections::BTreeMap, collections::HashMap, fmt, iter, slice, sync::Arc};
 
@@ -7,9 +8,10 @@ use crate::{
     feature::{parent, validate},
 };
 
-/// All entries of a registry at one moment, in the order of their names. Immutable; a clone copies one pointer.
+/// All entries of a registry at one moment, in the order of their names. A snapshot never changes, and cloning it
+/// copies one pointer.
 ///
-/// Two snapshots are equal when their entries are, whatever their generations.
+/// Two snapshots are equal when their entries are equal, even if their generations differ.
 ///
 /// # Examples
 /// ```
@@ -28,7 +30,7 @@ use crate::{
 #[derive(Clone, Default)]
 pub struct Snapshot(Arc<Data>);
 
-/// Sorted entries, with an index that answers for each name and each wildcard in one lookup.
+/// The sorted entries, with an index that needs one lookup for any name or wildcard.
 #[derive(Default)]
 pub(crate) struct Data {
     pub(crate) generation: u64,
@@ -37,7 +39,7 @@ pub(crate) struct Data {
     any_present: bool,
 }
 
-/// What the index knows of a name that is an entry, or has a present entry below it.
+/// The record of the index for a name that is an entry, or that has a present entry below it.
 #[derive(Default)]
 struct Node {
     entry: Option<usize>,
@@ -97,7 +99,7 @@ impl Data {
             Pattern::All => &self.entries,
             Pattern::Exact(feature) => self.entry(feature.as_str()).map_or(&[], slice::from_ref),
             Pattern::Below(root) => {
-                // Names that begin with `root.` are neighbours in byte order.
+                // Names that begin with `root.` are adjacent in byte order.
                 let stem = || root.as_str().bytes().chain([b'.']);
                 let start = self.entries.partition_point(|(name, _)| name.as_str().bytes().lt(stem()));
                 let tail = &self.entries[start..];
@@ -108,9 +110,10 @@ impl Data {
 }
 
 impl Snapshot {
-    /// How many changes the registry had seen; see [`Registry::generation`](crate::Registry::generation).
+    /// Returns the number of changes of the registry before this snapshot; see
+    /// [`Registry::generation`](crate::Registry::generation).
     ///
-    /// A snapshot that does not come from a registry has generation 0.
+    /// A snapshot that was not taken from a registry has generation 0.
     ///
     /// # Examples
     /// ```
@@ -121,7 +124,7 @@ impl Snapshot {
         self.0.generation
     }
 
-    /// Every entry, in the order of the names.
+    /// Returns all entries in the order of the names.
     ///
     /// # Examples
     /// ```
@@ -133,7 +136,7 @@ impl Snapshot {
         self.0.entries()
     }
 
-    /// The entries that `pattern` matches, in the order of the names.
+    /// Returns the entries that match `pattern`, in the order of the names.
     ///
     /// # Examples
     /// ```
@@ -149,8 +152,8 @@ impl Snapshot {
         self.0.matching(pattern)
     }
 
-    /// Whether an entry that `query` matches is present; as
-    /// [`Registry::is_present`](crate::Registry::is_present), on this moment.
+    /// Returns whether an entry that matches `query` is present in this snapshot; see
+    /// [`Registry::is_present`](crate::Registry::is_present).
     ///
     /// # Examples
     /// ```
@@ -161,7 +164,7 @@ impl Snapshot {
         self.0.is_present(query)
     }
 
-    /// The state of the entry `name`, or `None` if there is none (as for a text that is no name).
+    /// Returns the state of the entry `name`, or `None` if there is none or `name` is not a valid name.
     ///
     /// # Examples
     /// ```
@@ -174,9 +177,10 @@ impl Snapshot {
         self.0.get(name)
     }
 
-    /// The entry `name` or, if there is none, that of its nearest registered ancestor.
+    /// Returns the entry `name` or, if there is none, that of its nearest registered ancestor. `None` where there is no
+    /// ancestor either.
     ///
-    /// Tells why a feature is missing where only its branch was registered as absent.
+    /// The result explains why a feature is missing where only an ancestor was registered as absent.
     ///
     /// # Examples
     /// ```
@@ -189,7 +193,7 @@ impl Snapshot {
         self.0.nearest(name)
     }
 
-    /// What changed from this snapshot to a `newer` one.
+    /// Returns the changes from this snapshot to a `newer` one.
     ///
     /// # Examples
     /// ```
@@ -236,7 +240,7 @@ impl From<Arc<Data>> for Snapshot {
     }
 }
 
-/// Of two entries with one name, the later stays.
+/// Collects entries. Of two entries with the same name, the later one is kept.
 impl FromIterator<(Feature, State)> for Snapshot {
     fn from_iter<I: IntoIterator<Item = (Feature, State)>>(entries: I) -> Self {
         Self(Arc::new(Data::new(0, entries.into_iter().collect())))
@@ -266,7 +270,7 @@ impl fmt::Debug for Snapshot {
     }
 }
 
-/// What changed between two snapshots; each list is in the order of the names.
+/// The changes between two snapshots. Each list is in the order of the names.
 ///
 /// # Examples
 /// ```
@@ -277,16 +281,16 @@ impl fmt::Debug for Snapshot {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Diff {
-    /// Entries that only the newer snapshot has.
+    /// The entries that only the newer snapshot has.
     pub added: Vec<(Feature, State)>,
-    /// Entries that only the older snapshot has, as they were.
+    /// The entries that only the older snapshot has, with their states there.
     pub removed: Vec<(Feature, State)>,
-    /// Entries that both have, in different states.
+    /// The entries that both snapshots have, in different states.
     pub changed: Vec<Change>,
 }
 
 impl Diff {
-    /// Whether nothing changed.
+    /// Returns whether nothing changed.
     ///
     /// # Examples
     /// ```
@@ -335,7 +339,7 @@ mod tests {
 
     #[test]
     fn wildcards_skip_neighbours_in_byte_order() {
-        // `-` sorts before `.` and `0` after it, so both kinds of neighbour surround the branch.
+        // `-` sorts before `.` and `0` after it, so that other names precede and follow the branch.
         let snapshot = snapshot(
             &["qat", "qat-x", "qat-x.a", "qat.a", "qat.a.b", "qat.a-b", "qat0", "qat0.a", "zz"]
                 .map(|name| (name, State::present())),

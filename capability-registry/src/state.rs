@@ -1,8 +1,9 @@
-//! What is known of a feature.
+//! The state of a feature: present with a value, or absent with a reason. Registrations provide it, and readers receive
+//! it.
 
 use std::{fmt, sync::Arc};
 
-/// What a present feature carries.
+/// The value of a feature that is present.
 ///
 /// # Examples
 /// ```
@@ -15,12 +16,12 @@ use std::{fmt, sync::Arc};
 #[cfg_attr(feature = "serde", derive(serde::Serialize, serde::Deserialize), serde(rename_all = "lowercase"))]
 #[non_exhaustive]
 pub enum Value {
-    /// Nothing beyond being there.
+    /// The feature has no value besides its presence.
     #[default]
     Flag,
-    /// A count, a size or a limit.
+    /// The value is a number, such as a count, a size or a limit. The name of the feature states the unit.
     Integer(u64),
-    /// A version, a model or another name.
+    /// The value is a text, such as a version or a model.
     Text(Arc<str>),
 }
 
@@ -34,7 +35,7 @@ impl fmt::Display for Value {
     }
 }
 
-/// Whether a feature is there: with a value, or not, with the reason.
+/// Whether a feature is present, with its value, or absent, with the reason.
 ///
 /// # Examples
 /// ```
@@ -48,12 +49,12 @@ impl fmt::Display for Value {
 pub enum State {
     /// The feature can be used.
     Present(Value),
-    /// The feature cannot be used, for this reason.
+    /// The feature cannot be used. The reason is for people.
     Absent(Arc<str>),
 }
 
 impl State {
-    /// Present, with nothing more to say.
+    /// Returns the state of a feature that is present and has no value.
     ///
     /// # Examples
     /// ```
@@ -64,7 +65,7 @@ impl State {
         Self::Present(Value::Flag)
     }
 
-    /// Absent, with the reason as a person should read it.
+    /// Returns the state of a feature that is absent, with a reason for people.
     ///
     /// # Examples
     /// ```
@@ -75,7 +76,7 @@ impl State {
         Self::Absent(reason.into())
     }
 
-    /// Whether the feature can be used.
+    /// Returns whether the feature can be used.
     ///
     /// # Examples
     /// ```
@@ -86,7 +87,7 @@ impl State {
         matches!(self, Self::Present(_))
     }
 
-    /// The value, if present.
+    /// Returns the value, or `None` where the feature is absent.
     ///
     /// # Examples
     /// ```
@@ -100,7 +101,7 @@ impl State {
         }
     }
 
-    /// The reason, if absent.
+    /// Returns the reason, or `None` where the feature is present.
     ///
     /// # Examples
     /// ```

@@ -1,4 +1,5 @@
-//! Waiting for changes.
+//! Subscriptions, with which threads and asynchronous tasks wait for changes of a registry. A subscription never delays
+//! registrations.
 
 use std::{
     fmt,
@@ -12,15 +13,15 @@ use thiserror::Error;
 
 use crate::{Diff, Pattern, Snapshot, registry::Core};
 
-/// Follows the entries of a [`Registry`](crate::Registry) that a pattern matches.
+/// Returns the changes of those entries of a [`Registry`](crate::Registry) that match a pattern.
 ///
-/// A subscription keeps the snapshot it has delivered up to and compares it with the present one. So a slow
-/// consumer holds one snapshot, not a queue, and never delays those who register: what happened in between
-/// arrives as one [`Diff`] to the latest state, and what was undone in between does not arrive at all.
-/// Starting from [`Subscription::snapshot`], the diffs always add up to what the registry holds.
+/// A subscription keeps the last snapshot that it reported and compares it with the current one. A slow consumer
+/// therefore holds one snapshot and not a queue, and never delays registrations. Several changes are reported as one
+/// [`Diff`] to the latest state, and changes that were undone in between are not reported. Applied to
+/// [`Subscription::snapshot`], the diffs always result in the content of the registry.
 ///
-/// As an iterator it is [`Subscription::recv`]; an asynchronous task awaits [`Subscription::recv_async`], which works with
-/// every runtime. Dropping it unsubscribes.
+/// The iterator returns what [`Subscription::recv`] returns. An asynchronous task awaits [`Subscription::recv_async`],
+/// which works with every runtime. Dropping the subscription unsubscribes.
 ///
 /// # Examples
 /// ```
@@ -44,7 +45,7 @@ pub struct Subscription {
     core: Arc<Core>,
     pattern: Pattern,
     delivered: Snapshot,
-    /// The number under which the registry keeps this subscription's waker, once a task has waited.
+    /// The number under which the registry stores the waker of this subscription; `None` until a task has waited.
     number: Option<u64>,
 }
 
@@ -59,7 +60,7 @@ impl Subscription {
         Self { core, pattern, delivered, number: None }
     }
 
-    /// What the subscription follows.
+    /// Returns the pattern of the subscription.
     ///
     /// # Examples
     /// ```
@@ -70,9 +71,10 @@ impl Subscription {
         &self.pattern
     }
 
-    /// The state that the diffs received so far lead to; before the first, that at subscription.
+    /// Returns the snapshot after the last diff that was received, or the one at the time of subscription before the
+    /// first.
     ///
-    /// It holds every entry, not only those that the pattern matches.
+    /// It contains all entries, and not only those that match the pattern.
     ///
     /// # Examples
     /// ```
@@ -90,10 +92,10 @@ impl Subscription {
         &self.delivered
     }
 
-    /// Waits for a change; `None` when none can come any more, because the last registry clone and the last
-    /// registration are gone.
+    /// Waits for a change. Returns `None` when no further change is possible, because the last registry clone and the
+    /// last registration were dropped.
     ///
-    /// A thread that owns one of those itself waits for ever if nobody else makes a change.
+    /// A thread that owns one of those itself waits forever if no other thread makes a change.
     ///
     /// # Examples
     /// ```
@@ -105,10 +107,10 @@ impl Subscription {
         self.next_diff(Wait::Forever).ok()
     }
 
-    /// Waits for a change for `timeout` at most.
+    /// Waits at most `timeout` for a change.
     ///
     /// # Errors
-    /// [`RecvError::Empty`] if none came in that time, [`RecvError::Closed`] if none can come any more.
+    /// [`RecvError::Empty`] if there was none in that time, and [`RecvError::Closed`] if no further change is possible.
     ///
     /// # Examples
     /// ```
@@ -120,14 +122,14 @@ impl Subscription {
     /// assert_eq!(subscription.recv_timeout(Duration::from_millis(1)), Err(RecvError::Empty));
     /// ```
     pub fn recv_timeout(&mut self, timeout: Duration) -> Result<Diff, RecvError> {
-        // A deadline past the end of the clock is none.
+        // A deadline that the clock cannot represent is treated as no deadline.
         self.next_diff(Instant::now().checked_add(timeout).map_or(Wait::Forever, Wait::Until))
     }
 
-    /// Takes a change that is already there.
+    /// Returns a change without waiting.
     ///
     /// # Errors
-    /// [`RecvError::Empty`] if there is none, [`RecvError::Closed`] if none can come any more.
+    /// [`RecvError::Empty`] if there is none, and [`RecvError::Closed`] if no further change is possible.
     ///
     /// # Examples
     /// ```
@@ -143,10 +145,10 @@ impl Subscription {
         self.next_diff(Wait::No)
     }
 
-    /// Waits for a change without blocking the thread; `None` when none can come any more, as in
-    /// [`recv`](Self::recv).
+    /// Waits for a change without blocking the thread. Returns `None` when no further change is possible, as
+    /// [`recv`](Self::recv) does.
     ///
-    /// It needs no particular runtime. Dropping the future loses nothing: the change is delivered by the next call.
+    /// It needs no particular runtime. Dropping the future loses no change: the next call returns it.
     ///
     /// # Examples
     /// ```
@@ -165,10 +167,10 @@ impl Subscription {
         poll_fn(|context| self.poll_recv(context)).await
     }
 
-    /// The polling form of [`recv_async`](Self::recv_async), for hand-written futures and streams.
+    /// Does what [`recv_async`](Self::recv_async) does, for hand-written futures and streams.
     ///
-    /// After [`Poll::Pending`] the waker of the latest call is woken at the next change of the registry, whether or not
-    /// the pattern matches it.
+    /// After [`Poll::Pending`], the waker of the latest call is woken at the next change of the registry, whether or
+    /// not it matches the pattern.
     ///
     /// # Examples
     /// ```
@@ -184,10 +186,14 @@ impl Subscription {
     /// ```
     pub fn poll_recv(&mut self, context: &mut Context<'_>) -> Poll<Option<Diff>> {
         loop {
-            // Cloning and dropping a waker runs foreign code, so both happen outside the lock.
+            // Cloning and dropping a waker runs code of the caller, which may use this registry. Under the lock that
+            // would
+            // be a deadlock.
             let waker = context.waker().clone();
             {
-                // Changes are made under this lock, so none slips in between the look and the registration.
+                // Writers change entries under this lock. Otherwise a change between the comparison and the storing of
+                // the
+                // waker would not wake the task.
                 let mut writer = self.core.lock();
                 let unchanged = self.core.current.load().generation == self.delivered.generation();
                 if unchanged && writer.closed {
@@ -204,7 +210,7 @@ impl Subscription {
             match self.try_recv() {
                 Ok(diff) => return Poll::Ready(Some(diff)),
                 Err(RecvError::Closed) => return Poll::Ready(None),
-                // The change was one that the pattern does not match.
+                // The change does not match the pattern.
                 Err(RecvError::Empty) => {}
             }
         }
@@ -221,9 +227,10 @@ impl Subscription {
         }
     }
 
-    /// The present snapshot, once it is newer than the one delivered.
+    /// Returns the current snapshot once it is newer than the one that was reported.
     fn newer(&self, wait: &Wait) -> Result<Snapshot, RecvError> {
-        // Changes are made under this lock, so none slips in between the look and the wait.
+        // Writers change entries under this lock. Otherwise a change between the comparison and the wait would not
+        // wake the thread.
         let mut writer = self.core.lock();
         loop {
             if self.core.current.load().generation != self.delivered.generation() {
@@ -259,7 +266,7 @@ impl Iterator for Subscription {
 impl Drop for Subscription {
     fn drop(&mut self) {
         let Some(number) = self.number else { return };
-        // Bound to a name, so that the lock is released before the waker's own code runs.
+        // The binding releases the lock before the waker is dropped, which runs code of the caller.
         let waker = self.core.lock().wakers.remove(&number);
         drop(waker);
     }
@@ -274,7 +281,7 @@ impl fmt::Debug for Subscription {
     }
 }
 
-/// Why a [`Subscription`] has no change to give.
+/// The reason why a [`Subscription`] returned no change.
 ///
 /// # Examples
 /// ```
@@ -284,10 +291,10 @@ impl fmt::Debug for Subscription {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum RecvError {
-    /// Nothing changed so far.
+    /// There is no change yet.
     #[error("no change yet; try again later")]
     Empty,
-    /// The last registry clone and the last registration are gone.
+    /// No further change is possible, because the last registry clone and the last registration were dropped.
     #[error("the registry is gone; stop receiving")]
     Closed,
 }

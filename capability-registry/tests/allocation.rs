@@ -1,4 +1,4 @@
-//! Reads allocate nothing, as the documentation says.
+//! Tests that reads allocate nothing, as the documentation states.
 
 use std::hint::black_box;
 
@@ -8,7 +8,7 @@ use capability_registry::{Feature, Registry, State};
 #[test]
 fn reads_allocate_nothing() {
     let registry = Registry::new();
-    // Parsed, not static, so that a copied name or reason would show.
+    // The names are parsed and not static, so that a copy of a name or a reason would be counted.
     let names = ["a.b", "a.c"].map(|name| name.parse::<Feature>().unwrap());
     let _registration = registry.register("test", names.map(|name| (name, State::absent("reason")))).unwrap();
     let read = || {

@@ -1,4 +1,4 @@
-//! What asynchronous subscribers see of a registry.
+//! Tests of asynchronous subscribers.
 
 use std::{
     future::Future,
@@ -16,8 +16,8 @@ use capability_registry::{Feature, Pattern, RecvError, Registry, State, Value};
 
 const A: Feature = Feature::from_static("a");
 const B: Feature = Feature::from_static("b");
-/// Long enough for a loaded machine; only a failing test waits this long.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// A timeout that is long enough for a loaded machine. Only a failing test waits this long.
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 #[derive(Default)]
 struct Count(AtomicUsize);
@@ -36,12 +36,12 @@ impl Wake for Unpark {
     }
 }
 
-/// Runs `future` on this thread; a wake-up that is lost fails the test.
+/// Runs `future` on this thread. A lost wake-up fails the test.
 fn block_on<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
     let waker = Waker::from(Arc::new(Unpark(thread::current())));
     let mut context = Context::from_waker(&waker);
-    let deadline = Instant::now() + PATIENCE;
+    let deadline = Instant::now() + TIMEOUT;
     loop {
         if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
             return output;
@@ -74,7 +74,7 @@ fn a_dropped_subscription_or_future_leaves_no_waker_behind() {
     let mut subscription = registry.subscribe(Pattern::All);
     let count = Arc::<Count>::default();
     let waker = Waker::from(count.clone());
-    // The future is dropped while it waits; the change is still delivered by the next call.
+    // The future is dropped while it waits, and the next call returns the change.
     assert!(pin!(subscription.recv_async()).poll(&mut Context::from_waker(&waker)).is_pending());
     let _registration = registry.register("test", [(A, State::present())]).unwrap();
     assert_eq!(subscription.try_recv().unwrap().added.len(), 1);

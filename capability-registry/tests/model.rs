@@ -1,4 +1,4 @@
-//! The registry against plain models of it.
+//! Compares the registry with simple models of it, on random operations.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use proptest::{collection::vec, option, prelude::*};
 
 type Model = BTreeMap<Feature, State>;
 
-/// Few short segments, so that names meet, nest and neighbour one another.
+/// Generates names of a few short segments, so that they are often equal, nested or adjacent.
 fn feature() -> impl Strategy<Value = Feature> {
     vec(prop::sample::select(vec!["a", "b", "a-b", "a0"]), 1..4)
         .prop_map(|segments| segments.join(".").parse().unwrap())
@@ -28,12 +28,12 @@ fn entries() -> impl Strategy<Value = Vec<(Feature, State)>> {
     vec((feature(), state()), 0..6)
 }
 
-/// Patterns, names and what is neither.
+/// Generates patterns, names, and texts that are neither.
 fn query() -> impl Strategy<Value = String> {
     prop_oneof!["[ab](\\.[ab]){0,2}(\\.\\*)?", "[ab0.*-]{0,6}", any::<String>()]
 }
 
-/// The grammar of names, read from the documentation and not from the parser.
+/// Checks the grammar of names as the documentation states it, independently of the parser.
 fn is_name(text: &str) -> bool {
     text.len() <= 128
         && text.split('.').all(|segment| {
@@ -42,7 +42,7 @@ fn is_name(text: &str) -> bool {
         })
 }
 
-/// What a pattern means, on segments instead of bytes.
+/// Returns whether a pattern matches a feature, by comparing segments instead of bytes.
 fn selects(pattern: &str, feature: &Feature) -> bool {
     let wanted: Vec<_> = pattern.split('.').collect();
     let segments: Vec<_> = feature.segments().collect();
@@ -123,7 +123,7 @@ proptest! {
     }
 }
 
-/// One of a few registrations is filled, refilled or dropped; sometimes the subscriber looks.
+/// A step adds, replaces or drops one of a few registrations, and in some steps the subscriber receives.
 #[derive(Debug, Clone)]
 struct Step {
     slot: usize,
@@ -139,7 +139,7 @@ fn step() -> impl Strategy<Value = Step> {
     })
 }
 
-/// What registering `entries` for `slot` must answer.
+/// Returns the expected result of registering `entries` for `slot`.
 fn verdict(groups: &[Model; 3], slot: usize, entries: &[(Feature, State)]) -> Result<Model, RegisterError> {
     let mut group = Model::new();
     for (feature, state) in entries {

@@ -1,4 +1,4 @@
-//! What several threads see of one registry, and what outlives what.
+//! Tests of one registry in several threads, and of the order in which its parts are dropped.
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
@@ -27,8 +27,8 @@ assert_impl_all!(RegisterError: Send, Sync, std::error::Error);
 
 const A: Feature = Feature::from_static("a");
 const B: Feature = Feature::from_static("a.b");
-/// Long enough for a loaded machine; only a failing test waits this long.
-const PATIENCE: Duration = Duration::from_secs(20);
+/// A timeout that is long enough for a loaded machine. Only a failing test waits this long.
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 fn both(number: u64) -> [(Feature, State); 2] {
     [A, B].map(|feature| (feature, State::Present(Value::Integer(number))))
@@ -130,10 +130,10 @@ fn waiting_consumers_lose_no_wakeup() {
         }
     });
     let registration = registry.register("writer", []).unwrap();
-    // In step with the consumer, so that it goes to sleep around each change.
+    // The writer waits for the consumer after each change, so that the consumer often goes to sleep during a change.
     for round in 1..=ROUNDS {
         registration.replace(both(round)).unwrap();
-        assert_eq!(at.recv_timeout(PATIENCE), Ok(round));
+        assert_eq!(at.recv_timeout(TIMEOUT), Ok(round));
     }
     drop((registration, registry));
     consumer.join().unwrap();
@@ -212,7 +212,7 @@ fn a_registration_outlives_the_registry_and_a_subscription_both() {
     drop(registration);
     assert_eq!(subscription.recv().unwrap().removed, both(2));
     assert_eq!(subscription.recv(), None);
-    assert_eq!(subscription.recv_timeout(PATIENCE), Err(RecvError::Closed));
+    assert_eq!(subscription.recv_timeout(TIMEOUT), Err(RecvError::Closed));
 }
 
 #[test]
@@ -223,13 +223,13 @@ fn the_end_of_the_registry_wakes_the_waiting() {
     let consumer = thread::spawn(move || ended.send(subscription.recv()).unwrap());
     thread::sleep(Duration::from_millis(20));
     drop(registry);
-    assert_eq!(end.recv_timeout(PATIENCE), Ok(None));
+    assert_eq!(end.recv_timeout(TIMEOUT), Ok(None));
     consumer.join().unwrap();
 }
 
 #[test]
 fn nothing_is_left_when_all_are_dropped() {
-    // The reason's reference count tells whether any part of the registry is still alive.
+    // The reference count of the reason shows whether any part of the registry still exists.
     let reason = std::sync::Arc::<str>::from("counted");
     let registry = Registry::new();
     let subscription = registry.subscribe(Pattern::All);

@@ -1,5 +1,5 @@
-//! One-shot decompression of whatever bytes, the first of which chooses the format: within the limit, and the same into
-//! a buffer of exactly the length that came out.
+//! One-shot decompression of arbitrary bytes. The first byte selects the format. The output stays within the limit, and
+//! decompression to a buffer of exactly its length returns the same.
 #![no_main]
 
 use accel_core::{CompressionAccelerator, DecompressOptions, Format};

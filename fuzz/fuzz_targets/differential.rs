@@ -1,10 +1,11 @@
-//! One rule for all paths: what one way of decompressing accepts all others accept, with the same bytes, and what one
-//! refuses all refuse. The ways are the one-shot call into a growing and into an exact buffer, the stream with one and
-//! with several threads, and for deflate data the member of a gzip stream with a `QZ` field, gzip, and zlib. libdeflate
-//! accepts more than zlib does, and reads the same where both accept.
+//! Differential test of all ways to decompress: input that one of them accepts is accepted by all others, with the same
+//! output, and input that one refuses is refused by all. The ways are the one-shot call to a growing and to an exact
+//! buffer, the stream with one and with several threads, and for deflate data also a gzip member with and without a
+//! `QZ` field, and zlib. libdeflate accepts more than zlib, and returns the same output where both accept.
 //!
-//! The first byte chooses the format, and whether what follows is compressed data or the plain data of such, of which
-//! the second part of the input alters bytes: so the target needs no corpus to get behind headers and checksums.
+//! The first byte selects the format, and whether the rest is compressed data, or plain data whose compressed form is
+//! then altered according to a second part of the input. The target therefore needs no corpus to get past headers and
+//! checksums.
 #![no_main]
 
 use std::num::NonZeroUsize;
@@ -18,14 +19,14 @@ const FORMATS: [Format; 6] =
     [Format::Deflate, Format::Zlib, Format::Gzip, Format::Lz4Block, Format::Lz4Frame, Format::Zstd];
 const LIMIT: usize = 1 << 20;
 
-/// The plain bytes, or `None` for data that are refused. What is neither is a failure of the target.
+/// The plain bytes, or `None` for input that is refused. Any other result is a failure of the target.
 type Verdict = Option<Vec<u8>>;
 
 fn verdict(result: Result<Vec<u8>, Error>, what: &str) -> Result<Verdict, ()> {
     match result {
         Ok(plain) => Ok(Some(plain)),
         Err(Error::Corrupt { .. } | Error::Truncated { .. } | Error::TrailingData { .. }) => Ok(None),
-        // How far each way gets before the limit is its own business, as is what it cannot do.
+        // The ways may differ in how much they output before the limit, and in what they do not support.
         Err(Error::LimitExceeded { .. } | Error::Unsupported { .. }) => Err(()),
         Err(error) => panic!("{what}: {error}"),
     }
@@ -50,7 +51,7 @@ fn streamed(packed: &[u8], format: Format, threads: usize) -> Result<Verdict, ()
     let result = match stream::decompress(packed, &mut plain, &engine, Some(format), &settings) {
         Ok(_) => Ok(plain),
         Err(StreamError::Work(error)) => Err(error),
-        // The one-shot call has all output at hand, and needs no window.
+        // The one-shot call has the whole output available, and needs no window.
         Err(StreamError::WindowLimit { .. }) => return Err(()),
         Err(error) => panic!("stream: {error}"),
     };
@@ -67,7 +68,7 @@ fn same(first: &Verdict, other: Result<Verdict, ()>, what: &str, format: Format)
     assert!(*first == other, "{format}: the one-shot call and {what} differ in the bytes");
 }
 
-/// A gzip member around deflate data, with a `QZ` field or without.
+/// Returns a gzip member with the given deflate data, with or without a `QZ` field.
 fn member(deflated: &[u8], plain: &[u8], is_sized: bool) -> Vec<u8> {
     let mut member = vec![0x1f, 0x8b, 8, if is_sized { 4 } else { 0 }, 0, 0, 0, 0, 0, 255];
     if is_sized {
@@ -85,7 +86,7 @@ fn zlib(deflated: &[u8], plain: &[u8]) -> Vec<u8> {
     [&[0x78, 0x9c], deflated, &libdeflater::adler32(plain).to_be_bytes()].concat()
 }
 
-/// Compressed data of what `data` says.
+/// Returns the compressed data that `data` describes.
 fn packed(choice: u8, format: Format, data: &[u8]) -> Vec<u8> {
     if choice & 0x80 == 0 {
         return data.to_vec();
@@ -93,13 +94,13 @@ fn packed(choice: u8, format: Format, data: &[u8]) -> Vec<u8> {
     let Some((&[patches, level], rest)) = data.split_first_chunk() else { return Vec::new() };
     let patches_len = usize::from(patches % 8) * 3;
     let Some((patches, plain)) = rest.split_at_checked(patches_len) else { return Vec::new() };
-    // Some of it many times, so that there are matches, and blocks of more than one kind.
+    // Repetition creates matches, and blocks of more than one type.
     let plain = plain.repeat(usize::from(level / 16) + 1);
     let options = CompressOptions::new(format).level(Level::Exact(level % 12 + 1));
-    let (mut packed, _) = SoftwareAccelerator::new().compress(&plain, &options).expect("whatever bytes");
+    let (mut packed, _) = SoftwareAccelerator::new().compress(&plain, &options).expect("any input can be compressed");
     if format == Format::Deflate && choice & 0x40 != 0 {
         let (open, _) =
-            SoftwareAccelerator::new().compress(&plain, &options.end(End::Open)).expect("the same");
+            SoftwareAccelerator::new().compress(&plain, &options.end(End::Open)).expect("any input can be compressed");
         packed.splice(0..0, open);
     }
     for patch in patches.chunks_exact(3) {

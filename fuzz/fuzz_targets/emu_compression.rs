@@ -1,4 +1,4 @@
-//! The emulated device's compression engine, deeper than whole rings get.
+//! The compression engine of the emulated device, without rings, so that the target reaches deeper states.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

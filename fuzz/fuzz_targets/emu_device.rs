@@ -1,4 +1,5 @@
-//! The emulated device: registers, mailbox words, rings, and requests of every service with all that they name.
+//! The emulated device: registers, mailbox messages, rings, and requests of every service with the memory that they
+//! refer to.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

@@ -1,4 +1,5 @@
-//! Feature and pattern strings: what parses prints as it was written, and the registry answers any query.
+//! Feature and pattern strings: a name that parses is printed unchanged, and the registry accepts any query without a
+//! panic.
 #![no_main]
 
 use capability_registry::{Feature, Pattern, Registry};

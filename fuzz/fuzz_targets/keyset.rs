@@ -1,4 +1,4 @@
-//! Key files: a keyset that parses is written and read again as the same, and no key appears in an error.
+//! Key files: a keyset that parses is the same after it was written and parsed again, and no error contains a key.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

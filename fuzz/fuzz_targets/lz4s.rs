@@ -1,4 +1,4 @@
-//! LZ4s from a device that says whatever it likes: refused, or made into a frame of exactly what it stands for.
+//! LZ4s from an untrusted device: it is refused, or converted to a frame of exactly the content that it represents.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;

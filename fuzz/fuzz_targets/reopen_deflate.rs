@@ -1,6 +1,7 @@
-//! A complete deflate stream made into one that more can follow. What libdeflate writes is always made so, and such
-//! streams joined behind each other decode to what went in. Bytes of any other origin are refused, or made into a stream
-//! that decodes to what it decoded to before. miniz_oxide decodes, which shares no code with either side.
+//! Conversion of a complete deflate stream to one that more data can follow. A stream of libdeflate is always
+//! converted, and such streams, concatenated, decode to the original content. A stream of any other origin is refused,
+//! or converted to a stream that decodes to the same content as before. The decoder is miniz_oxide, which shares no
+//! code with either side.
 #![no_main]
 
 use std::io::Read;
@@ -9,14 +10,14 @@ use flate2::bufread::DeflateDecoder;
 use libdeflater::{CompressionLvl, Compressor};
 use libfuzzer_sys::fuzz_target;
 
-/// The most that reopening a stream adds to it.
+/// The largest number of bytes that the conversion adds.
 const GROWTH: usize = 5;
-/// A final stored block without contents (RFC 1951, section 3.2.4).
+/// A final stored block without content (RFC 1951, section 3.2.4).
 const EMPTY: [u8; 5] = [1, 0, 0, 0xff, 0xff];
-/// Deflate expands to 1032 times its length at most; input of libFuzzer's usual length stays below this.
+/// Deflate expands to at most 1032 times its length, so that input of libFuzzer's default length stays below this.
 const LIMIT: u64 = 8 << 20;
 
-/// What a complete stream decodes to, if nothing follows it.
+/// Returns the content of a complete stream, or `None` where it is invalid or data follow it.
 fn decode(stream: &[u8]) -> Option<Vec<u8>> {
     let (mut decoder, mut plain) = (DeflateDecoder::new(stream), Vec::new());
     let read = decoder.by_ref().take(LIMIT).read_to_end(&mut plain);
@@ -26,7 +27,7 @@ fn decode(stream: &[u8]) -> Option<Vec<u8>> {
 
 fn reopened(stream: &[u8]) -> Option<Vec<u8>> {
     let mut buffer = stream.to_vec();
-    // What is behind the stream must not matter.
+    // Data after the stream must not affect the result.
     buffer.resize(stream.len() + GROWTH, 0xa5);
     let len = qat::fuzz_reopen_deflate(&mut buffer, stream.len())?;
     assert!((stream.len()..=buffer.len()).contains(&len), "{} bytes became {len}", stream.len());
@@ -38,7 +39,7 @@ fn deflate(plain: &[u8], level: u8) -> Vec<u8> {
     let mut compressor =
         Compressor::new(CompressionLvl::new(i32::from(level % 13)).expect("0 to 12 are levels"));
     let mut packed = vec![0; compressor.deflate_compress_bound(plain.len())];
-    let len = compressor.deflate_compress(plain, &mut packed).expect("the room is enough");
+    let len = compressor.deflate_compress(plain, &mut packed).expect("the buffer has the length of the bound");
     packed.truncate(len);
     packed
 }
@@ -49,15 +50,15 @@ fn foreign(stream: &[u8]) {
     let open = open.expect("a decoder reads this stream to its end");
     let mut tight = stream.to_vec();
     match qat::fuzz_reopen_deflate(&mut tight, stream.len()) {
-        Some(len) => assert!(tight == open && len == stream.len(), "the room decided how the stream ends"),
+        Some(len) => assert!(tight == open && len == stream.len(), "the size of the buffer changed how the stream ends"),
         None => assert!(tight == stream, "a stream that was refused was altered"),
     }
     let again = decode(&[&open[..], &EMPTY].concat());
     assert!(again.as_ref() == Some(&plain), "the stream decodes to something else than before");
 }
 
-/// Pieces that `data` describes, each of them part of it many times, slightly altered each time, so that long ones become
-/// several blocks of more than one kind.
+/// Returns the pieces that `data` describes. Each repeats a part of `data` with small changes, so that a long piece has
+/// several blocks of more than one type.
 fn pieces(mut data: &[u8]) -> Vec<(u8, Vec<u8>)> {
     let mut pieces = Vec::new();
     while let Some((&[level, times, step, len], rest)) = data.split_first_chunk() {
@@ -79,7 +80,7 @@ fn joined(data: &[u8]) {
     assert!(decode(&whole).as_ref() == Some(&plain), "{} bytes decode to something else", plain.len());
 }
 
-/// A stream of libdeflate's with an altered byte, so that what is altered is not refused for being no stream at all.
+/// Returns a stream of libdeflate with one altered byte, so that it is not refused already at its beginning.
 fn altered(data: &[u8]) -> Vec<u8> {
     let Some((&[level, low, high, mask], plain)) = data.split_first_chunk() else { return Vec::new() };
     let mut stream = deflate(plain, level);

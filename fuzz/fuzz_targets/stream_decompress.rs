@@ -1,5 +1,5 @@
-//! Stream decompression of whatever bytes, the first of which chooses the format (or none, to recognise it): within the
-//! limit, and never other bytes than the one-shot call makes.
+//! Stream decompression of arbitrary bytes. The first byte selects the format, or detection of the format. The output
+//! stays within the limit, and equals that of the one-shot call.
 #![no_main]
 
 use accel_core::{CompressionAccelerator, DecompressOptions, Format};
@@ -26,7 +26,7 @@ fuzz_target!(|data: &[u8]| {
     assert!(out.len() <= LIMIT);
     if let Ok(summary) = result {
         assert_eq!((summary.bytes_in, summary.bytes_out), (input.len() as u64, out.len() as u64));
-        let format = summary.format.expect("it was decompressed as one");
+        let format = summary.format.expect("the summary of a decompression names its format");
         let (plain, _) = software
             .decompress(input, &DecompressOptions::new(format).limit(LIMIT))
             .expect("the stream was decompressed");

@@ -1,4 +1,4 @@
-//! Writes shell completions and man pages of the command `qat` into a directory.
+//! Writes shell completions and manual pages of the command `qat` to a directory. `cargo xtask dist` runs it.
 
 #[allow(dead_code)]
 #[path = "../src/args.rs"]
@@ -29,8 +29,8 @@ fn main() -> io::Result<()> {
     Ok(())
 }
 
-/// Reports the errors that some file systems tell only when a file is written to disk or closed, which the generators
-/// above do not see.
+/// Returns the errors that some file systems report only when a file is written to disk or closed, which the generators
+/// above do not detect.
 fn sync(path: &Path) -> io::Result<()> {
     File::options().write(true).open(path)?.sync_all()
 }

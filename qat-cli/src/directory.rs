@@ -1,7 +1,9 @@
-//! The directory of an output: temporary files, and giving them their final name.
+//! The directory of an output: creation of temporary files, and publication under their final name.
 //!
-//! On Unix everything is relative to an open directory, so that relative names stay relative: they work below a directory
-//! that may not be searched or whose absolute name is too long, and an output stays in its directory if that is renamed.
+//! [`output`](crate::output) calls this. On Unix every operation is relative to an open directory, so that relative
+//! paths need no absolute form: they work below a directory that may not be searched or whose absolute path is too
+//! long, and an output remains in its directory when the directory is renamed. Nothing here replaces a file unless the
+//! caller allows it.
 
 use std::fs::{self, File};
 use std::hash::{BuildHasher, Hasher, RandomState};
@@ -19,7 +21,7 @@ pub(crate) fn parent(path: &Path) -> &Path {
 const PREFIX: &str = ".qat-";
 const SUFFIX: &str = ".tmp";
 const RANDOM_LEN: usize = 10;
-/// Bytes of the name of a temporary file.
+/// The length in bytes of the name of a temporary file.
 #[cfg(unix)]
 pub(crate) const TEMPORARY_LEN: usize = PREFIX.len() + RANDOM_LEN + SUFFIX.len();
 
@@ -29,7 +31,7 @@ pub(crate) struct TemporaryName(String);
 impl TemporaryName {
     fn random() -> Self {
         const LETTERS: &[u8; 36] = b"abcdefghijklmnopqrstuvwxyz0123456789";
-        // The keys of each `RandomState` differ, and come from the operating system.
+        // The keys of each `RandomState` differ and are seeded by the operating system.
         let mut random = RandomState::new().build_hasher().finish();
         let mut name = PREFIX.to_owned();
         for _ in 0..RANDOM_LEN {
@@ -43,7 +45,7 @@ impl TemporaryName {
         &self.0
     }
 
-    /// Returns whether a file of this name is a temporary file of this command.
+    /// Returns whether `name` is that of a temporary file of this command.
     #[cfg(unix)]
     pub(crate) fn matches(name: &std::ffi::OsStr) -> bool {
         let name = name.as_encoded_bytes();
@@ -53,16 +55,16 @@ impl TemporaryName {
     }
 }
 
-/// Who may open a new file.
+/// The users who may open a new file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Access {
-    /// Its owner only.
+    /// Only the owner.
     Owner,
-    /// Whoever the umask lets.
+    /// The users whom the umask allows.
     Umask,
 }
 
-/// Returns whether the next way to give a file its name makes no sense after `error`.
+/// Returns whether publication must stop at `error`, because no other method can succeed after it.
 fn is_final(error: &io::Error) -> bool {
     let kinds = [
         ErrorKind::AlreadyExists,
@@ -78,26 +80,27 @@ fn is_final(error: &io::Error) -> bool {
     kinds.contains(&error.kind()) || is_failed_device
 }
 
-/// How [`Directory::publish`] ended.
+/// The result of [`Directory::publish`].
 pub(crate) enum Published {
-    /// The file has its final name, and the temporary name is gone.
+    /// The file has its final name, and the temporary name is removed.
     Renamed,
-    /// The file cannot be renamed over this one, which is open for writing and has its content still: the file must be
-    /// copied into it.
+    /// The file cannot be renamed over the existing one. That one is open for writing and unchanged; the caller must
+    /// copy the content into it.
     CopyOver(File),
-    /// The file cannot be renamed at all. This is a new empty file of the final name: the file must be copied into it.
+    /// The file cannot be renamed at all. A new empty file has the final name; the caller must copy the content into
+    /// it.
     CopyNew(File),
 }
 
 impl Directory {
-    /// Creates a file with a name of its own, open for reading and writing. `announce` hears of the name before the file
-    /// exists.
+    /// Creates a temporary file with a new name, open for reading and writing. `announce` receives the name before the
+    /// file exists, so that a signal handler can remove it.
     pub(crate) fn create_temporary(
         &self,
         access: Access,
         mut announce: impl FnMut(&TemporaryName),
     ) -> io::Result<(TemporaryName, File)> {
-        // Another file of that name is as good as impossible; one that keeps appearing is an attack.
+        // A collision is practically impossible. If it repeats, another process creates these names deliberately.
         const ATTEMPTS: usize = 100;
         for _ in 1..ATTEMPTS {
             let name = TemporaryName::random();
@@ -110,15 +113,16 @@ impl Directory {
         Err(ErrorKind::AlreadyExists.into())
     }
 
-    /// Gives the file `from` the name `to`, which is replaced where `overwrite` says so. What a file system or mount does
-    /// not support is tried in other ways, each as safe against loss as the one before.
+    /// Renames the file `from` to `to`, which is replaced only where `overwrite` is set. Where the file system or the
+    /// mount does not support one method, others follow, and none of them can lose a file.
     pub(crate) fn publish(&self, from: &TemporaryName, to: &Path, overwrite: bool) -> io::Result<Published> {
         let from = from.as_str().as_ref();
         if overwrite {
             match self.rename(from, to) {
                 Ok(()) => return Ok(Published::Renamed),
                 Err(error) if is_final(&error) => return Err(error),
-                // A mount point is busy, a file in a sticky directory is not permitted; perhaps it can be written.
+                // A mount point is busy, and a file in a sticky directory may not be replaced. Either may still be
+                // writable.
                 Err(error) => match self.open_existing(to) {
                     Ok(existing) => return Ok(Published::CopyOver(existing)),
                     Err(opening) if opening.kind() == ErrorKind::NotFound => {}
@@ -133,14 +137,15 @@ impl Directory {
         }
         match self.link(from, to) {
             Ok(()) => {
-                // The name that is left over is a nuisance, the output is complete.
+                // The output is complete under its final name, so that a failure to remove the temporary name is
+                // ignored.
                 let _ = self.remove(from);
                 return Ok(Published::Renamed);
             }
             Err(error) if is_final(&error) => return Err(error),
             Err(_) => {}
         }
-        // Claims the name for this process, so that nothing of anybody else's is replaced.
+        // This creates the name exclusively, so that a file that another process creates meanwhile is not replaced.
         let claimed = self.create(to, Access::Owner)?;
         match self.rename(from, to) {
             Ok(()) => Ok(Published::Renamed),
@@ -173,7 +178,7 @@ mod unix {
 
     impl Directory {
         pub(crate) fn open(path: &Path) -> io::Result<Self> {
-            // Neither reading the directory nor writing to it is asked for yet.
+            // `PATH` requires permission neither to read the directory nor to write to it.
             #[cfg(any(target_os = "linux", target_os = "android"))]
             let access = OFlags::PATH;
             #[cfg(not(any(target_os = "linux", target_os = "android")))]
@@ -196,11 +201,11 @@ mod unix {
             Ok(openat(&self.0, name, flags, mode)?.into())
         }
 
-        /// Opens the regular file `name` for writing and leaves its content as it is. Links are followed, except in a
-        /// sticky directory such as /tmp, where anybody may have made them.
+        /// Opens the regular file `name` for writing and leaves its content unchanged. Symbolic links are followed,
+        /// except in a sticky directory such as /tmp, where any user could have created them.
         pub(crate) fn open_existing(&self, name: &Path) -> io::Result<File> {
             let sticky = if self.is_sticky()? { OFlags::NOFOLLOW } else { OFlags::empty() };
-            // Without NONBLOCK a pipe that took the place of the file would wait for its reader.
+            // Without NONBLOCK, opening a FIFO that replaced the file would wait for a reader.
             let flags = OFlags::WRONLY | OFlags::CLOEXEC | OFlags::NOCTTY | OFlags::NONBLOCK | sticky;
             let file = File::from(openat(&self.0, name, flags, Mode::empty())?);
             if file.metadata()?.is_file() { Ok(file) } else { Err(ErrorKind::InvalidInput.into()) }
@@ -230,7 +235,7 @@ mod unix {
             Ok(unlinkat(&self.0, name, AtFlags::empty())?)
         }
 
-        /// Writes to disk what changed in the directory. `file` is one in it.
+        /// Writes the changes of the directory to disk. `file` is a file in it.
         pub(crate) fn sync(&self, file: &File) -> io::Result<()> {
             let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
             let synced = match openat(&self.0, ".", flags, Mode::empty()) {
@@ -243,7 +248,7 @@ mod unix {
             #[cfg(not(target_os = "linux"))]
             let _ = file;
             match synced {
-                // The file system has no such thing for directories.
+                // The file system does not support this for directories.
                 Err(Errno::INVAL | Errno::NOSYS | Errno::NOTSUP) => Ok(()),
                 synced => Ok(synced?),
             }
@@ -254,8 +259,8 @@ mod unix {
             Ok(Mode::from_raw_mode(directory.st_mode).contains(Mode::SVTX))
         }
 
-        /// Returns whether `name` is known to refuse that another file is renamed over it: it is a mount point, or
-        /// somebody else's in a sticky directory.
+        /// Returns whether no other file can be renamed over `name`: it is a mount point, or belongs to another user
+        /// and is in a sticky directory.
         pub(crate) fn is_fixed(&self, name: &Path) -> bool {
             #[cfg(target_os = "linux")]
             {
@@ -275,8 +280,8 @@ mod unix {
             file.is_ok() && file != Ok(user.as_raw()) && directory != Ok(user.as_raw())
         }
 
-        /// Returns the names of temporary files in the directory, whose name is `path`, that a killed process left behind:
-        /// every process holds a lock on its own. Says nothing of files that cannot be opened or locked.
+        /// Returns the names of temporary files that killed processes left in the directory at `path`. A running
+        /// process holds a lock on its own. Files that cannot be opened or locked are not included.
         pub(crate) fn abandoned(&self, path: &Path) -> Vec<std::ffi::OsString> {
             let entries = fs::read_dir(path).into_iter().flatten().flatten();
             let names = entries.map(|entry| entry.file_name()).filter(|name| TemporaryName::matches(name));
@@ -284,7 +289,7 @@ mod unix {
         }
 
         fn is_abandoned(&self, name: &std::ffi::OsStr) -> io::Result<bool> {
-            // A process that is about to lock its file, just created, has this much time.
+            // A process that has just created its file has this long to lock it.
             const GRACE: std::time::Duration = std::time::Duration::from_secs(10);
             let flags =
                 OFlags::RDONLY | OFlags::CLOEXEC | OFlags::NOFOLLOW | OFlags::NONBLOCK | OFlags::NOCTTY;
@@ -307,7 +312,8 @@ mod unix {
     }
 
     /// Marks `file` as in use by this process until it and its duplicates are closed; see
-    /// [`abandoned`](Directory::abandoned). Where the file system has no locks, nobody looks for them.
+    /// [`abandoned`](Directory::abandoned). Errors are ignored: on a file system without locks, `abandoned` finds no
+    /// file either.
     pub(crate) fn lock(file: &File) {
         let _ = try_lock(file, rustix::fs::FlockOperation::NonBlockingLockExclusive);
     }
@@ -325,7 +331,7 @@ mod windows {
 
     use super::*;
 
-    /// The name of a directory.
+    /// The path of a directory.
     pub(crate) struct Directory(PathBuf);
 
     impl Directory {
@@ -346,7 +352,7 @@ mod windows {
             File::options().read(true).write(true).create_new(true).open(self.join(name))
         }
 
-        /// Opens the regular file `name` for writing and leaves its content as it is.
+        /// Opens the regular file `name` for writing and leaves its content unchanged.
         pub(crate) fn open_existing(&self, name: &Path) -> io::Result<File> {
             File::options().write(true).open(self.join(name))
         }
@@ -355,7 +361,7 @@ mod windows {
             fs::rename(self.join(from), self.join(to))
         }
 
-        /// The standard library has no call that renames unless `to` exists.
+        /// The standard library has no function that renames unless `to` exists.
         pub(super) fn rename_new(&self, _: &Path, _: &Path) -> io::Result<()> {
             Err(ErrorKind::Unsupported.into())
         }
@@ -368,7 +374,7 @@ mod windows {
             fs::remove_file(self.join(name))
         }
 
-        /// Windows has no such thing for directories.
+        /// Windows has no such operation for directories.
         pub(crate) fn sync(&self, _: &File) -> io::Result<()> {
             Ok(())
         }
@@ -377,7 +383,7 @@ mod windows {
             false
         }
 
-        /// Nothing is known of the processes that made the files in the directory.
+        /// Returns nothing, because it is unknown which processes created the files in the directory.
         pub(crate) fn abandoned(&self, _: &Path) -> Vec<std::ffi::OsString> {
             Vec::new()
         }

@@ -1,19 +1,20 @@
-//! How the command ends: exit codes, and messages that name cause and remedy.
+//! Exit codes, and error messages that state the cause and the remedy. Every module of the command reports failures as
+//! [`Failure`]; nothing else ends the process.
 //!
 //! | code | meaning |
 //! |---|---|
 //! | 0 | success |
-//! | 1 | internal failure, or a device failed |
-//! | 2 | the command line cannot be meant |
-//! | 3 | a file cannot be read or written; disk full; a source changed while it was read |
-//! | 4 | bad input: corrupt, truncated, followed by something else, unknown format |
+//! | 1 | internal error, or a device failed |
+//! | 2 | usage error |
+//! | 3 | I/O error: a file cannot be read or written; disk full; an input changed while it was read |
+//! | 4 | invalid input: corrupt, truncated, trailing data, unknown format |
 //! | 5 | wrong key or associated data, altered ciphertext, malformed key file |
-//! | 6 | the engine is not available, or does not do this |
-//! | 7 | the decompressed size exceeds `--limit`, or a Zstandard window `--long` |
-//! | 8 | refused: output exists, input no regular file or suffixed already, terminal |
-//! | 141 | closed pipe (128 + SIGPIPE, as a shell shows it) |
+//! | 6 | the engine is unavailable or does not support the operation |
+//! | 7 | the decompressed size exceeds `--limit`, or a Zstandard window exceeds `--long` |
+//! | 8 | refused: the output exists, the input is not a regular file or already has the suffix, terminal |
+//! | 141 | closed pipe (128 + SIGPIPE, as a shell reports it) |
 //!
-//! Death by signal is death by that signal, so that a shell sees it as such.
+//! A signal that ends the command keeps its default action, so that a shell sees which signal it was.
 
 use std::fmt::Display;
 use std::io;
@@ -40,7 +41,7 @@ pub(crate) enum Exit {
     ClosedPipe = 141,
 }
 
-/// Why a file was not worked on to its end.
+/// The reason why a file was not processed completely.
 #[derive(Debug)]
 pub(crate) struct Failure {
     pub(crate) exit: Exit,
@@ -54,7 +55,7 @@ impl Failure {
         Self { exit, message: message.into() }
     }
 
-    /// Adds `note` to a message that is shown.
+    /// Appends `note` to a message that is not empty.
     pub(crate) fn with(mut self, note: &str) -> Self {
         if !self.message.is_empty() {
             self.message.push_str(note);
@@ -62,14 +63,14 @@ impl Failure {
         self
     }
 
-    /// Says why on stderr; a closed pipe ends quietly.
+    /// Prints the message to standard error. A closed pipe has no message.
     pub(crate) fn report(&self) {
         if !self.message.is_empty() {
             report::say(format_args!("qat: {}", self.message));
         }
     }
 
-    /// Work on `input` for `output` ended with `error`.
+    /// Returns the failure for `error` while `input` was processed to `output`.
     pub(crate) fn stream(input: impl Display, output: impl Display, error: &StreamError) -> Self {
         let exit = match error {
             StreamError::Write(error) => return Self::writing(output, error),
@@ -94,16 +95,16 @@ impl Failure {
         };
         let remedy = match error {
             StreamError::Work(Error::Corrupt { .. } | Error::Truncated { .. })
-            | StreamError::TruncatedHeader => "; the file is damaged or incomplete: get a good copy",
+            | StreamError::TruncatedHeader => "; the file is damaged or incomplete: obtain an intact copy",
             StreamError::Work(Error::TrailingData { .. }) => {
-                ": see what it is before it is cut off, or get a good copy"
+                "; inspect the trailing data before you remove them, or obtain an intact copy"
             }
-            StreamError::Work(Error::Authentication { .. }) => "; a stream cut short ends like this too",
+            StreamError::Work(Error::Authentication { .. }) => "; a truncated file has the same effect",
             StreamError::Work(Error::LimitExceeded { .. }) => " (--limit)",
             StreamError::Work(Error::Unavailable { .. }) => {
-                "; `qat info` says more, and --engine software does without"
+                "; see `qat info` for details, or use --engine software"
             }
-            // What the CPU refuses is refused by every engine.
+            // Operations that the CPU does not support are supported by no engine.
             StreamError::Work(Error::Unsupported { accelerator: "software", .. }) => "",
             StreamError::Work(Error::Unsupported { .. }) => " (--engine auto)",
             StreamError::WindowLimit { required, .. } => {
@@ -117,51 +118,56 @@ impl Failure {
         Self::new(exit, format!("{input}: {error}{remedy}"))
     }
 
-    /// `name` cannot be read.
+    /// Returns the failure for an error while `name` was read.
     pub(crate) fn reading(name: impl Display, error: &io::Error) -> Self {
         let remedy = match error.kind() {
-            io::ErrorKind::NotFound => ": check the name",
-            io::ErrorKind::PermissionDenied => ": ask its owner for read permission",
-            io::ErrorKind::IsADirectory => ": name the files in it, or pack it with tar first",
+            io::ErrorKind::NotFound => "; check the name",
+            io::ErrorKind::PermissionDenied => "; read permission is required",
+            io::ErrorKind::IsADirectory => "; name the files in it, or create a tar archive first",
             _ => device_remedy(error).unwrap_or_default(),
         };
         Self::new(Exit::Io, format!("{name}: cannot read: {}{remedy}", cause(error)))
     }
 
-    /// `name` cannot be written.
+    /// Returns the failure for an error while `name` was written.
     pub(crate) fn writing(name: impl Display, error: &io::Error) -> Self {
         use io::ErrorKind as Kind;
         if error.kind() == Kind::BrokenPipe {
             return Self::new(Exit::ClosedPipe, String::new());
         }
         let remedy = match error.kind() {
-            Kind::StorageFull | Kind::QuotaExceeded => ": free space, or write elsewhere with -o",
-            Kind::FileTooLarge => ": raise the limit (ulimit -f), or write elsewhere with -o",
-            Kind::NotFound | Kind::NotADirectory => {
-                ": the directory is not there: make it, or write elsewhere with -o"
+            Kind::StorageFull | Kind::QuotaExceeded => {
+                "; free some space, or choose another location with -o"
             }
-            _ => device_remedy(error).unwrap_or(": write elsewhere with -o or -c"),
+            Kind::FileTooLarge => "; raise the limit (ulimit -f), or choose another location with -o",
+            Kind::NotFound | Kind::NotADirectory => {
+                "; create the directory, or choose another location with -o"
+            }
+            _ => device_remedy(error).unwrap_or("; choose another location with -o, or use -c"),
         };
         Self::new(Exit::Io, format!("{name}: cannot write: {}{remedy}", cause(error)))
     }
 
-    /// `path` exists and is not overwritten.
+    /// Returns the failure for an output `path` that exists and may not be overwritten.
     pub(crate) fn exists(path: &Path) -> Self {
         let path = report::name(path);
-        Self::new(Exit::Refused, format!("{path}: exists already: use -f to overwrite it, or another -o"))
+        Self::new(
+            Exit::Refused,
+            format!("{path}: already exists; use -f to overwrite it, or -o to choose another name"),
+        )
     }
 }
 
-/// Returns the remedy for errors whose cause the operating system names by number only.
+/// Returns the remedy for errors that the standard library has no kind for.
 fn device_remedy(error: &io::Error) -> Option<&'static str> {
     #[cfg(unix)]
     {
         use rustix::io::Errno;
         match Errno::from_io_error(error)? {
             Errno::BADF => {
-                Some(": it is closed, or not open for this: check the redirections of the command")
+                Some("; it is closed or opened in the wrong mode: check the redirections of the command")
             }
-            Errno::IO => Some(": the device or network under it failed: see the kernel's log"),
+            Errno::IO => Some("; the device or network failed: see the kernel log"),
             _ => None,
         }
     }
@@ -172,7 +178,7 @@ fn device_remedy(error: &io::Error) -> Option<&'static str> {
     }
 }
 
-/// Returns the system's words without the number.
+/// Returns the message of the operating system without the error number.
 pub(crate) fn cause(error: &io::Error) -> String {
     let text = error.to_string();
     match text.find(" (os error") {

@@ -1,15 +1,16 @@
-//! `qat info`.
+//! The command `qat info`, which prints devices, libraries and capabilities.
 //!
-//! With `--json` one object, whose names stay: `version`; `qat`, which is [`qat::info::Info`] as it serialises itself
-//! (`available`, `unavailability` {`kind`, `message`}, `ignored_variables`, `library` {`path`, `release_at_least`, `groups`}, `devices`,
-//! `devices_error`, `counters` [{`device`, `firmware`, `firmware_error`, `telemetry`, `telemetry_error`}], `services` [{`service`, `instances`, `unavailability`}], `capabilities`); and `cpu` {`threads`,
-//! `isal` {`available`, `reason`, `path`}}. What is not known or not there is `null`.
+//! With `--json` it prints one object with stable names: `version`; `qat`, which is [`qat::info::Info`] serialised
+//! (`available`, `unavailability` {`kind`, `message`}, `ignored_variables`, `library` {`path`, `release_at_least`,
+//! `groups`}, `devices`, `devices_error`, `counters` [{`device`, `firmware`, `firmware_error`, `telemetry`,
+//! `telemetry_error`}], `services` [{`service`, `instances`, `unavailability`}], `capabilities`); and `cpu` {`threads`,
+//! `isal` {`available`, `reason`, `path`}}. Values that are unknown or absent are `null`.
 
 use std::fmt::{self, Display};
 use std::path::Path;
 
 use qat::info::Info as QatInfo;
-use qat::probe::{DeviceCounters, Unread};
+use qat::probe::{CountersError, DeviceCounters};
 use qat::{QatAccelerator, software};
 use serde::Serialize;
 use serde_json::Value;
@@ -25,23 +26,24 @@ struct Report {
     cpu: Cpu,
 }
 
-/// The CPU engine, which is always there.
+/// The CPU engine, which is always available.
 #[derive(Serialize)]
 struct Cpu {
     threads: usize,
     isal: Isal,
 }
 
-/// The optional part of the CPU engine.
+/// ISA-L, the optional library of the CPU engine.
 #[derive(Serialize)]
 struct Isal {
     available: bool,
     reason: Option<&'static str>,
-    /// The file that it was loaded from, whose name ends with the version.
+    /// The file that it was loaded from, whose name ends with the version; `None` where it was not loaded or the file
+    /// is unknown.
     path: Option<&'static Path>,
 }
 
-/// Prints what there is. That something is missing is an answer and no failure.
+/// Prints the report. A missing device or library is part of the report, and not a failure.
 pub(crate) fn print(args: &Info) -> Result<()> {
     let isal = software::isal();
     let report = Report {
@@ -54,8 +56,9 @@ pub(crate) fn print(args: &Info) -> Result<()> {
     };
     let text = if args.json {
         let json = serde_json::to_string_pretty(&report);
-        json.map_err(|error| Failure::new(Exit::Internal, format!("not expressible as JSON: {error}")))?
-            + "\n"
+        json.map_err(|error| {
+            Failure::new(Exit::Internal, format!("cannot serialise the report as JSON: {error}"))
+        })? + "\n"
     } else {
         report.to_string()
     };
@@ -73,8 +76,8 @@ impl Display for Report {
         if !qat.ignored_variables.is_empty() {
             writeln!(
                 f,
-                "ignored: {}, since this process has more rights than its caller (set-user-ID, set-group-ID or file \
-                 capabilities)",
+                "ignored: {}, because this process has more privileges than its caller (set-user-ID, set-group-ID or \
+                 file capabilities)",
                 qat.ignored_variables.join(", ")
             )?;
         }
@@ -84,14 +87,14 @@ impl Display for Report {
                 let path = library.path.as_ref().map_or("loaded".into(), |path| path.display().to_string());
                 writeln!(f, "libqat: {path}, qatlib {} or newer", library.release_at_least)?;
                 for group in library.groups.iter().filter(|group| !group.present) {
-                    writeln!(f, "  without {}, which needs qatlib {}", group.name, group.since)?;
+                    writeln!(f, "  not supported: {}, which requires qatlib {}", group.name, group.since)?;
                 }
             }
         }
         match &qat.devices_error {
             None if qat.devices.is_empty() => writeln!(f, "devices: none found")?,
             None => writeln!(f, "devices: {}", qat.devices.len())?,
-            Some(error) => writeln!(f, "devices: not known: {error}")?,
+            Some(error) => writeln!(f, "devices: unknown: {error}")?,
         }
         for device in &qat.devices {
             write!(f, "  {} {}", device.id, device.model.name)?;
@@ -124,7 +127,7 @@ impl Display for Report {
             granted(&serde_json::to_value(capabilities).unwrap_or_default(), "", &mut names);
             writeln!(f, "capabilities: {}", names.join(", "))?;
         }
-        writeln!(f, "CPU: {} threads, every format and cipher", cpu.threads)?;
+        writeln!(f, "CPU: {} threads, all formats and ciphers", cpu.threads)?;
         let file = cpu.isal.path.map_or_else(String::new, |path| format!(" from {}", path.display()));
         match cpu.isal.reason {
             None => {
@@ -132,22 +135,23 @@ impl Display for Report {
             }
             Some(reason) => writeln!(
                 f,
-                "  ISA-L: not used: {reason}; it makes level 1 of gzip, zlib and deflate faster (Debian, Ubuntu: libisal2; Fedora: isa-l)"
+                "  ISA-L: not used: {reason}; install it to speed up level 1 of gzip, zlib and deflate (Debian, \
+                 Ubuntu: libisal2; Fedora: isa-l)"
             ),
         }
     }
 }
 
-/// What the kernel's driver counts of a device, or why that is not known.
+/// Prints the counters of the kernel's driver for a device, or why they cannot be read.
 fn write_counters(f: &mut fmt::Formatter<'_>, counters: &DeviceCounters) -> fmt::Result {
     let errors = (&counters.firmware_error, &counters.telemetry_error);
-    if let (Some(error @ Unread::Denied { .. }), Some(Unread::Denied { .. })) = errors {
-        // The usual case of everybody but root, for each device.
+    if let (Some(error @ CountersError::Denied { .. }), Some(CountersError::Denied { .. })) = errors {
+        // Without root, permission is denied for both, for every device. One line is enough.
         return writeln!(f, "    counters: {error}");
     }
     if let Some(firmware) = &counters.firmware {
-        let (requests, answers) = (firmware.requests(), firmware.responses());
-        writeln!(f, "    firmware: {requests} requests, {answers} answers since the device is up")?;
+        let (requests, responses) = (firmware.requests(), firmware.responses());
+        writeln!(f, "    firmware: {requests} requests, {responses} responses since the device was started")?;
     }
     if let Some(error) = &counters.firmware_error {
         writeln!(f, "    firmware: {error}")?;
@@ -157,7 +161,7 @@ fn write_counters(f: &mut fmt::Formatter<'_>, counters: &DeviceCounters) -> fmt:
         let slices: Vec<_> = slices
             .filter_map(|(name, value)| Some(format!("{} {value} %", name.strip_prefix("util_")?)))
             .collect();
-        writeln!(f, "    telemetry: in use in the last {} s: {}", telemetry.window, slices.join(", "))?;
+        writeln!(f, "    telemetry: utilisation in the last {} s: {}", telemetry.window, slices.join(", "))?;
     }
     if let Some(error) = &counters.telemetry_error {
         writeln!(f, "    telemetry: {error}")?;
@@ -165,7 +169,7 @@ fn write_counters(f: &mut fmt::Formatter<'_>, counters: &DeviceCounters) -> fmt:
     Ok(())
 }
 
-/// The dotted names of what is true in `value`.
+/// Collects the dotted names of the members of `value` that are true.
 fn granted(value: &Value, name: &str, names: &mut Vec<String>) {
     match value {
         Value::Bool(true) => names.push(name.to_owned()),
@@ -189,9 +193,9 @@ mod tests {
 
     use super::*;
 
-    /// A machine with one device, made of files.
+    /// The directory imitates the `sys` of a machine with one device.
     #[test]
-    fn counters_stand_below_their_device() {
+    fn counters_are_listed_below_their_device() {
         let root = tempfile::tempdir().unwrap();
         let device = root.path().join("sys/bus/pci/devices/0000:6b:00.0");
         let debug = root.path().join("sys/kernel/debug/qat_4xxx_0000:6b:00.0");
@@ -207,19 +211,19 @@ mod tests {
             Report { version: "0", qat, cpu: Cpu { threads: 1, isal } }.to_string()
         };
         let text = said();
-        assert!(text.contains("    firmware: not readable because there is no "), "{text}");
-        assert!(text.contains("    telemetry: not readable because there is no "), "{text}");
+        assert!(text.contains("    firmware: cannot read /"), "{text}");
+        assert!(text.contains("    telemetry: cannot read /"), "{text}");
 
         fs::write(debug.join("fw_counters"), "AE Requests Responses\n0: 7 6\n1: 10 10\n").unwrap();
         fs::write(debug.join("telemetry/control"), "0\n").unwrap();
         let text = said();
-        assert!(text.contains("    firmware: 17 requests, 16 answers"), "{text}");
-        assert!(text.contains("    telemetry: telemetry is off; root switches it on"), "{text}");
+        assert!(text.contains("    firmware: 17 requests, 16 responses since"), "{text}");
+        assert!(text.contains("    telemetry: telemetry is off; to switch it on"), "{text}");
 
         fs::write(debug.join("telemetry/control"), "2\n").unwrap();
         let data = "sample_cnt 9\nbw_in 1 1 1 1\nutil_cpr0 90 10 90 50\nutil_ucs0 0 0 0 0\n";
         fs::write(debug.join("telemetry/device_data"), data).unwrap();
         let text = said();
-        assert!(text.contains("    telemetry: in use in the last 2 s: cpr0 50 %, ucs0 0 %\n"), "{text}");
+        assert!(text.contains("    telemetry: utilisation in the last 2 s: cpr0 50 %, ucs0 0 %\n"), "{text}");
     }
 }

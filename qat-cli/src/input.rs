@@ -1,4 +1,5 @@
-//! Where input comes from, and whether it is still what it was when its end was read.
+//! The inputs of the command, and the checks that protect them: that no output replaces a file that the run still
+//! needs, and that an input did not change before it is removed. [`run`](crate::run) calls this.
 
 use std::collections::HashSet;
 use std::fs::{self, File, Metadata};
@@ -9,14 +10,14 @@ use crate::exit::{Exit, Failure, Result};
 use crate::report::name;
 use crate::standard::{self, Waiting};
 
-/// What tells one file from another: device and inode.
+/// The identity of a file: device and inode.
 #[cfg(unix)]
 pub(crate) type Identity = (u64, u64);
-/// What tells one file from another: its whole name.
+/// The identity of a file: its canonical path.
 #[cfg(windows)]
 pub(crate) type Identity = PathBuf;
 
-/// Returns the identity of a regular file, by its `metadata` or its `path`, which standard input has not.
+/// Returns the identity of a regular file, from its `metadata` or from its `path`, which standard input does not have.
 pub(crate) fn identity(path: Option<&Path>, metadata: &Metadata) -> Option<Identity> {
     if !metadata.is_file() {
         return None;
@@ -31,35 +32,35 @@ pub(crate) fn identity(path: Option<&Path>, metadata: &Metadata) -> Option<Ident
     fs::canonicalize(path?).ok()
 }
 
-/// The files that a run reads and writes, so that none is lost for another.
+/// The files that a run reads and writes, so that no output replaces one that is still needed.
 #[derive(Default)]
 pub(crate) struct Files {
-    /// The key file.
+    /// The key file; `None` where there is none.
     key: Option<Identity>,
-    /// The inputs that were not worked on yet.
+    /// The inputs that were not processed yet.
     waiting: HashSet<Identity>,
-    /// The input that is worked on.
+    /// The input that is being processed; `None` where it is not a regular file.
     source: Option<Identity>,
     /// The outputs that are complete.
     written: HashSet<Identity>,
-    /// The directories that were searched for the temporary files of killed processes.
+    /// The directories that were searched for temporary files of killed processes.
     searched: HashSet<PathBuf>,
 }
 
 impl Files {
-    /// Begins a run with the key file `key`.
+    /// Returns the files of a run with the key file `key`.
     pub(crate) fn new(key: Option<Identity>) -> Self {
         Self { key, ..Self::default() }
     }
 
-    /// Notes the inputs that are to be worked on.
+    /// Records the inputs that will be processed.
     pub(crate) fn expect(&mut self, paths: &[PathBuf]) {
         let found = paths.iter().filter_map(|path| identity(Some(path), &fs::metadata(path).ok()?));
         self.waiting.extend(found);
     }
 
-    /// Notes that `input` is worked on from now on. The key is no input: encrypted with itself and removed, it and all that
-    /// it encrypted would be unreadable.
+    /// Records that `input` is being processed. The key file is refused as an input: encrypted with itself and removed,
+    /// it would be lost together with everything that it encrypted.
     pub(crate) fn begin(&mut self, input: &Input) -> Result<()> {
         self.source = input.identity();
         if let Some(source) = &self.source {
@@ -68,31 +69,33 @@ impl Files {
                 let name = &input.name;
                 return Err(Failure::new(
                     Exit::Refused,
-                    format!("{name}: is the key file of this run: leave it out, and keep it safe"),
+                    format!(
+                        "{name}: is the key file of this command; remove it from the list of files, and keep it safe"
+                    ),
                 ));
             }
         }
         Ok(())
     }
 
-    /// Refuses the existing file `target` as an output that would cost another file of the run.
+    /// Refuses the existing file `target` as an output where writing to it would destroy another file of the run.
     pub(crate) fn check_target(&self, target: &Path, metadata: &Metadata) -> Result<()> {
         let Some(found) = identity(Some(target), metadata) else { return Ok(()) };
         self.check_identity(&name(target), &found)?;
         let refused = |what: &str| {
-            let message = format!("{}: {what}: name another output with -o", name(target));
+            let message = format!("{}: {what}; choose another output with -o", name(target));
             Err(Failure::new(Exit::Refused, message))
         };
         if self.written.contains(&found) {
-            return refused("was written from another input of this run");
+            return refused("already written from another input of this command");
         }
         if self.waiting.contains(&found) {
-            return refused("is another input of this run");
+            return refused("is another input of this command");
         }
         Ok(())
     }
 
-    /// Refuses the stream `output`, such as standard output, where it goes to the source or to the key file.
+    /// Refuses the stream `output`, such as standard output, where it is the input or the key file.
     pub(crate) fn check_stream(&self, name: &str, output: &File) -> Result<()> {
         let found = output.metadata().ok().and_then(|metadata| identity(None, &metadata));
         found.map_or(Ok(()), |found| self.check_identity(name, &found))
@@ -100,36 +103,37 @@ impl Files {
 
     fn check_identity(&self, name: &str, found: &Identity) -> Result<()> {
         if self.key.as_ref() == Some(found) {
-            let message = format!("{name}: is the key file of this run: name another output with -o");
+            let message = format!("{name}: is the key file of this command; choose another output with -o");
             return Err(Failure::new(Exit::Refused, message));
         }
         if self.source.as_ref() == Some(found) {
-            let message = format!("{name}: input and output are the same file: name another with -o");
+            let message =
+                format!("{name}: input and output are the same file; choose another output with -o");
             return Err(Failure::new(Exit::Usage, message));
         }
         Ok(())
     }
 
-    /// Notes the complete output `target`.
+    /// Records that the output `target` is complete.
     pub(crate) fn wrote(&mut self, target: &Path) {
         let found = fs::metadata(target).ok().and_then(|metadata| identity(Some(target), &metadata));
         self.written.extend(found);
     }
 
-    /// Returns `directory` the first time that it is asked for.
+    /// Returns `directory` on the first call for it, and `None` on later ones.
     pub(crate) fn first_look<'a>(&mut self, directory: &'a Path) -> Option<&'a Path> {
         self.searched.insert(directory.to_owned()).then_some(directory)
     }
 }
 
-/// What happened to a source while it was read.
+/// How an input changed while it was read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Change {
-    /// Nothing.
+    /// It did not change.
     None,
     /// It was written to.
     Written,
-    /// It is shorter than it was, so that something was perhaps not read.
+    /// It became shorter, so that some of its data may not have been read.
     Shrunk,
 }
 
@@ -138,7 +142,7 @@ pub(crate) struct Input {
     pub(crate) file: File,
     /// The name for messages.
     pub(crate) name: String,
-    /// `None` for standard input.
+    /// The path; `None` for standard input.
     path: Option<PathBuf>,
     /// The metadata of the open file at the time when it was opened.
     opened: Metadata,
@@ -154,22 +158,23 @@ impl Input {
 
     pub(crate) fn open(path: &Path) -> io::Result<Self> {
         let file = File::open(path)?;
-        // Asked of the open file, since another file may have the name by now.
+        // The metadata are those of the open file, because another file may have replaced it under its name.
         let opened = file.metadata()?;
         Ok(Self { file, name: name(path), path: Some(path.to_owned()), opened })
     }
 
-    /// Returns the length in bytes, `None` where it is not known.
+    /// Returns the length in bytes, or `None` where it is unknown.
     pub(crate) fn len(&self) -> Option<u64> {
         self.opened.is_file().then_some(self.opened.len())
     }
 
-    /// Returns what the output of a named regular file gets its attributes from.
+    /// Returns the file whose attributes the output receives, or `None` for an input that is not a named regular file.
     pub(crate) fn source(&self) -> Option<(&File, &Metadata)> {
         (self.path.is_some() && self.opened.is_file()).then_some((&self.file, &self.opened))
     }
 
-    /// Returns a reader of the input, up to the end that it meets first: what is appended later is no part of it.
+    /// Returns a reader that stops at the first end of the file. Data that are appended later are not part of the
+    /// input.
     pub(crate) fn reader(&self) -> Reader<'_> {
         Reader { file: Waiting(&self.file), ended: false }
     }
@@ -178,7 +183,7 @@ impl Input {
         identity(self.path.as_deref(), &self.opened)
     }
 
-    /// Returns what happened to the open file since it was opened.
+    /// Returns how the open file changed since it was opened.
     pub(crate) fn change(&self) -> Change {
         let Ok(now) = self.file.metadata() else { return Change::None };
         if !now.is_file() {
@@ -192,13 +197,15 @@ impl Input {
         }
     }
 
-    /// Returns why the source must not be removed after `read` bytes of it were read: its name must still mean the file
-    /// that was open, and that must still be what was read.
+    /// Returns why the source must not be removed after `read` bytes of it were read, or `None` where it may: its name
+    /// must still refer to the open file, and the file must still have the content that was read.
     pub(crate) fn keeps(&self, read: u64) -> Option<&'static str> {
         let path = self.path.as_deref()?;
-        let Ok(named) = fs::metadata(path) else { return Some("it has another name by now") };
+        let Ok(named) = fs::metadata(path) else {
+            return Some("it was renamed or removed while it was read");
+        };
         if identity(Some(path), &named) != self.identity() {
-            return Some("another file has its name by now");
+            return Some("another file replaced it while it was read");
         }
         let changed =
             self.change() != Change::None || is_rewritten(&self.opened, &named) || named.len() != read;
@@ -208,7 +215,7 @@ impl Input {
     /// Removes the source.
     pub(crate) fn remove(self) -> io::Result<()> {
         let Self { file, path, .. } = self;
-        // Windows removes no open file.
+        // Windows does not remove open files.
         drop(file);
         path.map_or(Ok(()), fs::remove_file)
     }

@@ -1,6 +1,7 @@
-//! The command `qat`: compress, decompress, encrypt and decrypt files on Intel QAT, or on the CPU.
+//! The command `qat`, which compresses, decompresses, encrypts and decrypts files on Intel QAT or the CPU.
 //!
-//! It only names files: all work on bytes is `qat::stream`'s. How it ends is listed in `exit`.
+//! The command handles file names, attributes, options and messages; `qat::stream` processes the data. The exit codes
+//! are listed in `exit`.
 
 mod args;
 mod directory;
@@ -49,13 +50,14 @@ fn run_command(command: Command) -> Result<()> {
     }
 }
 
-/// Prints what was asked for, help or the version, or what is wrong with the command line.
+/// Prints help, the version, or the usage error that clap found.
 fn answer(error: &clap::Error) -> Result<()> {
     if error.use_stderr() {
         let _ = error.print();
         return Err(Failure::new(Exit::Usage, ""));
     }
-    // Opened for the error that it may give: clap would write to what takes the place of a closed stream.
+    // Opening standard output reports a closed one. clap would write to the /dev/null that replaces it, without an
+    // error.
     let printed = standard::output().and_then(|file| {
         error.print()?;
         io::stdout().flush()?;

@@ -1,12 +1,12 @@
-//! Where output goes: a temporary file that becomes the target when it is complete, a file that can only be written in
-//! place, or a stream such as standard output or a device.
+//! The output of the command: a temporary file that is renamed when it is complete, an existing file that is written in
+//! kind, or a stream such as standard output or a device. [`run`](crate::run) and [`keys`](crate::keys) call this.
 //!
-//! Which of them is decided before any work. A target is written in place where it exists, may be overwritten, and cannot
-//! be replaced by renaming: it is a mount point, somebody else's in a sticky directory, or in a directory that may not be
-//! written to. Such output is not atomic.
+//! The kind is decided before any data are processed. A target is written in place where it exists, may be overwritten,
+//! and cannot be replaced by renaming: it is a mount point, another user's file in a sticky directory, or in a
+//! directory without write permission. Such output is not atomic.
 //!
-//! With `sync` the file reaches the disk before its rename and the directory after it, so that a source can be removed;
-//! otherwise the system writes back when it likes.
+//! With `sync`, the file is written to disk before it is renamed, and then the directory, so that the source can be
+//! removed. Otherwise the system writes them to disk at a later time.
 
 use std::fs::{self, File, FileTimes, Metadata};
 use std::io::{self, ErrorKind, Seek, SeekFrom, Write};
@@ -19,17 +19,17 @@ use crate::report::{self, name};
 use crate::signals::Guard;
 use crate::standard::{self, Waiting};
 
-/// What an output is to be.
-pub(crate) struct Request<'a> {
+/// The parameters of an output.
+pub(crate) struct OutputOptions<'a> {
     pub(crate) target: &'a Path,
-    /// The user named the target, with `-o`; otherwise its name was made from the input's.
+    /// Whether the user named the target with `-o`; otherwise its name was derived from the input's.
     pub(crate) is_named: bool,
     pub(crate) overwrite: bool,
-    /// Who may open the file while it is written.
+    /// The users who may open the file while it is written.
     pub(crate) access: Access,
-    /// Long runs of zeros become holes.
+    /// Whether long runs of zeros become holes.
     pub(crate) sparse: bool,
-    /// The output must be a file, since its source is to be removed.
+    /// Whether the output must be a file, because its source will be removed.
     pub(crate) must_be_file: bool,
     pub(crate) quiet: bool,
 }
@@ -38,15 +38,15 @@ pub(crate) struct Request<'a> {
 pub(crate) struct Output {
     name: String,
     file: File,
-    place: Place,
+    kind: OutputKind,
     sparse: bool,
-    /// Bytes so far, holes included.
+    /// The number of bytes so far, including holes.
     position: u64,
-    /// Zero bytes at the end that were not written.
+    /// The number of zero bytes at the end that were not written.
     hole: u64,
 }
 
-enum Place {
+enum OutputKind {
     /// Standard output, another inherited descriptor, a device or a pipe.
     Stream,
     /// An existing file, which keeps its content until the first byte is written.
@@ -55,9 +55,9 @@ enum Place {
     Temporary(Temporary),
 }
 
-/// What became of an output that is complete.
+/// Describes an output that is complete.
 pub(crate) struct Finished {
-    /// Some of the source's mode, times and access control list could not be given to it.
+    /// Whether the file system refused some of the source's mode, times or access control list.
     pub(crate) lacks_attributes: bool,
 }
 
@@ -65,18 +65,18 @@ impl Output {
     /// Opens standard output.
     pub(crate) fn standard() -> Result<Self> {
         let file = standard::output().map_err(|error| Failure::writing(standard::OUTPUT, &error))?;
-        Ok(Self::new(standard::OUTPUT.to_owned(), file, Place::Stream, false))
+        Ok(Self::new(standard::OUTPUT.to_owned(), file, OutputKind::Stream, false))
     }
 
-    /// Opens what `request` names; `files` are those that the run needs otherwise.
-    pub(crate) fn open(request: &Request, files: &mut Files) -> Result<Self> {
-        let target = request.target;
+    /// Opens the output that `options` describes. `files` are those of the run, which it must not replace.
+    pub(crate) fn open(options: &OutputOptions, files: &mut Files) -> Result<Self> {
+        let target = options.target;
         let failed = |error: io::Error| Failure::writing(name(target), &error);
         #[cfg(unix)]
-        if request.is_named
+        if options.is_named
             && let Some(file) = standard::inherited(target)
         {
-            return Self::stream(request, file.map_err(failed)?);
+            return Self::stream(options, file.map_err(failed)?);
         }
         let found = match fs::symlink_metadata(target) {
             Ok(found) => Some(found),
@@ -87,13 +87,13 @@ impl Output {
         let is_separator = |byte: &u8| std::path::is_separator(char::from(*byte));
         let names_directory = target.as_os_str().as_encoded_bytes().last().is_some_and(is_separator);
         if followed.as_ref().is_some_and(Metadata::is_dir) || names_directory {
-            let message = format!("{}: is a directory: name a file with -o", name(target));
+            let message = format!("{}: is a directory; name a file with -o", name(target));
             return Err(Failure::new(Exit::Io, message));
         }
-        if request.is_named && followed.as_ref().is_some_and(|followed| !followed.is_file()) {
-            return Self::stream(request, File::options().write(true).open(target).map_err(failed)?);
+        if options.is_named && followed.as_ref().is_some_and(|followed| !followed.is_file()) {
+            return Self::stream(options, File::options().write(true).open(target).map_err(failed)?);
         }
-        if found.is_some() && !request.overwrite {
+        if found.is_some() && !options.overwrite {
             return Err(Failure::exists(target));
         }
         if let Some(followed) = &followed {
@@ -103,43 +103,43 @@ impl Output {
         let directory = Directory::open(parent(target)).map_err(failed)?;
         let file_name = Path::new(target.file_name().ok_or_else(|| failed(ErrorKind::IsADirectory.into()))?);
         let is_file = followed.as_ref().is_some_and(Metadata::is_file);
-        let (file, place) = if is_file && directory.is_fixed(file_name) {
-            (directory.open_existing(file_name).map_err(failed)?, Place::Existing { truncated: false })
+        let (file, kind) = if is_file && directory.is_fixed(file_name) {
+            (directory.open_existing(file_name).map_err(failed)?, OutputKind::Existing { truncated: false })
         } else {
-            match Temporary::create(directory, request) {
-                Ok((temporary, file)) => (file, Place::Temporary(temporary)),
+            match Temporary::create(directory, options) {
+                Ok((temporary, file)) => (file, OutputKind::Temporary(temporary)),
                 Err(error) => {
                     let is_refused =
                         matches!(error.kind(), ErrorKind::PermissionDenied | ErrorKind::ReadOnlyFilesystem);
                     let open = || Directory::open(parent(target))?.open_existing(file_name);
                     let existing = if is_file && is_refused { open().ok() } else { None };
-                    (existing.ok_or_else(|| failed(error))?, Place::Existing { truncated: false })
+                    (existing.ok_or_else(|| failed(error))?, OutputKind::Existing { truncated: false })
                 }
             }
         };
-        if let Place::Temporary(temporary) = &place
-            && !request.quiet
+        if let OutputKind::Temporary(temporary) = &kind
+            && !options.quiet
             && let Some(path) = files.first_look(parent(target))
         {
             for abandoned in temporary.directory.abandoned(path) {
                 let abandoned = name(&path.join(abandoned));
                 report::warn(format_args!(
-                    "{abandoned}: temporary file of a qat that was killed, and of no use: remove it"
+                    "{abandoned}: temporary file of a qat process that was killed; it can be removed"
                 ));
             }
         }
-        Ok(Self::new(name(target), file, place, request.sparse))
+        Ok(Self::new(name(target), file, kind, options.sparse))
     }
 
-    fn new(name: String, file: File, place: Place, sparse: bool) -> Self {
-        Self { name, file, place, sparse, position: 0, hole: 0 }
+    fn new(name: String, file: File, kind: OutputKind, sparse: bool) -> Self {
+        Self { name, file, kind, sparse, position: 0, hole: 0 }
     }
 
-    fn stream(request: &Request, file: File) -> Result<Self> {
-        if request.must_be_file {
-            return Err(Failure::new(Exit::Usage, "--rm needs input and output to be files"));
+    fn stream(options: &OutputOptions, file: File) -> Result<Self> {
+        if options.must_be_file {
+            return Err(Failure::new(Exit::Usage, "--rm requires files as input and output"));
         }
-        Ok(Self::new(name(request.target), file, Place::Stream, false))
+        Ok(Self::new(name(options.target), file, OutputKind::Stream, false))
     }
 
     /// Returns the name of the output for messages.
@@ -152,24 +152,25 @@ impl Output {
         &self.file
     }
 
-    /// Returns whether the output goes to where the caller has opened it, or to a device.
+    /// Returns whether the output is a stream: an inherited descriptor, a device or a pipe.
     pub(crate) fn is_stream(&self) -> bool {
-        matches!(self.place, Place::Stream)
+        matches!(self.kind, OutputKind::Stream)
     }
 
-    /// Returns what a message about an early end must say about the output.
+    /// Returns the note about the output for the message of a failure.
     pub(crate) fn note(&self) -> String {
-        match self.place {
-            Place::Existing { truncated: true } => incomplete(&self.name),
+        match self.kind {
+            OutputKind::Existing { truncated: true } => incomplete(&self.name),
             _ => String::new(),
         }
     }
 
-    /// Completes the output: a file gets the mode, times and, where permitted, owner of `source`, and its final name.
+    /// Completes the output. A file receives the mode, times and, where permitted, owner of `source`, and then its
+    /// final name.
     pub(crate) fn finish(mut self, source: Option<(&File, &Metadata)>, sync: bool) -> Result<Finished> {
         let note = self.note();
         self.end().map_err(|error| Failure::writing(&self.name, &error).with(&note))?;
-        let Self { name, file, place, .. } = self;
+        let Self { name, file, kind, .. } = self;
         let failed = |error: &io::Error| Failure::writing(&name, error);
         let close = |file: File| -> io::Result<()> {
             if sync {
@@ -178,16 +179,18 @@ impl Output {
             standard::close(file)
         };
         let mut lacks_attributes = false;
-        match place {
-            Place::Stream => standard::close(file).map_err(|error| failed(&error))?,
-            Place::Existing { .. } => close(file).map_err(|error| failed(&error).with(&incomplete(&name)))?,
-            Place::Temporary(temporary) => {
+        match kind {
+            OutputKind::Stream => standard::close(file).map_err(|error| failed(&error))?,
+            OutputKind::Existing { .. } => {
+                close(file).map_err(|error| failed(&error).with(&incomplete(&name)))?
+            }
+            OutputKind::Temporary(temporary) => {
                 if let Some((source, metadata)) = source {
                     for (what, error) in copy_attributes(source, metadata, &file) {
                         lacks_attributes = true;
                         let cause = crate::exit::cause(&error);
                         report::warn(format_args!(
-                            "{name}: cannot set its {what}: {cause}; the content is complete"
+                            "{name}: cannot set {what}: {cause}; the content is complete"
                         ));
                     }
                 }
@@ -198,7 +201,7 @@ impl Output {
         Ok(Finished { lacks_attributes })
     }
 
-    /// Brings the file to its full length.
+    /// Sets the file to its full length.
     fn end(&mut self) -> io::Result<()> {
         self.begin()?;
         if self.hole > 0 {
@@ -207,9 +210,9 @@ impl Output {
         Ok(())
     }
 
-    /// Gives up the old content of a file that is written in place.
+    /// Truncates a file that is written in place, before the first write.
     fn begin(&mut self) -> io::Result<()> {
-        if let Place::Existing { truncated } = &mut self.place
+        if let OutputKind::Existing { truncated } = &mut self.kind
             && !*truncated
         {
             self.file.set_len(0)?;
@@ -220,10 +223,10 @@ impl Output {
 }
 
 fn incomplete(name: &str) -> String {
-    format!("; {name} could only be written in place and is incomplete")
+    format!("; {name} was written in place and is incomplete")
 }
 
-/// The unit in which zeros are looked for: what is shorter is not worth the system call.
+/// The size in bytes of the aligned blocks that become holes. Shorter holes would not justify a system call.
 const HOLE: usize = 32 << 10;
 
 impl Write for Output {
@@ -233,7 +236,7 @@ impl Write for Output {
             return Waiting(&self.file).write(bytes);
         }
         let is_hole = |block: &[u8]| block == &[0; HOLE][..block.len()];
-        // Blocks end at multiples of the unit; the first and the last one may be shorter.
+        // Blocks end at multiples of that size; the first and the last one may be shorter.
         let head = (HOLE - (self.position % HOLE as u64) as usize).min(bytes.len());
         let (head, rest) = bytes.split_at(head);
         let blocks = || std::iter::once(head).chain(rest.chunks(HOLE));
@@ -258,33 +261,34 @@ impl Write for Output {
     }
 }
 
-/// A file in the making; it is removed when this is dropped.
+/// A temporary file, which is removed when this is dropped before it is published.
 struct Temporary {
     directory: Directory,
     name: TemporaryName,
     target: PathBuf,
     overwrite: bool,
-    /// Holds the lock that says that this process is alive. It is open until the file has its final name.
+    /// The duplicate that holds the lock, which shows other processes that this one is running. It stays open until the
+    /// file has its final name.
     file: File,
     keep: bool,
 }
 
 impl Temporary {
-    /// Creates the file; also returns a duplicate to write to, which can be closed before the file gets its name.
-    fn create(directory: Directory, request: &Request) -> io::Result<(Self, File)> {
+    /// Creates the file, and returns a duplicate to write to, which can be closed before the file is renamed.
+    fn create(directory: Directory, options: &OutputOptions) -> io::Result<(Self, File)> {
         let mut guard = Guard::new();
-        let created = directory.create_temporary(request.access, |name| guard.announce(&directory, name));
+        let created = directory.create_temporary(options.access, |name| guard.announce(&directory, name));
         let (name, file) = created.inspect_err(|_| guard.forget())?;
         drop(guard);
-        let (target, overwrite) = (request.target.to_owned(), request.overwrite);
-        // From here on its drop removes the file.
+        let (target, overwrite) = (options.target.to_owned(), options.overwrite);
+        // From here on, dropping `temporary` removes the file.
         let temporary = Self { directory, name, target, overwrite, file, keep: false };
         directory::lock(&temporary.file);
         let duplicate = temporary.file.try_clone()?;
         Ok((temporary, duplicate))
     }
 
-    /// Gives the file its final name, `name` in messages.
+    /// Renames the file to its final name; `name` is that name for messages.
     fn publish(mut self, name: &str, sync: bool) -> Result<()> {
         let target = Path::new(self.target.file_name().unwrap_or_default());
         let failed = |error: io::Error| match error.kind() {
@@ -303,7 +307,7 @@ impl Temporary {
         match published {
             Published::Renamed => {}
             Published::CopyOver(existing) => self.copy_to(existing, true, sync).map_err(|error| {
-                // Nothing else has the old content or the new one, if the source was a pipe.
+                // The temporary file is the only copy of the output, and of the input where that was a pipe.
                 self.keep = true;
                 let whole = report::name(&parent(&self.target).join(self.name.as_str()));
                 Failure::writing(name, &error).with(&incomplete(name)).with(&format!("; {whole} is complete"))
@@ -351,7 +355,7 @@ impl Drop for Temporary {
     }
 }
 
-/// Writes `file` to disk, where its file system has such a thing.
+/// Writes `file` to disk, where the file system supports that.
 fn sync_file(file: &File) -> io::Result<()> {
     match file.sync_all() {
         #[cfg(unix)]
@@ -360,8 +364,9 @@ fn sync_file(file: &File) -> io::Result<()> {
     }
 }
 
-/// Gives `file` the mode, access control list, times and, where permitted, owner of `source`; returns what the file system
-/// refused. The file is open to its owner only until it gets its mode, and nobody gets more rights than in `source`.
+/// Gives `file` the mode, access control list, times and, where permitted, owner of `source`, and returns the
+/// attributes that the file system refused. Until it receives its mode, only the owner can open the file, and no user
+/// gets more permissions than on `source`.
 fn copy_attributes(source: &File, metadata: &Metadata, file: &File) -> Vec<(&'static str, io::Error)> {
     let mut refused = Vec::new();
     #[cfg(unix)]
@@ -371,7 +376,7 @@ fn copy_attributes(source: &File, metadata: &Metadata, file: &File) -> Vec<(&'st
             refused.push(("mode", error));
         }
         if file.metadata().is_ok_and(|own| own.uid() != metadata.uid()) {
-            // Only root may give files away; the file is then the caller's.
+            // Only root may change the owner. Otherwise the file belongs to the caller.
             let _ = fchown(file, Some(metadata.uid()), None);
         }
     }
@@ -394,19 +399,21 @@ fn copy_mode(source: &File, metadata: &Metadata, file: &File) -> io::Result<()> 
 
     let own = file.metadata()?;
     let keeps_group = own.gid() == metadata.gid() || fchown(file, None, Some(metadata.gid())).is_ok();
-    // Bits that give rights to a program, such as set-user-id, are not for data.
+    // Set-user-ID, set-group-ID and sticky bits are not copied, because the output is data and not the program they
+    // were set for.
     let mut mode = metadata.mode() & 0o777;
     let list = access_list(source);
     if !matches!(list, Ok(None)) {
-        // Beside an access control list the bits of the group are the most that any of its entries grants.
+        // With an access control list, the group bits are the mask, which is the maximum of its entries and not the
+        // permissions of the group. They are cleared until the list is set.
         mode &= 0o707;
     }
     if !keeps_group {
-        // Another group would get what the source's had: leave it no more than everyone.
+        // The group of the output differs from that of the source, and gets the permissions of all other users.
         mode &= 0o707 | (mode & 0o007) << 3;
     }
     remove_inherited_list(file);
-    // Some file systems refuse every change, even one to what is so already.
+    // Some file systems refuse every change, even one that changes nothing.
     if own.mode() & 0o7777 != mode {
         file.set_permissions(fs::Permissions::from_mode(mode))?;
     }
@@ -423,11 +430,11 @@ fn copy_mode(source: &File, metadata: &Metadata, file: &File) -> io::Result<()> 
 #[cfg(target_os = "linux")]
 const ACCESS_LIST: &str = "system.posix_acl_access";
 
-/// Returns the access control list of `file`, `None` where it has none beyond its mode.
+/// Returns the access control list of `file`, or `None` where it has none in addition to its mode.
 #[cfg(target_os = "linux")]
 fn access_list(file: &File) -> io::Result<Option<Vec<u8>>> {
     use rustix::io::Errno;
-    // As long as an extended attribute can be (XATTR_SIZE_MAX).
+    // The maximum length of an extended attribute (XATTR_SIZE_MAX).
     let mut list = vec![0; 64 << 10];
     match rustix::fs::fgetxattr(file, ACCESS_LIST, &mut list[..]) {
         Ok(len) => {
@@ -444,10 +451,11 @@ fn access_list(_: &File) -> io::Result<Option<Vec<u8>>> {
     Ok(None)
 }
 
-/// Removes the list that `file` got from its directory, whose entries the source may not have.
+/// Removes the access control list that `file` inherited from its directory, because the source may not have its
+/// entries.
 #[cfg(unix)]
 fn remove_inherited_list(file: &File) {
-    // Where there is none, there is nothing to do.
+    // An error means that there is no list.
     #[cfg(target_os = "linux")]
     let _ = rustix::fs::fremovexattr(file, ACCESS_LIST);
     #[cfg(not(target_os = "linux"))]

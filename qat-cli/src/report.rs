@@ -1,4 +1,5 @@
-//! What the command says on stderr: progress of long work, a line per file, a total, errors.
+//! Messages of the command on standard error: progress, a line per file, a total, warnings and errors. Nothing here
+//! goes to standard output.
 
 use std::fmt::{self, Display};
 use std::io::{self, IsTerminal, Write};
@@ -13,12 +14,12 @@ use qat::stream::{Progress, Summary};
 
 use crate::standard::Waiting;
 
-/// Prints `text` to stderr. Whether that works is not worth failing for.
+/// Prints `text` to standard error. A failure to print it is ignored.
 pub(crate) fn say(text: impl Display) {
     write(&format!("{text}\n"));
 }
 
-/// Prints a warning to stderr.
+/// Prints a warning to standard error.
 pub(crate) fn warn(text: impl Display) {
     say(format_args!("qat: warning: {text}"));
 }
@@ -27,8 +28,8 @@ fn write(text: &str) {
     let _ = Waiting(io::stderr().lock()).write_all(text.as_bytes());
 }
 
-/// Returns the name of a file for messages. On a terminal control characters are escaped, since they could move the
-/// cursor, or hide or forge what the terminal shows.
+/// Returns the name of a file for messages. On a terminal control characters are escaped, because they could move the
+/// cursor, or hide or forge text.
 pub(crate) fn name(path: &Path) -> String {
     let name = path.display().to_string();
     if io::stderr().is_terminal() { escape_controls(&name) } else { name }
@@ -46,7 +47,7 @@ fn escape_controls(name: &str) -> String {
     escaped
 }
 
-/// How much was done, where and how fast.
+/// The amount of data processed, the engines that processed it, and the time.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Tally {
     files: u64,
@@ -56,12 +57,12 @@ pub(crate) struct Tally {
     software: [u64; SoftwareReason::ALL.len()],
     elapsed: Duration,
     packs: bool,
-    /// Encryption keeps lengths: a ratio says nothing.
+    /// Whether a ratio is printed. Encryption has none, because it keeps the length.
     has_ratio: bool,
 }
 
 impl Tally {
-    /// One stream; `packs` for compression and encryption, whose input is the plain side.
+    /// Returns the tally of one stream. `packs` is set for compression and encryption, whose input is the plain side.
     pub(crate) fn new(summary: &Summary, packs: bool, elapsed: Duration) -> Self {
         Self {
             files: 1,
@@ -91,7 +92,7 @@ impl Tally {
         self.files
     }
 
-    /// The details that `-v` adds.
+    /// Returns the details that `-v` prints.
     pub(crate) fn details(&self, format: Option<Format>, threads: usize) -> String {
         let format = format.map_or("Tink AES-GCM-HKDF streaming".to_owned(), |format| format.to_string());
         let blocks: Vec<String> = [("on QAT".to_owned(), self.hardware)]
@@ -140,7 +141,7 @@ impl Display for Tally {
     }
 }
 
-/// A length for people: three digits and a decimal unit.
+/// A number of bytes, printed with three digits and a decimal unit.
 struct Bytes(u64);
 
 impl Display for Bytes {
@@ -151,7 +152,7 @@ impl Display for Bytes {
         let mut value = self.0 as f64;
         let mut units = ["kB", "MB", "GB", "TB", "PB", "EB"].into_iter();
         let mut unit = "B";
-        // 999.5 would print as four digits.
+        // 999.5 would be printed with four digits.
         while value >= 999.5 {
             value /= 1000.0;
             unit = units.next().unwrap_or("ZB");
@@ -161,7 +162,7 @@ impl Display for Bytes {
     }
 }
 
-/// Bytes per time, in MB/s.
+/// A number of bytes per duration, printed in MB/s.
 struct Speed(u64, Duration);
 
 impl Display for Speed {
@@ -171,31 +172,31 @@ impl Display for Speed {
     }
 }
 
-/// How long work may take before it shows progress.
-const PATIENCE: Duration = Duration::from_secs(1);
+/// The time after which progress is shown.
+const PROGRESS_DELAY: Duration = Duration::from_secs(1);
 const INTERVAL: Duration = Duration::from_millis(200);
-/// Columns of the progress line: what every terminal has.
+/// The width of the progress line in columns, which every terminal has.
 const COLUMNS: usize = 79;
 
-/// A line on the terminal that follows long work, until dropped.
-pub(crate) struct Watch {
+/// A progress line on the terminal, which is removed when this is dropped.
+pub(crate) struct ProgressLine {
     thread: Option<(Sender<()>, JoinHandle<()>)>,
 }
 
-impl Watch {
-    /// Follows `progress` of `name`, of which `total` bytes are to be read where that is known.
+impl ProgressLine {
+    /// Shows `progress` of the input `name`. `total` is its length in bytes, or `None` where that is unknown.
     pub(crate) fn new(name: &str, progress: &Arc<Progress>, total: Option<u64>, quiet: bool) -> Self {
         if quiet || !io::stderr().is_terminal() {
             return Self { thread: None };
         }
-        // Keep the end of a long name: that is where files differ.
+        // A long name is cut at its beginning, because file names usually differ at the end.
         let skip = name.chars().count().saturating_sub(30);
         let name: String = name.chars().skip(skip).collect();
         let progress = Arc::clone(progress);
         let (stop, stopped) = mpsc::channel();
         let work = move || {
             let start = Instant::now();
-            let mut wait = PATIENCE;
+            let mut wait = PROGRESS_DELAY;
             while let Err(RecvTimeoutError::Timeout) = stopped.recv_timeout(wait) {
                 wait = INTERVAL;
                 let line = progress_line(&name, progress.bytes_in(), total, start.elapsed());
@@ -210,7 +211,7 @@ impl Watch {
     }
 }
 
-impl Drop for Watch {
+impl Drop for ProgressLine {
     fn drop(&mut self) {
         if let Some((stop, thread)) = self.thread.take() {
             drop(stop);
@@ -224,7 +225,7 @@ fn progress_line(name: &str, done: u64, total: Option<u64>, elapsed: Duration) -
     match total.filter(|total| *total > 0) {
         None => format!("{name}: {}, {speed}", Bytes(done)),
         Some(total) => {
-            // Reading is ahead of working: it is not done before the line goes.
+            // Reading is ahead of processing, so that 100 % would be shown too early.
             let share = (done as f64 / total as f64).min(0.99);
             let left = elapsed.as_secs_f64() * (1.0 - share) / share.max(1e-6);
             let bar = "#".repeat((share * 10.0) as usize);

@@ -1,4 +1,5 @@
-//! The commands on files.
+//! The commands that process files: checks of the arguments, the loop over the files, and the removal of sources.
+//! `main` calls one function for each command. A source is never removed before its output is complete.
 
 use std::fs;
 use std::io::{self, IsTerminal};
@@ -10,16 +11,16 @@ use qat::accel_core::{CompressOptions, Format};
 use qat::stream::{self, Engine, Keyset, Progress, Settings, StreamError, Summary};
 use qat::{AutoAccelerator, QatAccelerator, SoftwareAccelerator};
 
-use crate::args::{Common, Compress, Decompress, EngineName, Seal};
+use crate::args::{Common, Compress, Decompress, EncryptionArgs, EngineName};
 use crate::directory::Access;
 use crate::exit::{Exit, Failure, Result};
 use crate::input::{Change, Files, Identity, Input, Reader};
 use crate::keys::{self, is_standard};
-use crate::output::{Output, Request};
-use crate::report::{self, Tally, Watch, name};
+use crate::output::{Output, OutputOptions};
+use crate::report::{self, ProgressLine, Tally, name};
 use crate::suffix::{self, Suffixes};
 
-/// What is done to each file.
+/// The operation on each file.
 enum Work {
     Compress(CompressOptions),
     Decompress(Option<Format>),
@@ -41,23 +42,23 @@ pub(crate) fn decompress(args: &Decompress) -> Result<()> {
     run(&Work::Decompress(args.format.map(Format::from)), &args.common, settings, None)
 }
 
-pub(crate) fn encrypt(args: &Seal) -> Result<()> {
+pub(crate) fn encrypt(args: &EncryptionArgs) -> Result<()> {
     check_key_input(args)?;
     let (keyset, key) = keys::read(args)?;
     run(&Work::Encrypt(keyset, args.aad.clone()), &args.common, Settings::default(), key)
 }
 
-pub(crate) fn decrypt(args: &Seal) -> Result<()> {
+pub(crate) fn decrypt(args: &EncryptionArgs) -> Result<()> {
     check_key_input(args)?;
     let (keyset, key) = keys::read(args)?;
     run(&Work::Decrypt(keyset, args.aad.clone()), &args.common, Settings::default(), key)
 }
 
-/// Standard input is the key or the data, not both.
-fn check_key_input(args: &Seal) -> Result<()> {
+/// Refuses arguments that use standard input both for the key and for the data.
+fn check_key_input(args: &EncryptionArgs) -> Result<()> {
     let files = &args.common.files;
     if is_standard(&args.key_file) && (files.is_empty() || files.iter().any(|file| is_standard(file))) {
-        return usage("the key is read from standard input, so the data must come from a named FILE");
+        return usage("the key is read from standard input; name a FILE for the data");
     }
     Ok(())
 }
@@ -78,7 +79,7 @@ fn engine(name: EngineName) -> Engine {
     }
 }
 
-/// Works on all files; `key` is the key file.
+/// Processes all files. `key` is the identity of the key file.
 fn run(work: &Work, common: &Common, mut settings: Settings, key: Option<Identity>) -> Result<()> {
     let standard = [PathBuf::from("-")];
     let files = if common.files.is_empty() { &standard[..] } else { &common.files[..] };
@@ -97,7 +98,7 @@ fn run(work: &Work, common: &Common, mut settings: Settings, key: Option<Identit
     for file in files {
         match one(work, common, file, to_stdout, &engine, settings.clone(), &mut needed) {
             Ok(tally) => total.add(&tally),
-            // Nobody reads on: the other files have nowhere to go.
+            // The reader of standard output is gone, so that the remaining files cannot be output either.
             Err(failure) if failure.exit == Exit::ClosedPipe => return Err(failure),
             Err(failure) => {
                 if let Some(earlier) = first_failure.replace(failure) {
@@ -107,33 +108,30 @@ fn run(work: &Work, common: &Common, mut settings: Settings, key: Option<Identit
         }
     }
     if total.files() > 1 && !common.quiet {
-        report::say(format_args!("total of {} files: {total}", total.files()));
+        report::say(format_args!("{} files in total: {total}", total.files()));
     }
     first_failure.map_or(Ok(()), Err)
 }
 
-/// Refuses what cannot be meant before anything is touched.
+/// Refuses invalid combinations of arguments before any file is opened.
 fn check_streams(work: &Work, common: &Common, files: &[PathBuf], to_stdout: bool) -> Result<()> {
     let several = files.len() > 1;
     if several && common.output.is_some() && !to_stdout {
-        return usage("-o names one output, and there are several inputs: leave -o out, or use -c");
+        return usage("-o FILE requires a single input; omit -o, or use -c");
     }
     if several && to_stdout && !work.joins() {
-        return usage(
-            "outputs of this format behind each other are no valid file: give one input, or leave -c out",
-        );
+        return usage("files of this format cannot be concatenated; name a single input, or omit -c");
     }
     let from_stdin = files.iter().any(|file| is_standard(file));
     if common.rm && (from_stdin || to_stdout) {
-        return usage("--rm needs input and output to be files");
+        return usage("--rm requires files as input and output");
     }
     if common.force {
         return Ok(());
     }
     if from_stdin && !work.packs() && io::stdin().is_terminal() {
         return refused(
-            "compressed or encrypted data is not read from a terminal: name a FILE or use a pipe (-f reads it all the \
-             same)"
+            "refusing to read compressed or encrypted data from a terminal; name a FILE or use a pipe (-f to force)"
                 .to_owned(),
         );
     }
@@ -146,12 +144,12 @@ fn check_streams(work: &Work, common: &Common, files: &[PathBuf], to_stdout: boo
 
 fn refuse_terminal<T>() -> Result<T> {
     refused(
-        "compressed or encrypted data is not written to a terminal: use -o FILE or a pipe (-f writes it all the same)"
+        "refusing to write compressed or encrypted data to a terminal; use -o FILE or a pipe (-f to force)"
             .to_owned(),
     )
 }
 
-/// Works on one file.
+/// Processes one file.
 fn one(
     work: &Work,
     common: &Common,
@@ -162,7 +160,7 @@ fn one(
     files: &mut Files,
 ) -> Result<Tally> {
     let from_stdin = is_standard(path);
-    // The name of the output; `None` for standard output.
+    // The path of the output; `None` for standard output.
     let target = match &common.output {
         _ if to_stdout => None,
         Some(output) => Some(output.clone()),
@@ -174,7 +172,7 @@ fn one(
     let mut output = match &target {
         None => Output::standard()?,
         Some(target) => {
-            let request = Request {
+            let options = OutputOptions {
                 target,
                 is_named: common.output.is_some(),
                 overwrite: common.force,
@@ -183,12 +181,12 @@ fn one(
                 must_be_file: common.rm,
                 quiet: common.quiet,
             };
-            Output::open(&request, files)?
+            Output::open(&options, files)?
         }
     };
     if output.is_stream() {
         files.check_stream(output.name(), output.file())?;
-        // A descriptor that was named, such as /dev/stdout; standard output itself was looked at before.
+        // This checks a descriptor that was named, such as /dev/stdout; `check_streams` has checked standard output.
         if work.packs() && !common.force && output.file().is_terminal() {
             return refuse_terminal();
         }
@@ -197,17 +195,17 @@ fn one(
     let output_name = output.name().to_owned();
 
     let progress = Arc::new(Progress::default());
-    let watch = Watch::new(&name, &progress, input.len(), common.quiet);
+    let progress_line = ProgressLine::new(&name, &progress, input.len(), common.quiet);
     let (start, threads) = (Instant::now(), settings.threads);
-    // Only of a named file, because standard input may be a file that was read from already.
+    // The length is used for a named file only, because the offset of a redirected standard input may not be 0.
     let input_len = input.source().and_then(|_| input.len());
     let settings = settings.progress(Arc::clone(&progress)).input_len(input_len);
     let done = work.stream(input.reader(), &mut output, engine, path, &settings);
     let elapsed = start.elapsed();
-    drop(watch);
+    drop(progress_line);
     let summary = done.map_err(|error| {
         let shrunk = input.change() == Change::Shrunk;
-        let note = if shrunk { "; file size changed: it was cut short while it was read" } else { "" };
+        let note = if shrunk { "; the file became shorter while it was read" } else { "" };
         Failure::stream(&name, &output_name, &error).with(note).with(&output.note())
     })?;
 
@@ -217,13 +215,13 @@ fn one(
     }
     let change = input.change();
     if common.rm {
-        let keeps = finished.lacks_attributes.then_some("the output lacks some of its attributes");
+        let keeps = finished.lacks_attributes.then_some("some of its attributes could not be copied");
         if let Some(reason) = keeps.or_else(|| input.keeps(progress.bytes_in())) {
-            let message = format!("{name}: is kept, though {output_name} is complete, because {reason}");
+            let message = format!("{name}: not removed because {reason}; {output_name} is complete");
             return Err(Failure::new(Exit::Io, message));
         }
         input.remove().map_err(|error| {
-            let message = format!("{name}: {output_name} is complete, but this cannot be removed: {error}");
+            let message = format!("{name}: cannot remove: {error}; {output_name} is complete");
             Failure::new(Exit::Io, message)
         })?;
     }
@@ -234,8 +232,8 @@ fn one(
         Change::Shrunk => {
             let read = progress.bytes_in();
             let message = format!(
-                "{name}: file size changed: it was cut short while it was read, and {output_name} has the {read} bytes \
-                 that were there"
+                "{name}: the file became shorter while it was read; {output_name} contains the {read} bytes that were \
+                 read"
             );
             return Err(Failure::new(Exit::Io, message));
         }
@@ -250,7 +248,7 @@ fn one(
     Ok(tally)
 }
 
-/// Opens a named input; `to_file` where its output becomes a file.
+/// Opens a named input. `to_file` is set where its output is a file.
 fn open(path: &Path, common: &Common, to_file: bool) -> Result<Input> {
     let name = name(path);
     let failed = |error: io::Error| Failure::reading(&name, &error);
@@ -258,31 +256,33 @@ fn open(path: &Path, common: &Common, to_file: bool) -> Result<Input> {
     let itself = fs::symlink_metadata(path).map_err(failed)?;
     if itself.is_symlink() && derived && !common.force {
         return refused(format!(
-            "{name}: is a symbolic link: name the file it points to, or use -f, -o or -c"
+            "{name}: is a symbolic link; name the file it points to, or use -f, -o or -c"
         ));
     }
-    // Asked before opening, which would wait for a pipe's other end.
+    // The metadata are read before opening, because opening a FIFO would wait for its writer.
     let metadata = fs::metadata(path).map_err(failed)?;
     if metadata.is_dir() {
         return Err(Failure::reading(&name, &io::ErrorKind::IsADirectory.into()));
     }
     if !metadata.is_file() && (derived || common.rm) {
-        return refused(format!("{name}: is not a regular file: use -c or -o, without --rm"));
+        return refused(format!("{name}: not a regular file; use -c or -o, without --rm"));
     }
     #[cfg(unix)]
     if common.rm && !common.force && std::os::unix::fs::MetadataExt::nlink(&metadata) > 1 {
-        return refused(format!("{name}: has other hard links, which --rm would leave: use -f, or no --rm"));
+        return refused(format!(
+            "{name}: has other hard links, which --rm would not remove; use -f, or omit --rm"
+        ));
     }
     Input::open(path).map_err(failed)
 }
 
 impl Work {
-    /// Whether the input is the plain side.
+    /// Returns whether the input is the plain side.
     fn packs(&self) -> bool {
         matches!(self, Self::Compress(_) | Self::Encrypt(..))
     }
 
-    /// Whether outputs behind each other are one valid output.
+    /// Returns whether concatenated outputs are one valid output.
     fn joins(&self) -> bool {
         match self {
             Self::Compress(options) => !matches!(options.format, Format::Zlib | Format::Deflate),
@@ -291,7 +291,7 @@ impl Work {
         }
     }
 
-    /// Returns the output's name for an input's name.
+    /// Returns the name of the output for the input `path`.
     fn target(&self, path: &Path, force: bool) -> Result<PathBuf> {
         let suffixes = match self {
             Self::Compress(options) => Suffixes::Of(options.format),
@@ -301,16 +301,16 @@ impl Work {
         let name = name(path);
         if self.packs() {
             return match suffixes.find(path) {
-                Some((suffix, _)) if !force => {
-                    refused(format!("{name}: has the suffix .{suffix} already: use -f to add another, or -o"))
-                }
+                Some((suffix, _)) if !force => refused(format!(
+                    "{name}: already has the suffix .{suffix}; use -f to add another, or -o to choose a name"
+                )),
                 _ => Ok(suffixes.add(path)),
             };
         }
         suffixes.remove(path).map_or_else(
             || {
                 let list = suffixes.list();
-                refused(format!("{name}: unknown suffix, none of {list}: name the output with -o, or use -c"))
+                refused(format!("{name}: unknown suffix (known: {list}); name the output with -o, or use -c"))
             },
             Ok,
         )

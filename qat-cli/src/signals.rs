@@ -1,8 +1,8 @@
-//! Signals that end the command remove the temporary file first.
+//! Signal handlers that remove the temporary file before a signal ends the command.
 //!
-//! [`output`](crate::output) announces its temporary file here. On Unix the work is done in the signal handler itself:
-//! it needs no thread, so that a limit on processes does not matter, and it runs for `abort` as well, which the process
-//! raises in the middle of something. Signals that were ignored when the command started stay ignored.
+//! [`output`](crate::output) announces its temporary file here. On Unix the signal handler itself removes the file. It
+//! needs no thread, so that a limit on processes does not matter, and it also handles SIGABRT, which `abort` raises on
+//! the current thread. Signals that were ignored when the command started remain ignored.
 
 #[cfg(unix)]
 pub(crate) use unix::{Guard, install};
@@ -23,8 +23,8 @@ mod unix {
 
     use crate::directory::{Directory, TEMPORARY_LEN, TemporaryName};
 
-    /// Signals whose default action ends a process. Those that report a fault of the program (SIGSEGV, SIGBUS, SIGILL,
-    /// SIGFPE) are left to the standard library, and SIGPIPE is ignored by it.
+    /// The signals whose default action ends a process. The standard library handles those that report an error of the
+    /// program (SIGSEGV, SIGBUS, SIGILL, SIGFPE), and ignores SIGPIPE.
     const FATAL: &[Signal] = &[
         Signal::SIGHUP,
         Signal::SIGINT,
@@ -51,54 +51,56 @@ mod unix {
     const NONE: u8 = 0;
     /// [`NAME`] in [`DIRECTORY`] is a temporary file.
     const PENDING: u8 = 1;
-    /// A thread that has the signals blocked creates, publishes or removes a temporary file.
+    /// A thread that has blocked the signals is creating, publishing or removing a temporary file.
     const CHANGING: u8 = 2;
 
     static STATE: AtomicU8 = AtomicU8::new(NONE);
     static DIRECTORY: AtomicI32 = AtomicI32::new(-1);
-    /// Ends with a zero byte that is never overwritten.
+    /// The last byte is zero and is never overwritten, so that the name is a C string.
     static NAME: [AtomicU8; TEMPORARY_LEN + 1] = [const { AtomicU8::new(0) }; TEMPORARY_LEN + 1];
 
-    /// Installs the handlers. Called once, before there are other threads.
+    /// Installs the handlers. `main` calls this once, before there are other threads.
     pub(crate) fn install() {
         let signals = SigSet::from_iter(FATAL.iter().copied());
-        // None arrives between the installation of a handler and its removal where the signal was ignored.
+        // Blocking delays signals until the handlers of those that were ignored are removed again.
         let mask = signals.thread_swap_mask(SigmaskHow::SIG_BLOCK);
         let action = SigAction::new(SigHandler::Handler(end), SaFlags::SA_RESTART, signals);
         for &number in FATAL {
-            // SAFETY: sigaction(2), as nix documents it, requires a handler that calls async-signal-safe functions only,
-            // which is what `end` does.
+            // SAFETY: `nix::sys::signal::sigaction` requires that the handler calls only functions that are
+            // async-signal-safe according to POSIX (XSH 2.4.3), and shares data through atomics only. The documentation
+            // of `end` lists the functions; the data are `STATE`, `NAME` and `DIRECTORY`.
             let before = unsafe { sigaction(number, &action) };
             if let Ok(before) = before
                 && matches!(before.handler(), SigHandler::SigIgn)
             {
-                // SAFETY: sigaction(2) makes no demand on an action that runs no code.
+                // SAFETY: `nix::sys::signal::sigaction` restricts handlers only. `before` is SIG_IGN, which has no
+                // handler.
                 let _ = unsafe { sigaction(number, &before) };
             }
         }
-        // Beyond the file size limit a write fails with an error that is reported.
-        // SAFETY: sigaction(2) makes no demand on an action that runs no code.
+        // With SIGXFSZ ignored, a write beyond the file size limit fails with an error, which is reported.
+        // SAFETY: `nix::sys::signal::signal` restricts handlers only. SIG_IGN has no handler.
         let _ = unsafe { signal(Signal::SIGXFSZ, SigHandler::SigIgn) };
         if let Ok(mask) = mask {
             let _ = mask.thread_set_mask();
         }
     }
 
-    /// The handler: removes the temporary file and lets the signal take its default action. Everything that it calls is on
-    /// the list of async-signal-safe functions in POSIX (2.4.3): poll, unlinkat, sigaction, raise.
+    /// Handles a signal: removes the temporary file and raises the signal again with its default action. It calls only
+    /// functions that POSIX (XSH 2.4.3) lists as async-signal-safe: poll, unlinkat, sigaction, raise.
     extern "C" fn end(number: i32) {
         remove_pending();
         if let Ok(number) = Signal::try_from(number) {
-            // SAFETY: sigaction(2) makes no demand on an action that runs no code.
+            // SAFETY: `nix::sys::signal::signal` restricts handlers only. SIG_DFL has no handler.
             let _ = unsafe { signal(number, SigHandler::SigDfl) };
-            // It is blocked until this handler returns, and then ends the process.
+            // The signal is blocked until this handler returns, and then ends the process.
             let _ = raise(number);
         }
     }
 
     fn remove_pending() {
-        // Another thread finishes what it does with the file. If it is this thread, which happens for SIGABRT only, or if
-        // the file system hangs, the wait ends all the same.
+        // Another thread is changing the file, and is waited for. The wait is limited, because the thread may be this
+        // one, which is possible for SIGABRT only, or the file system may hang.
         const ROUNDS: usize = 5000;
         let millisecond = Timespec { tv_sec: 0, tv_nsec: 1_000_000 };
         for _ in 0..ROUNDS {
@@ -115,15 +117,16 @@ mod unix {
         if let Ok(name) = CStr::from_bytes_until_nul(&name)
             && directory >= 0
         {
-            // SAFETY: `BorrowedFd::borrow_raw` wants a descriptor that stays open. `Guard::announce` was given a
-            // directory that its caller keeps open until it has called `Guard::forget`.
+            // SAFETY: `BorrowedFd::borrow_raw` requires a descriptor that is open for the lifetime of the result. The
+            // documentation of `Guard::announce` requires that the directory stays open until `Guard::forget`, which
+            // resets `DIRECTORY` to -1.
             let directory = unsafe { BorrowedFd::borrow_raw(directory) };
             let _ = unlinkat(directory, name, AtFlags::empty());
         }
     }
 
-    /// While it lives, the signals are blocked on this thread, and a handler on another thread waits: a temporary file
-    /// appears, is published or is removed as one step.
+    /// Blocks the signals on this thread and makes a handler on another thread wait, until it is dropped. The creation,
+    /// publication or removal of a temporary file is one step for the handler.
     pub(crate) struct Guard {
         mask: Option<SigSet>,
         next: u8,
@@ -136,8 +139,8 @@ mod unix {
             Self { mask, next: STATE.swap(CHANGING, Ordering::SeqCst) }
         }
 
-        /// From the end of this guard on, signals remove `name` in `directory`, which stays open until
-        /// [`forget`](Self::forget).
+        /// Registers `name` in `directory`. After this guard is dropped, signals remove that file. The directory must
+        /// stay open until [`forget`](Self::forget) is called.
         pub(crate) fn announce(&mut self, directory: &Directory, name: &TemporaryName) {
             for (to, from) in NAME.iter().zip(name.as_str().bytes()) {
                 to.store(from, Ordering::SeqCst);
@@ -147,7 +150,7 @@ mod unix {
             self.next = PENDING;
         }
 
-        /// From the end of this guard on, signals remove nothing.
+        /// Unregisters the file. After this guard is dropped, signals remove nothing.
         pub(crate) fn forget(&mut self) {
             DIRECTORY.store(-1, Ordering::SeqCst);
             self.next = NONE;
@@ -181,12 +184,13 @@ mod windows {
             if let Some(path) = &*guard.0 {
                 let _ = fs::remove_file(path);
             }
-            // The code of a process that Ctrl-C ended, STATUS_CONTROL_C_EXIT.
+            // The exit code of a process that Ctrl-C ended, STATUS_CONTROL_C_EXIT.
             std::process::exit(0xC000_013A_u32 as i32);
         });
     }
 
-    /// While it lives, the handler waits: a temporary file appears, is published or is removed as one step.
+    /// Makes the handler wait until it is dropped. The creation, publication or removal of a temporary file is one step
+    /// for the handler.
     pub(crate) struct Guard(MutexGuard<'static, Option<PathBuf>>);
 
     impl Guard {
@@ -194,12 +198,12 @@ mod windows {
             Self(PENDING.lock().unwrap_or_else(PoisonError::into_inner))
         }
 
-        /// From the end of this guard on, Ctrl-C removes `name` in `directory`.
+        /// Registers `name` in `directory`. After this guard is dropped, Ctrl-C removes that file.
         pub(crate) fn announce(&mut self, directory: &Directory, name: &TemporaryName) {
             *self.0 = Some(directory.join(name.as_str().as_ref()));
         }
 
-        /// From the end of this guard on, Ctrl-C removes nothing.
+        /// Unregisters the file. After this guard is dropped, Ctrl-C removes nothing.
         pub(crate) fn forget(&mut self) {
             *self.0 = None;
         }

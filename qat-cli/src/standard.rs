@@ -1,8 +1,8 @@
-//! The standard streams and other descriptors that the command inherits, and input and output that may be non-blocking.
+//! The standard streams and other inherited descriptors, and input and output on non-blocking descriptors.
 //!
-//! [`run`](crate::run), [`keys`](crate::keys), [`info`](crate::info) and [`report`](crate::report) reach standard input,
-//! output and error through this module only. It never closes a descriptor that the caller of the command opened: it
-//! works on duplicates.
+//! [`run`](crate::run), [`keys`](crate::keys), [`info`](crate::info) and [`report`](crate::report) access standard
+//! input, output and error through this module only. It never closes a descriptor that the caller of the command
+//! opened; it uses duplicates.
 
 use std::fs::File;
 use std::io::{self, ErrorKind, Read, Write};
@@ -35,7 +35,7 @@ pub(crate) fn print(text: &[u8]) -> io::Result<()> {
     close(file)
 }
 
-/// Closes `file` and reports what close(2) reports: network and quota file systems may tell only then that data are lost.
+/// Closes `file` and returns the error of close(2), in which network file systems and quotas may report lost data.
 #[cfg(unix)]
 pub(crate) fn close(file: File) -> io::Result<()> {
     Ok(nix::unistd::close(file)?)
@@ -58,7 +58,7 @@ fn duplicate(stream: &impl AsDescriptor) -> io::Result<File> {
     stream.as_handle().try_clone_to_owned().map(File::from)
 }
 
-/// A reader or writer that waits where a non-blocking descriptor is not ready, as a blocking one would.
+/// A reader or writer that waits until a non-blocking descriptor is ready, so that it behaves as a blocking one.
 pub(crate) struct Waiting<T>(pub(crate) T);
 
 impl<T: Read + AsDescriptor> Read for Waiting<T> {
@@ -87,7 +87,7 @@ impl<T: Write + AsDescriptor> Write for Waiting<T> {
     }
 }
 
-/// What a descriptor must become ready for.
+/// The operation that a descriptor must be ready for.
 #[derive(Clone, Copy)]
 enum Ready {
     Read,
@@ -109,7 +109,7 @@ fn wait(stream: &impl AsDescriptor, ready: Ready) -> io::Result<()> {
     }
 }
 
-/// Handles of the standard library block on Windows, so that nothing is known to wait for.
+/// Returns an error. The standard library opens only blocking handles on Windows, so that this is not expected.
 #[cfg(windows)]
 fn wait(_: &impl AsDescriptor, _: Ready) -> io::Result<()> {
     Err(ErrorKind::WouldBlock.into())
@@ -135,14 +135,14 @@ mod unix {
 
     use rustix::io::{Errno, FdFlags, fcntl_getfd};
 
-    /// Bit n is set where descriptor n was closed when the command started. The standard library opens /dev/null in the
+    /// Bit n is set where descriptor n was closed when the command started. The standard library opens /dev/null in
     /// place of closed standard streams before `main`, so that `main` cannot see that they were closed.
     static CLOSED: AtomicU8 = AtomicU8::new(0);
 
     // SAFETY: the System V ABI (gABI, "Initialization and Termination Functions") and dyld call each pointer in this
-    // section as a C function before `main`; arguments that they pass besides are ignored under the C calling convention.
-    // The function makes three system calls and a store to an atomic, and needs nothing that the standard library sets up
-    // before `main`.
+    // section as a C function before `main`. Under the C calling convention a function may ignore the arguments that
+    // they pass. The function makes three system calls and a store to an atomic, and needs nothing that the standard
+    // library initialises before `main`.
     #[used]
     #[cfg_attr(target_vendor = "apple", unsafe(link_section = "__DATA,__mod_init_func"))]
     #[cfg_attr(not(target_vendor = "apple"), unsafe(link_section = ".init_array"))]
@@ -154,16 +154,16 @@ mod unix {
         CLOSED.store(closed.map(|(number, _)| 1 << number).sum(), Ordering::Relaxed);
     }
 
-    /// Fails as a closed descriptor does where standard stream `number` was closed when the command started.
+    /// Fails with EBADF where the standard stream `number` was closed when the command started.
     pub(super) fn check_open(number: u8) -> io::Result<()> {
         if CLOSED.load(Ordering::Relaxed) & 1 << number != 0 { Err(Errno::BADF.into()) } else { Ok(()) }
     }
 
-    /// Returns a duplicate of the descriptor that `path` names as `/dev/stdout`, `/dev/fd/3` and `/proc/self/fd/3` do,
-    /// directly or by symbolic links; `None` where it names none. Opening such a name would begin at offset 0 of a file
-    /// that the caller has written to already, and renaming over it would replace the link in place of the file.
+    /// Returns a duplicate of the descriptor that `path` names, as `/dev/stdout`, `/dev/fd/3` and `/proc/self/fd/3` do,
+    /// directly or by symbolic links, or `None` where it names none. Opening such a name would start at offset 0 of a
+    /// file that the caller has already written to, and renaming over it would replace the link and not the file.
     pub(crate) fn inherited(path: &Path) -> Option<io::Result<File>> {
-        // As many links as Linux follows for a path.
+        // The number of symbolic links that Linux follows for a path.
         const MAX_LINKS: usize = 40;
         let mut path = path.to_owned();
         for _ in 0..MAX_LINKS {
@@ -189,9 +189,10 @@ mod unix {
         if let 0..=2 = number {
             check_open(number as u8)?;
         }
-        // SAFETY: `BorrowedFd::borrow_raw` wants a descriptor that stays open for the lifetime of the result and is not
-        // -1. The name was found in this process's list of open descriptors. Whoever started the command opened it, since
-        // everything that the command opens is closed on exec, and the command closes no descriptor that it inherited.
+        // SAFETY: `BorrowedFd::borrow_raw` requires a descriptor that is not -1 and stays open for the lifetime of the
+        // result. The number was found in this process's list of open descriptors. The parent process opened it,
+        // because everything that the command opens is closed on exec, and the command closes no descriptor that it
+        // inherited.
         let descriptor = unsafe { BorrowedFd::borrow_raw(number) };
         if fcntl_getfd(descriptor)?.contains(FdFlags::CLOEXEC) {
             return Err(Errno::BADF.into());

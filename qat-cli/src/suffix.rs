@@ -1,21 +1,22 @@
-//! Names of outputs from names of inputs, as gzip, zstd and lz4 make them.
+//! Names of outputs, derived from the names of inputs in the same way as gzip, zstd and lz4 do. [`run`](crate::run)
+//! calls this; it touches no file.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
 
 use qat::accel_core::Format;
 
-/// A suffix of packed files, and what takes its place when they are unpacked. Upper and lower case are the same.
+/// A suffix of compressed or encrypted files, and its replacement in the name of the plain file. Case is ignored.
 type Suffix = (&'static str, &'static str);
 
-/// The suffixes of files of `format`; the first is the one that is written.
+/// Returns the suffixes of `format`. The first is the one for outputs.
 fn of(format: Format) -> &'static [Suffix] {
     match format {
         Format::Zlib => &[("zz", "")],
         Format::Deflate => &[("deflate", "")],
         Format::Lz4Frame | Format::Lz4Block => &[("lz4", ""), ("tlz4", "tar")],
         Format::Zstd => &[("zst", ""), ("zstd", ""), ("tzst", "tar")],
-        // Those that gzip knows, but for the ones without a dot.
+        // The suffixes that gzip knows, except those without a dot.
         _ => &[("gz", ""), ("tgz", "tar"), ("taz", "tar"), ("z", "")],
     }
 }
@@ -23,14 +24,14 @@ fn of(format: Format) -> &'static [Suffix] {
 /// The suffix of encrypted files.
 const TINK: &[Suffix] = &[("tink", "")];
 
-/// Which suffixes a command knows.
+/// The suffixes that a command accepts.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Suffixes {
-    /// Those of one format.
+    /// The suffixes of one format.
     Of(Format),
-    /// Those of all compressed formats.
+    /// The suffixes of all compressed formats.
     Compressed,
-    /// That of encrypted files.
+    /// The suffix of encrypted files.
     Encrypted,
 }
 
@@ -45,18 +46,18 @@ impl Suffixes {
         }
     }
 
-    /// Returns the suffix that `path` has, with what takes its place.
+    /// Returns the suffix of `path` with its replacement, or `None` where it has no known one.
     pub(crate) fn find(self, path: &Path) -> Option<Suffix> {
         let mut known = self.lists().into_iter().flatten();
         known.find(|(suffix, _)| has(path, suffix)).copied()
     }
 
-    /// Returns the name for what is unpacked from `path`, `None` where that has no known suffix.
+    /// Returns the name of the plain file for the packed file `path`, or `None` where it has no known suffix.
     pub(crate) fn remove(self, path: &Path) -> Option<PathBuf> {
         self.find(path).map(|(_, replacement)| path.with_extension(replacement))
     }
 
-    /// Returns the name for what is packed from `path`.
+    /// Returns the name of the packed file for `path`.
     pub(crate) fn add(self, path: &Path) -> PathBuf {
         let mut name = path.as_os_str().to_owned();
         for (suffix, _) in self.lists().into_iter().filter_map(<[Suffix]>::first).take(1) {
@@ -66,7 +67,7 @@ impl Suffixes {
         name.into()
     }
 
-    /// Returns the suffixes that are written, for messages.
+    /// Returns the suffixes of outputs as text for messages.
     pub(crate) fn list(self) -> String {
         let lists = self.lists();
         let written: Vec<_> =
@@ -75,7 +76,7 @@ impl Suffixes {
     }
 }
 
-/// Returns whether `path` is that of a raw deflate file, whose content does not say so.
+/// Returns whether `path` has the suffix of raw deflate, which cannot be detected from the content.
 pub(crate) fn is_deflate(path: &Path) -> bool {
     Suffixes::Of(Format::Deflate).find(path).is_some()
 }
@@ -88,7 +89,7 @@ fn has(path: &Path, suffix: &str) -> bool {
 mod tests {
     use super::*;
 
-    /// What gzip -d, zstd -d and lz4 -d make of the same names.
+    /// The expected names are those that gzip -d, zstd -d and lz4 -d use.
     #[test]
     fn names_of_unpacked_files() {
         for (packed, plain) in [

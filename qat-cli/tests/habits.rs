@@ -1,4 +1,5 @@
-//! What users of gzip, zstd and xz are used to: suffixes, sparse files, non-blocking streams, odd directories and names.
+//! Tests of the behaviour that users know from gzip, zstd and xz: suffixes, sparse files, non-blocking streams, and
+//! unusual directories and names.
 
 #![cfg(target_os = "linux")]
 
@@ -9,17 +10,17 @@ use std::io::{self, Read, Write};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::time::Duration;
 
-use common::{Room, Run, sample};
+use common::{Run, TestDir, sample};
 use rustix::fs::{OFlags, fcntl_getfl, fcntl_setfl};
 
 #[test]
 fn suffixes_are_those_of_gzip_and_zstd() {
-    let room = Room::new();
-    room.write("a.tar", "an archive");
-    room.qat("compress -q a.tar").ok();
-    room.qat("compress -q --format zstd a.tar").ok();
-    room.qat("compress -q --format lz4 a.tar").ok();
-    fs::remove_file(room.path("a.tar")).unwrap();
+    let dir = TestDir::new();
+    dir.write("a.tar", "an archive");
+    dir.qat("compress -q a.tar").ok();
+    dir.qat("compress -q --format zstd a.tar").ok();
+    dir.qat("compress -q --format lz4 a.tar").ok();
+    fs::remove_file(dir.path("a.tar")).unwrap();
     for (packed, names, plain) in [
         ("a.tar.gz", &["b.tgz", "b.taz", "b.TGZ"][..], "b.tar"),
         ("a.tar.gz", &["b.GZ", "b.z", "b.Gz"][..], "b"),
@@ -28,26 +29,27 @@ fn suffixes_are_those_of_gzip_and_zstd() {
         ("a.tar.lz4", &["b.tlz4"][..], "b.tar"),
     ] {
         for name in names {
-            fs::copy(room.path(packed), room.path(name)).unwrap();
-            room.qat(&format!("decompress --rm {name}")).ok();
-            assert_eq!(room.read(plain), b"an archive", "{name}");
-            fs::remove_file(room.path(plain)).unwrap();
-            // Packed already, as the name says.
-            fs::copy(room.path(packed), room.path(name)).unwrap();
+            fs::copy(dir.path(packed), dir.path(name)).unwrap();
+            dir.qat(&format!("decompress --rm {name}")).ok();
+            assert_eq!(dir.read(plain), b"an archive", "{name}");
+            fs::remove_file(dir.path(plain)).unwrap();
+            // The suffix shows that the file is compressed already.
+            fs::copy(dir.path(packed), dir.path(name)).unwrap();
             let format = packed.rsplit('.').next().unwrap().replace("gz", "gzip").replace("zst", "zstd");
-            room.qat(&format!("compress --format {format} {name}")).failed(8, &["has the suffix", "already"]);
-            fs::remove_file(room.path(name)).unwrap();
+            dir.qat(&format!("compress --format {format} {name}")).failed(8, &["already has the suffix"]);
+            fs::remove_file(dir.path(name)).unwrap();
         }
     }
-    assert_eq!(room.names(), ["a.tar.gz", "a.tar.lz4", "a.tar.zst"]);
+    assert_eq!(dir.names(), ["a.tar.gz", "a.tar.lz4", "a.tar.zst"]);
 }
 
 #[test]
 fn zeros_become_holes() {
-    let room = Room::new();
-    room.qat("keygen -o key").ok();
-    let blocks = |name: &str| fs::metadata(room.path(name)).unwrap().blocks();
-    // Holes at the end, in the middle, at the front; all hole; no hole; ends that are no multiple of anything.
+    let dir = TestDir::new();
+    dir.qat("keygen -o key").ok();
+    let blocks = |name: &str| fs::metadata(dir.path(name)).unwrap().blocks();
+    // Holes at the end, in the middle and at the beginning; only a hole; no hole; lengths that are no multiple of a
+    // block.
     let hole = vec![0; (8 << 20) + 4321];
     let data = sample(100_001);
     for (plain, most) in [
@@ -57,55 +59,55 @@ fn zeros_become_holes() {
         (data.clone(), 2000),
         ([&data[..], &[0; 31 << 10], &data].concat(), 2000),
     ] {
-        room.write("a", &plain);
-        room.qat("compress -q -f a").ok();
-        room.qat("encrypt -q -f --key-file key a").ok();
-        room.qat("decompress -q -f -o b a.gz").ok();
-        assert!(room.read("b") == plain);
+        dir.write("a", &plain);
+        dir.qat("compress -q -f a").ok();
+        dir.qat("encrypt -q -f --key-file key a").ok();
+        dir.qat("decompress -q -f -o b a.gz").ok();
+        assert!(dir.read("b") == plain);
         assert!(blocks("b") <= most, "{}", blocks("b"));
-        room.qat("decrypt -q -f --key-file key -o b a.tink").ok();
-        assert!(room.read("b") == plain);
+        dir.qat("decrypt -q -f --key-file key -o b a.tink").ok();
+        assert!(dir.read("b") == plain);
         assert!(blocks("b") <= most, "{}", blocks("b"));
-        // Standard output is written as it is.
-        assert!(room.qat("decompress -q -c a.gz").ok().stdout == plain);
-        // What was there before leaves nothing behind.
-        room.shell("\"$QAT\" decompress -q a.gz -c 1<> b").ok();
-        assert!(room.read("b") == plain);
+        // Standard output gets no holes.
+        assert!(dir.qat("decompress -q -c a.gz").ok().stdout == plain);
+        // The earlier content of the file is overwritten completely.
+        dir.shell("\"$QAT\" decompress -q a.gz -c 1<> b").ok();
+        assert!(dir.read("b") == plain);
     }
 }
 
-/// Makes both ends of a pipe non-blocking, as a terminal's or an event loop's may be.
+/// Makes both ends of a pipe non-blocking, as those of a terminal or an event loop may be.
 fn set_nonblocking(descriptor: &impl std::os::fd::AsFd) {
     fcntl_setfl(descriptor, fcntl_getfl(descriptor).unwrap() | OFlags::NONBLOCK).unwrap();
 }
 
 #[test]
 fn non_blocking_streams_are_waited_for() {
-    let room = Room::new();
+    let dir = TestDir::new();
     let plain = sample(3_000_000);
-    room.write("a", &plain);
-    room.qat("keygen -o key").ok();
+    dir.write("a", &plain);
+    dir.qat("keygen -o key").ok();
     for (there, back) in [("compress", "decompress"), ("encrypt --key-file key", "decrypt --key-file key")] {
-        let packed = through_slow_pipes(&room, there, &plain);
-        assert!(through_slow_pipes(&room, back, &packed) == plain);
+        let packed = through_slow_pipes(&dir, there, &plain);
+        assert!(through_slow_pipes(&dir, back, &packed) == plain);
     }
-    // A key on a pipe that is not ready, and answers that are longer than a pipe is.
-    let key = room.read("key");
-    assert!(!through_slow_pipes(&room, "encrypt --key-file - -c a", &key).is_empty());
-    assert!(through_slow_pipes(&room, "--help", b"").len() > 1000);
-    assert!(through_slow_pipes(&room, "info", b"").len() > 100);
-    assert!(through_slow_pipes(&room, "keygen --hex -o -", b"").len() == 65);
+    // The key comes from a pipe that is not ready, and the output is longer than the buffer of a pipe.
+    let key = dir.read("key");
+    assert!(!through_slow_pipes(&dir, "encrypt --key-file - -c a", &key).is_empty());
+    assert!(through_slow_pipes(&dir, "--help", b"").len() > 1000);
+    assert!(through_slow_pipes(&dir, "info", b"").len() > 100);
+    assert!(through_slow_pipes(&dir, "keygen --hex -o -", b"").len() == 65);
 }
 
-/// Runs `qat` with `input` by non-blocking pipes whose other ends take their time.
-fn through_slow_pipes(room: &Room, args: &str, input: &[u8]) -> Vec<u8> {
+/// Runs `qat` with `input` through non-blocking pipes whose other ends are slow.
+fn through_slow_pipes(dir: &TestDir, args: &str, input: &[u8]) -> Vec<u8> {
     let (stdin, mut feed) = io::pipe().unwrap();
     let (mut drain, stdout) = io::pipe().unwrap();
     let (mut said, stderr) = io::pipe().unwrap();
     set_nonblocking(&stdin);
     set_nonblocking(&stdout);
     set_nonblocking(&stderr);
-    let mut command = room.qat_command(args);
+    let mut command = dir.qat_command(args);
     let mut child = command.stdin(stdin).stdout(stdout).stderr(stderr).spawn().unwrap();
     drop(command);
     let mut output = Vec::new();
@@ -130,8 +132,8 @@ fn through_slow_pipes(room: &Room, args: &str, input: &[u8]) -> Vec<u8> {
 
 #[test]
 fn names_stay_relative_in_very_deep_directories() {
-    let room = Room::new();
-    // Longer than PATH_MAX, step by step.
+    let dir = TestDir::new();
+    // The script creates a path longer than PATH_MAX, one directory at a time.
     let script = r#"
 import os, subprocess, sys
 for _ in range(30):
@@ -150,49 +152,47 @@ run("compress -f -o ./b a")
 assert sorted(os.listdir(".")) == ["a", "b", "key"], os.listdir(".")
 assert open("a").read() == "text"
 "#;
-    let mut command = room.command("python3");
+    let mut command = dir.command("python3");
     command.args(["-c", script]).env("QAT", env!("CARGO_BIN_EXE_qat"));
     Run::new("deep", command.output().unwrap()).ok();
 }
 
 #[test]
 fn names_stay_relative_below_a_closed_directory() {
-    let room = Room::new();
-    room.open_to_everyone();
-    fs::create_dir_all(room.path("closed/open")).unwrap();
+    let dir = TestDir::new();
+    dir.open_to_everyone();
+    fs::create_dir_all(dir.path("closed/open")).unwrap();
     for name in ["closed", "closed/open"] {
-        room.give(name);
+        dir.give(name);
     }
     let work = "cd closed/open && chmod 0 .. && printf text > a && \"$QAT\" compress --rm a && \
                 \"$QAT\" decompress -f -o b a.gz; code=$?; cd /; exit $code";
-    let run = room.unprivileged(work);
-    fs::set_permissions(room.path("closed"), Permissions::from_mode(0o755)).unwrap();
+    let run = dir.unprivileged(work);
+    fs::set_permissions(dir.path("closed"), Permissions::from_mode(0o755)).unwrap();
     run.ok();
-    assert_eq!(room.read("closed/open/b"), b"text");
+    assert_eq!(dir.read("closed/open/b"), b"text");
 }
 
-/// A directory that may be written to and searched, but not read, cannot be synced by itself.
+/// A directory that may be written to and searched, but not read, cannot be opened to sync it.
 #[test]
 fn directories_need_not_be_readable() {
-    let room = Room::new();
-    room.open_to_everyone();
-    fs::create_dir(room.path("drop")).unwrap();
-    fs::set_permissions(room.path("drop"), Permissions::from_mode(0o333)).unwrap();
-    room.give("drop");
+    let dir = TestDir::new();
+    dir.open_to_everyone();
+    fs::create_dir(dir.path("drop")).unwrap();
+    fs::set_permissions(dir.path("drop"), Permissions::from_mode(0o333)).unwrap();
+    dir.give("drop");
     let run =
-        room.unprivileged("cd drop && printf text > a && \"$QAT\" compress --rm a && \"$QAT\" keygen -o key");
-    fs::set_permissions(room.path("drop"), Permissions::from_mode(0o755)).unwrap();
+        dir.unprivileged("cd drop && printf text > a && \"$QAT\" compress --rm a && \"$QAT\" keygen -o key");
+    fs::set_permissions(dir.path("drop"), Permissions::from_mode(0o755)).unwrap();
     run.ok();
-    assert!(
-        room.path("drop/a.gz").exists() && room.path("drop/key").exists() && !room.path("drop/a").exists()
-    );
+    assert!(dir.path("drop/a.gz").exists() && dir.path("drop/key").exists() && !dir.path("drop/a").exists());
 }
 
 #[test]
 fn control_characters_are_escaped_on_a_terminal_only() {
-    let room = Room::new();
+    let dir = TestDir::new();
     let name = "a\u{1b}]0;owned\u{7}\u{9b}2J\nb";
-    room.write(name, "text");
+    dir.write(name, "text");
     let script = r#"
 import os, pty, sys
 os.environ["TERM"] = "dumb"
@@ -201,7 +201,7 @@ sys.exit(os.waitstatus_to_exitcode(pty.spawn([os.environ["QAT"], *sys.argv[1:]])
     for (args, code) in
         [(&["compress", name][..], 0), (&["compress", name], 8), (&["compress", "\u{1b}[31mno"], 3)]
     {
-        let mut command = room.command("python3");
+        let mut command = dir.command("python3");
         command.args(["-c", script]).args(args).env("QAT", env!("CARGO_BIN_EXE_qat"));
         let run = Run::new("terminal", command.output().unwrap());
         let shown = String::from_utf8(run.stdout.clone()).unwrap();
@@ -210,14 +210,14 @@ sys.exit(os.waitstatus_to_exitcode(pty.spawn([os.environ["QAT"], *sys.argv[1:]])
         assert!(shown.contains(r"\u{1b}"), "{shown:?}");
         assert!(args[1] != name || shown.contains(r"\u{9b}2J\nb"), "{shown:?}");
     }
-    // Scripts get names as they are.
-    let mut command = room.qat_command("compress -f");
+    // Names are unchanged where standard error is not a terminal, so that scripts can use them.
+    let mut command = dir.qat_command("compress -f");
     command.arg(name);
     let run = Run::new("pipe", command.output().unwrap()).ok();
     assert!(run.stderr.contains(name), "{:?}", run.stderr);
 }
 
-/// A list of POSIX, version 2, as acl(5) and the kernel have it: tag, permissions, id.
+/// Returns a POSIX access control list, version 2, in the form of acl(5) and the kernel: tag, permissions, id.
 fn access_list(entries: &[(u16, u16, u32)]) -> Vec<u8> {
     let mut list = 2_u32.to_le_bytes().to_vec();
     for (tag, permissions, id) in entries {
@@ -239,34 +239,35 @@ fn access_lists_are_not_widened() {
         let mut list = vec![0; 1000];
         getxattr(path, ACCESS, &mut list[..]).map(|len| list[..len].to_vec())
     };
-    // Owner rw, user 1234 r, group nothing, mask r, others nothing: the mode shows the mask, 0640.
+    // Owner rw, user 1234 r, group none, mask r, others none: the mode shows the mask, 0640.
     let private =
         access_list(&[(1, 6, NOBODY), (2, 4, 1234), (4, 0, NOBODY), (16, 4, NOBODY), (32, 0, NOBODY)]);
-    let room = Room::new();
-    room.write("a", sample(100_000));
-    if let Err(error) = set(&room.path("a"), ACCESS, &private) {
+    let dir = TestDir::new();
+    dir.write("a", sample(100_000));
+    if let Err(error) = set(&dir.path("a"), ACCESS, &private) {
         let text =
             format!("\nNOT TESTED: access control lists. The file system of temporary files says: {error}\n");
         io::stderr().write_all(text.as_bytes()).unwrap();
         return;
     }
-    room.qat("keygen -o key").ok();
+    dir.qat("keygen -o key").ok();
     for (args, out) in [("compress", "a.gz"), ("encrypt --key-file key", "a.tink")] {
-        room.qat(&format!("{args} a")).ok();
-        assert_eq!(read(&room.path(out)).unwrap(), private, "{out}");
+        dir.qat(&format!("{args} a")).ok();
+        assert_eq!(read(&dir.path(out)).unwrap(), private, "{out}");
     }
-    // The list cannot be set: nobody but the owner gets anything.
-    let run = room.injected(&["fsetxattr:error=EPERM"], "compress -f a").ok();
-    assert!(run.stderr.contains("warning: a.gz: cannot set its mode"), "{}", run.stderr);
-    assert_eq!(fs::metadata(room.path("a.gz")).unwrap().mode() & 0o777, 0o600);
-    // A directory that gives user 1234 everything: a source without a list has more private output.
-    fs::create_dir(room.path("shared")).unwrap();
+    // When the list cannot be set, only the owner gets permissions.
+    let run = dir.injected(&["fsetxattr:error=EPERM"], "compress -f a").ok();
+    assert!(run.stderr.contains("warning: a.gz: cannot set mode"), "{}", run.stderr);
+    assert_eq!(fs::metadata(dir.path("a.gz")).unwrap().mode() & 0o777, 0o600);
+    // The directory's default list gives user 1234 all permissions. The output of a source without a list does not
+    // inherit it.
+    fs::create_dir(dir.path("shared")).unwrap();
     let shared =
         access_list(&[(1, 7, NOBODY), (2, 7, 1234), (4, 7, NOBODY), (16, 7, NOBODY), (32, 5, NOBODY)]);
-    set(&room.path("shared"), "system.posix_acl_default", &shared).unwrap();
-    room.write("b", "text");
-    fs::set_permissions(room.path("b"), Permissions::from_mode(0o640)).unwrap();
-    room.qat("compress -o shared/b.gz b").ok();
-    assert_eq!(fs::metadata(room.path("shared/b.gz")).unwrap().mode() & 0o777, 0o640);
-    assert_eq!(read(&room.path("shared/b.gz")), Err(rustix::io::Errno::NODATA));
+    set(&dir.path("shared"), "system.posix_acl_default", &shared).unwrap();
+    dir.write("b", "text");
+    fs::set_permissions(dir.path("b"), Permissions::from_mode(0o640)).unwrap();
+    dir.qat("compress -o shared/b.gz b").ok();
+    assert_eq!(fs::metadata(dir.path("shared/b.gz")).unwrap().mode() & 0o777, 0o640);
+    assert_eq!(read(&dir.path("shared/b.gz")), Err(rustix::io::Errno::NODATA));
 }

@@ -1,19 +1,19 @@
-//! What `qat info` says, and what the engines say, where there is no library.
+//! Tests of `qat info` and of the engines on a machine without libqat.
 
 mod common;
 
-use common::Room;
+use common::TestDir;
 use serde_json::Value;
 
-/// `qat` on a machine whose libqat is a name that leads nowhere.
-fn without_library(room: &Room, args: &str) -> std::process::Output {
-    room.qat_command(args).env("QAT_LIBRARY", "/nowhere/libqat.so.4").output().unwrap()
+/// Runs `qat` with a libqat path that does not exist.
+fn without_library(dir: &TestDir, args: &str) -> std::process::Output {
+    dir.qat_command(args).env("QAT_LIBRARY", "/nowhere/libqat.so.4").output().unwrap()
 }
 
 #[test]
 fn absence_has_a_reason_and_is_no_failure() {
-    let room = Room::new();
-    let text = without_library(&room, "info");
+    let dir = TestDir::new();
+    let text = without_library(&dir, "info");
     let said = String::from_utf8(text.stdout).unwrap();
     assert!(text.status.success());
     for part in
@@ -21,7 +21,7 @@ fn absence_has_a_reason_and_is_no_failure() {
     {
         assert!(said.contains(part), "no {part:?} in {said}");
     }
-    let json: Value = serde_json::from_slice(&without_library(&room, "info --json").stdout).unwrap();
+    let json: Value = serde_json::from_slice(&without_library(&dir, "info --json").stdout).unwrap();
     assert_eq!(json["version"], env!("CARGO_PKG_VERSION"));
     assert_eq!(json["qat"]["available"], false);
     assert_eq!(json["qat"]["unavailability"]["kind"], "no-library");
@@ -34,17 +34,17 @@ fn absence_has_a_reason_and_is_no_failure() {
 
 #[test]
 fn engines_fall_back_or_fail_as_asked() {
-    let room = Room::new();
-    room.write("a", common::sample(100_000));
-    let auto = without_library(&room, "compress a");
+    let dir = TestDir::new();
+    dir.write("a", common::sample(100_000));
+    let auto = without_library(&dir, "compress a");
     assert!(auto.status.success());
     let said = String::from_utf8(auto.stderr).unwrap();
     assert!(said.contains("on the CPU (hardware unavailable)"), "{said}");
-    let qat = without_library(&room, "compress --engine qat -o b a");
+    let qat = without_library(&dir, "compress --engine qat -o b a");
     let said = String::from_utf8(qat.stderr).unwrap();
     assert_eq!(qat.status.code(), Some(6), "{said}");
     for part in ["a: qat is not available", "qat info", "--engine software"] {
         assert!(said.contains(part), "no {part:?} in {said}");
     }
-    assert_eq!(room.names(), ["a", "a.gz"]);
+    assert_eq!(dir.names(), ["a", "a.gz"]);
 }

@@ -1,6 +1,7 @@
-//! Processes that are killed at any time: the target is whole or absent, and its source is there unless it is whole.
+//! Tests that kill the command at arbitrary times: the target is complete or absent, and the source exists unless the
+//! target is complete.
 //!
-//! `QAT_TEST_KILLS=300` makes as many kills for the CPU, and as many for the emulated device.
+//! `QAT_TEST_KILLS=300` sets the number of kills for the CPU and for the emulated device.
 
 #![cfg(target_os = "linux")]
 
@@ -9,13 +10,13 @@ mod common;
 use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
-use common::{Room, feed, sample};
+use common::{TestDir, feed, sample};
 
 fn kills() -> u32 {
     std::env::var("QAT_TEST_KILLS").map_or(60, |text| text.parse().expect("QAT_TEST_KILLS is a number"))
 }
 
-/// A source, and what makes `out` of it.
+/// A source, and the arguments that create `out` from it.
 const WORK: [(&str, &str); 4] = [
     ("a", "compress"),
     ("a.gz", "decompress"),
@@ -23,65 +24,66 @@ const WORK: [(&str, &str); 4] = [
     ("a.tink", "decrypt --key-file key"),
 ];
 
-/// Kills `qat` at moments that are spread over its whole life, and some time beyond.
-fn kill_loop(room: &Room, kills: u32, command: impl Fn(&str) -> Command) {
+/// Kills `qat` at times that are distributed over its whole run time and a little longer.
+fn kill_loop(dir: &TestDir, kills: u32, command: impl Fn(&str) -> Command) {
     let plain = sample(6_000_000);
-    room.write("a", &plain);
-    room.qat("keygen -o key").ok();
-    room.qat("compress -q a").ok();
-    room.qat("encrypt -q --key-file key a").ok();
-    let sources = WORK.map(|(source, _)| room.read(source));
+    dir.write("a", &plain);
+    dir.qat("keygen -o key").ok();
+    dir.qat("compress -q a").ok();
+    dir.qat("encrypt -q --key-file key a").ok();
+    let sources = WORK.map(|(source, _)| dir.read(source));
     let quiet = |mut command: Command| {
         command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         command
     };
-    // How long each takes, to know when to kill.
+    // The run time of each is measured, to choose the times of the kills.
     let lives = WORK.map(|(source, args)| {
         let start = Instant::now();
         let done = quiet(command(&format!("{args} -f -o out {source}"))).status().unwrap();
         assert!(done.success(), "{args}");
         start.elapsed()
     });
-    std::fs::remove_file(room.path("out")).unwrap();
+    std::fs::remove_file(dir.path("out")).unwrap();
     let (mut whole, mut killed) = (0, 0);
     for number in 0..kills {
         let which = number as usize % WORK.len();
         let (source, args) = WORK[which];
         let rm = if (number as usize / WORK.len()).is_multiple_of(2) { "" } else { "--rm" };
-        room.write(source, &sources[which]);
+        dir.write(source, &sources[which]);
         let mut child = quiet(command(&format!("{args} {rm} -o out {source}"))).spawn().unwrap();
-        // Steps of the golden ratio are spread evenly, however many they are. The load of the machine varies.
+        // Multiples of the golden ratio are distributed evenly for any number of kills, while the load of the machine
+        // varies.
         let share = f64::from(number) * 0.618_033_988_75 % 1.0;
         std::thread::sleep(lives[which].mul_f64(share * 1.1).min(Duration::from_secs(20)));
         let _ = child.kill();
         killed += u32::from(!child.wait().unwrap().success());
 
-        let is_there = room.path(source).exists();
-        assert!(!is_there || room.read(source) == sources[which], "kill {number}: {args} {rm}: source");
-        if room.path("out").exists() {
+        let is_there = dir.path(source).exists();
+        assert!(!is_there || dir.read(source) == sources[which], "kill {number}: {args} {rm}: source");
+        if dir.path("out").exists() {
             whole += 1;
-            let out = room.read("out");
+            let out = dir.read("out");
             let made = match args.split(' ').next() {
                 Some("compress") => {
-                    let mut gzip = room.command("gzip");
+                    let mut gzip = dir.command("gzip");
                     gzip.arg("-dc");
                     let output = feed(gzip, &out);
                     assert!(output.status.success(), "kill {number}: {args} {rm}: not whole");
                     output.stdout
                 }
-                Some("encrypt") => room.qat("decrypt -q --key-file key -c out").ok().stdout,
+                Some("encrypt") => dir.qat("decrypt -q --key-file key -c out").ok().stdout,
                 _ => out,
             };
             assert!(made == plain, "kill {number}: {args} {rm}: not whole");
         } else {
             assert!(is_there, "kill {number}: {args} {rm}: source and target are gone");
         }
-        for name in room.names() {
+        for name in dir.names() {
             if name == "out" || name.starts_with(".qat-") {
-                std::fs::remove_file(room.path(&name)).unwrap();
+                std::fs::remove_file(dir.path(&name)).unwrap();
             }
         }
-        room.write("a", &plain);
+        dir.write("a", &plain);
     }
     println!("{killed} of {kills} were killed in time, {whole} outputs were whole, none was partial");
     assert!(killed > 0, "all were done before the kill");
@@ -89,16 +91,16 @@ fn kill_loop(room: &Room, kills: u32, command: impl Fn(&str) -> Command) {
 
 #[test]
 fn killed_runs_leave_whole_files_or_none() {
-    let room = Room::new();
-    kill_loop(&room, kills(), |args| room.qat_command(args));
+    let dir = TestDir::new();
+    kill_loop(&dir, kills(), |args| dir.qat_command(args));
 }
 
 #[cfg(target_env = "gnu")]
 #[test]
 fn killed_runs_on_the_device_leave_whole_files_or_none() {
     let Some(machine) = common::device::Machine::new() else { return };
-    kill_loop(&machine.room, kills(), |args| {
-        // The devices of this machine only compress.
+    kill_loop(&machine.dir, kills(), |args| {
+        // The emulated devices support only compression.
         let engine = if args.contains("compress") { "qat" } else { "auto" };
         machine.command(&format!("{args} --engine {engine}"))
     });

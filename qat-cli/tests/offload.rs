@@ -1,4 +1,4 @@
-//! The command on the emulated devices of `qat-emu`, below Intel's own library.
+//! Tests of the command on the emulated devices of `qat-emu`, with Intel's own library.
 
 #![cfg(all(target_os = "linux", target_env = "gnu"))]
 
@@ -13,7 +13,7 @@ impl Machine {
         Run::new(args, self.command(args).output().unwrap())
     }
 
-    /// Requests that the devices saw so far. All processes have left them as they found them.
+    /// Returns the number of requests that the devices have processed so far. All processes that used them have ended.
     fn requests(&self) -> u64 {
         let reports = self.devices.reports().unwrap();
         for (process, counters) in &reports {
@@ -32,30 +32,30 @@ fn says(run: &Run, part: &str) {
 fn every_format_on_the_device() {
     let Some(machine) = Machine::new() else { return };
     let plain = sample(3_000_000);
-    machine.room.write("a", &plain);
+    machine.dir.write("a", &plain);
     for (format, suffix) in FORMATS {
         let before = machine.requests();
         let run = machine.qat(&format!("compress --engine qat --format {format} a")).ok();
         says(&run, ", on QAT");
-        // Blocks of an LZ4 stream have 4 MiB and are a request each; the others are smaller.
+        // Each block of an LZ4 stream has 4 MiB and is one request; the blocks of other formats are smaller.
         let requests = machine.requests() - before;
         assert!(requests >= if format == "lz4" { 1 } else { 3 }, "{format}: {requests} requests");
-        // The device only compresses to Zstandard.
+        // The device supports compression to Zstandard, but not decompression.
         let engine = if format == "zstd" { "software" } else { "qat" };
         let before = machine.requests();
         let run = machine.qat(&format!("decompress --engine {engine} -o b a.{suffix}")).ok();
         says(&run, if format == "zstd" { ", on the CPU" } else { ", on QAT" });
         assert_eq!(machine.requests() > before, format != "zstd", "{format}");
-        assert_eq!(machine.room.read("b"), plain, "{format}");
-        std::fs::remove_file(machine.room.path("b")).unwrap();
+        assert_eq!(machine.dir.read("b"), plain, "{format}");
+        std::fs::remove_file(machine.dir.path("b")).unwrap();
 
-        // What the CPU wrote, the device reads: also what does not say how long its parts are.
+        // The device reads what the CPU wrote, including formats that do not state the lengths of their blocks.
         if format != "zstd" {
-            machine.room.qat(&format!("compress -f --engine software --format {format} a")).ok();
+            machine.dir.qat(&format!("compress -f --engine software --format {format} a")).ok();
             let run = machine.qat(&format!("decompress --engine qat -o b a.{suffix}")).ok();
             says(&run, ", on QAT");
-            assert_eq!(machine.room.read("b"), plain, "{format}");
-            std::fs::remove_file(machine.room.path("b")).unwrap();
+            assert_eq!(machine.dir.read("b"), plain, "{format}");
+            std::fs::remove_file(machine.dir.path("b")).unwrap();
         }
     }
 }
@@ -64,7 +64,7 @@ fn every_format_on_the_device() {
 fn auto_says_where_it_worked() {
     let Some(machine) = Machine::new() else { return };
     let plain = sample(5_000_000);
-    machine.room.write("a", &plain);
+    machine.dir.write("a", &plain);
     for (format, suffix) in FORMATS {
         let run = machine.qat(&format!("compress --format {format} a")).ok();
         assert!(run.stderr.contains("on QAT") || run.stderr.contains("on the CPU ("), "{}", run.stderr);
@@ -73,8 +73,8 @@ fn auto_says_where_it_worked() {
         if matches!(format, "zstd" | "zlib" | "deflate") {
             says(&run, "on the CPU (not supported by the hardware path)");
         }
-        assert_eq!(machine.room.read("b"), plain, "{format}");
-        std::fs::remove_file(machine.room.path("b")).unwrap();
+        assert_eq!(machine.dir.read("b"), plain, "{format}");
+        std::fs::remove_file(machine.dir.path("b")).unwrap();
     }
     machine.requests();
 }
@@ -82,8 +82,8 @@ fn auto_says_where_it_worked() {
 #[test]
 fn what_the_device_does_not_do_has_an_exit_code() {
     let Some(machine) = Machine::new() else { return };
-    machine.room.write("a", sample(200_000));
-    machine.room.qat("compress --format zstd a").ok();
+    machine.dir.write("a", sample(200_000));
+    machine.dir.qat("compress --format zstd a").ok();
     for (args, parts) in [
         ("decompress --engine qat -o b a.zst", ["decompressing Zstandard", "--engine auto"]),
         ("compress --engine qat -l 0 -o b a", ["deflate at level 0", "1 to 12"]),
@@ -91,21 +91,21 @@ fn what_the_device_does_not_do_has_an_exit_code() {
     ] {
         machine.qat(args).failed(6, &parts);
     }
-    // The CPU takes over where it may.
+    // The CPU does what the device does not support, where the engine allows it.
     says(
         &machine.qat("compress --format zstd -l 19 -o c a").ok(),
         "on the CPU (not supported by the hardware path)",
     );
 
     machine.qat("compress --engine qat a").ok();
-    let mut packed = machine.room.read("a.gz");
+    let mut packed = machine.dir.read("a.gz");
     let middle = packed.len() / 2;
     packed[middle] ^= 0x55;
-    machine.room.write("bad.gz", &packed);
+    machine.dir.write("bad.gz", &packed);
     machine.qat("decompress --engine qat bad.gz").failed(4, &["bad.gz", "get a good copy"]);
-    machine.room.write("cut.gz", &packed[..middle]);
+    machine.dir.write("cut.gz", &packed[..middle]);
     machine.qat("decompress --engine qat cut.gz").failed(4, &["cut.gz", "get a good copy"]);
     machine.qat("decompress --engine qat --limit 1000 -o b a.gz").failed(7, &["--limit"]);
-    assert_eq!(machine.room.names(), ["a", "a.gz", "a.zst", "bad.gz", "c", "cut.gz"]);
+    assert_eq!(machine.dir.names(), ["a", "a.gz", "a.zst", "bad.gz", "c", "cut.gz"]);
     machine.requests();
 }

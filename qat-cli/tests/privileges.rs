@@ -1,7 +1,8 @@
-//! A `qat` that has more rights than its caller loads no library of the caller's choice.
+//! Tests that a `qat` with more privileges than its caller loads no library that the caller chose.
 //!
-//! The command is copied and given rights as an administrator would: set-user-ID or a file capability as root, else
-//! set-group-ID for another of this user's groups. Whoever can do neither is told to; nothing is skipped.
+//! The command is copied and given privileges as an administrator would: as root by set-user-ID or a file capability,
+//! and otherwise by set-group-ID for another of this user's groups. The test fails with an explanation where neither is
+//! possible.
 
 #![cfg(target_os = "linux")]
 
@@ -15,19 +16,19 @@ use rustix::fs::{StatVfsMountFlags, XattrFlags, setxattr, statvfs};
 use rustix::process::{getegid, geteuid, getgroups};
 use tempfile::TempDir;
 
-/// The caller when the tests run as root.
+/// The user that calls the command when the tests run as root.
 const NOBODY: u32 = 65_534;
-/// The names under which the loader is asked for libraries.
+/// The names of the libraries that the command loads.
 const NAMES: [&str; 3] = ["libqat.so.4", "libusdm.so.0", "libisal.so.2"];
 
-/// A directory with the command and with libraries that leave a mark when they are loaded.
+/// A directory with the command and with libraries that create a file when they are loaded.
 struct Trap {
     directory: TempDir,
 }
 
 impl Trap {
     fn new() -> Self {
-        // On a file system where the rights of a file count.
+        // A file system that is not mounted with nosuid.
         let places = [std::env::temp_dir(), PathBuf::from("/var/tmp"), env!("CARGO_TARGET_TMPDIR").into()];
         let obeys = |place: &&PathBuf| {
             statvfs(place.as_path()).is_ok_and(|about| !about.f_flag.contains(StatVfsMountFlags::NOSUID))
@@ -36,7 +37,7 @@ impl Trap {
             places.iter().find(obeys).unwrap_or_else(|| panic!("all of {places:?} are mounted nosuid"));
         let directory = tempfile::tempdir_in(place).unwrap();
         let trap = Self { directory };
-        // The caller may be somebody else.
+        // The command may run as another user.
         fs::set_permissions(trap.directory.path(), Permissions::from_mode(0o755)).unwrap();
         for (name, mode) in [("libraries", 0o755), ("marks", 0o777)] {
             fs::create_dir(trap.path(name)).unwrap();
@@ -65,7 +66,8 @@ impl Trap {
         fs::set_permissions(self.path("qat"), Permissions::from_mode(mode)).unwrap();
     }
 
-    /// `qat info` by a caller who names these libraries; the names of those that were loaded, and what was printed.
+    /// Runs `qat info` with an environment that names these libraries. Returns the names of those that were loaded, and
+    /// the output.
     fn info(&self, by_variables: bool) -> (Vec<String>, String) {
         let libraries = self.path("libraries");
         let mut command = Command::new(self.path("qat"));
@@ -108,7 +110,7 @@ impl Trap {
             let (marks, said) = self.info(by_variables);
             assert_eq!(marks, Vec::<String>::new(), "{why}: {said}");
             let is_said =
-                said.contains("ignored: QAT_LIBRARY, USDM_LIBRARY, since this process has more rights");
+                said.contains("ignored: QAT_LIBRARY, USDM_LIBRARY, because this process has more privileges");
             assert_eq!(is_said, by_variables, "{why}: {said}");
         }
     }

@@ -972,7 +972,7 @@ symbols! {
         fn qaeVirtToPhysNUMA(pVirtAddr: *mut c_void) -> u64;
     }
 
-    /// Explicit start and end of libusdm. Deprecated, and declared only since 26.08, so not required.
+    /// Explicit start and end of libusdm. They are deprecated and declared only since 26.08, so that they are not required.
     usdm_init: UsdmInit since "23.08" {
         /// `qae_mem.h`
         fn qaeMemDestroy();
@@ -1067,7 +1067,7 @@ symbols! {
         ) -> CpaStatus;
     }
 
-    /// Number and identity of the machine's physical functions, for a process that may read them.
+    /// Number and identity of the physical functions of the machine, for a process with permission to read them.
     physical_functions: PhysicalFunctions since "24.02" {
         /// `icp_sal_user.h`
         fn icp_sal_get_num_pfs(pNumPFs: *mut Cpa16U) -> CpaStatus;
@@ -1075,7 +1075,7 @@ symbols! {
         fn icp_sal_get_pf_info(pPf_info: *mut CpaPfInfo) -> CpaStatus;
     }
 
-    /// How many requests are in flight on a crypto instance. Declared earlier, but not exported.
+    /// The number of requests in flight on a crypto instance. Earlier releases declare it, but do not export it.
     in_flight: InFlight since "24.09" {
         /// `icp_sal_congestion_mgmt.h`
         fn icp_sal_AsymGetInflightRequests(
@@ -1149,7 +1149,7 @@ symbols! {
         ) -> CpaStatus;
     }
 
-    /// A polynomial of the caller's choice for the end-to-end CRC of a session.
+    /// A user-defined polynomial for the end-to-end CRC of a session.
     crc_control: CrcControl since "25.08" {
         /// `cpa_dc_chain.h`
         fn cpaDcChainSetCrcControlData(
@@ -1198,7 +1198,7 @@ symbols! {
         ) -> CpaStatus;
     }
 
-    /// Data-plane compression requests that give back a part of the result or pad it with zeros.
+    /// Data-plane compression requests that return a part of the result or pad it with zeros.
     partial_data_plane: PartialDataPlane since "25.08" {
         /// `cpa_dc_dp.h`
         fn cpaDcDpEnqueueOpWithPartRead(
@@ -1227,7 +1227,7 @@ symbols! {
         fn cpaDcDpIsZeroPadSupported(instanceHandle: CpaInstanceHandle, pFlag: *mut CpaBoolean) -> CpaStatus;
     }
 
-    /// One compression capability at a time, by its type.
+    /// Query of a single compression capability by its type.
     capability_by_type: CapabilityByType since "25.08" {
         /// `cpa_dc_capabilities.h`
         fn cpaDcQueryCapabilityByType(
@@ -1315,7 +1315,7 @@ symbols! {
         fn cpaSetRlSla(handle: CpaRlQpHandle, sla: *mut CpaUserSla, rlError: *mut CpaRlError) -> CpaStatus;
     }
 
-    /// Errors on purpose, for tests. Earlier libraries export these only when built with the simulation.
+    /// Error injection for tests. Earlier releases export these only when built with error simulation.
     error_simulation: ErrorSimulation since "25.08" {
         /// `icp_sal_user.h`
         fn icp_sal_cnv_simulate_error(
@@ -1332,7 +1332,7 @@ symbols! {
         fn icp_sal_ns_cnv_simulate_error(dcInstance: CpaInstanceHandle) -> CpaStatus;
     }
 
-    /// Room that Zstandard compression needs.
+    /// The buffer size that Zstandard compression needs.
     zstd: Zstd since "26.02" {
         /// `cpa_dc.h`
         fn cpaDcZstdCompressBound(
@@ -1342,7 +1342,7 @@ symbols! {
         ) -> CpaStatus;
     }
 
-    /// When a session gives up compressing and stores: threshold and ratio.
+    /// Threshold and ratio at which a session stops compressing and stores the data.
     auto_select_best: AutoSelectBest since "26.02" {
         /// `cpa_dc.h`
         fn cpaDcSetAsbRatio(
@@ -1358,7 +1358,7 @@ symbols! {
         ) -> CpaStatus;
     }
 
-    /// Whether an instance is polled or announces responses by an event.
+    /// Query whether an instance is polled or signals responses by an event.
     response_mode: ResponseMode since "26.02" {
         /// `cpa.h`
         fn cpaInstanceGetResponseMode(
@@ -1382,7 +1382,7 @@ symbols! {
         fn qaeMemUnmapContiguousIova(virt: *mut c_void, size: usize) -> c_int;
     }
 
-    /// How long an instance collects responses before it interrupts.
+    /// The time for which an instance collects responses before it interrupts.
     interrupt_coalescing: InterruptCoalescing since "26.08" {
         /// `cpa.h`
         fn cpaInstanceGetRxInterruptMetaData(

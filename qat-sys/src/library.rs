@@ -1,16 +1,17 @@
-//! libqat and libusdm, loaded or linked.
+//! Loading and linking of libqat and libusdm. The crate `qat` calls this once per process; no function of the libraries
+//! is called here.
 
 use std::fmt;
 
 use crate::{MissingSymbols, Symbols};
 
-/// libqat and libusdm, ready to be called.
+/// libqat and libusdm with all their functions resolved.
 ///
-/// Keeps the code loaded; see the crate's section on unloading.
+/// The code stays loaded until this is dropped; see the section on unloading in the crate documentation.
 #[derive(Debug)]
 pub struct Library {
     symbols: Symbols,
-    /// Below the addresses, which are worth nothing without them.
+    /// The handles are dropped after the addresses, which are valid only while the libraries are loaded.
     #[cfg(feature = "loaded")]
     _handles: Vec<loaded::Handle>,
 }
@@ -18,33 +19,36 @@ pub struct Library {
 impl Library {
     /// Loads libusdm and libqat at run time.
     ///
-    /// The names tried are a closed list: those in `options`, else the default ones. A name in `options` has no
-    /// substitute: when it cannot be loaded, nothing else is tried in its place. libusdm goes first, because libqat needs
-    /// it, and finds it by that even when it lies in no system directory.
+    /// The names tried are those in `options`, and otherwise the default ones. A name in `options` has no substitute:
+    /// when it cannot be loaded, no other name is tried. libusdm is loaded first, because libqat depends on it; the
+    /// loader then finds it for libqat even when it is not in a system directory.
     ///
     /// # Errors
     /// [`LoadError::NotFound`] when a library cannot be loaded, with each name tried and the reason;
     /// [`LoadError::MissingSymbols`] when the libraries lack functions that every supported release has.
     ///
     /// # Safety
-    /// The files that these names lead to are run with the rights of the process. They are a libqat and a libusdm of
-    /// major version 4 and 0, and so have the functions that qatlib's headers declare. No function pointer from
-    /// [`symbols`](Self::symbols) is called, and no callback or thread of the library runs, after the `Library` is dropped.
+    /// The caller must ensure that
+    /// * the files with these names are a libqat of major version 4 and a libusdm of major version 0, whose functions
+    ///   have the signatures of qatlib's headers, and that their initialisers may run in this process;
+    /// * after the `Library` is dropped, no function pointer from [`symbols`](Self::symbols) is called, and no callback
+    ///   or thread of the libraries runs.
     #[cfg(feature = "loaded")]
     pub unsafe fn load(options: &LoadOptions) -> Result<Self, LoadError> {
-        // SAFETY: the same contract.
+        // SAFETY: `loaded::load` requires what the `# Safety` section of this function requires of its caller.
         unsafe { loaded::load(options) }
     }
 
-    /// The libraries that this program was linked with.
+    /// Returns the libraries that this program was linked with.
     ///
-    /// Unlike [`load`](Self::load), this cannot find them missing: without them the program does not start. Groups newer
-    /// than the library at build time are absent, whatever the library at run time has.
+    /// Unlike [`load`](Self::load), this cannot fail, because the program does not start without them. Groups newer
+    /// than the library at build time are absent, even if the library at run time has them.
     #[cfg(feature = "linked")]
     #[must_use]
     pub fn linked() -> Self {
-        // SAFETY: the linker found each function under the C name that the headers declare it with, in a library that
-        // stays loaded until the process ends.
+        // SAFETY: `Symbols::resolve` requires functions with the signatures of the headers that stay callable. The
+        // linker found each function under the C name that the headers declare, in a library that stays loaded until
+        // the process ends.
         let symbols = unsafe { Symbols::resolve(crate::functions::linked::address) };
         Self {
             symbols: symbols.expect("required functions are linked without condition"),
@@ -53,14 +57,14 @@ impl Library {
         }
     }
 
-    /// The functions.
+    /// Returns the table of functions.
     #[must_use]
     pub fn symbols(&self) -> &Symbols {
         &self.symbols
     }
 }
 
-/// A library made of functions from elsewhere, such as stubs in a test.
+/// Creates a library from functions of another source, such as stubs in a test.
 impl From<Symbols> for Library {
     fn from(symbols: Symbols) -> Self {
         Self {
@@ -71,13 +75,13 @@ impl From<Symbols> for Library {
     }
 }
 
-/// One try to load a library.
+/// An attempt to load a library.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Attempt {
-    /// The file name or path given to the system.
+    /// The file name or path that was passed to the system.
     pub name: String,
-    /// What the system said.
+    /// The error message of the system.
     pub reason: String,
 }
 
@@ -87,11 +91,11 @@ impl fmt::Display for Attempt {
     }
 }
 
-/// Why there is no [`Library`].
+/// The reason why the libraries could not be loaded.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum LoadError {
-    /// A library is not there, or the system refuses it.
+    /// A library does not exist, or the system refuses to load it.
     #[error(
         "libqat cannot be loaded ({}); check that qatlib 23.08 or newer is installed (from Debian 13 and \
          Ubuntu 24.04 on: libqat4; Fedora, SUSE: qatlib), or name the files in QAT_LIBRARY and USDM_LIBRARY",
@@ -99,19 +103,19 @@ pub enum LoadError {
     )]
     #[non_exhaustive]
     NotFound {
-        /// What was tried, in this order.
+        /// The attempts, in their order.
         tried: Vec<Attempt>,
     },
-    /// A library is there, but is not a libqat that this crate knows.
+    /// A library was loaded, but lacks functions of a supported libqat.
     #[error(
-        "{library} is no libqat of qatlib 23.08 or newer: {missing}; check what the name leads to, and that libqat and \
-         libusdm are of one release"
+        "{library} is not the libqat of qatlib 23.08 or newer: {missing}; check the file that the name refers to, and \
+         that libqat and libusdm are of the same release"
     )]
     #[non_exhaustive]
     MissingSymbols {
         /// The name under which libqat was loaded.
         library: String,
-        /// The functions it lacks.
+        /// The functions that it lacks.
         missing: MissingSymbols,
     },
 }
@@ -137,28 +141,31 @@ mod loaded {
     use super::{Attempt, Library, LoadError};
     use crate::Symbols;
 
-    /// The names to try when the options give none: libusdm, if it is a file of its own, and libqat.
+    /// The names without options: libusdm, where it is a separate file, and libqat.
     #[cfg(unix)]
     const DEFAULTS: (Option<&str>, &str) = (Some("libusdm.so.0"), "libqat.so.4");
     #[cfg(windows)]
     const DEFAULTS: (Option<&str>, &str) = (None, "qat.dll");
 
-    /// Which files [`Library::load`] takes. The default is the system's own.
+    /// The files that [`Library::load`] loads. By default they are the system's.
     #[derive(Clone, Debug, Default, PartialEq, Eq)]
     #[non_exhaustive]
     pub struct LoadOptions {
-        /// The libqat to take in place of `libqat.so.4` or `qat.dll`.
+        /// The path or name of libqat; `None` for `libqat.so.4` or `qat.dll`.
         pub library: Option<PathBuf>,
-        /// The libusdm to take in place of the `libusdm.so.0` beside [`library`](Self::library), or of the system's.
+        /// The path or name of libusdm; `None` for the `libusdm.so.0` in the directory of [`library`](Self::library) if
+        /// there is one, and otherwise the system's.
         pub usdm: Option<PathBuf>,
     }
 
     impl LoadOptions {
-        /// The files that the environment variables `QAT_LIBRARY` and `USDM_LIBRARY` name; empty ones name none.
+        /// Returns the files that the environment variables `QAT_LIBRARY` and `USDM_LIBRARY` name. Empty variables are
+        /// ignored.
         ///
-        /// A process that has more rights than its caller (set-user-ID, set-group-ID, file capabilities: `AT_SECURE` of
-        /// getauxval(3)) ignores both, as the system's loader ignores `LD_LIBRARY_PATH` there: the caller's code would run
-        /// with the rights of the file. [`ignored_variables`](Self::ignored_variables) says which were.
+        /// A process with more privileges than its caller (set-user-ID, set-group-ID, file capabilities: `AT_SECURE` of
+        /// getauxval(3)) ignores both variables, as the dynamic loader ignores `LD_LIBRARY_PATH` then. Otherwise the
+        /// caller's code would run with the privileges of the file. [`ignored_variables`](Self::ignored_variables)
+        /// returns those that were ignored.
         #[must_use]
         pub fn from_env() -> Self {
             if is_privileged() {
@@ -168,28 +175,29 @@ mod loaded {
             Self { library, usdm }
         }
 
-        /// The environment variables that [`from_env`](Self::from_env) ignores in this process although they are set.
+        /// Returns the environment variables that are set and that [`from_env`](Self::from_env) ignores in this
+        /// process.
         #[must_use]
         pub fn ignored_variables() -> Vec<&'static str> {
             let is_set = |name: &&str| is_privileged() && value(name).is_some();
             VARIABLES.into_iter().filter(is_set).collect()
         }
 
-        /// Takes this libqat, and the libusdm beside it if there is one.
+        /// Returns these options with this libqat, and with the libusdm in the same directory if there is one.
         #[must_use]
         pub fn with_library(mut self, library: impl Into<PathBuf>) -> Self {
             self.library = Some(library.into());
             self
         }
 
-        /// Takes this libusdm.
+        /// Returns these options with this libusdm.
         #[must_use]
         pub fn with_usdm(mut self, usdm: impl Into<PathBuf>) -> Self {
             self.usdm = Some(usdm.into());
             self
         }
 
-        /// libusdm, if it is a file of its own, and libqat.
+        /// Returns the names of libusdm, where it is a separate file, and of libqat.
         pub(super) fn names(&self) -> (Option<PathBuf>, PathBuf) {
             let (usdm, library) = DEFAULTS;
             let beside = || {
@@ -201,35 +209,39 @@ mod loaded {
         }
     }
 
-    /// The variables that name libqat and libusdm.
+    /// The environment variables that name libqat and libusdm.
     const VARIABLES: [&str; 2] = ["QAT_LIBRARY", "USDM_LIBRARY"];
 
     fn value(variable: &str) -> Option<OsString> {
         std::env::var_os(variable).filter(|value| !value.is_empty())
     }
 
-    /// Whether this process has more rights than whoever started it and chose its environment.
+    /// Returns whether this process has more privileges than the process that started it and chose its environment.
     fn is_privileged() -> bool {
         #[cfg(target_os = "linux")]
         {
-            // SAFETY: getauxval(3): reads a value that the kernel left at the start; any type may be asked for.
+            // SAFETY: getauxval(3) has no requirements: it accepts any type, and reads a value that the kernel passed
+            // to the process.
             unsafe { libc::getauxval(libc::AT_SECURE) != 0 }
         }
-        // libqat is Linux's; elsewhere no such file of it is known.
+        // libqat exists for Linux only, and no privileged program of another system is known to load one.
         #[cfg(not(target_os = "linux"))]
         {
             false
         }
     }
 
+    /// Loads the libraries that `options` name.
+    ///
     /// # Safety
-    /// As for [`Library::load`].
+    /// The caller must ensure what the `# Safety` section of [`Library::load`] lists.
     pub(super) unsafe fn load(options: &LoadOptions) -> Result<Library, LoadError> {
         let (usdm, library) = options.names();
         let mut tried = Vec::new();
         let mut handles = Vec::new();
         for name in usdm.iter().chain([&library]) {
-            // SAFETY: running the file's initialisers is part of the contract.
+            // SAFETY: `open` requires that the initialisers of the file may run, which the `# Safety` section of this
+            // function requires of the caller.
             match unsafe { open(name.as_os_str()) } {
                 Ok(handle) => handles.push(handle),
                 Err(error) => {
@@ -241,11 +253,12 @@ mod loaded {
         if !tried.is_empty() {
             return Err(LoadError::NotFound { tried });
         }
-        // Looking in libqat finds libusdm's functions too on Linux, but not everywhere.
+        // On Linux a lookup in libqat also finds the functions of libusdm, but not on every system.
         let find =
             |name: &CStr| handles.iter().rev().map(|handle| address(handle, name)).find(|at| !at.is_null());
-        // SAFETY: by the contract, what the libraries export under these names are the functions of the headers; they stay
-        // loaded as long as the `Library` lives.
+        // SAFETY: `Symbols::resolve` requires functions with the signatures of the headers that stay callable. The `#
+        // Safety` section of this function requires that the caller names such libraries, and the `Library` keeps them
+        // loaded through `_handles`.
         let symbols =
             unsafe { Symbols::resolve(|name| find(name).unwrap_or(ptr::null())) }.map_err(|missing| {
                 LoadError::MissingSymbols { library: library.display().to_string(), missing }
@@ -253,29 +266,34 @@ mod loaded {
         Ok(Library { symbols, _handles: handles })
     }
 
+    /// Loads one library.
+    ///
     /// # Safety
-    /// The file's initialisers run.
+    /// The caller must ensure that the initialisers of the file may run in this process.
     unsafe fn open(name: &OsStr) -> Result<Handle, libloading::Error> {
         #[cfg(unix)]
         {
             use libloading::os::unix::{RTLD_LOCAL, RTLD_NOW};
-            // SAFETY: this function's own contract.
+            // SAFETY: `libloading::os::unix::Library::open` requires that the initialisers and finalisers of the file
+            // may run, which the `# Safety` section of this function requires of the caller.
             unsafe { Handle::open(Some(name), RTLD_NOW | RTLD_LOCAL) }
         }
         #[cfg(windows)]
-        // SAFETY: this function's own contract.
+        // SAFETY: `libloading::os::windows::Library::new` requires that the initialisers and finalisers of the file may
+        // run, which the `# Safety` section of this function requires of the caller.
         unsafe {
             Handle::new(name)
         }
     }
 
     fn address(handle: &Handle, name: &CStr) -> *const c_void {
-        // SAFETY: only the address is taken; nothing is read through it or called.
+        // SAFETY: `libloading::os::unix::Library::get` requires that the symbol is used only according to its real
+        // type. Only its address is taken here; nothing is read through it or called.
         let symbol = unsafe { handle.get::<*const c_void>(name.to_bytes_with_nul()) };
         symbol.map_or(ptr::null(), |symbol| *symbol)
     }
 
-    /// The system's words, which the error keeps as its source, without the name that they often begin with.
+    /// Returns the system's message, which is the source of the error, without the name that it often begins with.
     fn reason(name: &str, error: &libloading::Error) -> String {
         let words = std::error::Error::source(error).map_or_else(|| error.to_string(), ToString::to_string);
         words.strip_prefix(name).and_then(|rest| rest.strip_prefix(": ")).map_or(words.clone(), str::to_owned)

@@ -1,27 +1,27 @@
-//! The macros that make the symbol table out of the generated list of functions.
+//! The macros that create the symbol table from the generated list of functions in `functions.rs`.
 
-/// A group of optional functions, and the release that brought it.
+/// A group of optional functions, and the release that introduced it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Group {
-    /// The field of [`Symbols`](crate::Symbols) that holds the group.
+    /// The name of the field of [`Symbols`](crate::Symbols) that holds the group.
     pub name: &'static str,
     /// The first qatlib release that exports the functions.
     pub since: &'static str,
-    /// The C names.
+    /// The C names of the functions.
     pub functions: &'static [&'static str],
 }
 
-/// Functions that every supported release has, and this library has not.
+/// The required functions that a library does not export.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("{} required functions are missing: {}", names.len(), names.join(", "))]
 #[non_exhaustive]
 pub struct MissingSymbols {
-    /// The C names, all of them.
+    /// The C names of all of them.
     pub names: Vec<&'static str>,
 }
 
-/// Defines a struct of function pointers, and the one place that fills such a struct.
+/// Defines a struct of function pointers, and the only function that fills such a struct.
 macro_rules! table {
     (
         $(#[$doc:meta])*
@@ -42,8 +42,10 @@ macro_rules! table {
         impl $Table {
             const FUNCTIONS: &[&str] = &[$(stringify!($function)),*];
 
+            /// Fills the struct with the addresses that `find` returns.
+            ///
             /// # Safety
-            /// As for [`Symbols::resolve`].
+            /// The caller must ensure what the `# Safety` section of [`Symbols::resolve`] lists.
             #[allow(non_snake_case, reason = "C names")]
             unsafe fn fill(
                 find: &mut dyn FnMut(&core::ffi::CStr) -> *const core::ffi::c_void,
@@ -58,8 +60,9 @@ macro_rules! table {
                 }
                 Ok(Self {
                     $(
-                        // SAFETY: the address is not null, and by this function's contract it is that of a C function
-                        // with this signature. Both sides are pointers of the same size.
+                        // SAFETY: `transmute` requires a valid value of the same size. Both types are pointers, the
+                        // address is not null, and the `# Safety` section of this function requires that it is that of
+                        // a C function with this signature.
                         $function: unsafe {
                             core::mem::transmute::<
                                 *const core::ffi::c_void,
@@ -68,7 +71,8 @@ macro_rules! table {
                         },
                     )*
                     $(
-                        // SAFETY: the same contract.
+                        // SAFETY: `fill` of the group requires what the `# Safety` section of this function requires of
+                        // the caller.
                         $group: unsafe { $Group::fill(find) }.ok(),
                     )*
                 })
@@ -95,10 +99,10 @@ macro_rules! symbols {
         )*
     ) => {
         table! {
-            /// The C functions of libqat and libusdm: those that every supported release has, each in a field of its C
-            /// name, and the later ones in groups.
+            /// The C functions of libqat and libusdm. Those that every supported release has are fields with their C
+            /// names, and later ones are in groups.
             ///
-            /// The functions are documented in the header that each field names.
+            /// Each field names the header that documents the function.
             Symbols {
                 $($(#[$function_doc])* fn $function($($argument: $type),*) $(-> $result)?;)*
             }
@@ -133,29 +137,30 @@ macro_rules! symbols {
                 $(crate::Group { name: stringify!($group), since: $Group::SINCE, functions: $Group::FUNCTIONS }),*
             ];
 
-            /// Fills the table with the addresses that `find` gives for the C names; null means absent.
+            /// Fills the table with the addresses that `find` returns for the C names; null means that the function is
+            /// absent.
             ///
             /// # Errors
-            /// [`MissingSymbols`](crate::MissingSymbols) with all required functions that `find` knows no address of.
+            /// [`MissingSymbols`](crate::MissingSymbols) with all required functions for which `find` returns null.
             ///
             /// # Safety
-            /// Each address that is not null is that of a C function with the signature in qatlib's headers, and stays so
-            /// as long as anybody may call it through this table or a copy.
+            /// The caller must ensure that each address that is not null is that of a C function with the signature in
+            /// qatlib's headers, and remains so while the function can be called through this table or a copy of it.
             pub unsafe fn resolve(
                 mut find: impl FnMut(&core::ffi::CStr) -> *const core::ffi::c_void,
             ) -> Result<Self, crate::MissingSymbols> {
-                // SAFETY: the same contract.
+                // SAFETY: `fill` requires what the `# Safety` section of this function requires of the caller.
                 unsafe { Self::fill(&mut find) }.map_err(|names| crate::MissingSymbols { names })
             }
 
-            /// The groups that this library has.
+            /// Returns the groups that this library has.
             pub fn groups(&self) -> impl Iterator<Item = &'static crate::Group> {
                 let present = [$(self.$group.is_some()),*];
                 Self::GROUPS.iter().zip(present).filter_map(|(group, present)| present.then_some(group))
             }
         }
 
-        /// The functions as the linker finds them.
+        /// The functions as the linker resolves them.
         #[cfg(feature = "linked")]
         pub(crate) mod linked {
             use super::*;
@@ -168,7 +173,7 @@ macro_rules! symbols {
                 )*)*
             }
 
-            /// The address of a C function; null when the library linked against is too old to have it.
+            /// Returns the address of a C function, or null when the library at build time was too old to have it.
             pub(crate) fn address(name: &core::ffi::CStr) -> *const core::ffi::c_void {
                 match name.to_str() {
                     $(Ok(stringify!($function)) => $function as *const core::ffi::c_void,)*
@@ -183,7 +188,7 @@ macro_rules! symbols {
     };
 }
 
-/// A C name out of a string that ends in the zero byte.
+/// Returns the C name in a string that ends with a zero byte.
 pub(crate) const fn c_name(name: &str) -> &core::ffi::CStr {
     match core::ffi::CStr::from_bytes_with_nul(name.as_bytes()) {
         Ok(name) => name,
@@ -201,7 +206,7 @@ mod tests {
 
     extern "C" fn stub() {}
 
-    /// What a library of this release exports, as far as the table knows.
+    /// Returns the functions of the table that the library of this release exports.
     fn exports(release: &str) -> BTreeSet<&'static str> {
         let groups = Symbols::GROUPS.iter().filter(|group| group.since <= release);
         Symbols::REQUIRED.iter().chain(groups.flat_map(|group| group.functions)).copied().collect()
@@ -212,7 +217,8 @@ mod tests {
             let is_there = exports.contains(name.to_str().unwrap());
             if is_there { stub as *const c_void } else { ptr::null() }
         };
-        // SAFETY: nothing is called.
+        // SAFETY: the requirement of `Symbols::resolve` concerns calls through the table, and this test calls no
+        // function.
         unsafe { Symbols::resolve(find) }
     }
 
@@ -266,7 +272,8 @@ mod tests {
             b"qaeVirtToPhysNUMA" | b"cpaDcZstdCompressBound" => other as *const c_void,
             _ => stub as *const c_void,
         };
-        // SAFETY: nothing is called.
+        // SAFETY: the requirement of `Symbols::resolve` concerns calls through the table, and this test calls no
+        // function.
         let symbols = unsafe { Symbols::resolve(find) }.unwrap();
         assert_eq!(symbols.qaeVirtToPhysNUMA as *const c_void, other as *const c_void);
         assert_eq!(symbols.zstd.unwrap().cpaDcZstdCompressBound as *const c_void, other as *const c_void);

@@ -1,19 +1,19 @@
-//! The C interface as `qat-sys` has it: generated bindings, the table of functions, and what differs between releases.
+//! The C interface in `qat-sys`: generated bindings, the table of functions, and the differences between releases.
 
 #[cfg(feature = "bindgen")]
 mod bindgen;
 #[cfg(feature = "bindgen")]
 mod layout;
-// What generates the bindings uses all of it.
+// Without the feature `bindgen`, only a part of this module is used.
 #[cfg_attr(not(feature = "bindgen"), allow(dead_code))]
 mod symbols;
 
-/// The committed list of functions, an invocation of the macro that makes the symbol table.
+/// The committed list of functions, an invocation of the macro that defines the symbol table.
 const FUNCTIONS: &str = "qat-sys/src/functions.rs";
 
 #[cfg(not(feature = "bindgen"))]
 impl crate::flags::Bindgen {
-    /// Builds these tasks with bindgen, and lets them do it.
+    /// Builds xtask with the feature `bindgen`, and runs the task there.
     pub(crate) fn run(self, sh: &xshell::Shell) -> anyhow::Result<()> {
         use crate::workspace::{UNIFIED, target_dir};
 

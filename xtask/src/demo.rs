@@ -1,4 +1,4 @@
-//! `cargo xtask demo`: a real file is compressed and encrypted, and other programs check what came of it.
+//! `cargo xtask demo`: compresses and encrypts a real file, and checks the results with other programs.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,36 +11,32 @@ use xshell::{Shell, cmd};
 use crate::workspace::{project_root, target_dir};
 use crate::{flags, tools};
 
-/// The command's formats: name, suffix, and the program of other origin that reads it.
+/// The formats of the command: name, suffix, and an independent program that reads it.
 const FORMATS: &[(&str, &str, &str)] =
     &[("gzip", "gz", "gzip"), ("zstd", "zst", "zstd"), ("lz4", "lz4", "lz4")];
 
 impl flags::Demo {
     pub(crate) fn run(self, sh: &Shell) -> anyhow::Result<()> {
         let file = match self.file {
-            // The shell stands in the top level; the file's name is the caller's.
+            // The shell's directory is the root of the workspace, but the path is relative to the caller's directory.
             Some(file) => std::path::absolute(file)?,
             None => project_root().join("Cargo.lock"),
         };
         let plain = fs::read(&file).with_context(|| format!("cannot read {}", file.display()))?;
         tools::need(sh, &["cc"])?;
-        eprintln!("building the command `qat`, optimised: minutes the first time, seconds later");
+        eprintln!("building the command `qat` with optimisation; this takes minutes the first time");
         cmd!(sh, "cargo build --release --locked --package qat-cli").quiet().run()?;
 
         let start = Instant::now();
         let directory = tempfile::tempdir()?;
         let demo = Demo { program: target_dir().join("release/qat"), directory: directory.path(), plain };
-        println!(
-            "\n{}: {} bytes, copied to a directory that goes when this ends",
-            file.display(),
-            demo.plain.len()
-        );
+        println!("\n{}: {} bytes, copied to a temporary directory", file.display(), demo.plain.len());
         fs::write(demo.path("demo"), &demo.plain)?;
         for format in FORMATS {
             demo.compress(sh, *format)?;
         }
         demo.encrypt()?;
-        println!("\nEverything came back the same, bit by bit, in {:.2} s.", start.elapsed().as_secs_f64());
+        println!("\nAll outputs are identical to the input ({:.2} s).", start.elapsed().as_secs_f64());
         Ok(())
     }
 }
@@ -56,11 +52,11 @@ impl Demo<'_> {
         self.directory.join(name)
     }
 
-    /// Shows a command and runs it; what it says of the file goes to the terminal. Whether it succeeded.
+    /// Prints a command, runs it and prints its output. Returns whether it succeeded.
     fn qat(&self, arguments: &[&str]) -> anyhow::Result<bool> {
         println!("\n$ qat {}", arguments.join(" "));
         let mut command = Command::new(&self.program);
-        // To the same stream as all else, so that lines keep their order.
+        // Both streams go to standard output, so that the lines keep their order.
         command.args(arguments).current_dir(self.directory).stdin(Stdio::null());
         let output = command.output().with_context(|| format!("cannot run {}", self.program.display()))?;
         print!("{}{}", String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
@@ -73,8 +69,8 @@ impl Demo<'_> {
     }
 
     fn compare(&self, found: &[u8], whose: &str) -> anyhow::Result<()> {
-        ensure!(found == self.plain, "{whose} gives other bytes back");
-        println!("  {whose} gives the same {} bytes back", found.len());
+        ensure!(found == self.plain, "the output of {whose} differs from the input");
+        println!("  the output of {whose} is identical to the input ({} bytes)", found.len());
         Ok(())
     }
 
@@ -86,7 +82,7 @@ impl Demo<'_> {
             ensure!(output.status.success(), "{reader} cannot read {packed}");
             self.compare(&output.stdout, &format!("{reader} -dc"))?;
         } else {
-            println!("  {reader} is not installed, so no other program reads it here");
+            println!("  {reader} is not installed; the file is not checked with another program");
         }
         self.must(&["decompress", &packed, "-o", &again])?;
         self.compare(&fs::read(self.path(&again))?, "qat")
@@ -103,7 +99,7 @@ impl Demo<'_> {
         let middle = altered.len() / 2;
         altered[middle] ^= 1;
         fs::write(self.path("altered.tink"), altered)?;
-        println!("\n(one bit of a copy is changed)");
+        println!("\n(one bit of a copy is altered)");
         ensure!(
             !self.qat(&["decrypt", "--key-file", "key", "altered.tink", "-o", "forged"])?,
             "an altered copy was decrypted"

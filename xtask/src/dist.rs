@@ -1,4 +1,4 @@
-//! `cargo xtask dist`: completions and manual pages of the command.
+//! `cargo xtask dist`: generates completions and manual pages of the command.
 
 use xshell::{Shell, cmd};
 

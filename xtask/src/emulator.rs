@@ -1,4 +1,4 @@
-//! `cargo xtask emu`: a program on emulated devices, from a checkout.
+//! `cargo xtask emu`: runs a program on emulated devices, from a checkout.
 
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -20,25 +20,25 @@ impl flags::Emu {
         ensure!(!program.is_empty(), "no program to run: cargo xtask emu -- PROGRAM ARGS...");
         let Program { emulator, options: own, command } = Program::find(sh, release, &program[0])?;
         let arguments = &program[1..];
-        // The shell stands in the top level; the program belongs where the caller is.
+        // The shell's directory is the root of the workspace, but the program runs in the caller's directory.
         sh.change_dir(std::env::current_dir()?);
         cmd!(sh, "{emulator} run {own...} {options...} -- {command} {arguments...}").quiet().run()?;
         Ok(())
     }
 }
 
-/// A program and what `qat-emu run` needs to run it on a release of libqat.
+/// A program, and the options that `qat-emu run` needs to run it on a release of libqat.
 pub(crate) struct Program {
-    /// The emulator's command.
+    /// The path of the command `qat-emu`.
     pub(crate) emulator: PathBuf,
-    /// Options that name libraries and, for one of Intel's programs, the loader.
+    /// The options that name the libraries and, for one of Intel's programs, the loader.
     pub(crate) options: Vec<OsString>,
-    /// The program's file or name.
+    /// The file or the name of the program.
     pub(crate) command: OsString,
 }
 
 impl Program {
-    /// Builds the emulator, fetches the library and finds the program.
+    /// Builds the emulator, downloads the library and finds the program.
     pub(crate) fn find(sh: &Shell, release: &Release, name: &OsString) -> anyhow::Result<Self> {
         let emulator = workspace::emulator(sh)?;
         let root = libqat::programs(sh, release)?;

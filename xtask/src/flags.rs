@@ -1,4 +1,4 @@
-//! The command line, as types. `UPDATE_XFLAGS=1 cargo build -p xtask` rewrites the generated part.
+//! The command line of xtask. `UPDATE_XFLAGS=1 cargo build -p xtask` regenerates the last part.
 #![allow(unreachable_pub)]
 
 use std::ffi::OsString;
@@ -7,21 +7,21 @@ use std::path::PathBuf;
 xflags::xflags! {
     src "./src/flags.rs"
 
-    /// The project's own tasks.
+    /// Development tasks of the project.
     cmd xtask {
-        /// Compress and encrypt a real file, get it back, and let the tools that are installed check the result.
+        /// Compress and encrypt a real file, reverse both, and check the results with the tools that are installed.
         cmd demo {
-            /// The file (default: this project's Cargo.lock).
+            /// The file (default: Cargo.lock of this project).
             optional file: PathBuf
         }
 
-        /// Print the directory of the libqat and libusdm headers, fetching them if need be.
+        /// Print the directory of the libqat and libusdm headers, and download them if necessary.
         cmd headers {
             /// The qatlib release: 24.02 or 26.08 (default).
             optional --release release: String
         }
 
-        /// Print the directory of libqat.so.4 and libusdm.so.0, fetching them if need be.
+        /// Print the directory of libqat.so.4 and libusdm.so.0, and download them if necessary.
         cmd libqat {
             /// The qatlib release: 24.02 (default) or 26.08.
             optional --release release: String
@@ -29,8 +29,9 @@ xflags::xflags! {
             optional --programs
         }
 
-        /// Run a program on emulated QAT devices: `cargo xtask emu -- [OPTIONS OF qat-emu run --] PROGRAM ARGS...`. One of
-        /// Intel's programs (cpa_sample_code, qzip, qatzip-test) is fetched if need be, with the loader that it needs.
+        /// Run a program on emulated QAT devices: `cargo xtask emu -- [OPTIONS OF qat-emu run --] PROGRAM ARGS...`.
+        /// Programs of Intel (cpa_sample_code, qzip, qatzip-test) are downloaded if necessary, with the loader that
+        /// they need.
         cmd emu {
             /// The program and its arguments, after `--`.
             repeated arguments: OsString
@@ -38,47 +39,48 @@ xflags::xflags! {
             optional --release release: String
         }
 
-        /// Generate the bindings and compare the layouts of the releases.
+        /// Generate the bindings, and compare the layouts of the releases.
         cmd bindgen {
-            /// Change nothing; fail when the committed files are stale.
+            /// Change nothing; fail when the committed files are out of date.
             optional --check
         }
 
         /// Write the coverage table of the C functions.
         cmd symbols {
-            /// Change nothing; fail when the table is stale or disagrees with the real libraries.
+            /// Change nothing; fail when the table is out of date or disagrees with the real libraries.
             optional --check
         }
 
-        /// Run everything that must pass before a change lands.
+        /// Run the test suite, which must pass before a change is merged.
         cmd test {
-            /// Install the Debian packages and the Python package that the tests need first (as root or with sudo).
+            /// First install the reference tools and libraries that the tests compare against, from Debian packages (as
+            /// root or with sudo).
             optional --install
         }
 
-        /// Run one job of the test run, or one of the public runners' own.
+        /// Run one job of the test suite or of the public runners.
         cmd ci {
-            /// The job; `list` names them all.
+            /// The job; `list` prints all of them.
             required job: String
         }
 
-        /// Check the rules that no compiler checks: doors between crates, unsafe code, lengths, papers.
+        /// Check the rules that no compiler checks: dependencies between crates, unsafe code, file lengths, manifests.
         cmd tidy {}
 
-        /// Measure the command `qat` against its peers, whole processes side by side, and offload to QAT against a C
-        /// program on the same library.
+        /// Measure the command `qat` against other tools, as interleaved whole processes, and offload to QAT against a
+        /// C program on the same library.
         cmd bench {
-            /// Rounds per row; the median counts (default 5).
+            /// Rounds per row, of which the median counts (default 5).
             optional --rounds rounds: usize
-            /// Only rows whose name contains this; offload has -instructions, -depth and -engines.
+            /// Only rows whose name contains this text; offload has -instructions, -depth and -engines.
             optional --only name: String
-            /// Offload to the devices of this machine, not to emulated ones.
+            /// Offload to the devices of this machine instead of emulated ones.
             optional --hardware
-            /// Offload: fewer sizes and depths, for a look.
+            /// Offload: use fewer sizes and depths, for a quick result.
             optional --quick
         }
 
-        /// Write the command's completions and manual pages to target/dist.
+        /// Write shell completions and manual pages of the command to target/dist.
         cmd dist {}
     }
 }

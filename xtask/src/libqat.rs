@@ -1,4 +1,4 @@
-//! `cargo xtask libqat` and `cargo xtask headers`: where Intel's libraries, headers and programs are.
+//! `cargo xtask libqat` and `cargo xtask headers`: finds Intel's libraries, headers and programs.
 
 mod apt;
 pub(crate) mod headers;
@@ -17,10 +17,10 @@ use crate::flags;
 use crate::workspace::target_dir;
 use pins::{PROGRAM_RUNTIME, Package};
 
-/// Where Debian puts libraries, below a root.
+/// The directory of Debian's libraries below a root.
 pub(crate) const LIB: &str = "usr/lib/x86_64-linux-gnu";
 
-/// Where systems put them.
+/// The directories where systems install the libraries.
 const SYSTEM: [&str; 3] = ["/usr/lib/x86_64-linux-gnu", "/usr/lib64", "/usr/lib"];
 
 impl flags::Libqat {
@@ -32,7 +32,7 @@ impl flags::Libqat {
     }
 }
 
-/// Finds the release a flag names.
+/// Returns the release that a flag names.
 pub(crate) fn release(flag: Option<&str>, default: &str) -> anyhow::Result<&'static Release> {
     let name = flag.unwrap_or(default);
     RELEASES.iter().find(|release| release.name == name).ok_or_else(|| {
@@ -41,13 +41,14 @@ pub(crate) fn release(flag: Option<&str>, default: &str) -> anyhow::Result<&'sta
     })
 }
 
-/// The system's own directory with `libqat.so.4` and `libusdm.so.0`, of whatever release.
+/// Returns the system's directory with `libqat.so.4` and `libusdm.so.0`, of any release.
 pub(crate) fn installed() -> Option<PathBuf> {
     let has_both = |dir: &Path| ["libqat.so.4", "libusdm.so.0"].iter().all(|name| dir.join(name).exists());
     SYSTEM.map(Path::new).into_iter().find(|dir| has_both(dir)).map(Path::to_owned)
 }
 
-/// The directory with `libqat.so.4` and `libusdm.so.0`: the system's own if it is this release, else an unpacked one.
+/// Returns the directory with `libqat.so.4` and `libusdm.so.0`: the system's own if it has this release, and otherwise
+/// an unpacked one.
 pub(crate) fn libraries(sh: &Shell, release: &Release) -> anyhow::Result<PathBuf> {
     for dir in SYSTEM.map(Path::new) {
         let is_release = fs::canonicalize(dir.join("libqat.so.4"))
@@ -66,7 +67,7 @@ pub(crate) fn libraries(sh: &Shell, release: &Release) -> anyhow::Result<PathBuf
     Ok(root.join(LIB))
 }
 
-/// The root of the release's unpacked headers and libraries.
+/// Returns the root of the unpacked headers and libraries of the release.
 pub(crate) fn unpacked(sh: &Shell, release: &Release) -> anyhow::Result<PathBuf> {
     let root = target_dir().join("libqat").join(release.name);
     let packages: Vec<_> = release.packages.iter().collect();
@@ -74,15 +75,15 @@ pub(crate) fn unpacked(sh: &Shell, release: &Release) -> anyhow::Result<PathBuf>
     Ok(root)
 }
 
-/// The root of Intel's programs, with the libraries, the C library and the loader they were built for. They run as
-/// `$root/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2 --library-path $root/usr/lib/x86_64-linux-gnu $root/usr/bin/qzip`,
-/// with `--preload` for a library of ours.
+/// Returns the root of Intel's programs, with the libraries, the C library and the loader that they were built for.
+/// They run as `$root/usr/lib/x86_64-linux-gnu/ld-linux-x86-64.so.2 --library-path $root/usr/lib/x86_64-linux-gnu
+/// $root/usr/bin/qzip`, with `--preload` for an additional library.
 pub(crate) fn programs(sh: &Shell, release: &Release) -> anyhow::Result<PathBuf> {
     let root = target_dir().join("libqat").join(format!("{}-programs", release.name));
     let is_library = |package: &&Package| !package.name.ends_with("-dev");
     let packages: Vec<_> = release.packages.iter().filter(is_library).chain(release.programs).collect();
     apt::unpack(sh, &root, release.suite, &packages, PROGRAM_RUNTIME)
-        .with_context(|| format!("the programs of qatlib {} cannot be fetched", release.name))?;
+        .with_context(|| format!("cannot download the programs of qatlib {}", release.name))?;
 
     let lib = root.join(LIB);
     let loader = lib.join("ld-linux-x86-64.so.2");

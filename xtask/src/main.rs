@@ -1,4 +1,4 @@
-//! The project's own tasks; run with `cargo xtask`.
+//! The development tasks of the project, which `cargo xtask` runs.
 #![forbid(unsafe_code)]
 
 mod bench;

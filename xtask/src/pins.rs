@@ -1,26 +1,26 @@
-//! The qatlib releases this project builds and tests against, and the Debian packages that carry them.
+//! The qatlib releases that this project builds and tests against, and the Debian packages that contain them.
 //!
-//! A digest here is what makes a download trusted. When a suite moves on and no longer carries a pinned version,
+//! A download is trusted if it has the digest listed here. When a Debian suite no longer carries a pinned version,
 //! either pin its successor (`apt-cache show` prints the digest) or put the old `.deb` into `target/apt/`.
 
-/// One qatlib release, as Debian packages it.
+/// A qatlib release as Debian packages it.
 #[derive(Debug)]
 pub(crate) struct Release {
-    /// The release as used in this repository: "24.02".
+    /// The release number, such as "24.02".
     pub(crate) name: &'static str,
     /// The Debian suite that carries it.
     pub(crate) suite: &'static str,
-    /// The headers and the libraries.
+    /// The packages with the headers and the libraries.
     pub(crate) packages: &'static [Package],
-    /// Intel's own programs: the sample code and QATzip.
+    /// The packages with Intel's programs: the sample code and QATzip.
     pub(crate) programs: &'static [Package],
-    /// `sha256sum *.h | sha256sum` in the C locale, over the installed headers of both libraries.
+    /// The output of `sha256sum *.h | sha256sum` in the C locale, over the installed headers of both libraries.
     pub(crate) headers_sha256: &'static str,
-    /// What `libqat.so.4` points to: tells an installed copy of this release from another one.
+    /// The target of the link `libqat.so.4`, which identifies an installed copy of this release.
     pub(crate) libqat_file: &'static str,
 }
 
-/// One Debian package for amd64.
+/// A Debian package for amd64.
 #[derive(Debug)]
 pub(crate) struct Package {
     pub(crate) name: &'static str,
@@ -28,8 +28,8 @@ pub(crate) struct Package {
     pub(crate) sha256: &'static str,
 }
 
-/// What the programs need besides libqat, by name: the suite's own loader, C library and friends. Not pinned, because
-/// suites replace these often; apt checks them against the suite's signature.
+/// The packages that the programs need in addition to libqat: the suite's own loader, C library and other libraries.
+/// They are not pinned, because suites replace them often; apt verifies them with the signature of the suite.
 pub(crate) const PROGRAM_RUNTIME: &[&str] =
     &["libc6", "libgcc-s1", "liblz4-1", "libnuma1", "libssl3t64", "libxxhash0", "libzstd1", "zlib1g"];
 

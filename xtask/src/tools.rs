@@ -1,9 +1,9 @@
-//! The programs that tasks and tests run, and the Debian packages that have them.
+//! The programs that tasks and tests run, and the Debian packages that contain them.
 
 use anyhow::ensure;
 use xshell::{Shell, cmd};
 
-/// A program that tasks or tests run, and the Debian package that has it.
+/// A program that tasks or tests run, and the Debian package that contains it.
 const PROGRAMS: &[(&str, &str)] = &[
     ("apt-get", "apt"),
     ("c++", "g++"),
@@ -24,42 +24,42 @@ const PROGRAMS: &[(&str, &str)] = &[
     ("zstd", "zstd"),
 ];
 
-/// What the tests start, beside the system's own programs.
+/// The programs that the tests start, in addition to those of every system.
 pub(crate) const FOR_TESTS: &[&str] =
     &["c++", "cc", "gzip", "igzip", "lz4", "openssl", "pigz", "pkg-config", "python3", "strace", "zstd"];
 
-/// Packages without a program of their own to look for.
+/// Packages that contain no program of their own to check for.
 const LIBRARIES: &[&str] = &["libisal2", "libclang-dev", "libssl-dev", "python3-venv", "ca-certificates"];
 
-/// Whether the shell finds a program.
+/// Returns whether the shell finds a program.
 pub(crate) fn found(sh: &Shell, program: &str) -> bool {
     cmd!(sh, "sh -c 'command -v $0' {program}").quiet().ignore_stdout().ignore_stderr().run().is_ok()
 }
 
-/// Fails, naming the packages to install, unless all `programs` are there.
+/// Fails, and names the packages to install, unless all `programs` are installed.
 pub(crate) fn need(sh: &Shell, programs: &[&str]) -> anyhow::Result<()> {
     let missing: Vec<&str> = programs.iter().copied().filter(|program| !found(sh, program)).collect();
     ensure!(missing.is_empty(), "{}", message(&missing));
     Ok(())
 }
 
-/// What to do about programs that are not installed.
+/// Returns the message for programs that are not installed.
 fn message(missing: &[&str]) -> String {
     let package = |program: &str| {
         PROGRAMS.iter().find(|(name, _)| *name == program).map_or("", |(_, package)| *package).to_owned()
     };
     let packages: Vec<String> = missing.iter().map(|program| package(program)).collect();
     format!(
-        "not installed: {}. On Debian and Ubuntu: `apt-get install {}`, or `cargo xtask test --install` for all that \
-         the tests need",
+        "not installed: {}. On Debian and Ubuntu: `apt-get install {}`, or `cargo xtask test --install` for everything \
+         that the tests need",
         missing.join(", "),
         packages.join(" ")
     )
 }
 
-/// Installs all that the tests need.
+/// Installs everything that the tests need.
 pub(crate) fn install(sh: &Shell) -> anyhow::Result<()> {
-    ensure!(found(sh, "apt-get"), "--install knows Debian and Ubuntu only: install the tools by hand");
+    ensure!(found(sh, "apt-get"), "--install supports only Debian and Ubuntu; install the tools by hand");
     let packages: Vec<&str> =
         PROGRAMS.iter().map(|(_, package)| *package).chain(LIBRARIES.iter().copied()).collect();
     let apt: &[&str] =

@@ -1,34 +1,35 @@
-//! What all tasks share: where things are, what is built at once, and generated files that are committed.
+//! Functions that all tasks use: paths, the selection of packages to build, and generated files that are committed.
 
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context as _, bail};
 use xshell::{Shell, cmd};
 
-/// What each build of the test run begins with: all members and the optional parts of the vocabulary, so that Cargo
-/// chooses the same features each time and compiles each dependency once.
+/// The options of each build of the test run: all members, and the optional features of the independent crates. Cargo
+/// then selects the same features each time and compiles each dependency once.
 pub(crate) const UNIFIED: &[&str] = &[
     "--locked",
     "--workspace",
     "--features=qat-accel-core/serde,qat-capability-registry/serde,xtask/bindgen",
 ];
 
-/// Set while a test run has built everything: tasks that are started by it build nothing again, since that would replace
-/// programs which other jobs are running.
+/// The environment variable that is set once a test run has built everything. Tasks that the run starts then build
+/// nothing, because that would replace programs that other jobs are running.
 pub(crate) const BUILT: &str = "QAT_XTASK_BUILT";
 
-/// The directory of the workspace.
+/// Returns the directory of the workspace.
 pub(crate) fn project_root() -> &'static Path {
     Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the workspace")
 }
 
-/// Where Cargo builds, and so where tasks may leave what they fetched.
+/// Returns Cargo's target directory, in which tasks also keep what they downloaded.
 pub(crate) fn target_dir() -> PathBuf {
     let given = std::env::var_os("CARGO_TARGET_DIR").and_then(|dir| std::path::absolute(dir).ok());
     given.unwrap_or_else(|| project_root().join("target"))
 }
 
-/// Builds `qat-emu`, program and library, unless a test run has done so, and says where the program is.
+/// Builds the program and the library of `qat-emu`, unless a test run has built them, and returns the path of the
+/// program.
 pub(crate) fn emulator(sh: &Shell) -> anyhow::Result<PathBuf> {
     if std::env::var_os(BUILT).is_none() {
         cmd!(sh, "cargo build --locked --package qat-emu").quiet().run()?;
@@ -36,7 +37,8 @@ pub(crate) fn emulator(sh: &Shell) -> anyhow::Result<PathBuf> {
     Ok(target_dir().join("debug/qat-emu"))
 }
 
-/// Writes `text` to the committed file `path`, or, to check, fails when the file differs and names the command to run.
+/// Writes `text` to the committed file `path`. With `check`, fails instead when the file differs, and names the command
+/// to run.
 pub(crate) fn ensure_file_contents(
     sh: &Shell,
     path: &str,
@@ -56,7 +58,7 @@ pub(crate) fn ensure_file_contents(
     }
     let fresh = target_dir().join("xtask-fresh").join(Path::new(path).file_name().expect("a file path"));
     sh.write_file(&fresh, text)?;
-    // diff exits with 1 when the files differ, as they do here.
+    // diff exits with 1, because the files differ.
     cmd!(sh, "diff -u {committed} {fresh}").ignore_status().quiet().run()?;
-    bail!("{path} is stale: run `{command}` and commit the result")
+    bail!("{path} is out of date; run `{command}` and commit the result")
 }

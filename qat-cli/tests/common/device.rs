@@ -1,4 +1,4 @@
-//! Emulated devices below Intel's own library, for the command to run on.
+//! Emulated devices with Intel's own library, which the command runs on.
 
 use std::env;
 use std::io::Write;
@@ -7,17 +7,18 @@ use std::process::Command;
 
 use qat_emu::{Config, Preload, Services};
 
-use super::Room;
+use super::TestDir;
 
-/// A directory to run `qat` in, and devices that it sees.
+/// A directory to run `qat` in, and devices that it can use.
 pub(crate) struct Machine {
-    pub(crate) room: Room,
+    pub(crate) dir: TestDir,
     pub(crate) devices: Preload,
     libraries: PathBuf,
 }
 
 impl Machine {
-    /// `None` where no libqat is named, which is said where it is not lost among the output of passing tests.
+    /// Returns `None` where the environment names no libqat, and reports that outside of the captured output of the
+    /// tests.
     pub(crate) fn new() -> Option<Self> {
         const VARIABLE: &str = "QAT_TEST_LIBQAT_2402";
         let Some(libraries) = env::var_os(VARIABLE).map(PathBuf::from) else {
@@ -26,16 +27,16 @@ impl Machine {
                  prints.\n"
             );
             assert!(env::var_os("QAT_TEST_REQUIRE_LIBQAT").is_none_or(|value| value != "1"), "{text}");
-            // Not `eprintln!`, whose output the test harness keeps to itself.
+            // The test harness captures the output of `eprintln!`.
             std::io::stderr().write_all(text.as_bytes()).unwrap();
             return None;
         };
         let devices = Preload::new(&Config::with_vfs(2, Services::DC)).unwrap();
-        Some(Self { room: Room::new(), devices, libraries })
+        Some(Self { dir: TestDir::new(), devices, libraries })
     }
 
     pub(crate) fn command(&self, args: &str) -> Command {
-        let mut command = self.room.qat_command(args);
+        let mut command = self.dir.qat_command(args);
         let (variable, tree) = self.devices.environment();
         command
             .env("LD_PRELOAD", self.devices.library())

@@ -1,4 +1,4 @@
-//! What only Linux has: errors that a preloaded library or strace injects, users without rights.
+//! Helpers for Linux: errors injected by a preloaded library or by strace, and users without privileges.
 
 use std::fs::Permissions;
 use std::os::unix::fs::PermissionsExt;
@@ -7,9 +7,9 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
-use super::{Room, Run};
+use super::{Run, TestDir};
 
-/// Builds the library that `faults.c` describes, once for each test program.
+/// Builds the library from `faults.c`, once for each test program.
 fn library() -> &'static Path {
     static LIBRARY: OnceLock<PathBuf> = OnceLock::new();
     LIBRARY.get_or_init(|| {
@@ -23,13 +23,13 @@ fn library() -> &'static Path {
             .status()
             .expect("the tests need a C compiler, cc");
         assert!(built.success());
-        // Another test program may use the one that is there.
+        // Another test program may be using the existing file.
         std::fs::rename(own, &library).unwrap();
         library
     })
 }
 
-/// Lets `command` run with the faults of `faults.c`, given without their common prefix.
+/// Adds the faults of `faults.c` to the environment of `command`; names are given without their common prefix.
 pub(crate) fn with_faults<'a>(command: &'a mut Command, faults: &[(&str, &str)]) -> &'a mut Command {
     for (name, value) in faults {
         command.env(format!("QAT_FAULT_{name}"), value);
@@ -37,14 +37,14 @@ pub(crate) fn with_faults<'a>(command: &'a mut Command, faults: &[(&str, &str)])
     command.env("LD_PRELOAD", library())
 }
 
-impl Room {
-    /// `qat` with faults; see [`with_faults`].
+impl TestDir {
+    /// Runs `qat` with faults; see [`with_faults`].
     pub(crate) fn faulty(&self, faults: &[(&str, &str)], args: &str) -> Run {
         let mut command = self.qat_command(args);
         Run::new(args, with_faults(&mut command, faults).output().unwrap())
     }
 
-    /// `qat` below strace, which lets system calls fail as in `renameat2:error=EINVAL`.
+    /// Runs `qat` with strace, which makes system calls fail, as in `renameat2:error=EINVAL`.
     pub(crate) fn injected(&self, injections: &[&str], args: &str) -> Run {
         let output = self.injected_command(injections, args).output().expect("the tests need strace");
         Run::new(args, output)
@@ -61,12 +61,12 @@ impl Room {
         command
     }
 
-    /// The shell as a user without rights, `$QAT` for the command. Files that the user needs are given to it by
-    /// [`give`](Self::give).
+    /// Runs a shell script as a user without privileges, with the path of the command in `$QAT`. [`give`](Self::give)
+    /// gives that user the files that it needs.
     pub(crate) fn unprivileged(&self, script: &str) -> Run {
         let mut command = self.command("sh");
         command.args(["-c", script]);
-        // The build directory may be closed to that user.
+        // That user may have no access to the build directory.
         let directory = tempfile::tempdir().unwrap();
         std::fs::set_permissions(directory.path(), Permissions::from_mode(0o755)).unwrap();
         let copy = directory.path().join("qat");
@@ -78,7 +78,7 @@ impl Room {
         Run::new(script, command.output().unwrap())
     }
 
-    /// Lets every user write to the room.
+    /// Lets every user write to the directory.
     pub(crate) fn open_to_everyone(&self) {
         std::fs::set_permissions(self.path(""), Permissions::from_mode(0o777)).unwrap();
     }
@@ -91,10 +91,10 @@ impl Room {
     }
 }
 
-/// The user and group `nobody` and `nogroup`.
+/// The ids of the user `nobody` and of the group `nogroup`.
 const NOBODY: u32 = 65534;
 
-/// Whether the tests run as root, who may do everything.
+/// Returns whether the tests run as root, for whom permissions are not checked.
 pub(crate) fn is_root() -> bool {
     rustix::process::geteuid().is_root()
 }

@@ -1,4 +1,4 @@
-//! A directory to run `qat` in, and what a run came to.
+//! A directory to run `qat` in, and the result of a run.
 #![allow(dead_code, reason = "not every test uses all of it")]
 
 use std::fs;
@@ -8,7 +8,7 @@ use std::process::{Command, Output, Stdio};
 
 use tempfile::TempDir;
 
-/// Format names and suffixes.
+/// The names of the formats and their suffixes.
 pub(crate) const FORMATS: [(&str, &str); 5] =
     [("gzip", "gz"), ("zlib", "zz"), ("deflate", "deflate"), ("lz4", "lz4"), ("zstd", "zst")];
 
@@ -18,9 +18,9 @@ pub(crate) mod device;
 pub(crate) mod linux;
 
 /// A directory for one test.
-pub(crate) struct Room(TempDir);
+pub(crate) struct TestDir(TempDir);
 
-impl Room {
+impl TestDir {
     pub(crate) fn new() -> Self {
         Self(tempfile::tempdir().unwrap())
     }
@@ -37,7 +37,7 @@ impl Room {
         fs::read(self.path(name)).unwrap()
     }
 
-    /// Everything in the directory, temporary files included.
+    /// Returns the names of all files in the directory, including temporary ones.
     pub(crate) fn names(&self) -> Vec<String> {
         let entries = fs::read_dir(self.0.path()).unwrap();
         let mut names: Vec<_> =
@@ -46,14 +46,14 @@ impl Room {
         names
     }
 
-    /// `program` in this directory.
+    /// Returns a command that runs `program` in this directory.
     pub(crate) fn command(&self, program: &str) -> Command {
         let mut command = Command::new(program);
         command.current_dir(self.0.path()).stdin(Stdio::null());
         command
     }
 
-    /// `qat` with these arguments, separated by spaces.
+    /// Returns a command that runs `qat` with these arguments, which are separated by spaces.
     pub(crate) fn qat_command(&self, args: &str) -> Command {
         let mut command = self.command(env!("CARGO_BIN_EXE_qat"));
         command.args(args.split_whitespace());
@@ -64,12 +64,12 @@ impl Room {
         Run::new(args, self.qat_command(args).output().unwrap())
     }
 
-    /// `qat` with `input` on its standard input.
+    /// Runs `qat` with `input` on its standard input.
     pub(crate) fn pipe(&self, args: &str, input: &[u8]) -> Run {
         Run::new(args, feed(self.qat_command(args), input))
     }
 
-    /// The shell, with `$QAT` for the command.
+    /// Runs a shell script, with the path of the command in `$QAT`.
     #[cfg(unix)]
     pub(crate) fn shell(&self, script: &str) -> Run {
         let mut command = self.command("sh");
@@ -84,13 +84,13 @@ pub(crate) fn feed(mut command: Command, input: &[u8]) -> Output {
     let mut child = command.spawn().unwrap();
     let mut stdin = child.stdin.take().unwrap();
     std::thread::scope(|scope| {
-        // A child that ends early closes the pipe; what it says then is what the test is about.
+        // A child that ends early closes the pipe, which is not an error of the test.
         scope.spawn(move || stdin.write_all(input));
         child.wait_with_output().unwrap()
     })
 }
 
-/// What a run came to.
+/// The result of a run.
 #[derive(Debug)]
 pub(crate) struct Run {
     pub(crate) args: String,
@@ -111,7 +111,7 @@ impl Run {
         self
     }
 
-    /// Ended with `code`, and its message holds each of `parts`.
+    /// Checks that the run ended with `code`, and that its message contains each of `parts`.
     #[track_caller]
     pub(crate) fn failed(self, code: i32, parts: &[&str]) -> Self {
         assert_eq!(self.code, Some(code), "{}: {}", self.args, self.stderr);
@@ -123,7 +123,7 @@ impl Run {
     }
 }
 
-/// `len` bytes that compress, but not to nothing.
+/// Returns `len` bytes that are compressible, but not to almost nothing.
 pub(crate) fn sample(len: usize) -> Vec<u8> {
     let mut state = 0x9e37_79b9_7f4a_7c15_u64;
     let mut bytes = Vec::with_capacity(len + 16);

@@ -1,60 +1,63 @@
-//! Deflate streams (RFC 1951): a complete one made into one that more can follow.
+//! Deflate streams (RFC 1951): converts a complete stream to one that more data can follow.
 //!
-//! libdeflate writes complete streams only. [`reopen`] finds the header of the last block, clears its final bit, and ends
-//! the stream with an empty stored block, which reaches to a byte border. Such streams joined behind each other are one
-//! stream. To find that header, all symbols before it are read, but nothing is decompressed: a literal or a match is only
-//! as long as its bits are.
+//! libdeflate writes complete streams only. [`reopen`] finds the header of the last block, clears its final bit, and
+//! ends the stream with an empty stored block, which ends on a byte boundary. Such streams can be concatenated to one
+//! stream. To find that header, all symbols before it are read, but nothing is decompressed: only the number of bits of
+//! each literal and match matters. The CPU engine calls this; the module itself never compresses or decompresses.
 
-/// Why a stream was left as it was.
+/// The reason why a stream was not changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fault {
-    /// It is not one complete deflate stream.
+pub(crate) enum ReopenError {
+    /// The input is not one complete deflate stream.
     Invalid,
-    /// The buffer has no room for the empty stored block.
+    /// The buffer has no space for the empty stored block.
     NoRoom,
 }
 
-type Result<T, E = Fault> = std::result::Result<T, E>;
+type Result<T, E = ReopenError> = std::result::Result<T, E>;
 
-/// Makes the complete deflate stream in the first `len` bytes of `buffer` one that ends on a byte border with more to
-/// come; the new length, which is greater by at most 5 bytes: a
-/// stored block's header, which may need a byte of its own, and its two lengths.
+/// Converts the complete deflate stream in the first `len` bytes of `buffer` to one that ends on a byte boundary and
+/// that more blocks can follow. Returns the new length, which is larger by at most 5 bytes: the header of a stored
+/// block, which may need a byte of its own, and its two length fields.
+///
+/// # Errors
+/// [`ReopenError`], and then `buffer` is unchanged.
 pub(crate) fn reopen(buffer: &mut [u8], len: usize) -> Result<usize> {
     let Last { header, end, is_stored } = find_last(&buffer[..len])?;
     if len != end.div_ceil(8) {
-        return Err(Fault::Invalid);
+        return Err(ReopenError::Invalid);
     }
-    // Bits behind the last block are to be those of the stored block's header: not final, type 0.
+    // The bits after the last block become the header of the stored block: not final, type 0.
     let padding = len * 8 - end;
     let lengths = if padding >= 3 { len } else { len + 1 };
     if !is_stored {
-        let marker = buffer.get_mut(len..lengths + 4).ok_or(Fault::NoRoom)?;
+        let marker = buffer.get_mut(len..lengths + 4).ok_or(ReopenError::NoRoom)?;
         marker.fill(0);
         let (_, complement) = marker.split_at_mut(lengths - len + 2);
         complement.fill(0xff);
         buffer[len - 1] &= 0xff >> padding;
     }
     buffer[header / 8] &= !(1 << (header % 8));
-    // A stored block ends on a byte border by itself.
+    // A stored block always ends on a byte boundary.
     Ok(if is_stored { len } else { lengths + 4 })
 }
 
-/// The last block of a stream.
+/// The position of the last block of a stream.
 #[derive(Debug, PartialEq, Eq)]
 struct Last {
-    /// The bit where its header begins.
+    /// The first bit of its header.
     header: usize,
-    /// The bit behind it.
+    /// The first bit after the block.
     end: usize,
     is_stored: bool,
 }
 
-/// [`reopen`] for the fuzz target; `None` where it refuses the stream.
+/// Calls [`reopen`] for the fuzz target. Returns `None` where it refuses the stream.
 pub fn fuzz_reopen(buffer: &mut [u8], len: usize) -> Option<usize> {
     reopen(buffer, len).ok()
 }
 
-/// Walks a stream from block to block.
+/// Walks a stream from block to block, and returns the last one.
 fn find_last(stream: &[u8]) -> Result<Last> {
     let mut bits = Bits { stream, at: 0 };
     let mut codes = Codes::new();
@@ -72,10 +75,10 @@ fn find_last(stream: &[u8]) -> Result<Last> {
                 codes.dynamic(&mut bits)?;
                 codes.block(&mut bits)?;
             }
-            _ => return Err(Fault::Invalid),
+            _ => return Err(ReopenError::Invalid),
         }
         if bits.at > stream.len() * 8 {
-            return Err(Fault::Invalid);
+            return Err(ReopenError::Invalid);
         }
         if is_final {
             return Ok(Last { header, end: bits.at, is_stored: kind == 0 });
@@ -83,14 +86,14 @@ fn find_last(stream: &[u8]) -> Result<Last> {
     }
 }
 
-/// A position in a stream, in bits.
+/// A position in a stream, counted in bits.
 struct Bits<'a> {
     stream: &'a [u8],
     at: usize,
 }
 
 impl Bits<'_> {
-    /// At least the next 57 bits; behind the stream's end there are zeroes.
+    /// Returns at least the next 57 bits. After the end of the stream they are zeroes.
     #[inline(always)]
     fn peek(&self) -> Result<u64> {
         let byte = self.at / 8;
@@ -103,8 +106,8 @@ impl Bits<'_> {
 
     #[cold]
     fn peek_at_end(&self, byte: usize) -> Result<u64> {
-        // A position behind the end is an error, so that a walk over zeroes ends.
-        let rest = self.stream.get(byte..).ok_or(Fault::Invalid)?;
+        // A position after the end is an error. Otherwise a walk over zeroes would not end.
+        let rest = self.stream.get(byte..).ok_or(ReopenError::Invalid)?;
         let mut word = [0; 8];
         word[..rest.len()].copy_from_slice(rest);
         Ok(u64::from_le_bytes(word))
@@ -121,7 +124,7 @@ impl Bits<'_> {
         self.at = self.at.next_multiple_of(8);
         let (len, complement) = (self.take(16)?, self.take(16)?);
         if len ^ complement != 0xffff {
-            return Err(Fault::Invalid);
+            return Err(ReopenError::Invalid);
         }
         self.at += len * 8;
         Ok(())
@@ -129,31 +132,33 @@ impl Bits<'_> {
 }
 
 const MAX_CODE_LEN: usize = 15;
-/// Symbols of the two alphabets, with those that only the fixed codes have.
+/// The number of symbols of each alphabet, including those that only the fixed codes have.
 const LITERALS: usize = 288;
 const DISTANCES: usize = 32;
 const END_OF_BLOCK: usize = 256;
 
-/// Bits that index a table; longer codes are compared one length after another.
+/// The number of bits that index a table. Longer codes are compared one length after another.
 const INDEX_BITS: usize = 11;
 const INDEX: usize = (1 << INDEX_BITS) - 1;
-/// Entries of an alphabet's tables: that of `n` index bits is from `1 << n` on, for all `n` up to [`INDEX_BITS`].
+/// The number of entries of the tables of one alphabet. The table for `n` index bits begins at `1 << n`, for each `n` up to
+/// [`INDEX_BITS`].
 const ENTRIES: usize = 2 << INDEX_BITS;
 
-// A table's entry says how many bits to pass over, extra bits included, and which table is the next one.
+// An entry of a table states how many bits to pass over, extra bits included, and which table is the next one.
 const COUNT: u16 = 0x3f;
-/// The block ends, or the code is longer than the index or has no symbol: a lookup alone does not tell what to do.
+/// The block ends, the code is longer than the index, or the code has no symbol. The slow path decides.
 const SPECIAL: u16 = 1 << 6;
-/// The end of the block, [`SPECIAL`] as well.
+/// The end of the block. It is always set together with [`SPECIAL`].
 const END: u16 = 1 << 7;
-/// A distance follows. The bit is the place of the distances' tables behind those of literals and lengths.
+/// A distance follows. The bit is the offset of the tables for distances from those for literals and lengths.
 const THEN_DISTANCE: u16 = ENTRIES as u16;
 const LONG: u16 = SPECIAL;
 
-/// Most bits that a lookup passes over: an index and the extra bits of a distance.
+/// The most bits that one lookup passes over: an index and the extra bits of a distance.
 const MAX_COUNT: usize = INDEX_BITS + 13;
 
-/// Extra bits of a literal or length symbol (RFC 1951, section 3.2.5); `None` for those that must not occur.
+/// Returns the number of extra bits of a literal or length symbol (RFC 1951, section 3.2.5), or `None` for a symbol
+/// that must not occur.
 const fn length_extra(symbol: usize) -> Option<u16> {
     match symbol {
         0..=264 | 285 => Some(0),
@@ -162,7 +167,7 @@ const fn length_extra(symbol: usize) -> Option<u16> {
     }
 }
 
-/// Extra bits of a distance symbol.
+/// Returns the number of extra bits of a distance symbol, or `None` for a symbol that must not occur.
 const fn distance_extra(symbol: usize) -> Option<u16> {
     match symbol {
         0..=3 => Some(0),
@@ -171,7 +176,7 @@ const fn distance_extra(symbol: usize) -> Option<u16> {
     }
 }
 
-/// The entry of a literal or length symbol, without the length of its code.
+/// Returns the table entry of a literal or length symbol, without the length of its code.
 const fn length_entry(symbol: usize) -> u16 {
     match (symbol, length_extra(symbol)) {
         (0..END_OF_BLOCK, _) => 0,
@@ -181,7 +186,7 @@ const fn length_entry(symbol: usize) -> u16 {
     }
 }
 
-/// The entry of a distance symbol, without the length of its code.
+/// Returns the table entry of a distance symbol, without the length of its code.
 const fn distance_entry(symbol: usize) -> u16 {
     match distance_extra(symbol) {
         Some(extra) => extra,
@@ -191,7 +196,7 @@ const fn distance_entry(symbol: usize) -> u16 {
 
 /// A canonical Huffman code (RFC 1951, section 3.2.2).
 struct Canonical<const N: usize> {
-    /// How many codes there are of each length.
+    /// The number of codes of each length.
     counts: [u16; MAX_CODE_LEN + 1],
     /// The symbols in the order of their codes.
     symbols: [u16; N],
@@ -200,10 +205,10 @@ struct Canonical<const N: usize> {
 impl<const N: usize> Canonical<N> {
     const EMPTY: Self = Self { counts: [0; MAX_CODE_LEN + 1], symbols: [0; N] };
 
-    /// Takes the code lengths of at most `N` symbols.
+    /// Builds the code from the code lengths of at most `N` symbols.
     fn set(&mut self, lens: &[u8]) -> Result<()> {
         if lens.len() > N {
-            return Err(Fault::Invalid);
+            return Err(ReopenError::Invalid);
         }
         self.counts = [0; MAX_CODE_LEN + 1];
         for len in lens {
@@ -216,7 +221,7 @@ impl<const N: usize> Canonical<N> {
             places[len + 1] = places[len] + count;
             codes = (codes << 1) + count;
             if codes > 1 << len {
-                return Err(Fault::Invalid);
+                return Err(ReopenError::Invalid);
             }
         }
         for (symbol, len) in lens.iter().enumerate().filter(|(_, len)| **len > 0) {
@@ -227,13 +232,13 @@ impl<const N: usize> Canonical<N> {
         Ok(())
     }
 
-    /// Fills a table for each number of index bits, from `1 << n` on for `n` bits. An entry is that of the symbol whose
-    /// code is the lowest bits of the index, and the length of the code.
+    /// Fills a table for each number `n` of index bits, which begins at `1 << n`. The entry at each index is that of the
+    /// symbol whose code is in the lowest bits of the index, and contains the length of the code.
     fn fill(&self, tables: &mut [u16], entry: impl Fn(usize) -> u16) {
         tables[..2].fill(LONG);
         let (mut code, mut symbols) = (0_u16, self.symbols.iter());
         for len in 1..tables.len().ilog2() as usize {
-            // The table of one bit less, twice; then the codes of this length.
+            // The table for one bit less is duplicated, and then the codes of this length are added.
             let (start, half) = (1 << len, 1 << (len - 1));
             tables.copy_within(half..start, start);
             tables.copy_within(half..start, start + half);
@@ -247,7 +252,7 @@ impl<const N: usize> Canonical<N> {
         }
     }
 
-    /// The symbol whose code begins `word`, and the code's length.
+    /// Returns the symbol whose code is in the lowest bits of `word`, and the length of the code in bits.
     #[cold]
     fn read(&self, word: u64) -> Result<(usize, usize)> {
         let bits = usize::from((word as u16).reverse_bits());
@@ -261,15 +266,15 @@ impl<const N: usize> Canonical<N> {
             place += count;
             first = (first + count) << 1;
         }
-        Err(Fault::Invalid)
+        Err(ReopenError::Invalid)
     }
 }
 
-/// The codes of a block and their tables.
+/// The two codes of a block and their tables.
 struct Codes {
     literals: Canonical<LITERALS>,
     distances: Canonical<DISTANCES>,
-    /// Those of literals and lengths, and behind them those of distances.
+    /// The tables for literals and lengths, followed by those for distances.
     tables: [u16; 2 * ENTRIES],
 }
 
@@ -278,7 +283,7 @@ impl Codes {
         Self { literals: Canonical::EMPTY, distances: Canonical::EMPTY, tables: [LONG; 2 * ENTRIES] }
     }
 
-    /// The codes of a block without codes of its own (RFC 1951, section 3.2.6).
+    /// Sets the fixed codes (RFC 1951, section 3.2.6).
     fn fixed(&mut self) -> Result<()> {
         let mut lens = [8; LITERALS];
         lens[144..256].fill(9);
@@ -297,26 +302,26 @@ impl Codes {
         }
         let mut meta = Canonical::<19>::EMPTY;
         meta.set(&lens)?;
-        // Entries are symbols above the lengths of their codes, which are 7 at most.
+        // An entry contains a symbol and, below it, the length of its code, which is at most 7.
         let mut tables = [0; 2 << 7];
         meta.fill(&mut tables, |symbol| (symbol as u16) << 8);
         let mut all = [0; LITERALS + DISTANCES];
-        let lens = all.get_mut(..literals + distances).ok_or(Fault::Invalid)?;
+        let lens = all.get_mut(..literals + distances).ok_or(ReopenError::Invalid)?;
         let mut at = 0;
         while at < lens.len() {
             let entry = tables[1 << 7 | bits.peek()? as usize % (1 << 7)];
             if entry == LONG {
-                return Err(Fault::Invalid);
+                return Err(ReopenError::Invalid);
             }
             bits.at += usize::from(entry & COUNT);
             let (value, count) = match entry >> 8 {
                 symbol @ 0..=15 => (symbol as u8, 1),
-                16 if at == 0 => return Err(Fault::Invalid),
+                16 if at == 0 => return Err(ReopenError::Invalid),
                 16 => (lens[at - 1], 3 + bits.take(2)?),
                 17 => (0, 3 + bits.take(3)?),
                 _ => (0, 11 + bits.take(7)?),
             };
-            lens.get_mut(at..at + count).ok_or(Fault::Invalid)?.fill(value);
+            lens.get_mut(at..at + count).ok_or(ReopenError::Invalid)?.fill(value);
             at += count;
         }
         let (literals, distances) = lens.split_at(literals);
@@ -342,7 +347,7 @@ impl Codes {
         Ok(())
     }
 
-    /// Passes over the symbols of a block, its end included.
+    /// Passes over the symbols of a block, including the end of the block.
     fn block(&self, bits: &mut Bits<'_>) -> Result<()> {
         let mut table = 0;
         loop {
@@ -357,7 +362,7 @@ impl Codes {
                 }
             } else if table == 0 {
                 let (symbol, len) = self.literals.read(word)?;
-                bits.at += len + usize::from(length_extra(symbol).ok_or(Fault::Invalid)?);
+                bits.at += len + usize::from(length_extra(symbol).ok_or(ReopenError::Invalid)?);
                 match symbol {
                     0..END_OF_BLOCK => {}
                     END_OF_BLOCK => return Ok(()),
@@ -365,21 +370,21 @@ impl Codes {
                 }
             } else {
                 let (symbol, len) = self.distances.read(word)?;
-                bits.at += len + usize::from(distance_extra(symbol).ok_or(Fault::Invalid)?);
+                bits.at += len + usize::from(distance_extra(symbol).ok_or(ReopenError::Invalid)?);
                 table = 0;
             }
         }
     }
 
-    /// Passes over symbols, beginning in `table`, until one is [`SPECIAL`] or the stream's last bytes come. No branch
-    /// depends on what the symbols are, as no processor could predict it.
+    /// Passes over symbols, beginning in `table`, until one is [`SPECIAL`] or the last bytes of the stream are reached.
+    /// No branch depends on the symbols, because a processor could not predict it.
     fn run(&self, bits: &mut Bits<'_>, table: &mut usize) {
-        // `word` has at least the next `have` bits (modulo 64) of the stream; `next` is the byte behind those.
+        // `word` contains at least the next `have` bits (modulo 64) of the stream, and `next` is the byte after them.
         let (mut next, mut word, mut have) = (bits.at / 8, 0_u64, 0_u16);
         let mut skip = bits.at as u16 % 8;
         let mut entry = *table as u16;
         'stream: while let Some(bytes) = bits.stream.get(next..).and_then(<[u8]>::first_chunk) {
-            // Bits of these bytes that `word` had already are the same again.
+            // The bits of these bytes that `word` contains already have the same values.
             word |= u64::from_le_bytes(*bytes) << (have % 64);
             next += 7 - usize::from(have % 64 / 8);
             have |= 56;
@@ -429,7 +434,7 @@ mod tests {
         Ok(packed)
     }
 
-    /// All pieces but the last reopened and joined are one stream to miniz_oxide.
+    /// Verifies with miniz_oxide that all pieces but the last, reopened, and the last one form one stream.
     fn check(pieces: &[(&[u8], i32)]) {
         let (mut whole, mut plain) = (Vec::new(), Vec::new());
         for (i, (piece, level)) in pieces.iter().enumerate() {
@@ -443,7 +448,7 @@ mod tests {
         assert!(again == plain, "{} bytes in {} pieces", plain.len(), pieces.len());
     }
 
-    /// Text of several dynamic blocks with long and short matches, and bytes that only stored blocks hold.
+    /// Returns text that makes several dynamic blocks with short and long matches, and bytes that make stored blocks.
     fn mixed() -> Vec<u8> {
         let noise = (0..70_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8);
         let words = (0..300_000_u32).flat_map(|i| (i / 7 * 31).to_le_bytes());
@@ -462,15 +467,15 @@ mod tests {
     fn what_is_no_whole_stream_is_refused() {
         let packed = deflate(&mixed(), 6);
         for cut in [0, 1, 100, packed.len() / 2, packed.len() - 1] {
-            assert_eq!(reopened(packed[..cut].to_vec()), Err(Fault::Invalid), "{cut} bytes");
+            assert_eq!(reopened(packed[..cut].to_vec()), Err(ReopenError::Invalid), "{cut} bytes");
         }
-        assert_eq!(reopened([&packed[..], b"more"].concat()), Err(Fault::Invalid));
-        // The reserved block type; a stored block whose lengths differ; more codes than there can be.
+        assert_eq!(reopened([&packed[..], b"more"].concat()), Err(ReopenError::Invalid));
+        // The reserved block type; a stored block whose lengths differ; more codes than their lengths allow.
         for bad in [&[0x07][..], &[0x01, 1, 0, 0, 0, 0], &[0x05, 0xff, 0xff, 0xff, 0xff, 0xff]] {
-            assert_eq!(reopened(bad.to_vec()), Err(Fault::Invalid), "{bad:x?}");
+            assert_eq!(reopened(bad.to_vec()), Err(ReopenError::Invalid), "{bad:x?}");
         }
         let len = packed.len();
-        assert_eq!(reopen(&mut packed.clone(), len), Err(Fault::NoRoom));
+        assert_eq!(reopen(&mut packed.clone(), len), Err(ReopenError::NoRoom));
     }
 
     proptest! {

@@ -1,17 +1,18 @@
-//! gzip members (RFC 1952), with QATzip's extra field that says how long a member is.
+//! Gzip members (RFC 1952): headers, trailers, and QATzip's extra field, which states how long a member is. Streams and
+//! both engines call this; it never touches the compressed data.
 
 use accel_core::{Error, Format, Result};
 use libdeflater::Crc;
 
 use super::le32;
 
-/// Length of the header that [`write_header`] writes.
+/// The length in bytes of the header that [`write_header`] writes without sizes.
 pub(crate) const HEADER_LEN: usize = 10;
-/// The same with the `QZ` extra field.
+/// The length in bytes of the header with the extra field `QZ`.
 pub(crate) const SIZED_HEADER_LEN: usize = HEADER_LEN + 2 + 4 + 8;
-/// CRC-32 and length modulo 2^32.
+/// The length in bytes of the trailer: CRC-32, and the content length modulo 2^32.
 pub(crate) const TRAILER_LEN: usize = 8;
-/// First two bytes of every member.
+/// The first two bytes of every member.
 pub(crate) const MAGIC: [u8; 2] = [0x1f, 0x8b];
 
 const FHCRC: u8 = 1 << 1;
@@ -20,7 +21,7 @@ const FNAME: u8 = 1 << 3;
 const FCOMMENT: u8 = 1 << 4;
 const RESERVED: u8 = 0xe0;
 
-/// Sizes in QATzip's extra field (`Q`, `Z`): those of one member's data, headers not counted.
+/// The sizes in QATzip's extra field (`Q`, `Z`) in bytes: those of the data of one member, without header and trailer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct MemberSizes {
     pub(crate) plain: u32,
@@ -30,16 +31,19 @@ pub(crate) struct MemberSizes {
 /// A parsed member header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Header {
-    /// Its length in bytes.
+    /// The length of the header in bytes.
     pub(crate) len: usize,
-    /// The member's sizes, where the header gives them. Foreign bytes: hints until verified.
+    /// The sizes of the member; `None` where the header does not state them. They are untrusted until the data were
+    /// verified.
     pub(crate) sizes: Option<MemberSizes>,
 }
 
-/// Writes the fixed header to the front of `out`, with the extra field when `sizes` are given; its length.
+/// Writes the header to the front of `out`, with the extra field where `sizes` are given, and returns its length in
+/// bytes.
 pub(crate) fn write_header(out: &mut [u8], sizes: Option<MemberSizes>) -> usize {
     let flags = if sizes.is_some() { FEXTRA } else { 0 };
-    // No time, no extra flags, operating system unknown: the output depends on the input alone.
+    // The time is 0, the extra flags are 0 and the operating system is unknown, so that the output depends on the input
+    // only.
     out[..HEADER_LEN].copy_from_slice(&[MAGIC[0], MAGIC[1], 8, flags, 0, 0, 0, 0, 0, 255]);
     let Some(sizes) = sizes else { return HEADER_LEN };
     out[10..16].copy_from_slice(&[12, 0, b'Q', b'Z', 8, 0]);
@@ -48,7 +52,7 @@ pub(crate) fn write_header(out: &mut [u8], sizes: Option<MemberSizes>) -> usize 
     SIZED_HEADER_LEN
 }
 
-/// The trailer of a member.
+/// Returns the trailer of a member.
 pub(crate) fn trailer(crc: u32, plain_len: u64) -> [u8; TRAILER_LEN] {
     let mut out = [0; TRAILER_LEN];
     out[..4].copy_from_slice(&crc.to_le_bytes());
@@ -56,39 +60,42 @@ pub(crate) fn trailer(crc: u32, plain_len: u64) -> [u8; TRAILER_LEN] {
     out
 }
 
-/// Parses the header at the front of `input`; `None` when more bytes are needed.
+/// Parses the header at the front of `input`. Returns `None` when more bytes are needed.
+///
+/// # Errors
+/// [`Corrupt`](Error::Corrupt) where the bytes cannot be a gzip header.
 pub(crate) fn parse_header(input: &[u8]) -> Result<Option<Header>> {
     let mut reader = HeaderReader::default();
     let len = reader.feed(input)?;
     Ok(reader.is_done().then(|| reader.header(len)))
 }
 
-/// Reads a member header that arrives piece by piece. It keeps nothing but the sizes, so that fields may have any length
-/// (RFC 1952 sets none for name and comment).
+/// Parses a member header that is received in pieces. It stores only the sizes, so that fields may have any length; RFC
+/// 1952 limits neither name nor comment.
 #[derive(Default)]
 pub(crate) struct HeaderReader {
     part: Part,
     flags: u8,
-    /// The front of a part of fixed length, of which `have` bytes have arrived.
+    /// The first `have` bytes of a part of fixed length.
     front: [u8; HEADER_LEN],
     have: usize,
-    /// Bytes of the extra field that are not read yet.
+    /// The number of bytes of the extra field that were not read yet.
     extra: usize,
     sizes: Option<MemberSizes>,
     crc: Crc,
 }
 
-/// The part of a header that comes next, in the order of RFC 1952 section 2.3.
+/// The next part of a header, in the order of RFC 1952 section 2.3.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
 enum Part {
     #[default]
     Fixed,
     ExtraLen,
-    /// The head of a subfield, or the rest of the extra field where that is no subfield.
+    /// The head of a subfield, or the rest of the extra field where it is too short for one.
     Subfield,
     /// The data of a subfield `QZ`.
     Sizes,
-    /// So many bytes of a subfield that nobody needs.
+    /// The given number of bytes of a subfield that is ignored.
     Skip(usize),
     Name,
     Comment,
@@ -97,29 +104,32 @@ enum Part {
 }
 
 impl HeaderReader {
-    /// Reads on from the front of `input` as far as the header goes; the bytes used.
+    /// Continues at the front of `input` until the end of the header, and returns the number of bytes used.
+    ///
+    /// # Errors
+    /// [`Corrupt`](Error::Corrupt) where the bytes cannot be a gzip header.
     pub(crate) fn feed(&mut self, input: &[u8]) -> Result<usize> {
         let mut rest = input;
         while self.part != Part::Done && self.read_part(&mut rest)? {}
         Ok(input.len() - rest.len())
     }
 
-    /// Whether the whole header has been read.
+    /// Returns whether the whole header has been read.
     pub(crate) fn is_done(&self) -> bool {
         self.part == Part::Done
     }
 
-    /// The header of `len` bytes that was read.
+    /// Returns the header that was read, which has `len` bytes.
     pub(crate) fn header(&self, len: usize) -> Header {
         Header { len, sizes: self.sizes }
     }
 
-    /// Whether the header states the member's sizes, as far as it has been read; `None` when more bytes decide.
+    /// Returns whether the header states the sizes of the member, or `None` when more bytes are needed to decide.
     pub(crate) fn states_sizes(&self) -> Option<bool> {
         if self.sizes.is_some() { Some(true) } else { (self.part >= Part::Name).then_some(false) }
     }
 
-    /// Reads one part; whether all of it was there.
+    /// Reads one part, and returns whether it was complete.
     fn read_part(&mut self, rest: &mut &[u8]) -> Result<bool> {
         let corrupt =
             |detail: &'static str| Err(Error::Corrupt { format: Format::Gzip, detail: detail.into() });
@@ -162,7 +172,7 @@ impl HeaderReader {
                 let len = usize::from(u16::from_le_bytes([self.front[2], self.front[3]]));
                 match &self.front[..2] {
                     b"QZ" if len == 8 && self.extra >= 8 && self.sizes.is_none() => self.part = Part::Sizes,
-                    // A subfield that ends behind the field makes nonsense of the rest.
+                    // A subfield that is longer than the field ends the field.
                     _ => self.skip_extra(len.min(self.extra)),
                 }
             }
@@ -209,7 +219,7 @@ impl HeaderReader {
         Ok(true)
     }
 
-    /// Goes to the first part from `part` on that the flags announce.
+    /// Proceeds to the first part from `part` on that the flags announce.
     fn enter(&mut self, part: Part) {
         let optional =
             [(Part::ExtraLen, FEXTRA), (Part::Name, FNAME), (Part::Comment, FCOMMENT), (Part::Check, FHCRC)];
@@ -222,7 +232,7 @@ impl HeaderReader {
         self.part = Part::Skip(len);
     }
 
-    /// Fills the front with `want` bytes; whether there were so many.
+    /// Fills the buffer up to `want` bytes, and returns whether that many were available.
     fn gather(&mut self, rest: &mut &[u8], want: usize) -> bool {
         let (taken, more) = rest.split_at(rest.len().min(want - self.have));
         self.front[self.have..][..taken.len()].copy_from_slice(taken);
@@ -232,7 +242,10 @@ impl HeaderReader {
     }
 }
 
-/// Checks a member's trailer against what was inflated.
+/// Verifies the trailer of a member against the content.
+///
+/// # Errors
+/// [`Corrupt`](Error::Corrupt) where checksum or length differ.
 pub(crate) fn check_trailer(trailer: &[u8; TRAILER_LEN], crc: u32, plain_len: u64) -> Result<()> {
     if *trailer == self::trailer(crc, plain_len) {
         return Ok(());
@@ -261,7 +274,7 @@ mod tests {
 
     #[test]
     fn every_optional_field_is_skipped_and_checked() {
-        // FHCRC, FEXTRA, FNAME and FCOMMENT together, as RFC 1952 section 2.3.1 orders them.
+        // FHCRC, FEXTRA, FNAME and FCOMMENT together, in the order of RFC 1952 section 2.3.1.
         let mut header = vec![0x1f, 0x8b, 8, 0x1e, 1, 2, 3, 4, 0, 3];
         header.extend_from_slice(&[6, 0, b'a', b'b', 2, 0, 9, 9]);
         header.extend_from_slice(b"name\0comment\0");

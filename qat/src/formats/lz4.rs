@@ -1,52 +1,54 @@
-//! LZ4 frames (LZ4 frame format description 1.6): descriptors and block sizes.
+//! LZ4 frames (LZ4 frame format description 1.6): descriptors and block sizes. Streams and both engines call this; it
+//! never touches the blocks.
 
 use accel_core::{Error, Format, Result};
 
 use super::le32;
 
-/// First four bytes of a frame.
+/// The first four bytes of a frame, as a little-endian number.
 pub(crate) const MAGIC: u32 = 0x184D_2204;
-/// First four bytes of a frame in the format of `lz4` before 1.4: 8 MiB blocks, no end mark.
+/// The first four bytes of a frame in the legacy format of `lz4` before 1.4, which has 8 MiB blocks and no end mark.
 pub(crate) const LEGACY_MAGIC: u32 = 0x184C_2102;
-/// Largest block of a legacy frame, in plain bytes.
+/// The largest block of a legacy frame in plain bytes.
 pub(crate) const LEGACY_BLOCK: usize = 8 << 20;
-/// Set in a block's size word when the block is stored as it is.
+/// The bit of a block's size word that marks a block stored without compression.
 pub(crate) const STORED: u32 = 1 << 31;
-/// How far back a linked block may refer.
+/// How far back a linked block may refer, in bytes.
 pub(crate) const WINDOW: usize = 64 << 10;
-/// Longest frame header: magic, flags, content size, dictionary id, checksum.
+/// The longest frame header in bytes: magic number, flags, content size, dictionary id, checksum.
 pub(crate) const MAX_HEADER: usize = 4 + 2 + 8 + 4 + 1;
 
-/// First four bytes of a skippable frame, the lowest of 16 (LZ4 and Zstandard share them).
+/// The lowest of the 16 magic numbers of skippable frames, which LZ4 and Zstandard have in common.
 pub(crate) const SKIPPABLE_MAGIC: u32 = 0x184D_2A50;
 
-/// Whether these four bytes begin a skippable frame.
+/// Returns whether this magic number is that of a skippable frame.
 pub(crate) fn is_skippable(magic: u32) -> bool {
     magic & 0xffff_fff0 == SKIPPABLE_MAGIC
 }
 
-/// Whether these four bytes begin a frame of any kind, and so end a legacy one.
+/// Returns whether this magic number is that of a frame of any kind, which ends a legacy frame.
 pub(crate) fn begins_frame(magic: u32) -> bool {
     magic == MAGIC || magic == LEGACY_MAGIC || is_skippable(magic)
 }
 
-/// A frame's descriptor.
+/// The descriptor of a frame.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Descriptor {
-    /// Blocks do not refer to earlier ones.
+    /// Whether blocks do not refer to earlier ones.
     pub(crate) independent: bool,
-    /// Each block is followed by its xxHash32.
+    /// Whether each block is followed by its xxHash32.
     pub(crate) block_checksum: bool,
-    /// The frame is followed by the xxHash32 of its content.
+    /// Whether the frame ends with the xxHash32 of its content.
     pub(crate) content_checksum: bool,
-    /// Length of the content, where it is known.
+    /// The length of the content in bytes; `None` where it is unknown.
     pub(crate) content_size: Option<u64>,
-    /// Largest block in plain bytes: 64 KiB, 256 KiB, 1 MiB or 4 MiB.
+    /// The largest block in plain bytes: 64 KiB, 256 KiB, 1 MiB or 4 MiB.
     pub(crate) max_block: usize,
 }
 
 impl Descriptor {
-    /// What we write: independent blocks, the smallest maximum that holds `len` bytes, a content checksum.
+    /// Returns the descriptor that this crate writes: independent blocks, the smallest maximum that `len` bytes fit in,
+    /// and a content checksum.
     pub(crate) fn for_len(len: u64, content_size: Option<u64>) -> Self {
         let max_block = [64 << 10, 256 << 10, 1 << 20].into_iter().find(|max| len <= *max as u64);
         Self {
@@ -58,7 +60,8 @@ impl Descriptor {
         }
     }
 
-    /// Writes magic and descriptor to the front of `out` ([`MAX_HEADER`] bytes are enough); its length.
+    /// Writes magic number and descriptor to the front of `out`, for which [`MAX_HEADER`] bytes are enough, and returns
+    /// their length in bytes.
     pub(crate) fn write(&self, out: &mut [u8]) -> usize {
         out[..4].copy_from_slice(&MAGIC.to_le_bytes());
         out[4] = 0x40
@@ -66,7 +69,7 @@ impl Descriptor {
             | u8::from(self.block_checksum) << 4
             | u8::from(self.content_size.is_some()) << 3
             | u8::from(self.content_checksum) << 2;
-        // 64 KiB is 4, and each further step is four times as much.
+        // 64 KiB has the code 4, and each further code means four times as much.
         out[5] = ((self.max_block.ilog2() as u8 - 16) / 2 + 4) << 4;
         let mut at = 6;
         if let Some(size) = self.content_size {
@@ -77,7 +80,12 @@ impl Descriptor {
         at + 1
     }
 
-    /// Parses the frame header at the front of `input`, magic included; `None` when more bytes are needed.
+    /// Parses the frame header at the front of `input`, including the magic number, and returns it with its length in
+    /// bytes. Returns `None` when more bytes are needed.
+    ///
+    /// # Errors
+    /// [`Corrupt`](Error::Corrupt) for an invalid header, and [`Unsupported`](Error::Unsupported) for one that names a
+    /// dictionary.
     pub(crate) fn parse(input: &[u8]) -> Result<Option<(Self, usize)>> {
         let corrupt =
             |detail: &'static str| Error::Corrupt { format: Format::Lz4Frame, detail: detail.into() };

@@ -1,4 +1,5 @@
-//! Wire formats around compressed blocks: headers, trailers and frames, without any engine.
+//! Wire formats around compressed blocks: headers, trailers and frames. Streams and both engines call them; they never
+//! compress, decompress or touch a device.
 
 pub(crate) mod deflate;
 pub(crate) mod gzip;
@@ -8,7 +9,8 @@ pub(crate) mod zstd;
 
 use accel_core::{Error, Format};
 
-/// The error for data that were compressed with a dictionary, which no call here takes; `id` is what the header calls it.
+/// Returns the error for data that were compressed with a dictionary, which this crate does not support; `id` is the id
+/// in the header.
 pub(crate) fn needs_dictionary(format: Format, id: u32) -> Error {
     let tool = match format {
         Format::Zlib => "zlib's inflateSetDictionary",
@@ -22,7 +24,7 @@ pub(crate) fn needs_dictionary(format: Format, id: u32) -> Error {
     }
 }
 
-/// Whether `head`, fewer than four bytes, may be the front of a frame of `format`.
+/// Returns whether `head`, which has fewer than four bytes, may be the beginning of a frame of `format`.
 pub(crate) fn may_begin_frame(head: &[u8], format: Format) -> bool {
     let begins = |magic: u32| magic.to_le_bytes().starts_with(head);
     let own = match format {
@@ -32,7 +34,7 @@ pub(crate) fn may_begin_frame(head: &[u8], format: Format) -> bool {
     own || (0..16).any(|n| begins(lz4::SKIPPABLE_MAGIC + n))
 }
 
-/// A little-endian `u32` at the front of `bytes`, `None` when they are too few.
+/// Returns the little-endian `u32` at the front of `bytes`, or `None` where there are too few.
 pub(crate) fn le32(bytes: &[u8]) -> Option<u32> {
     bytes.first_chunk().map(|b| u32::from_le_bytes(*b))
 }

@@ -1,40 +1,42 @@
-//! Zstandard frames (RFC 8878): enough of the headers to find where frames end.
+//! Zstandard frames (RFC 8878): headers, and as much of the blocks as is needed to find where a frame ends. Streams and
+//! both engines call this; it never decodes a block.
 
 use accel_core::{Error, Format, Result};
 
 use super::le32;
 
-/// First four bytes of a frame.
+/// The first four bytes of a frame, as a little-endian number.
 pub(crate) const MAGIC: u32 = 0xFD2F_B528;
-/// Largest power of two that libzstd takes for a window (`ZSTD_WINDOWLOG_MAX`).
+/// The largest power of two that libzstd supports for a window (`ZSTD_WINDOWLOG_MAX`), in bytes.
 pub(crate) const MAX_WINDOW: u64 = if cfg!(target_pointer_width = "64") { 1 << 31 } else { 1 << 30 };
-/// The longest frame header in bytes: magic, descriptor, window, dictionary id and content size.
+/// The longest frame header in bytes: magic number, descriptor, window, dictionary id and content size.
 pub(crate) const MAX_HEADER: usize = 4 + 1 + 1 + 4 + 8;
 pub(crate) const BLOCK_HEADER_LEN: usize = 3;
-/// `Block_Maximum_Size` is this or the window, whichever is less.
+/// The largest value of `Block_Maximum_Size` in bytes; it is less where the window is smaller.
 const MAX_BLOCK: u64 = 128 << 10;
-/// Low half of the content's xxHash64.
+/// The length of the checksum in bytes: the low half of the xxHash64 of the content.
 pub(crate) const CHECKSUM_LEN: usize = 4;
 
 /// A raw block without content that is the last one of its frame (RFC 8878 section 3.1.1.2).
 pub(crate) const EMPTY_LAST_BLOCK: [u8; BLOCK_HEADER_LEN] = [1, 0, 0];
 
-/// What a frame is declared to be, besides having a checksum.
+/// The header fields of a frame that this crate writes. Such a frame always has a checksum.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Descriptor {
-    /// How far back blocks may refer, in bytes: a power of two from 1 KiB on.
+    /// How far back blocks may refer, in bytes: a power of two, at least 1 KiB.
     pub(crate) window: usize,
-    /// Length of the content, where it is known.
+    /// The length of the content in bytes; `None` where it is unknown.
     pub(crate) content_size: Option<u64>,
 }
 
 impl Descriptor {
-    /// Writes magic and header to the front of `out` ([`MAX_HEADER`] bytes are enough); its length.
+    /// Writes magic number and header to the front of `out`, for which [`MAX_HEADER`] bytes are enough, and returns
+    /// their length in bytes.
     pub(crate) fn write(&self, out: &mut [u8]) -> usize {
         out[..4].copy_from_slice(&MAGIC.to_le_bytes());
-        // A content checksum follows; a content size of 8 bytes, or none.
+        // The frame has a content checksum, and a content size of 8 bytes or none.
         out[4] = 0x04 | if self.content_size.is_some() { 0xc0 } else { 0 };
-        // The exponent counts from 1 KiB.
+        // The exponent of the window counts from 1 KiB.
         out[5] = (self.window.ilog2() as u8 - 10) << 3;
         let Some(size) = self.content_size else { return 6 };
         out[6..14].copy_from_slice(&size.to_le_bytes());
@@ -42,8 +44,8 @@ impl Descriptor {
     }
 }
 
-/// Unmarks the last one of the blocks in `blocks`, so that more can follow; `None` where they are no whole blocks or none
-/// is the last.
+/// Clears the mark of the last block in `blocks`, so that more can follow. Returns `None` where `blocks` does not
+/// consist of whole blocks, or where none is marked as the last.
 pub(crate) fn unmark_last(blocks: &mut [u8]) -> Option<()> {
     let mut at = 0;
     loop {
@@ -56,22 +58,25 @@ pub(crate) fn unmark_last(blocks: &mut [u8]) -> Option<()> {
     }
 }
 
-/// A frame's header.
+/// A parsed frame header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Header {
     pub(crate) len: usize,
     pub(crate) content_size: Option<u64>,
     /// How far back the data may refer, in bytes.
     pub(crate) window: u64,
-    /// The dictionary that the frame was compressed with; 0 for none.
+    /// The id of the dictionary that the frame was compressed with; 0 for none.
     pub(crate) dictionary: u32,
     pub(crate) checksum: bool,
-    /// `Block_Maximum_Size` (RFC 8878 section 3.1.1.2.4).
+    /// The largest block in bytes, `Block_Maximum_Size` (RFC 8878 section 3.1.1.2.4).
     pub(crate) max_block: usize,
 }
 
 impl Header {
-    /// Refuses a valid frame that libzstd cannot decode: one that needs a dictionary, or so large a window.
+    /// Refuses a valid frame that libzstd cannot decode.
+    ///
+    /// # Errors
+    /// [`Unsupported`](Error::Unsupported) for a frame that needs a dictionary or too large a window.
     pub(crate) fn check_supported(&self) -> Result<()> {
         if self.dictionary != 0 {
             return Err(super::needs_dictionary(Format::Zstd, self.dictionary));
@@ -83,10 +88,10 @@ impl Header {
     }
 }
 
-/// A block's header.
+/// A parsed block header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct BlockHeader {
-    /// Bytes in the frame behind the header.
+    /// The number of bytes of the block after its header.
     pub(crate) len: usize,
     pub(crate) last: bool,
 }
@@ -95,7 +100,7 @@ fn corrupt(detail: &'static str) -> Error {
     Error::Corrupt { format: Format::Zstd, detail: detail.into() }
 }
 
-/// The error for a window of so many bytes.
+/// Returns the error for a window of `window` bytes.
 pub(crate) fn unsupported_window(window: u64) -> Error {
     Error::Unsupported {
         accelerator: crate::error::SOFTWARE,
@@ -104,8 +109,11 @@ pub(crate) fn unsupported_window(window: u64) -> Error {
     }
 }
 
-/// Parses the header at the front of `input`, magic included (RFC 8878 section 3.1.1.1); `None` when more bytes are
-/// needed.
+/// Parses the header at the front of `input`, including the magic number (RFC 8878 section 3.1.1.1). Returns `None`
+/// when more bytes are needed.
+///
+/// # Errors
+/// [`Corrupt`](Error::Corrupt) for an invalid header.
 pub(crate) fn parse_header(input: &[u8]) -> Result<Option<Header>> {
     let (Some(magic), Some(descriptor)) = (le32(input), input.get(4)) else { return Ok(None) };
     if magic != MAGIC {
@@ -126,12 +134,12 @@ pub(crate) fn parse_header(input: &[u8]) -> Result<Option<Header>> {
     let integer = |bytes: &[u8]| bytes.iter().rev().fold(0, |value, byte| value << 8 | u64::from(*byte));
     let content_size = match size_len {
         0 => None,
-        // Two bytes count from 256: shorter sizes have a form of their own.
+        // The two-byte form counts from 256, because shorter sizes have a form of one byte.
         2 => Some(integer(size) + 256),
         _ => Some(integer(size)),
     };
-    // A single segment has the length of its content for a window; the others have it in three bits of mantissa and five
-    // of exponent (section 3.1.1.1.2).
+    // The window of a single segment is as long as its content. Other frames state the window as three bits of mantissa
+    // and five bits of exponent (section 3.1.1.1.2).
     let window = match content_size {
         Some(size) if single_segment => size,
         _ => {
@@ -150,16 +158,19 @@ pub(crate) fn parse_header(input: &[u8]) -> Result<Option<Header>> {
     }))
 }
 
-/// Parses a block header (RFC 8878 section 3.1.1.2) of a frame whose blocks have `max_block` bytes at most.
+/// Parses a block header (RFC 8878 section 3.1.1.2) of a frame whose blocks have at most `max_block` bytes.
+///
+/// # Errors
+/// [`Corrupt`](Error::Corrupt) for an invalid header.
 pub(crate) fn parse_block_header(header: [u8; BLOCK_HEADER_LEN], max_block: usize) -> Result<BlockHeader> {
     let word = u32::from_le_bytes([header[0], header[1], header[2], 0]);
     let size = (word >> 3) as usize;
-    // The limit is that of every type. libzstd checks it in streams, and not in whole frames.
+    // The limit applies to blocks of every type. libzstd enforces it for streams, but not for whole frames.
     if size > max_block {
         return Err(corrupt("a block is larger than the frame allows"));
     }
     let len = match word >> 1 & 3 {
-        // RLE: one byte stands for all of them.
+        // An RLE block has one byte, which is repeated.
         1 => 1,
         3 => return Err(corrupt("a block has the reserved type")),
         _ => size,
@@ -167,8 +178,11 @@ pub(crate) fn parse_block_header(header: [u8; BLOCK_HEADER_LEN], max_block: usiz
     Ok(BlockHeader { len, last: word & 1 != 0 })
 }
 
-/// Returns the length of the frame with this header at the front of `input`, by walking its blocks, or `None` when more
-/// bytes are needed.
+/// Returns the length in bytes of the frame with this header at the front of `input`, or `None` when more bytes are
+/// needed. It walks the blocks.
+///
+/// # Errors
+/// [`Corrupt`](Error::Corrupt) for an invalid block header.
 pub(crate) fn frame_len(input: &[u8], header: &Header) -> Result<Option<usize>> {
     let mut at = header.len;
     loop {
@@ -211,7 +225,7 @@ mod tests {
 
     #[test]
     fn windows_and_dictionaries_are_read() {
-        // RFC 8878 section 3.1.1.1.2: the lowest window is 1 KiB, the highest 3.75 TiB.
+        // RFC 8878 section 3.1.1.1.2: the smallest window is 1 KiB, the largest 3.75 TiB.
         for (byte, window) in [(0, 1 << 10), (1, 1152), (0x88, 1 << 27), (0xff, 15 << 38)] {
             let header = parse_header(&[0x28, 0xB5, 0x2F, 0xFD, 0, byte]).unwrap().unwrap();
             assert_eq!((header.window, header.content_size, header.len), (window, None, 6));

@@ -1,6 +1,7 @@
-//! What the kernel's driver counts of a device, as its debug files show it
-//! (`Documentation/ABI/testing/debugfs-driver-qat` and `-qat_telemetry` of the kernel). Only reads: telemetry that is off
-//! stays off.
+//! Counters that the kernel's driver keeps for a device, read from its debug files, which the kernel documents in
+//! `Documentation/ABI/testing/debugfs-driver-qat` and `debugfs-driver-qat_telemetry`. Programs call
+//! [`DeviceCounters::read`], and the statistics of the accelerator use the utilisation. This module only reads, and
+//! never switches telemetry on.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -13,27 +14,28 @@ use serde::ser::{Serialize, SerializeStruct, Serializer};
 
 use super::QatDevice;
 
-/// Most bytes read of one file; telemetry of the largest devices has some twenty thousand.
+/// The most bytes that are read from one file. The telemetry of the largest devices has about twenty thousand.
 const MAX_TEXT: u64 = 64 << 10;
 
-/// What the kernel's driver counts of one physical function, for all processes together, read now.
+/// The counters that the kernel's driver keeps for one physical function, for all processes together, at the time of
+/// reading.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct DeviceCounters {
-    /// Its address.
+    /// The PCI address of the function.
     pub device: DeviceId,
-    /// Requests and answers of the firmware.
+    /// The request and response counters of the firmware; `None` where they could not be read.
     pub firmware: Option<FirmwareCounters>,
-    /// Why these are not known.
-    pub firmware_error: Option<Unread>,
-    /// Telemetry, where it is switched on.
+    /// The reason why the firmware counters could not be read; `None` where they were.
+    pub firmware_error: Option<CountersError>,
+    /// The telemetry of the device; `None` where it is off or could not be read.
     pub telemetry: Option<Telemetry>,
-    /// Why it is not known.
-    pub telemetry_error: Option<Unread>,
+    /// The reason why there is no telemetry; `None` where there is.
+    pub telemetry_error: Option<CountersError>,
 }
 
 impl DeviceCounters {
-    /// Reads the counters of a physical function that a driver has; `None` of any other.
+    /// Reads the counters of a physical function that has a driver. Returns `None` for any other function.
     #[must_use]
     pub fn read(device: &QatDevice) -> Option<Self> {
         let directory = device.debug_path.as_deref()?;
@@ -50,31 +52,32 @@ fn apart<T, E>(result: Result<T, E>) -> (Option<T>, Option<E>) {
     }
 }
 
-/// Requests that the engines of a device took and answers that they gave, since its driver started it.
+/// The number of requests that the engines of a device received and of responses that they sent since the driver
+/// started the device.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct FirmwareCounters {
-    /// By engine. The one that serves the driver is not among them.
+    /// The counters of each engine. The engine that serves the driver itself is not included.
     pub engines: Vec<EngineCounters>,
 }
 
-/// Counters of one acceleration engine.
+/// The counters of one acceleration engine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct EngineCounters {
-    /// Its number.
+    /// The number of the engine.
     pub engine: u16,
-    /// Requests.
+    /// The number of requests that the engine received.
     pub requests: u64,
-    /// Answers.
+    /// The number of responses that the engine sent.
     pub responses: u64,
 }
 
 impl FirmwareCounters {
-    fn read(directory: &Path) -> Result<Self, Unread> {
+    fn read(directory: &Path) -> Result<Self, CountersError> {
         let path = directory.join("fw_counters");
         let text = read(&path)?;
-        let unknown = |line: &str| Unread::unknown(&path, line);
+        let unknown = |line: &str| CountersError::unknown(&path, line);
         let mut lines = text.lines();
         let title = lines.next().unwrap_or_default();
         if title.split_whitespace().ne(["AE", "Requests", "Responses"]) {
@@ -84,13 +87,13 @@ impl FirmwareCounters {
         Ok(Self { engines: engines.collect::<Result<_, _>>()? })
     }
 
-    /// Requests of all engines.
+    /// Returns the number of requests of all engines.
     #[must_use]
     pub fn requests(&self) -> u64 {
         self.engines.iter().fold(0, |sum, engine| sum.saturating_add(engine.requests))
     }
 
-    /// Answers of all engines.
+    /// Returns the number of responses of all engines.
     #[must_use]
     pub fn responses(&self) -> u64 {
         self.engines.iter().fold(0, |sum, engine| sum.saturating_add(engine.responses))
@@ -98,7 +101,7 @@ impl FirmwareCounters {
 }
 
 impl EngineCounters {
-    /// `number: requests responses`.
+    /// Parses a line of the form `number: requests responses`.
     fn parse(line: &str) -> Option<Self> {
         let (engine, counts) = line.split_once(':')?;
         let mut counts = counts.split_whitespace().map(str::parse);
@@ -111,45 +114,45 @@ impl EngineCounters {
     }
 }
 
-/// Telemetry of a device: averages over the last `window` samples, of which there is one a second.
+/// The telemetry of a device: averages over the last `window` samples. The device takes one sample per second.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct Telemetry {
-    /// Samples that are averaged, 1 to 4, as the administrator switched it on.
+    /// The number of samples that are averaged, 1 to 4, as the administrator configured it.
     pub window: u8,
-    /// Samples taken so far, at least 1.
+    /// The number of samples taken so far, at least 1.
     pub samples: u64,
-    /// By the kernel's name: latencies (`gp_lat_acc_avg`) in nanoseconds, bandwidths (`bw_in`) in Mbit/s, utilisation of
-    /// each slice (`util_cpr0`) in percent, executions of it (`exec_cpr0`).
+    /// The counters by the kernel's names: latencies (`gp_lat_acc_avg`) in nanoseconds, bandwidths (`bw_in`) in Mbit/s,
+    /// the utilisation of each slice (`util_cpr0`) in percent, and the number of its executions (`exec_cpr0`).
     pub counters: BTreeMap<String, u64>,
 }
 
-/// The counter that has no history.
+/// The counter that has only one value, without minimum, maximum and average.
 const SAMPLES: &str = "sample_cnt";
 
 impl Telemetry {
-    pub(crate) fn read(directory: &Path) -> Result<Self, Unread> {
+    pub(crate) fn read(directory: &Path) -> Result<Self, CountersError> {
         let path = directory.join("telemetry/control");
         let control = read(&path)?;
         let window = match control.trim().parse() {
-            Ok(0) => return Err(Unread::Off { path }),
+            Ok(0) => return Err(CountersError::Off { path }),
             Ok(window @ 1..=4) => window,
-            _ => return Err(Unread::unknown(&path, &control)),
+            _ => return Err(CountersError::unknown(&path, &control)),
         };
         let path = directory.join("telemetry/device_data");
         let mut counters = BTreeMap::new();
         for line in read(&path)?.lines() {
-            let (name, value) = parse_counter(line).ok_or_else(|| Unread::unknown(&path, line))?;
+            let (name, value) = parse_counter(line).ok_or_else(|| CountersError::unknown(&path, line))?;
             counters.insert(name.to_owned(), value);
         }
         match counters.remove(SAMPLES) {
-            None => Err(Unread::unknown(&path, "")),
-            Some(0) => Err(Unread::NoSample),
+            None => Err(CountersError::unknown(&path, "")),
+            Some(0) => Err(CountersError::NoSample),
             Some(samples) => Ok(Self { window, samples, counters }),
         }
     }
 
-    /// Utilisation of every slice in percent, with the name of its kind: `cpr` for each of the compressing ones.
+    /// Returns the utilisation of every slice in percent, with the name of its kind, such as `cpr` for compression.
     fn slices(&self) -> impl Iterator<Item = (&str, u64)> {
         self.counters.iter().filter_map(|(name, percent)| {
             let slice = name.strip_prefix("util_")?;
@@ -158,7 +161,8 @@ impl Telemetry {
     }
 }
 
-/// `name value`, or `name current least most average`, of which it takes the average.
+/// Parses a line of the form `name value`, or of the form `name current minimum maximum average`, from which it returns
+/// the average.
 fn parse_counter(line: &str) -> Option<(&str, u64)> {
     let mut words = line.split_whitespace();
     let name = words.next()?;
@@ -169,13 +173,14 @@ fn parse_counter(line: &str) -> Option<(&str, u64)> {
     }
 }
 
-/// Share of the devices' capacity in use, 0 to 1: that of the kind of slice that is closest to its limit, which is what
-/// bounds the work. The slices of a kind, over all devices, count together.
+/// Returns the share of the devices' capacity in use, 0 to 1. It is that of the kind of slice with the highest
+/// utilisation, because that kind limits the throughput. The slices of one kind are averaged over all devices.
 pub(crate) fn utilisation(devices: &[Telemetry]) -> Option<f64> {
     let mut kinds: BTreeMap<&str, (u64, u64)> = BTreeMap::new();
     for (kind, percent) in devices.iter().flat_map(Telemetry::slices) {
         let (sum, count) = kinds.entry(kind).or_default();
-        // Beyond its capacity nothing is in use, whatever is said.
+        // A value above 100 % is limited, because the devices report such values although a slice cannot exceed its
+        // capacity.
         *sum += percent.min(100);
         *count += 1;
     }
@@ -183,63 +188,63 @@ pub(crate) fn utilisation(devices: &[Telemetry]) -> Option<f64> {
     shares.max_by(f64::total_cmp)
 }
 
-/// Why counters of the kernel's driver are not known.
+/// The reason why counters of the kernel's driver could not be read.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
-pub enum Unread {
-    /// There is no such file.
+pub enum CountersError {
+    /// The file does not exist.
     #[error(
-        "not readable because there is no {}; check that debugfs is mounted, that the device is up, and that the kernel has \
-         it (firmware counters: Linux 6.6; telemetry: 6.8, from generation 4 on)",
+        "cannot read {}: no such file; check that debugfs is mounted, that the device is up, and that the kernel \
+         provides it (firmware counters: Linux 6.6; telemetry: Linux 6.8, devices of generation 4 or later)",
         path.display()
     )]
     Missing {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
     },
 
-    /// The file is another user's.
-    #[error("not readable because this process may not read {}, which is for root", path.display())]
+    /// This process has no permission to read the file.
+    #[error("cannot read {}: permission denied; only root may read it", path.display())]
     Denied {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
     },
 
-    /// The file is there, and does not give its content.
-    #[error("not readable because {} says: {reason}", path.display())]
+    /// The file exists, and reading it fails.
+    #[error("cannot read {}: {reason}", path.display())]
     Failed {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         reason: Arc<str>,
     },
 
-    /// The file's content is not what the kernel documents.
-    #[error("not readable because {} has a line of another form: {line:?}", path.display())]
+    /// The content of the file does not have the documented form.
+    #[error("cannot read {}: unexpected line {line:?}", path.display())]
     Unknown {
-        /// The file.
+        /// The path of the file.
         path: PathBuf,
-        /// The beginning of the line.
+        /// The first 80 characters of the line.
         line: Box<str>,
     },
 
-    /// Nobody switched telemetry on.
+    /// Telemetry is not switched on.
     #[error(
-        "telemetry is off; root switches it on by writing to {} over how many samples, 1 to 4, it is to be averaged",
+        "telemetry is off; to switch it on, write as root the number of samples to average, 1 to 4, to {}",
         path.display()
     )]
     Off {
-        /// The switch.
+        /// The path of the file that switches it on.
         path: PathBuf,
     },
 
-    /// Telemetry was switched on just now.
-    #[error("telemetry has no sample yet; there is one a second")]
+    /// Telemetry was switched on less than a second ago.
+    #[error("telemetry has no sample yet; the device takes one per second")]
     NoSample,
 }
 
-impl Unread {
-    /// A short stable name of the reason, without its particulars.
+impl CountersError {
+    /// Returns a short stable name of the reason, such as `missing`.
     #[must_use]
     pub const fn kind(&self) -> &'static str {
         match self {
@@ -257,28 +262,28 @@ impl Unread {
     }
 }
 
-impl Serialize for Unread {
+impl Serialize for CountersError {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut fields = serializer.serialize_struct("Unread", 2)?;
+        let mut fields = serializer.serialize_struct("CountersError", 2)?;
         fields.serialize_field("kind", self.kind())?;
         fields.serialize_field("message", &self.to_string())?;
         fields.end()
     }
 }
 
-/// The text of a file.
-fn read(path: &Path) -> Result<String, Unread> {
+/// Returns the text of a file.
+fn read(path: &Path) -> Result<String, CountersError> {
     let mut bytes = Vec::new();
     File::open(path).and_then(|file| file.take(MAX_TEXT).read_to_end(&mut bytes)).map_err(|error| {
         let path = path.to_owned();
         match error.kind() {
-            ErrorKind::NotFound => Unread::Missing { path },
-            ErrorKind::PermissionDenied => Unread::Denied { path },
-            _ => Unread::Failed { path, reason: error.to_string().into() },
+            ErrorKind::NotFound => CountersError::Missing { path },
+            ErrorKind::PermissionDenied => CountersError::Denied { path },
+            _ => CountersError::Failed { path, reason: error.to_string().into() },
         }
     })?;
     if bytes.len() as u64 == MAX_TEXT {
-        return Err(Unread::Failed {
+        return Err(CountersError::Failed {
             path: path.to_owned(),
             reason: "more than a driver would write".into(),
         });

@@ -1,4 +1,5 @@
-//! A QAT function as a typed record, and its place in [`Device`]'s property map.
+//! The typed record of a QAT function, and its conversion from and to a [`Device`] with properties. The probe creates
+//! records; this module reads no files.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -11,110 +12,112 @@ use serde::{Serialize, Serializer};
 use super::model::{Model, VENDOR_INTEL};
 use crate::service::Service;
 
-/// Names of the properties that [`QatProbe`](super::QatProbe) sets on a [`Device`]. A fact that cannot be read has no
-/// entry.
+/// The names of the properties that [`QatProbe`](super::QatProbe) sets on a [`Device`]. A property that cannot be read
+/// has no entry.
 pub mod property {
-    /// Family: `4xxx`.
+    /// The name of the family, such as `4xxx`.
     pub const MODEL: &str = "model";
-    /// Hardware generation: `4`.
+    /// The hardware generation, such as `4`.
     pub const GENERATION: &str = "generation";
-    /// `physical` or `virtual`.
+    /// The kind of function, `physical` or `virtual`.
     pub const FUNCTION: &str = "function";
-    /// Of a virtual function: the address of its physical one.
+    /// The address of the physical function that a virtual function belongs to.
     pub const PHYSICAL_FUNCTION: &str = "physical-function";
-    /// Of a physical function: the addresses of its virtual ones, separated by spaces.
+    /// The addresses of the virtual functions of a physical one, separated by spaces.
     pub const VIRTUAL_FUNCTIONS: &str = "virtual-functions";
-    /// Of a physical function: how many virtual ones are switched on.
+    /// The number of virtual functions of a physical one that are switched on.
     pub const VIRTUAL_FUNCTIONS_ENABLED: &str = "virtual-functions-enabled";
-    /// Of a physical function: how many virtual ones it can have.
+    /// The largest number of virtual functions that a physical one can have.
     pub const VIRTUAL_FUNCTIONS_TOTAL: &str = "virtual-functions-total";
-    /// NUMA node.
+    /// The number of the NUMA node.
     pub const NUMA_NODE: &str = "numa-node";
-    /// IOMMU group.
+    /// The number of the IOMMU group.
     pub const IOMMU_GROUP: &str = "iommu-group";
-    /// The file through which a process uses a function that is bound to `vfio-pci` or `qat_vfio_pci`, or the first that is
-    /// in the way.
+    /// The file through which a process uses a function that is bound to `vfio-pci` or `qat_vfio_pci`, or the first
+    /// file that prevents that.
     pub const VFIO_PATH: &str = "vfio-path";
-    /// What this process may do with it: `granted`, `denied` or `missing`.
+    /// The access of this process to that file: `granted`, `denied` or `missing`.
     pub const VFIO_ACCESS: &str = "vfio-access";
-    /// `up` or `down`, as the kernel says it.
+    /// The state that the kernel reports, `up` or `down`.
     pub const STATE: &str = "state";
-    /// Configured services in the kernel's words: `sym;asym`. A virtual function has those of its physical one.
+    /// The configured services as the kernel names them, such as `sym;asym`. A virtual function has those of its
+    /// physical one.
     pub const SERVICES: &str = "services";
-    /// Ring pairs.
+    /// The number of ring pairs.
     pub const RING_PAIRS: &str = "ring-pairs";
-    /// Of a physical function with a driver: the directory of the driver's debug files, whether or not this process may
-    /// read them.
+    /// The directory of the debug files of a physical function that has a driver, whether or not this process may read
+    /// them.
     pub const DEBUG_PATH: &str = "debug-path";
-    /// `supported`, `legacy` (QAT 1.x), `out-of-tree` or `unknown`.
+    /// Whether libqat can use the function: `supported`, `legacy` (QAT 1.x), `out-of-tree` or `unknown`.
     pub const SUPPORT: &str = "support";
 }
 
-/// One QAT function. [`Device`] and this convert into each other.
+/// A QAT function. It converts from and to a [`Device`].
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct QatDevice {
-    /// PCI address.
+    /// The PCI address.
     pub id: DeviceId,
-    /// Where the probe found it.
+    /// The path of the directory in sysfs.
     pub path: PathBuf,
-    /// PCI device id.
+    /// The PCI device id.
     pub product_id: u16,
-    /// Family.
+    /// The family.
     pub model: &'static Model,
-    /// Physical or virtual, and its relatives.
+    /// Whether the function is physical or virtual, and the functions that belong to it.
     pub function: Function,
-    /// Kernel driver bound to it.
+    /// The name of the kernel driver that is bound to the function; `None` where there is none.
     pub driver: Option<String>,
-    /// NUMA node, on machines that have more than one.
+    /// The number of the NUMA node; `None` on machines that have only one.
     pub numa_node: Option<u32>,
-    /// IOMMU group.
+    /// The number of the IOMMU group; `None` without an IOMMU.
     pub iommu_group: Option<u32>,
-    /// The way into it from user space, for a function bound to `vfio-pci` or `qat_vfio_pci`.
+    /// How user space reaches the function; `None` unless it is bound to `vfio-pci` or `qat_vfio_pci`.
     pub vfio: Option<Vfio>,
-    /// Whether the kernel driver has it up; physical functions of generation 4 and later.
+    /// The state that the kernel driver reports; `None` for virtual functions and before generation 4.
     pub state: Option<DeviceState>,
-    /// Configured services, of a virtual function those of its physical one; generation 4 and later.
+    /// The configured services, which a virtual function has from its physical one; `None` where they cannot be read,
+    /// and before generation 4.
     pub services: Option<Vec<Service>>,
-    /// Ring pairs, where the kernel tells.
+    /// The number of ring pairs; `None` where the kernel does not report it.
     pub ring_pairs: Option<u32>,
-    /// Directory of the driver's debug files, of a physical function with a driver; whether they can be read says
-    /// [`DeviceCounters`](super::DeviceCounters).
+    /// The directory of the driver's debug files; `None` except for a physical function that has a driver.
+    /// [`DeviceCounters`](super::DeviceCounters) reports whether they can be read.
     pub debug_path: Option<PathBuf>,
-    /// Whether libqat can drive it here.
+    /// Whether libqat can use the function on this machine.
     pub support: Support,
 }
 
-/// Whether a function is the device itself or a share of it.
+/// Whether a function is the device itself or a share of it, with the functions that belong to it.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Function {
     /// The device itself.
     Physical {
-        /// Virtual functions that are switched on.
+        /// The number of virtual functions that are switched on; `None` where it cannot be read.
         enabled: Option<u16>,
-        /// Virtual functions that it can have.
+        /// The largest number of virtual functions; `None` where it cannot be read.
         total: Option<u16>,
-        /// The virtual functions, by number.
+        /// The addresses of the virtual functions, in the order of their numbers.
         virtual_functions: Vec<DeviceId>,
     },
-    /// A share, which is what a process uses.
+    /// A share of a device, which is what a process uses.
     Virtual {
-        /// The device, where it is visible; inside a virtual machine it is not.
+        /// The address of the physical function; `None` where it is not visible, as inside a virtual machine.
         physical: Option<DeviceId>,
     },
 }
 
-/// The way into a function through VFIO.
+/// The access of user space to a function through VFIO.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Vfio {
-    /// The group's node, or the first file that is in the way of using it.
+    /// The node of the IOMMU group, or the first file that prevents its use.
     pub path: PathBuf,
-    /// What this process may do with it.
+    /// The access of this process to that file.
     pub access: Access,
 }
 
-/// Texts of a closed set that go through a property and a JSON document alike.
+/// Defines an enumeration whose values have the same text in a property and in JSON.
 macro_rules! words {
     ($type:ident { $($variant:ident = $word:literal),+ }) => {
         impl $type {
@@ -135,30 +138,30 @@ macro_rules! words {
     };
 }
 
-/// What this process may do with a file, found out without opening it.
+/// The access of a process to a file, determined without opening it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Access {
-    /// Reading and writing.
+    /// The process may read and write the file.
     Granted,
-    /// Not both of them.
+    /// The process may not read or may not write the file.
     Denied,
-    /// There is no such file.
+    /// The file does not exist.
     Missing,
 }
 
 words!(Access { Granted = "granted", Denied = "denied", Missing = "missing" });
 
-/// Whether libqat can drive a device on this machine.
+/// Whether libqat can use a device on this machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Support {
-    /// Generation 4 or later under the kernel's own driver.
+    /// The device is of generation 4 or later and has the kernel's own driver.
     Supported,
-    /// QAT 1.x: only Intel's out-of-tree driver and its own library offer it to processes.
+    /// The device is a QAT 1.x, which only Intel's out-of-tree driver and its own library make available to processes.
     Legacy,
-    /// A device that libqat could drive, taken by Intel's out-of-tree driver.
+    /// libqat supports the device, but Intel's out-of-tree driver is bound to it.
     OutOfTree,
-    /// A device of another kind, which libqat does not name.
+    /// The device is of a family that libqat does not list.
     Unknown,
 }
 
@@ -177,15 +180,15 @@ impl fmt::Display for Support {
     }
 }
 
-/// Whether the kernel driver has a device up.
+/// The state of a device that the kernel driver reports.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum DeviceState {
-    /// Working.
+    /// The device works.
     Up,
-    /// Not working; it can be configured now.
+    /// The device does not work, and can be configured.
     Down,
-    /// A word that is not known here.
+    /// The kernel reported another state, which is given here.
     Other(Box<str>),
 }
 
@@ -211,7 +214,7 @@ impl FromStr for DeviceState {
     }
 }
 
-/// In JSON these are the kernel's words.
+/// In JSON these values are the kernel's words.
 macro_rules! serialize_as_text {
     ($($type:ty),+) => {$(
         impl Serialize for $type {
@@ -223,20 +226,21 @@ macro_rules! serialize_as_text {
 }
 serialize_as_text!(DeviceState);
 
-/// A [`Device`] that is no QAT function.
+/// The error for a [`Device`] that is not a QAT function.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{id} ({vendor_id:04x}:{product_id:04x}) is not a QAT function; ask QatProbe for devices")]
 pub struct NotQat {
-    /// Its id.
+    /// The id of the device.
     pub id: DeviceId,
-    /// Its PCI vendor id.
+    /// The PCI vendor id of the device.
     pub vendor_id: u16,
-    /// Its PCI device id.
+    /// The PCI device id of the device.
     pub product_id: u16,
 }
 
 impl QatDevice {
-    /// What it can work on: as configured where that can be read, else as built.
+    /// Returns the types of work that the function can do: those that are configured where the configuration can be
+    /// read, and otherwise those that the family supports.
     #[must_use]
     pub fn types(&self) -> AcceleratorTypes {
         match &self.services {
@@ -245,7 +249,7 @@ impl QatDevice {
         }
     }
 
-    /// Whether this is a virtual function.
+    /// Returns whether this is a virtual function.
     #[must_use]
     pub const fn is_virtual(&self) -> bool {
         matches!(self.function, Function::Virtual { .. })
@@ -299,7 +303,7 @@ impl From<&QatDevice> for Device {
 impl TryFrom<&Device> for QatDevice {
     type Error = NotQat;
 
-    /// Properties that are absent or malformed are facts that are not known.
+    /// Converts a record. A property that is absent or malformed is treated as unknown.
     fn try_from(device: &Device) -> Result<Self, NotQat> {
         let &Device { vendor_id, product_id, .. } = device;
         let (model, is_physical) = Model::of(vendor_id, product_id).ok_or_else(|| NotQat {

@@ -1,9 +1,11 @@
-//! QAT devices as sysfs shows them. Only reads, opens no device, and needs neither libqat nor privileges.
+//! Discovery of QAT devices in sysfs. It only reads, opens no device, and needs neither libqat nor privileges.
 //!
 //! [`QatProbe`] finds every physical and virtual function of every QAT family. As an [`accel_core::HardwareProbe`] it
-//! gives [`Device`] records whose properties [`property`] names; [`QatDevice`] is the same as a type.
+//! returns [`Device`] records, whose properties are named in [`property`]; [`QatDevice`] is the typed form of such a
+//! record. [`QatAccelerator`](crate::QatAccelerator) uses it to explain why no device is available, and programs may
+//! call it directly.
 //!
-//! [`DeviceCounters`] is what the kernel's driver counts of a device, for those who may read it.
+//! [`DeviceCounters`] reads the counters that the kernel's driver keeps for a device, which usually only root may read.
 //!
 //! Machines without QAT, and systems without sysfs, have no devices; that is not an error.
 
@@ -22,12 +24,12 @@ use accel_core::{AcceleratorTypes, Device, DeviceChange, DeviceChanges, DeviceId
 
 pub use crate::service::Service;
 pub(crate) use counters::utilisation;
-pub use counters::{DeviceCounters, EngineCounters, FirmwareCounters, Telemetry, Unread};
+pub use counters::{CountersError, DeviceCounters, EngineCounters, FirmwareCounters, Telemetry};
 pub use device::{Access, DeviceState, Function, NotQat, QatDevice, Support, Vfio, property};
 pub use model::{Model, VENDOR_INTEL};
 pub(crate) use sysfs::HugePages;
 
-/// Finds QAT devices below a root directory, `/` unless told otherwise.
+/// Finds QAT devices below a root directory, which is `/` by default.
 ///
 /// # Examples
 /// ```
@@ -43,7 +45,7 @@ pub(crate) use sysfs::HugePages;
 #[derive(Debug, Clone)]
 pub struct QatProbe {
     root: PathBuf,
-    /// `dev/vfio` below it: joined once, since it is looked at from time to time.
+    /// The path of `dev/vfio` below the root. It is joined once, because it is read repeatedly.
     vfio: PathBuf,
 }
 
@@ -54,25 +56,24 @@ impl Default for QatProbe {
 }
 
 impl QatProbe {
-    /// A probe of this machine.
+    /// Returns a probe of this machine.
     #[must_use]
     pub fn new() -> Self {
         Self::with_root("/")
     }
 
-    /// A probe of the machine whose `sys` and `dev` are below `root`: a mounted host in a container, or a tree made for
-    /// a test.
+    /// Returns a probe of the machine whose `sys` and `dev` are below `root`, such as a mounted host in a container, or
+    /// a directory made for a test.
     #[must_use]
     pub fn with_root(root: impl Into<PathBuf>) -> Self {
         let root = root.into();
         Self { vfio: root.join("dev/vfio"), root }
     }
 
-    /// Every QAT function, ordered by id.
+    /// Returns every QAT function, ordered by address.
     ///
     /// # Errors
-    /// [`Error::Unavailable`](accel_core::Error::Unavailable) when the list of PCI functions is there and cannot be
-    /// read.
+    /// [`Error::Unavailable`](accel_core::Error::Unavailable) when the list of PCI functions exists and cannot be read.
     pub fn devices(&self) -> Result<Vec<QatDevice>> {
         sysfs::devices(&self.root)
     }
@@ -104,8 +105,8 @@ impl HardwareProbe for QatProbe {
                         differences(&before, &after).into_iter().for_each(|change| sender.send(change));
                         before = after;
                     }
-                    // What was seen last stays true until a later look says otherwise.
-                    Err(error) => tracing::debug!(%error, "the QAT probe could not look"),
+                    // The last known list remains in effect until it can be read again.
+                    Err(error) => tracing::debug!(%error, "the QAT probe could not read the list of devices"),
                 }
             }
         };
@@ -119,7 +120,7 @@ impl HardwareProbe for QatProbe {
     }
 }
 
-/// What changed between two lists, both ordered by id.
+/// Returns the differences between two lists, both ordered by id.
 fn differences(before: &[Device], after: &[Device]) -> Vec<DeviceChange> {
     let in_list = |list: &[Device], id: &DeviceId| list.binary_search_by(|device| device.id.cmp(id)).ok();
     let removed = before.iter().filter(|device| in_list(after, &device.id).is_none());

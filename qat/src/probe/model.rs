@@ -1,4 +1,4 @@
-//! The product families, as PCI ids tell them apart.
+//! The QAT product families, identified by PCI ids. The probe uses the table; it reads nothing.
 
 use accel_core::AcceleratorTypes;
 use serde::Serialize;
@@ -6,22 +6,22 @@ use serde::Serialize;
 use super::Support;
 use crate::service::Service;
 
-/// PCI vendor id of Intel.
+/// The PCI vendor id of Intel.
 pub const VENDOR_INTEL: u16 = 0x8086;
 
 /// A family of QAT devices.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[non_exhaustive]
 pub struct Model {
-    /// Intel's short name of the family: `4xxx`.
+    /// Intel's short name of the family, such as `4xxx`.
     pub name: &'static str,
-    /// Hardware generation, where Intel numbers it.
+    /// The hardware generation; `None` where Intel does not number it.
     pub generation: Option<u8>,
-    /// PCI device id of the physical function, where it is public.
+    /// The PCI device id of the physical function; `None` where it is not public.
     pub physical_id: Option<u16>,
-    /// PCI device ids of the virtual functions.
+    /// The PCI device ids of the virtual functions.
     pub virtual_ids: &'static [u16],
-    /// Virtual functions that one physical function can have.
+    /// The largest number of virtual functions of one physical function; `None` where it is not public.
     pub max_virtual_functions: Option<u16>,
     #[serde(skip)]
     built_for: AcceleratorTypes,
@@ -57,7 +57,8 @@ impl Model {
         Self { name, generation, physical_id, virtual_ids, max_virtual_functions, built_for }
     }
 
-    /// The family of a PCI function and whether the function is a physical one; `None` for anything but QAT.
+    /// Returns the family of a PCI function and whether the function is a physical one, or `None` for a function that
+    /// is not QAT.
     #[must_use]
     pub fn of(vendor_id: u16, product_id: u16) -> Option<(&'static Self, bool)> {
         if vendor_id != VENDOR_INTEL {
@@ -71,14 +72,15 @@ impl Model {
         })
     }
 
-    /// What the family is built for; a configuration may grant less. Empty where that is not public.
+    /// Returns the types of work that the family supports; a configuration may allow less. Empty where that is not
+    /// public.
     #[must_use]
     pub const fn types(&self) -> AcceleratorTypes {
         self.built_for
     }
 
-    /// The kernel's own driver of the physical function, as sysfs names it, of families that libqat can drive. Its module
-    /// has `qat_` before the name.
+    /// Returns the name in sysfs of the kernel's own driver for the physical function, or `None` for a family that
+    /// libqat does not support. The name of its module has `qat_` before it.
     #[must_use]
     pub(crate) fn kernel_driver(&self) -> Option<&'static str> {
         Some(match self.physical_id? {
@@ -89,7 +91,7 @@ impl Model {
         })
     }
 
-    /// Whether libqat can drive this family under the kernel's own driver.
+    /// Returns whether libqat can use this family with the kernel's own driver.
     #[must_use]
     pub const fn support(&self) -> Support {
         match self.generation {

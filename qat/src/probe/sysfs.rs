@@ -1,4 +1,5 @@
-//! Reading the tree. Whatever a file holds, the worst that comes of it is a fact that is not known.
+//! Reading of sysfs. The probe calls this. Unexpected content of a file makes a property unknown, and is never an
+//! error.
 
 use std::fs::{self, File};
 use std::io::{ErrorKind, Read};
@@ -13,17 +14,18 @@ use super::model::Model;
 use crate::error::Unavailability;
 use crate::service::Service;
 
-/// Most bytes read of one file; sysfs gives a page at most.
+/// The most bytes that are read from one file. A file in sysfs has at most one page.
 const MAX_TEXT: u64 = 4096;
-/// The drivers that hand a function to user space: the general one, and the kernel's own for virtual functions of QAT, which
-/// can also be moved to another machine.
+/// The drivers that give user space access to a function: the generic one, and the kernel's own for virtual functions
+/// of QAT, which supports live migration as well.
 const VFIO_DRIVERS: &[&str] = &["vfio-pci", "qat_vfio_pci"];
 
 fn pci_devices(root: &Path) -> PathBuf {
     root.join("sys/bus/pci/devices")
 }
 
-/// Changes when the node of a function in `dev/vfio` comes or goes: a function is bound to VFIO, or not any more.
+/// Returns a number that changes when a node in `dev/vfio` is created or removed, which means that a function was bound
+/// to VFIO or unbound.
 pub(super) fn fingerprint(vfio: &Path) -> u64 {
     #[cfg(unix)]
     if let Ok(about) = fs::metadata(vfio) {
@@ -38,19 +40,19 @@ pub(super) fn fingerprint(vfio: &Path) -> u64 {
     0
 }
 
-/// The system's huge pages of 2 MiB, which libqat uses for a device's memory if it is told to.
+/// The 2 MiB huge pages of the system, which libqat uses for the memory of a device where it is configured to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct HugePages {
     pub(crate) total: u64,
     pub(crate) free: u64,
-    /// Whether this process may make files in libqat's directory of them.
+    /// Whether this process may create files in the directory that libqat uses for them.
     pub(crate) is_open: bool,
 }
 
 impl HugePages {
-    /// Those of the machine that `device` was found on. A kernel without huge pages has none.
+    /// Reads the huge pages of the machine that `device` was found on. A kernel without huge pages has none.
     pub(crate) fn beside(device: &QatDevice) -> Self {
-        // Below the root, `sys/bus/pci/devices` and the address.
+        // The path is the root, `sys/bus/pci/devices` and the address.
         let root = device.path.ancestors().nth(5).unwrap_or(Path::new("/"));
         let directory = root.join("sys/kernel/mm/hugepages/hugepages-2048kB");
         let count = |name| number(&directory, name).unwrap_or_default();
@@ -62,7 +64,7 @@ impl HugePages {
     }
 }
 
-/// Every QAT function, ordered by address.
+/// Returns every QAT function, ordered by address.
 pub(super) fn devices(root: &Path) -> Result<Vec<QatDevice>> {
     let path = pci_devices(root);
     let unreadable = |source: std::io::Error| Error::Unavailable {
@@ -90,7 +92,7 @@ pub(super) fn device(root: &Path, id: &DeviceId) -> Option<QatDevice> {
     read(root, &id.0)
 }
 
-/// The function at `address`, if it is one of QAT.
+/// Returns the function at `address`, or `None` where it is not QAT.
 fn read(root: &Path, address: &str) -> Option<QatDevice> {
     if !is_pci_address(address) {
         return None;
@@ -152,7 +154,7 @@ fn physical_function(path: &Path) -> Function {
     }
 }
 
-/// What of a device's way to user space this process can use: the container node and the group's.
+/// Returns the access of this process to a group: to the container node first, and then to the node of the group.
 fn vfio(root: &Path, group: u32) -> Vfio {
     let directory = root.join("dev/vfio");
     let container = directory.join("vfio");
@@ -161,7 +163,7 @@ fn vfio(root: &Path, group: u32) -> Vfio {
         return Vfio { path: container, access };
     }
     let node = directory.join(group.to_string());
-    // Without an IOMMU the kernel names the node so, and only where the administrator asked for it.
+    // The kernel uses this name without an IOMMU, and only where the administrator enabled that mode.
     let unprotected = directory.join(format!("noiommu-{group}"));
     let path = if !node.exists() && unprotected.exists() { unprotected } else { node };
     Vfio { access: self::access(&path), path }
@@ -184,13 +186,13 @@ fn access(_: &Path) -> Access {
 
 fn support(root: &Path, model: &Model) -> Support {
     let support = model.support();
-    // What Intel's out-of-tree driver leaves: its device files and its memory module.
+    // The files that show Intel's out-of-tree driver: its device files and its memory module.
     let marks = ["dev/qat_dev_processes", "dev/usdm_drv", "sys/module/usdm_drv"];
     let is_out_of_tree = || marks.iter().any(|mark| root.join(mark).exists());
     if support == Support::Supported && is_out_of_tree() { Support::OutOfTree } else { support }
 }
 
-/// `domain:bus:device.function` in lower-case hexadecimal, as the kernel writes it.
+/// Returns whether `text` is `domain:bus:device.function` in lower-case hexadecimal, which is the form of the kernel.
 fn is_pci_address(text: &str) -> bool {
     let is_hex = |part: &str, digits: std::ops::RangeInclusive<usize>| {
         digits.contains(&part.len()) && part.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'))
@@ -204,7 +206,7 @@ fn is_pci_address(text: &str) -> bool {
     })
 }
 
-/// The trimmed text of a file, `None` when it cannot be read.
+/// Returns the trimmed text of a file, or `None` when it cannot be read.
 fn text(directory: &Path, name: &str) -> Option<String> {
     let mut bytes = Vec::new();
     File::open(directory.join(name)).ok()?.take(MAX_TEXT).read_to_end(&mut bytes).ok()?;
@@ -219,7 +221,7 @@ fn hex(directory: &Path, name: &str) -> Option<u16> {
     u16::from_str_radix(text(directory, name)?.strip_prefix("0x")?, 16).ok()
 }
 
-/// The last part of where a symbolic link points.
+/// Returns the last component of the target of a symbolic link.
 fn link_name(directory: &Path, name: &str) -> Option<String> {
     fs::read_link(directory.join(name)).ok()?.file_name()?.to_str().map(str::to_owned)
 }

@@ -1,4 +1,4 @@
-//! Tests of the probe on trees of files.
+//! Tests of the probe with directories that imitate sysfs.
 
 use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
@@ -12,13 +12,13 @@ use tempfile::TempDir;
 use super::*;
 use crate::error::Unavailability;
 
-/// A machine made of files.
+/// A directory that imitates the `sys` and `dev` of a machine.
 pub(crate) struct Tree(TempDir);
 
 impl Tree {
     pub(crate) fn new() -> Self {
         let directory = tempfile::tempdir().unwrap();
-        // Other users may look too; see `as_another_user`.
+        // Other users need access too; see `as_another_user`.
         fs::set_permissions(directory.path(), fs::Permissions::from_mode(0o755)).unwrap();
         fs::create_dir_all(directory.path().join("sys/bus/pci/devices")).unwrap();
         Self(directory)
@@ -38,7 +38,7 @@ impl Tree {
         symlink(target, self.0.path().join(path)).unwrap();
     }
 
-    /// A PCI function as the kernel shows it: a link among the devices to a directory elsewhere.
+    /// Creates a PCI function as the kernel shows it: a link in the list of devices to a directory elsewhere.
     pub(crate) fn function(&self, address: &str, vendor: u16, device: u16) -> Entry<'_> {
         let directory = format!("sys/devices/pci0000:00/{address}");
         self.file(format!("{directory}/vendor"), format!("{vendor:#06x}\n"));
@@ -68,7 +68,7 @@ impl Entry<'_> {
     }
 }
 
-/// Runs `work` without the rights of root, in a thread of its own: the system call changes that thread alone.
+/// Runs `work` without the rights of root in a new thread, because the system call changes only the calling thread.
 pub(super) fn as_another_user<T: Send>(work: impl FnOnce() -> T + Send) -> T {
     thread::scope(|scope| {
         let other = scope.spawn(|| {
@@ -86,7 +86,7 @@ fn ids(devices: &[QatDevice]) -> Vec<&str> {
     devices.iter().map(|device| device.id.0.as_str()).collect()
 }
 
-/// Sapphire Rapids as `qat.service` leaves it, with one virtual function per device instead of sixteen.
+/// Returns Sapphire Rapids as `qat.service` configures it, with one virtual function per device instead of sixteen.
 fn configured() -> Tree {
     let tree = Tree::new();
     for (bus, services, group) in [("6b", "sym;asym", 15), ("70", "dc", 16)] {
@@ -108,7 +108,7 @@ fn configured() -> Tree {
         tree.file(format!("dev/vfio/{group}"), "");
     }
     tree.file("dev/vfio/vfio", "");
-    // What else is on a bus: a network card of the same vendor, and names that are no address.
+    // Other entries of a PCI bus: a network card of the same vendor, and names that are not addresses.
     tree.function("0000:00:1f.6", 0x8086, 0x15f9);
     tree.function("0000:00:02.0", 0x10de, 0x4940);
     tree.file("sys/bus/pci/devices/README/vendor", "0x8086\n");
@@ -169,7 +169,7 @@ fn discovery_filters_by_type_and_finds_by_id() {
 
 #[test]
 fn every_generation_is_recognised() {
-    // The ids and counts of the kernel's and DPDK's tables, written down once more.
+    // The ids and counts from the tables of the kernel and of DPDK, written independently.
     let families = [
         ("DH895xCC", 1, 0x0435, 0x0443, Support::Legacy),
         ("C62x", 2, 0x37c8, 0x37c9, Support::Legacy),
@@ -195,7 +195,7 @@ fn every_generation_is_recognised() {
             assert!(device.types().contains(AcceleratorTypes::ENCRYPTION), "as built: {name}");
         }
         assert!(!devices[0].is_virtual() && devices[1].is_virtual());
-        // A virtual function whose physical one is elsewhere, as inside a virtual machine.
+        // A virtual function whose physical one is not visible, as inside a virtual machine.
         assert_eq!(devices[1].function, Function::Virtual { physical: None });
     }
     let others = [
@@ -275,7 +275,7 @@ fn malformed_and_unreadable_files_are_facts_not_known() {
         .file("virtfn0", "not a link")
         .link("virtfn1", "../not-an-address")
         .link("iommu_group", "/");
-    // A function that cannot be identified is none of ours.
+    // A function that cannot be identified is not a QAT function.
     tree.function("0000:6c:00.0", 0x8086, 0x4940).file("device", "4940\n");
     tree.file("sys/bus/pci/devices/0000:6d:00.0/vendor", "0x8086\n");
     let devices = tree.probe().devices().unwrap();
@@ -314,7 +314,7 @@ fn the_fingerprint_changes_with_the_nodes_of_functions() {
     let mut seen = vec![print()];
     tree.file("dev/vfio/vfio", "");
     seen.push(print());
-    // File times are as coarse as the kernel's clock tick.
+    // The resolution of file times is the tick of the kernel's clock.
     thread::sleep(Duration::from_millis(20));
     tree.file("dev/vfio/15", "");
     seen.push(print());
@@ -354,7 +354,7 @@ fn changes_are_told_and_the_watch_ends_with_its_subscriber() {
     let DeviceChange::Changed { before, after } = wait() else { panic!() };
     assert_eq!((before.properties[property::STATE].as_str(), after.id.0.as_str()), ("up", "0000:70:00.0"));
 
-    // Its directory goes, and with it, at once, what its virtual function knew of it.
+    // The directory of the virtual function is removed, and with it all that is known about it.
     fs::remove_file(tree.0.path().join("sys/bus/pci/devices/0000:70:00.1")).unwrap();
     let DeviceChange::Removed(gone) = wait() else { panic!() };
     assert_eq!(gone.id.0, "0000:70:00.1");
@@ -406,7 +406,7 @@ fn this_machine_can_be_probed() {
     }
 }
 
-/// Every file that is read, with arbitrary content.
+/// Every file that the probe reads; the tests give them arbitrary content.
 const FILES: [&str; 8] = [
     "vendor",
     "device",

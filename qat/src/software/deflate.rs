@@ -133,11 +133,11 @@ fn finish(input: &[u8], output: &mut [u8], level: u8) -> Result<usize> {
 /// Deflates as [`finish`] does, to a stream that ends on a byte border with more to come.
 fn leave_open(input: &[u8], output: &mut [u8], level: u8) -> Result<usize> {
     let len = finish(input, output, level)?;
-    deflate::reopen(output, len).map_err(|fault| match fault {
-        deflate::Fault::NoRoom => {
+    deflate::reopen(output, len).map_err(|error| match error {
+        deflate::ReopenError::NoRoom => {
             Error::OutputTooSmall { required: Some(bound(input.len())), available: output.len() }
         }
-        deflate::Fault::Invalid => {
+        deflate::ReopenError::Invalid => {
             Error::Internal { engine: "libdeflate", detail: "its output is no deflate stream".into() }
         }
     })

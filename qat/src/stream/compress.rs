@@ -1,4 +1,8 @@
-//! Compressing a stream.
+//! Compresses a stream: the block size of each format, the work on one block, and the headers, checksums and trailers
+//! around the blocks.
+//!
+//! Programs call [`compress`]. This module never reads further ahead than the blocks in circulation, except that
+//! [`zstd`](super::zstd) compresses a whole Zstandard frame on the CPU.
 
 use std::io::{Read, Write};
 use std::sync::atomic::Ordering;
@@ -8,14 +12,14 @@ use libdeflater::{Adler32, Crc};
 use twox_hash::{XxHash32, XxHash64};
 
 use super::pipeline::{self, Produced};
-use super::source::{Blocks, Counted};
+use super::source::{Blocks, CountingReader};
 use super::{Engine, Progress, Settings, StreamError, Summary, zstd};
 use crate::formats::{gzip, lz4 as lz4_frame, zlib, zstd as zstd_frame};
 use crate::software;
 
 type Result<T, E = StreamError> = std::result::Result<T, E>;
 
-/// A block on its way: plain, then packed.
+/// A block of the stream: its plain bytes, and then their compressed form.
 #[derive(Default)]
 struct Block {
     plain: Vec<u8>,
@@ -26,11 +30,13 @@ struct Block {
     ran: Option<ExecutedOn>,
 }
 
-/// How many plain bytes make one block: large enough to cost no ratio, small enough to keep every core busy.
+/// Returns the number of plain bytes in one block. It is large enough that cutting does not worsen the ratio, and small
+/// enough that every core has work.
 fn block_len(options: &CompressOptions) -> usize {
     match options.format {
         Format::Lz4Frame => 4 << 20,
-        // A frame loses what its predecessors' window would have given: it must be several windows long.
+        // A frame cannot refer to the data before it. It is several windows long, so that this worsens the ratio
+        // little.
         Format::Zstd => match software::zstd::level(options.level).unwrap_or_default() {
             0..=2 => 4 << 20,
             3..=9 => 8 << 20,
@@ -43,9 +49,10 @@ fn block_len(options: &CompressOptions) -> usize {
 /// Compresses everything that `input` yields to `output`.
 ///
 /// # Errors
-/// [`StreamError::Read`] and [`StreamError::Write`]; [`StreamError::Work`] with
-/// [`InvalidArgument`](Error::InvalidArgument) for a level that the format does not have or for
-/// [`Format::Lz4Block`], which has no stream form, and with what the engine may fail with.
+/// [`StreamError::Read`] and [`StreamError::Write`] where reader or writer fail; [`StreamError::Thread`] and
+/// [`StreamError::Memory`] where the system refuses a thread or memory; [`StreamError::Work`] with
+/// [`InvalidArgument`](Error::InvalidArgument) for a level that the format does not have and for [`Format::Lz4Block`],
+/// which has no stream form, and with any error of the accelerator.
 ///
 /// # Examples
 /// ```
@@ -74,7 +81,8 @@ where
     check_level(options)?;
     let is_one_frame = format == Format::Zstd && !settings.independent;
     let input_len = if is_one_frame { zstd::known_len(settings) } else { None };
-    let mut blocks = Blocks::new(Counted::new(input.take(input_len.unwrap_or(u64::MAX)), &settings.progress));
+    let mut blocks =
+        Blocks::new(CountingReader::new(input.take(input_len.unwrap_or(u64::MAX)), &settings.progress));
     let mut first = true;
     let mut wrapper = Wrapper::new(*options, settings, input_len);
     let mut summary = Summary::new(Some(format));
@@ -125,7 +133,7 @@ where
     Ok(summary)
 }
 
-/// Refuses what cannot work before anything is read.
+/// Fails for a format or level that cannot be written, before anything is read.
 fn check_level(options: &CompressOptions) -> Result<(), Error> {
     match options.format {
         Format::Lz4Block => Err(Error::InvalidArgument {
@@ -138,7 +146,7 @@ fn check_level(options: &CompressOptions) -> Result<(), Error> {
     }
 }
 
-/// Packs a block as one gzip member, which says its length unless it is the only one.
+/// Compresses a block to one gzip member. The member states its length unless it is the only one.
 fn pack_member(block: &mut Block, engine: &Engine, options: &CompressOptions) -> Result<()> {
     let deflate = CompressOptions::new(Format::Deflate).level(options.level);
     let bound = engine.compression.compress_bound(block.plain.len(), &deflate);
@@ -157,13 +165,13 @@ fn pack_member(block: &mut Block, engine: &Engine, options: &CompressOptions) ->
     Ok(())
 }
 
-/// Packs a block as what its format makes of it: a piece of one deflate stream, an LZ4 block, a Zstandard
-/// frame or, where all of them are one frame, blocks of it.
+/// Compresses a block to the part of the output that its format has for it: a piece of one deflate stream, an LZ4
+/// block, a Zstandard frame, or Zstandard blocks where the whole stream is one frame.
 fn pack(block: &mut Block, engine: &Engine, options: &CompressOptions, is_one_frame: bool) -> Result<()> {
     let compression = &engine.compression;
     if options.format == Format::Lz4Frame {
         if block.plain.is_empty() {
-            // A frame may have no blocks, and a block of no bytes would read as its end.
+            // A frame may have no blocks, and a block of length 0 would be read as the end of the frame.
             (block.packed_len, block.ran) = (0, None);
             return Ok(());
         }
@@ -192,14 +200,14 @@ fn pack(block: &mut Block, engine: &Engine, options: &CompressOptions, is_one_fr
     Ok(())
 }
 
-/// What stands around the blocks of a stream: headers, running checksums, trailers.
+/// The bytes around the blocks of a stream: headers, running checksums and trailers.
 struct Wrapper {
     kind: Kind,
     length: u64,
 }
 
 enum Kind {
-    /// The blocks are complete by themselves.
+    /// Each block is complete by itself, and needs no wrapper.
     Bare,
     Gzip(Crc),
     Zlib(u8, Adler32),
@@ -217,7 +225,7 @@ impl Wrapper {
             }
             Format::Lz4Frame => Kind::Lz4(XxHash32::with_seed(0)),
             Format::Zstd if !settings.independent => {
-                // No block refers to another one, and none is longer than this.
+                // The blocks do not refer to each other, and this is the length of the longest.
                 let descriptor =
                     zstd_frame::Descriptor { window: block_len(&options), content_size: input_len };
                 Kind::Zstd(descriptor, Box::new(XxHash64::with_seed(0)))
@@ -227,7 +235,8 @@ impl Wrapper {
         Self { kind, length: 0 }
     }
 
-    /// Writes a packed block with what belongs before and behind it; the bytes written.
+    /// Writes a compressed block with the header before it and the trailer after it where they belong, and returns the
+    /// number of bytes written.
     fn write(&mut self, block: &Block, output: &mut impl Write, progress: &Progress) -> Result<u64> {
         self.length += block.plain.len() as u64;
         const { assert!(zstd_frame::MAX_HEADER <= lz4_frame::MAX_HEADER) };
@@ -253,12 +262,12 @@ impl Wrapper {
                 use std::hash::Hasher;
                 hash.write(&block.plain);
                 if block.first {
-                    // The last block of a short stream says how short it is.
+                    // The only block of a short stream states its length, which selects the smallest block size.
                     let len = if block.last { block.plain.len() as u64 } else { u64::MAX };
                     let size = block.last.then_some(len);
                     head_len = lz4_frame::Descriptor::for_len(len, size).write(&mut head);
                 }
-                // The end mark, four zero bytes, is in place already.
+                // The end mark of four zero bytes is already in `tail`.
                 tail[4..].copy_from_slice(&(hash.finish() as u32).to_le_bytes());
                 tail_len = 8;
             }
@@ -266,7 +275,8 @@ impl Wrapper {
                 use std::hash::Hasher;
                 hash.write(&block.plain);
                 head_len = descriptor.write(&mut head);
-                // An empty last block, since none before knew that it was the last.
+                // An empty last block follows, because the blocks before it were written before it was known which one
+                // is the last.
                 tail[..zstd_frame::BLOCK_HEADER_LEN].copy_from_slice(&zstd_frame::EMPTY_LAST_BLOCK);
                 tail_len = zstd_frame::BLOCK_HEADER_LEN + zstd_frame::CHECKSUM_LEN;
                 tail[zstd_frame::BLOCK_HEADER_LEN..tail_len]
@@ -274,7 +284,7 @@ impl Wrapper {
             }
         }
         if block.first && block.last && matches!(self.kind, Kind::Zstd(..)) {
-            // It is a whole frame.
+            // The block is a whole frame, which needs no header or trailer.
             (head_len, tail_len) = (0, 0);
         }
         if !block.first {

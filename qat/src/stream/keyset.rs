@@ -1,4 +1,7 @@
-//! Keys of streams: Tink's JSON keysets, and plain hexadecimal.
+//! Keys of encrypted streams, read from and written to Tink's JSON keysets and hexadecimal text.
+//!
+//! [`encrypt`](super::encrypt) and [`decrypt`](super::decrypt) use a [`Keyset`]. Key bytes are zeroised on drop, and
+//! never appear in an error or in `Debug` output.
 
 mod json;
 
@@ -13,15 +16,15 @@ use zeroize::{Zeroize, Zeroizing};
 
 use crate::software::cipher::random;
 
-/// What Tink calls the key's type.
+/// The type URL of the key in Tink's registry.
 const TYPE_URL: &str = "type.googleapis.com/google.crypto.tink.AesGcmHkdfStreamingKey";
-/// Parameters of the template AES256_GCM_HKDF_1MB.
+/// The parameters of the template AES256_GCM_HKDF_1MB.
 const SEGMENT_LEN: usize = 1 << 20;
 const KEY_LEN: usize = 32;
-/// Segments beyond this would make memory follow the key file.
+/// The longest segment in bytes that is accepted. Without a limit, a key file would determine how much memory is used.
 const MAX_SEGMENT_LEN: usize = 64 << 20;
 
-/// A hash of HKDF, with its number in `HashType` of Tink's `common.proto`.
+/// A hash function of HKDF, with its number in `HashType` of Tink's `common.proto`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Hash {
     Sha1 = 1,
@@ -29,7 +32,7 @@ enum Hash {
     Sha512 = 4,
 }
 
-/// One key of the type AesGcmHkdfStreamingKey.
+/// One key of the type `AesGcmHkdfStreamingKey`.
 pub(super) struct StreamingKey {
     id: u32,
     bytes: Zeroizing<Vec<u8>>,
@@ -43,7 +46,7 @@ impl StreamingKey {
         &self.bytes
     }
 
-    /// HKDF with the key's hash.
+    /// Returns HKDF (RFC 5869) with the hash of the key.
     pub(super) fn hkdf(&self) -> hkdf::Algorithm {
         match self.hash {
             Hash::Sha1 => hkdf::HKDF_SHA1_FOR_LEGACY_USE_ONLY,
@@ -52,23 +55,23 @@ impl StreamingKey {
         }
     }
 
-    /// Length byte, salt, nonce prefix.
+    /// Returns the length of the stream's header in bytes: the length byte, the salt and the nonce prefix.
     pub(super) fn header_len(&self) -> usize {
         1 + self.derived_len + 7
     }
 }
 
-/// The keys of encrypted streams: one encrypts, all decrypt.
+/// The keys of encrypted streams. The primary key encrypts, and every key can decrypt.
 ///
-/// A keyset is read from and written as Tink's cleartext JSON, with keys of the type `AesGcmHkdfStreamingKey`;
-/// [`Keyset::generate`] makes one of the template AES256_GCM_HKDF_1MB. 64 hexadecimal digits are a keyset of one such key.
-/// Keys are zeroised on drop and never printed.
+/// A keyset is read from and written as Tink's cleartext JSON, with keys of the type `AesGcmHkdfStreamingKey`.
+/// [`Keyset::generate`] creates one of the template AES256_GCM_HKDF_1MB. 64 hexadecimal digits are a keyset of one such
+/// key. Keys are zeroised on drop and never printed.
 ///
-/// What Tink reads as a keyset this reads, too, in every form that proto3's JSON mapping has: ids as numbers or as texts
-/// (`1000`, `"1000"`, `1e3`), enumerations by name or number, base64 of either alphabet with or without padding,
-/// `lowerCamelCase` and `snake_case` members, `null` and absent members as defaults. Members that Tink does not know, and
-/// members that occur twice, are errors, as they are to Tink for C++, Go and Python. The one limit of this crate is on
-/// segments, of at most 64 MiB.
+/// Every form of a keyset that Tink accepts is accepted, as far as proto3's JSON mapping has it: ids as numbers or as
+/// strings (`1000`, `"1000"`, `1e3`), enumerations by name or number, base64 of either alphabet with or without
+/// padding, `lowerCamelCase` and `snake_case` members, and `null` and absent members as defaults. Members that Tink
+/// does not know, and members that occur twice, are errors, as in Tink for C++, Go and Python. The only additional
+/// restriction is that segments have at most 64 MiB.
 ///
 /// # Examples
 /// ```
@@ -94,61 +97,61 @@ impl fmt::Debug for Keyset {
     }
 }
 
-/// What is wrong with a key file.
+/// The reason why a key file is invalid. No variant contains key bytes.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum KeysetError {
-    /// Neither JSON nor hexadecimal.
+    /// The content is neither JSON nor hexadecimal.
     #[error("the key is neither a Tink JSON keyset nor 64 hexadecimal digits")]
     Unrecognised,
-    /// Hexadecimal of the wrong length.
+    /// The content is hexadecimal and has the wrong length.
     #[error("a hexadecimal key has 64 digits, not {digits}")]
     HexLength {
-        /// How many there are.
+        /// The number of digits.
         digits: usize,
     },
-    /// Malformed JSON, or a member that occurs twice in one object.
+    /// The JSON is malformed, or a member occurs twice in one object.
     #[error(
-        "malformed Tink keyset at line {line}, column {column}: it is no JSON, or a member occurs twice there"
+        "malformed Tink keyset at line {line}, column {column}: it is not JSON, or a member occurs twice"
     )]
     Json {
-        /// Line, from 1.
+        /// The line, counted from 1.
         line: usize,
-        /// Column, from 1.
+        /// The column, counted from 1.
         column: usize,
     },
-    /// JSON that is no keyset.
+    /// The JSON is valid, and a member is not that of a keyset.
     #[error("malformed Tink keyset, {path}: {detail}")]
     #[non_exhaustive]
     Member {
-        /// Which member: `key[0].status`.
+        /// The path of the member, such as `key[0].status`.
         path: String,
-        /// What is wrong with it.
+        /// What is wrong with the member.
         detail: &'static str,
     },
-    /// A keyset without any key but destroyed ones.
+    /// The keyset has no key that is not destroyed.
     #[error("the keyset has no keys")]
     NoKeys,
-    /// An encrypted keyset.
+    /// The keyset is encrypted.
     #[error("the keyset is encrypted: decrypt it with the key management system it came from")]
     EncryptedKeyset,
-    /// A key of another kind.
-    #[error("key {id} has the type {type_url}: only AesGcmHkdfStreamingKey is understood")]
+    /// A key is not an `AesGcmHkdfStreamingKey`.
+    #[error("key {id} has the type {type_url}: only AesGcmHkdfStreamingKey is supported")]
     KeyType {
-        /// Its id.
+        /// The id of the key.
         id: u32,
-        /// Its type.
+        /// The type URL of the key.
         type_url: String,
     },
-    /// A key whose material cannot be meant.
+    /// The content of a key is invalid.
     #[error("key {id} is malformed: {detail}")]
     KeyMaterial {
-        /// Its id.
+        /// The id of the key.
         id: u32,
-        /// What is wrong with it.
+        /// What is wrong with the key.
         detail: &'static str,
     },
-    /// Several enabled keys have the id of the primary one.
+    /// Several enabled keys have the id of the primary key.
     #[error("the keyset has several enabled keys with the primary id {id}")]
     #[non_exhaustive]
     SeveralPrimaries {
@@ -158,11 +161,11 @@ pub enum KeysetError {
     /// The primary key is missing or not enabled.
     #[error("the keyset has no enabled key with the primary id {id}")]
     NoPrimary {
-        /// The id.
+        /// The id that the keyset states for its primary key.
         id: u32,
     },
-    /// The system has no random bytes.
-    #[error("no random bytes from the system")]
+    /// The system returned no random bytes.
+    #[error("the system returned no random bytes")]
     NoRandom,
 }
 
@@ -197,16 +200,16 @@ impl Drop for JsonKeyData {
 }
 
 impl Keyset {
-    /// A keyset with one fresh key of the template AES256_GCM_HKDF_1MB.
+    /// Creates a keyset with one new random key of the template AES256_GCM_HKDF_1MB.
     ///
     /// # Errors
-    /// [`KeysetError::NoRandom`].
+    /// [`KeysetError::NoRandom`] where the system returns no random bytes.
     pub fn generate() -> Result<Self, KeysetError> {
         let mut bytes = Zeroizing::new(vec![0; KEY_LEN]);
         let mut id = [0; 4];
         random(&mut bytes).map_err(|_| KeysetError::NoRandom)?;
         random(&mut id).map_err(|_| KeysetError::NoRandom)?;
-        // Tink's own ids are never 0.
+        // Tink never generates the id 0.
         Ok(Self::single(u32::from_be_bytes(id).max(1), bytes))
     }
 
@@ -216,10 +219,10 @@ impl Keyset {
         Self { keys: vec![key], primary: 0 }
     }
 
-    /// Reads a keyset from the content of a key file.
+    /// Parses the content of a key file: Tink's cleartext JSON, or 64 hexadecimal digits.
     ///
     /// # Errors
-    /// [`KeysetError`] says what is wrong with it, without showing any of it.
+    /// A [`KeysetError`] describes what is wrong, without showing any of the content.
     pub fn parse(text: &str) -> Result<Self, KeysetError> {
         let text = text.trim();
         if text.starts_with('{') {
@@ -237,7 +240,8 @@ impl Keyset {
         Ok(Self::single(1, Zeroizing::new(bytes)))
     }
 
-    /// Takes what Tink takes: keys that are not enabled may be of any type, destroyed ones may have no data.
+    /// Parses Tink's JSON. As in Tink, keys that are not enabled may have any type, and destroyed keys may have no
+    /// data.
     fn parse_json(text: &str) -> Result<Self, KeysetError> {
         let message = json::parse(text)?;
         let mut keys = Vec::new();
@@ -256,9 +260,9 @@ impl Keyset {
             if data.type_url != TYPE_URL {
                 return Err(KeysetError::KeyType { id: key.key_id, type_url: data.type_url.clone() });
             }
-            // Streams have no prefix, whatever the key says; that much Tink asks of it.
+            // Encrypted streams have no prefix, whatever the type is. Tink requires a known type nevertheless.
             if !(1..=json::CRUNCHY).contains(&key.output_prefix_type) {
-                return Err(malformed("its outputPrefixType is none of TINK, LEGACY, RAW and CRUNCHY"));
+                return Err(malformed("its outputPrefixType is not TINK, LEGACY, RAW or CRUNCHY"));
             }
             keys.push(parse_key(key.key_id, &data.value).map_err(malformed)?);
         }
@@ -274,7 +278,7 @@ impl Keyset {
         }
     }
 
-    /// The keyset as Tink's cleartext JSON. **It is the secret itself.**
+    /// Returns the keyset as Tink's cleartext JSON. **It contains the secret keys.**
     #[must_use]
     pub fn to_json(&self) -> Zeroizing<String> {
         let key = self.keys.iter().map(|key| JsonKey {
@@ -288,7 +292,7 @@ impl Keyset {
             output_prefix_type: "RAW".to_owned(),
         });
         let json = JsonKeyset { primary_key_id: self.primary().id, key: key.collect() };
-        // Room for all of it at once: growing would leave copies of the key behind.
+        // The buffer is allocated at its final length. Growing would leave copies of the key in freed memory.
         let mut len = Length(1);
         let _ = serde_json::to_writer_pretty(&mut len, &json);
         let mut text = Zeroizing::new(Vec::with_capacity(len.0));
@@ -297,8 +301,8 @@ impl Keyset {
         Zeroizing::new(String::from_utf8(std::mem::take(&mut *text)).unwrap_or_default())
     }
 
-    /// The key as 64 hexadecimal digits, **the secret itself**; `None` for what they cannot express: several keys, or
-    /// another template.
+    /// Returns the key as 64 hexadecimal digits, which are **the secret key**. `None` for a keyset that this form
+    /// cannot express: one with several keys, or with a key of another template.
     #[must_use]
     pub fn to_hex(&self) -> Option<Zeroizing<String>> {
         let [key] = &self.keys[..] else { return None };
@@ -306,7 +310,7 @@ impl Keyset {
         if parameters != (KEY_LEN, Hash::Sha256, SEGMENT_LEN, KEY_LEN) {
             return None;
         }
-        // Room for all of it at once: growing would leave copies of the key behind.
+        // The buffer is allocated at its final length. Growing would leave copies of the key in freed memory.
         let mut text = Zeroizing::new(String::with_capacity(2 * KEY_LEN));
         for nibble in key.bytes.iter().flat_map(|byte| [byte >> 4, byte & 15]) {
             text.push(char::from(b"0123456789abcdef"[usize::from(nibble)]));
@@ -314,19 +318,19 @@ impl Keyset {
         Some(text)
     }
 
-    /// The key that encrypts.
+    /// Returns the key that encrypts.
     pub(super) fn primary(&self) -> &StreamingKey {
         &self.keys[self.primary]
     }
 
-    /// Every key, the primary first.
+    /// Returns every key, beginning with the primary one.
     pub(super) fn keys(&self) -> impl Iterator<Item = &StreamingKey> {
         let others = self.keys.iter().enumerate().filter(|(i, _)| *i != self.primary).map(|(_, key)| key);
         std::iter::once(self.primary()).chain(others)
     }
 }
 
-/// Counts what is written to it.
+/// Counts the bytes that are written to it.
 struct Length(usize);
 
 impl io::Write for Length {
@@ -340,15 +344,15 @@ impl io::Write for Length {
     }
 }
 
-/// `AesGcmHkdfStreamingKey { version = 1; params = 2 { ciphertext_segment_size = 1; derived_key_size = 2;
-/// hkdf_hash_type = 3 }; key_value = 3 }` in the protocol buffers' wire format.
+/// Encodes `AesGcmHkdfStreamingKey { version = 1; params = 2 { ciphertext_segment_size = 1; derived_key_size = 2;
+/// hkdf_hash_type = 3 }; key_value = 3 }` in the wire format of protocol buffers.
 fn encode_key(key: &StreamingKey) -> Vec<u8> {
     let mut params = Vec::new();
     for (field, value) in [(1, key.segment_len as u64), (2, key.derived_len as u64), (3, key.hash as u64)] {
         params.push(field << 3);
         put_varint(&mut params, value);
     }
-    // Room for all of it at once: growing would leave copies of the key behind.
+    // The buffer is allocated at its final length. Growing would leave copies of the key in freed memory.
     let mut out = Vec::with_capacity(params.len() + key.bytes.len() + 16);
     out.push(2 << 3 | 2);
     put_varint(&mut out, params.len() as u64);
@@ -371,11 +375,11 @@ fn put_varint(out: &mut Vec<u8>, mut value: u64) {
 enum Field<'a> {
     Number(u64),
     Bytes(&'a [u8]),
-    /// Of a type that no field of these messages has.
+    /// A field of a wire type that these messages do not use.
     Other,
 }
 
-/// Takes the next field off the front of `message`; `None` when it is malformed.
+/// Removes the first field from `message` and returns it, or `None` when it is malformed.
 fn next_field<'a>(message: &mut &'a [u8]) -> Option<(u64, Field<'a>)> {
     let tag = varint(message)?;
     let field = match tag & 7 {
@@ -410,15 +414,15 @@ fn varint(message: &mut &[u8]) -> Option<u64> {
     None
 }
 
-/// Unknown fields are skipped, the last of several fields counts, and parts of one message are merged, as the wire
-/// format wants it. Groups are not read, which proto3 does not have.
+/// Parses an `AesGcmHkdfStreamingKey`. As the wire format requires, unknown fields are skipped, the last of several
+/// values counts, and parts of one submessage are merged. Groups are not accepted, because proto3 has none.
 fn parse_key(id: u32, mut message: &[u8]) -> Result<StreamingKey, &'static str> {
     const MALFORMED: &str = "its value is not an AesGcmHkdfStreamingKey";
     let (mut version, mut bytes) = (0, &[][..]);
     let (mut segment_len, mut derived_len, mut hash) = (0, 0, 0);
     while !message.is_empty() {
         match next_field(&mut message).ok_or(MALFORMED)? {
-            // Numbers of 32 bits, of which longer ones lose the upper bits.
+            // Fields of 32 bits are truncated where the encoded number is longer, as the wire format requires.
             (1, Field::Number(number)) => version = number as u32,
             (2, Field::Bytes(mut params)) => {
                 while !params.is_empty() {
@@ -441,10 +445,10 @@ fn parse_key(id: u32, mut message: &[u8]) -> Result<StreamingKey, &'static str> 
         1 => Hash::Sha1,
         3 => Hash::Sha256,
         4 => Hash::Sha512,
-        _ => return Err("its HKDF hash is none of SHA-1, SHA-256 and SHA-512"),
+        _ => return Err("its HKDF hash is not SHA-1, SHA-256 or SHA-512"),
     };
     if !matches!(derived_len, 16 | 32) || bytes.len() < derived_len {
-        return Err("its key is shorter than the derived key, or that is not 16 or 32 bytes long");
+        return Err("its key is shorter than the derived key, or the derived key is not 16 or 32 bytes long");
     }
     let key = StreamingKey { id, bytes: Zeroizing::new(bytes.to_vec()), hash, segment_len, derived_len };
     if segment_len <= key.header_len() + 16 || segment_len > MAX_SEGMENT_LEN {

@@ -1,36 +1,41 @@
-//! Data of any size: cut into blocks, worked on by all cores, put together in order, in constant memory.
+//! Streams: compression, decompression, encryption and decryption of data of any length, in constant memory.
 //!
 //! [`compress()`], [`decompress()`], [`encrypt`] and [`decrypt`] move bytes from a reader to a writer through an
-//! [`Engine`]. What they write is plain:
+//! [`Engine`]. They cut the data into blocks, process the blocks on several threads, and write the results in order.
+//! Programs call them directly; nothing else in this crate does. They never seek, and never hold more than a fixed
+//! number of blocks.
 //!
-//! * gzip (RFC 1952): one member. With [`Settings::independent`] one per MiB of input, each with QATzip's extra field `QZ`
-//!   that states its length, so that members can be found and decompressed side by side.
+//! The output is in public formats:
+//!
+//! * gzip (RFC 1952): one member. With [`Settings::independent`], one member per MiB of input, each with QATzip's extra
+//!   field `QZ`, which states its length, so that the members can be located and decompressed in parallel.
 //! * zlib (RFC 1950) and raw deflate (RFC 1951): one stream.
 //! * LZ4 frame: one frame of independent 4 MiB blocks with a content checksum.
-//! * Zstandard (RFC 8878): one frame with a checksum, and with its content size where that is known
-//!   ([`Settings::input_len`], or an input of at most 1 MiB). With [`Settings::independent`] one frame per 4 MiB of input
-//!   (8 MiB from level 3, 16 MiB from level 10), with content size and checksum.
-//! * encryption: Tink's streaming AEAD AES256_GCM_HKDF_1MB; see [`Keyset`].
+//! * Zstandard (RFC 8878): one frame with a checksum, and with its content size where the size is known
+//!   ([`Settings::input_len`], or an input of at most 1 MiB). With [`Settings::independent`], one frame per 4 MiB of
+//!   input (8 MiB from level 3, 16 MiB from level 10), each with content size and checksum.
+//! * Encryption: Tink's streaming AEAD AES256_GCM_HKDF_1MB; see [`Keyset`].
 //!
-//! And they read any such file, whoever wrote it: several members or frames, skippable and legacy LZ4 frames. Data
-//! after the end is an error, and so is a stream that stops early or is damaged. What [`decompress()`] can decode before
-//! such an error is written first, as `gzip -dc` has it; it is not verified, since checksums stand behind what they
-//! cover. [`decrypt`] writes nothing that is not authentic.
+//! The same formats are read from any origin, with several members or frames, and with skippable and legacy LZ4 frames.
+//! Data after the end are an error, and so is a stream that is truncated or damaged. [`decompress()`] writes what it
+//! can decode before it reports such an error, as `gzip -dc` does. That output is not verified, because checksums
+//! follow the data that they cover. [`decrypt`] writes authenticated data only.
 //!
-//! [`decompress()`] writes what it has decoded before it waits for more input, so that records which another program
-//! flushes arrive when they are sent. It does not flush the writer in between.
+//! [`decompress()`] writes what it has decoded before it waits for more input, so that records that another program
+//! flushes are available as soon as they are received. It does not flush the writer in between.
 //!
 //! # Memory
-//! Per thread about three blocks of input and output each, whatever the length of the data: up to 20 MiB per thread for
-//! gzip, 25 MiB for LZ4 (50 MiB for its legacy frames), 50 to 100 MiB for Zstandard, and no more than
-//! [`Settings::limit`] lets be decoded. Decompression keeps a Zstandard window of at most [`Settings::window_limit`]
-//! besides, 128 MiB by default. Memory that the system refuses is [`StreamError::Memory`].
+//! Each thread uses about three blocks of input and output, whatever the length of the data: up to 20 MiB per thread
+//! for gzip, 25 MiB for LZ4 (50 MiB for its legacy frames), and 50 to 100 MiB for Zstandard, and no more than
+//! [`Settings::limit`] allows. Decompression keeps in addition a Zstandard window of at most [`Settings::window_limit`]
+//! bytes, 128 MiB by default. Memory that the system refuses is reported as [`StreamError::Memory`].
 //!
-//! A device decodes nothing piece by piece. With [`Engine::qat`], data that do not say how long their blocks are (gzip
-//! members of other programs, zlib, raw deflate, LZ4 frames of linked blocks) are collected and decompressed at once: up
-//! to 64 MiB of them and 512 MiB of what they hold, of which one member or frame takes at most three quarters of
-//! [`HardwareSettings::memory`](crate::HardwareSettings::memory), its input included. Longer ones are an error that says
-//! so. [`Engine::auto`] gives them to the CPU, in constant memory.
+//! A device cannot decode a stream in pieces. With [`Engine::qat`], data whose block lengths are not stated (gzip
+//! members of other programs, zlib, raw deflate, LZ4 frames of linked blocks) are collected and decompressed in one
+//! call: up to 64 MiB of compressed data and 512 MiB of output. One member or frame can use at most three quarters of
+//! [`HardwareSettings::memory`](crate::HardwareSettings::memory), its input included. Longer data are
+//! [`Unsupported`](accel_core::Error::Unsupported). [`Engine::auto`] passes them to the CPU, which needs constant
+//! memory.
 
 mod compress;
 mod decompress;
@@ -61,33 +66,34 @@ use crate::routing::AutoAccelerator;
 use crate::routing::Policy;
 use crate::software::SoftwareAccelerator;
 
-/// Who does the work of a stream.
+/// The accelerator that processes the blocks of a stream: the CPU, QAT, or either of them by a policy.
 #[derive(Clone)]
 pub struct Engine {
     compression: Arc<dyn CompressionAccelerator>,
     encryption: Arc<dyn EncryptionAccelerator>,
-    /// Why steps that no device can do, such as inflating one long member piece by piece, run on the CPU; `None` when
-    /// they must not.
+    /// The reason why the CPU performs steps that no device supports, such as inflating one long member in pieces.
+    /// `None` where the CPU must not be used.
     serial: Option<SoftwareReason>,
-    /// Why no device has a part in compressing to Zstandard; `None` where one has, or where the CPU must not.
+    /// The reason why no device takes part in compressing to Zstandard. `None` where a device does, or where the CPU
+    /// must not be used.
     no_zstd: Option<SoftwareReason>,
 }
 
 impl Engine {
-    /// The CPU.
+    /// Returns an engine that uses the CPU only.
     #[must_use]
     pub fn software(accelerator: &SoftwareAccelerator) -> Self {
         Self::new(accelerator, Some(SoftwareReason::Chosen), Some(SoftwareReason::Chosen))
     }
 
-    /// QAT alone: what it cannot do is an error.
+    /// Returns an engine that uses QAT only. Operations that QAT does not support are errors.
     #[must_use]
     pub fn qat(accelerator: &QatAccelerator) -> Self {
         Self::new(accelerator, None, None)
     }
 
-    /// QAT or the CPU, as the accelerator's policy has it. Asks whether the hardware is there, unless the policy never
-    /// uses it.
+    /// Returns an engine that uses QAT or the CPU according to the policy of `accelerator`. Unless the policy is
+    /// [`Policy::Never`] or [`Policy::Always`], this call detects the hardware and may wait for that.
     #[must_use]
     pub fn auto(accelerator: &AutoAccelerator) -> Self {
         let serial = match accelerator.policy() {
@@ -118,28 +124,31 @@ impl Engine {
         }
     }
 
-    /// Why the CPU compresses all of a Zstandard stream at `level`; `None` where a device may have a part in it.
+    /// Returns why the CPU compresses all of a Zstandard stream at `level`, or `None` where a device may take part.
     fn zstd_on_cpu(&self, level: Level) -> Option<SoftwareReason> {
         let is_beyond_device = crate::device::compression::hardware_level(Format::Zstd, level).is_err();
         self.no_zstd.or(self.serial.filter(|_| is_beyond_device))
     }
 
-    /// Whether it decodes data piece by piece, which only the CPU does.
+    /// Returns whether the engine decodes data in pieces, which only the CPU does.
     fn is_serial(&self) -> bool {
         self.serial.is_some()
     }
 
-    /// Where serial work of `format` runs, or the error when it may not.
+    /// Returns where serial work of `format` runs.
+    ///
+    /// # Errors
+    /// [`Unsupported`](accel_core::Error::Unsupported) where the CPU must not be used.
     fn serial_path(&self, format: Format) -> accel_core::Result<ExecutedOn> {
-        let operation = || format!("decompressing {format} data of unknown or great length piece by piece");
+        let operation = || format!("decompressing {format} data of unknown or large size in pieces");
         self.serial.map(ExecutedOn::Software).ok_or_else(|| self.unsupported(operation()))
     }
 
-    /// The error for data that must be decoded at once and are longer than `most` bytes.
+    /// Returns the error for data that must be decoded in one call and are longer than `most` bytes.
     fn unsupported_rest(&self, format: Format, most: usize, side: &str) -> accel_core::Error {
         let most = most >> 20;
         self.unsupported(format!(
-            "decompressing {format} data that do not say how long their blocks are, beyond {most} MiB {side},"
+            "decompressing more than {most} MiB ({side}) of {format} data whose block lengths are not stated"
         ))
     }
 
@@ -147,7 +156,7 @@ impl Engine {
         accel_core::Error::Unsupported {
             accelerator: self.compression.name(),
             operation: operation.into(),
-            remedy: "let the engine fall back to the CPU (auto) or choose it (software)".into(),
+            remedy: "use an engine that may use the CPU (auto or software)".into(),
         }
     }
 }
@@ -158,35 +167,37 @@ impl fmt::Debug for Engine {
     }
 }
 
-/// How a stream is worked on.
+/// Parameters of a stream: threads, limits, layout of the output, and progress.
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Settings {
-    /// Threads that compress, decompress, encrypt or decrypt; more than 1024 count as 1024. Reading and writing have
-    /// their own as soon as there is more than one.
+    /// The number of threads that compress, decompress, encrypt or decrypt; values above 1024 count as 1024. With more
+    /// than one, reading and writing have a thread each in addition.
     pub threads: NonZeroUsize,
-    /// Most bytes of decompressed output; a decompression bomb ends there with
-    /// [`LimitExceeded`](accel_core::Error::LimitExceeded).
+    /// The largest decompressed output in bytes. A stream that decompresses to more, such as a decompression bomb, ends
+    /// with [`LimitExceeded`](accel_core::Error::LimitExceeded).
     pub limit: u64,
-    /// Largest window in bytes that decompression keeps for a Zstandard frame. A frame with a larger one ends with
-    /// [`WindowLimit`](StreamError::WindowLimit); frames of at most 16 MiB need none.
+    /// The largest window in bytes that decompression keeps for a Zstandard frame. A frame that needs a larger one ends
+    /// with [`WindowLimit`](StreamError::WindowLimit). A frame of at most 16 MiB that states its size needs no window.
     pub window_limit: u64,
-    /// Writes gzip as independent members of 1 MiB of input that state their length, and Zstandard as independent
-    /// frames of 4 to 16 MiB of input, instead of one member or frame. They can be decompressed in parallel, by this
-    /// crate also on a device. The price: many readers return the first member or frame and silently lose the rest, and
-    /// the output is 0.2 % (gzip) to 3 % (high levels of Zstandard) larger. Other formats ignore this setting.
+    /// Whether gzip is written as independent members of 1 MiB of input that state their length, and Zstandard as
+    /// independent frames of 4 to 16 MiB of input, instead of one member or frame. Independent members and frames can
+    /// be decompressed in parallel, by this crate also on a device. In return, many other readers decode the first one
+    /// only and silently lose the rest, and the output is 0.2 % (gzip) to 3 % (high levels of Zstandard) larger. Other
+    /// formats ignore this setting.
     pub independent: bool,
-    /// Length of the input in bytes, where it is known, such as that of a file. A Zstandard frame states it in its
-    /// header, which some readers need. No more than this is read for Zstandard, and an input of more than 1 MiB that
-    /// turns out to be shorter is an error of the reader ([`UnexpectedEof`](io::ErrorKind::UnexpectedEof)). Other formats
-    /// ignore this setting.
+    /// The length of the input in bytes, such as the size of a file; `None` where it is unknown. A Zstandard frame
+    /// states it in its header, which some readers require. For Zstandard no more than this is read, and an input of
+    /// more than 1 MiB that ends earlier is an error of the reader ([`UnexpectedEof`](io::ErrorKind::UnexpectedEof)).
+    /// Other formats ignore this setting.
     pub input_len: Option<u64>,
-    /// Where the stream is, for someone who watches from another thread.
+    /// The counters of bytes read and written, which another thread can observe while the stream runs.
     pub progress: Arc<Progress>,
 }
 
 impl Default for Settings {
-    /// All cores, no limit of output, windows of at most 128 MiB, as `zstd` has it.
+    /// Returns settings with one thread per core, no limit of output, and windows of at most 128 MiB, which is the
+    /// default of `zstd`.
     fn default() -> Self {
         Self {
             threads: std::thread::available_parallelism().unwrap_or(NonZeroUsize::MIN),
@@ -200,42 +211,42 @@ impl Default for Settings {
 }
 
 impl Settings {
-    /// The same with this many threads.
+    /// Returns these settings with this number of threads.
     #[must_use]
     pub fn threads(mut self, threads: NonZeroUsize) -> Self {
         self.threads = threads;
         self
     }
 
-    /// The same with this limit in bytes.
+    /// Returns these settings with this limit of output in bytes.
     #[must_use]
     pub fn limit(mut self, limit: u64) -> Self {
         self.limit = limit;
         self
     }
 
-    /// The same with this limit of Zstandard windows in bytes; 2 GiB is the most that libzstd can keep.
+    /// Returns these settings with this limit of Zstandard windows in bytes. libzstd supports windows of at most 2 GiB.
     #[must_use]
     pub fn window_limit(mut self, window_limit: u64) -> Self {
         self.window_limit = window_limit;
         self
     }
 
-    /// The same with independent gzip members and Zstandard frames, or with one of them.
+    /// Returns these settings with independent gzip members and Zstandard frames, or with a single one.
     #[must_use]
     pub fn independent(mut self, independent: bool) -> Self {
         self.independent = independent;
         self
     }
 
-    /// The same with this length of the input in bytes.
+    /// Returns these settings with this length of the input in bytes.
     #[must_use]
     pub fn input_len(mut self, input_len: Option<u64>) -> Self {
         self.input_len = input_len;
         self
     }
 
-    /// The same, watched through `progress`.
+    /// Returns these settings with these counters of progress.
     #[must_use]
     pub fn progress(mut self, progress: Arc<Progress>) -> Self {
         self.progress = progress;
@@ -243,7 +254,7 @@ impl Settings {
     }
 }
 
-/// Bytes read and written so far.
+/// Counters of the bytes that a stream has read and written so far. Threads may read them while the stream runs.
 #[derive(Debug, Default)]
 pub struct Progress {
     bytes_in: AtomicU64,
@@ -251,32 +262,32 @@ pub struct Progress {
 }
 
 impl Progress {
-    /// Bytes read so far.
+    /// Returns the number of bytes read so far.
     #[must_use]
     pub fn bytes_in(&self) -> u64 {
         self.bytes_in.load(Ordering::Relaxed)
     }
 
-    /// Bytes written so far.
+    /// Returns the number of bytes written so far.
     #[must_use]
     pub fn bytes_out(&self) -> u64 {
         self.bytes_out.load(Ordering::Relaxed)
     }
 }
 
-/// What a stream came to.
+/// Describes a stream that succeeded: its format, its lengths, and where its blocks were processed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Summary {
-    /// Format of the compressed side; `None` for encryption.
+    /// The format of the compressed side; `None` for encryption and decryption.
     pub format: Option<Format>,
-    /// Bytes read.
+    /// The number of bytes read.
     pub bytes_in: u64,
-    /// Bytes written.
+    /// The number of bytes written.
     pub bytes_out: u64,
-    /// Blocks that a device worked on.
+    /// The number of blocks that a device processed.
     pub hardware: u64,
-    /// Blocks that the CPU worked on, by reason.
+    /// The number of blocks that the CPU processed, by reason.
     pub software: SoftwareExecutions,
 }
 
@@ -293,23 +304,23 @@ impl Summary {
     }
 }
 
-/// Why a stream ended early.
+/// The reason why a stream ended early.
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum StreamError {
-    /// The reader failed.
+    /// The reader returned an error.
     #[error("reading failed: {0}")]
     Read(#[source] io::Error),
-    /// The writer failed.
+    /// The writer returned an error.
     #[error("writing failed: {0}")]
     Write(#[source] io::Error),
-    /// The system refused a thread.
+    /// The system refused to start a thread.
     #[error("cannot start a thread: {0}; use fewer threads")]
     Thread(#[source] io::Error),
-    /// The system has no memory for the blocks of so many threads, or for a Zstandard window.
+    /// The system refused the memory for the blocks of this number of threads, or for a Zstandard window.
     #[error("cannot allocate {bytes} bytes: use fewer threads")]
     Memory {
-        /// Bytes that were asked for.
+        /// The number of bytes that were requested.
         bytes: usize,
     },
     /// A Zstandard frame needs a larger window than [`Settings::window_limit`] allows.
@@ -318,12 +329,12 @@ pub enum StreamError {
          is trusted"
     )]
     WindowLimit {
-        /// Bytes of memory that the frame needs.
+        /// The memory in bytes that the window of the frame needs.
         required: u64,
         /// The limit in bytes.
         limit: u64,
     },
-    /// The engine failed, or the input is bad.
+    /// The accelerator failed, or the input or an argument is invalid.
     #[error(transparent)]
     Work(#[from] accel_core::Error),
     /// The input is in none of the formats that can be recognised by content.
@@ -331,22 +342,22 @@ pub enum StreamError {
         "unrecognised format: not gzip, zlib, LZ4 or Zstandard by content; name the format if it is raw deflate"
     )]
     UnknownFormat,
-    /// The input is too short to be what it should be.
+    /// The input ends inside the header of an encrypted stream.
     #[error("the input ends inside the header of an encrypted stream")]
     TruncatedHeader,
-    /// The input is not the product of this encryption format.
+    /// The input does not begin with the header that this keyset's encryption writes.
     #[error(
         "not a stream that this keyset encrypted: its first byte, the header's length, is {header_len} (40 for the \
          format AES256_GCM_HKDF_1MB)"
     )]
     NotEncrypted {
-        /// What the first byte says.
+        /// The value of the first byte, which is the length of the header in bytes.
         header_len: usize,
     },
-    /// No key of the keyset decrypts the input.
+    /// No key of the keyset decrypts the first segment of the input.
     #[error("no key of the keyset decrypts the input: wrong key or associated data, or an altered input")]
     NoMatchingKey,
-    /// More segments than the format can number.
+    /// The input has more segments than the format can number.
     #[error("the input is too long for one encrypted stream: 2^32 segments of 1 MiB")]
     TooLong,
 }

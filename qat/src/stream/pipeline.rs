@@ -1,7 +1,9 @@
-//! Blocks through threads: one produces in order, many work, one consumes in order.
+//! A pipeline of threads: a producer fills blocks in order, workers process them, and a consumer receives them in
+//! order.
 //!
-//! A fixed number of blocks circulates, so memory is bounded and buffers are reused. The consumer runs on the calling
-//! thread. With one thread, or when the first block is also the last, everything runs there and no thread is started.
+//! Compression, decompression and encryption of streams run on it. A fixed number of blocks circulates, so that memory
+//! is bounded and buffers are reused. The consumer runs on the calling thread. With one thread, or when the first block
+//! is also the last, everything runs on the calling thread and no thread is started.
 
 use std::num::NonZeroUsize;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -14,19 +16,22 @@ use super::StreamError;
 
 type Result<T, E = StreamError> = std::result::Result<T, E>;
 
-/// What a producer did.
+/// The result of one call of a producer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Produced {
-    /// Filled the block, and there is more.
+    /// The block is filled, and more follows.
     Block,
-    /// Filled the block, and nothing follows.
+    /// The block is filled, and nothing follows.
     Last,
-    /// Nothing left; the block is untouched.
+    /// Nothing is left, and the block is unchanged.
     End,
 }
 
-/// Makes sure that `buffer` has at least `len` bytes, and returns the first `len` of them. A buffer that must grow starts
-/// anew: zeroed pages come from the system untouched, where resizing would write them all.
+/// Ensures that `buffer` has at least `len` bytes, and returns the first `len` of them. A buffer that must grow is
+/// replaced by a new one, because the system provides zeroed pages on demand, whereas resizing would write all of them.
+///
+/// # Errors
+/// [`StreamError::Memory`] where the system refuses the memory.
 pub(super) fn room(buffer: &mut Vec<u8>, len: usize) -> Result<&mut [u8]> {
     if buffer.capacity() < len {
         *buffer = Vec::new();
@@ -38,18 +43,26 @@ pub(super) fn room(buffer: &mut Vec<u8>, len: usize) -> Result<&mut [u8]> {
     Ok(&mut buffer[..len])
 }
 
-/// Makes sure that `more` bytes can be appended to `buffer`.
+/// Ensures that `more` bytes can be appended to `buffer`.
+///
+/// # Errors
+/// [`StreamError::Memory`] where the system refuses the memory.
 pub(super) fn reserve(buffer: &mut Vec<u8>, more: usize) -> Result<()> {
     buffer.try_reserve(more).map_err(|_| StreamError::Memory { bytes: buffer.len().saturating_add(more) })
 }
 
-/// Most threads of one stream. More would only cost memory: each has blocks of its own.
+/// The largest number of threads of one stream. More threads would need more memory, since each has blocks of its own.
 const MAX_THREADS: usize = 1024;
 
-/// Blocks in circulation per worker: one in work, one waiting, and one on its way out.
+/// The number of blocks in circulation per worker: one that is processed, one that waits for the worker, and one that
+/// waits for the consumer.
 const BLOCKS_PER_THREAD: usize = 3;
 
-/// Runs the pipeline to its end, or to the first error in the order of the blocks.
+/// Runs the pipeline until its end, or until the first error in the order of the blocks.
+///
+/// # Errors
+/// The first error of the producer, a worker or the consumer, in the order of the blocks; [`StreamError::Thread`] where
+/// the system refuses a thread.
 pub(super) fn run<B: Default + Send>(
     threads: NonZeroUsize,
     mut produce: impl FnMut(&mut B) -> Result<Produced> + Send,
@@ -72,12 +85,14 @@ pub(super) fn run<B: Default + Send>(
     }
 
     let blocks = threads * BLOCKS_PER_THREAD;
-    // Every channel holds all blocks, so that no send ever waits.
+    // Every channel has capacity for all blocks, so that no send waits. Otherwise two threads could wait for each
+    // other.
     let (free_in, free) = bounded::<B>(blocks);
     let (todo_in, todo) = bounded::<(usize, B)>(blocks);
     let (done_in, done) = bounded::<(usize, Result<B>)>(blocks + 1);
     let (work, produce) = (&work, &mut produce);
-    // Moves the channels' ends in, so that they are dropped before the threads are joined.
+    // The closure owns the ends of the channels, so that they are dropped before the scope joins the threads. Otherwise
+    // the threads would wait for blocks and never end.
     thread::scope(move |scope| {
         for _ in 0..threads {
             let (todo, done_in) = (todo.clone(), done_in.clone());
@@ -105,7 +120,8 @@ fn work_off<B>(
     work: &impl Fn(&mut B) -> Result<()>,
 ) {
     for (number, mut block) in todo {
-        // A block that never came back would leave the consumer waiting for it.
+        // A panic becomes an error of this block. Otherwise the consumer would wait forever for the block of the thread
+        // that panicked.
         let worked = catch_unwind(AssertUnwindSafe(|| work(&mut block))).unwrap_or_else(|_| {
             Err(Error::Internal { engine: "stream", detail: "a worker thread panicked".into() }.into())
         });
@@ -139,13 +155,13 @@ fn feed<B>(
     }
 }
 
-/// Hands finished blocks on in the order of their numbers.
+/// Passes finished blocks to the consumer in the order of their numbers.
 fn in_order<B>(
     done: &Receiver<(usize, Result<B>)>,
     blocks: usize,
     mut next: impl FnMut(B) -> Result<()>,
 ) -> Result<()> {
-    // A ring: at most `blocks` and one error are on their way at any time.
+    // A ring buffer: at most `blocks` blocks and one error are outstanding at any time.
     let mut waiting: Vec<Option<Result<B>>> = (0..=blocks).map(|_| None).collect();
     let mut expected = 0;
     for (number, result) in done {
@@ -169,7 +185,7 @@ mod tests {
         StreamError::Work(Error::LimitExceeded { limit })
     }
 
-    /// Runs `count` numbered blocks, failing where told, and returns what was consumed.
+    /// Runs `count` numbered blocks, fails at the given positions, and returns what was consumed.
     fn numbered(
         threads: usize,
         count: usize,
@@ -190,7 +206,7 @@ mod tests {
                 Ok(if produced > count { Produced::End } else { Produced::Block })
             },
             |block| {
-                // Early blocks take longer, so that results come out of order.
+                // Some blocks take longer, so that results are finished out of order.
                 if *block % 3 == 0 {
                     thread::yield_now();
                 }

@@ -1,4 +1,5 @@
-//! The reading end of a stream: blocks with a look ahead, and a buffer to parse from.
+//! Readers for the input of a stream: [`Blocks`] cuts it into blocks and detects the last one, and [`Source`] buffers
+//! it for parsing. Both count the bytes that they read, and neither ever writes.
 
 use std::io::{self, ErrorKind, Read};
 use std::sync::atomic::Ordering;
@@ -11,19 +12,19 @@ use crate::error::SOFTWARE;
 
 type Result<T, E = StreamError> = std::result::Result<T, E>;
 
-/// Counts what is read.
-pub(super) struct Counted<'a, R> {
+/// A reader that counts the bytes it reads.
+pub(super) struct CountingReader<'a, R> {
     reader: R,
     progress: &'a Progress,
 }
 
-impl<'a, R> Counted<'a, R> {
+impl<'a, R> CountingReader<'a, R> {
     pub(super) fn new(reader: R, progress: &'a Progress) -> Self {
         Self { reader, progress }
     }
 }
 
-impl<R: Read> Read for Counted<'_, R> {
+impl<R: Read> Read for CountingReader<'_, R> {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         let n = self.reader.read(buffer)?;
         self.progress.bytes_in.fetch_add(n as u64, Ordering::Relaxed);
@@ -31,7 +32,10 @@ impl<R: Read> Read for Counted<'_, R> {
     }
 }
 
-/// Reads until `buffer` is full or the input ends; the bytes read.
+/// Reads until `buffer` is full or the input ends, and returns the number of bytes read.
+///
+/// # Errors
+/// [`StreamError::Read`] where the reader fails.
 pub(super) fn fill(reader: &mut impl Read, buffer: &mut [u8]) -> Result<usize> {
     let mut have = 0;
     while have < buffer.len() {
@@ -45,10 +49,10 @@ pub(super) fn fill(reader: &mut impl Read, buffer: &mut [u8]) -> Result<usize> {
     Ok(have)
 }
 
-/// Cuts a reader into blocks and knows which one is the last.
+/// Cuts a reader into blocks, and detects which block is the last.
 pub(super) struct Blocks<R> {
     reader: R,
-    /// A byte that was read to see whether there is more.
+    /// The byte that was read to find out whether more follows; `None` where none was.
     ahead: Option<u8>,
 }
 
@@ -57,9 +61,12 @@ impl<R: Read> Blocks<R> {
         Self { reader, ahead: None }
     }
 
-    /// Fills `block` with up to `len` bytes; whether it is the last. Only the first block can be empty.
+    /// Fills `block` with up to `len` bytes, and returns whether it is the last. Only the first block can be empty.
+    ///
+    /// # Errors
+    /// [`StreamError::Read`] and [`StreamError::Memory`].
     pub(super) fn next(&mut self, block: &mut Vec<u8>, len: usize) -> Result<bool> {
-        // One byte more than wanted tells whether something follows.
+        // One byte more than requested shows whether more follows.
         room(block, len + 1)?;
         block.truncate(len + 1);
         let head = usize::from(self.ahead.is_some());
@@ -73,38 +80,39 @@ impl<R: Read> Blocks<R> {
     }
 }
 
-/// How much is read at a time.
+/// The number of bytes requested from the reader in one call.
 const CHUNK: usize = 256 << 10;
-/// How much memory is asked for at a time where the input says how long it will be: memory grows with what arrives, not
-/// with what a header claims.
+/// The number of bytes by which memory grows where the input states its length. Memory follows the data that were
+/// received, not a length that a header claims.
 const STEP: usize = 1 << 20;
 
-/// A buffered reader to parse from.
+/// A buffered reader for parsing.
 ///
-/// A read that fails is as good as the end of the input until the data that were read before it are used up: whoever
-/// misses something asks [`ended_early`](Self::ended_early) why, and whoever is content [`check_end`](Self::check_end).
+/// A read error counts as the end of the input until all data read before it are consumed. A caller that needs more
+/// data then obtains the cause from [`ended_early`](Self::ended_early); a caller that needs none calls
+/// [`check_end`](Self::check_end).
 pub(super) struct Source<R> {
     reader: Reading<R>,
     buffer: Vec<u8>,
     start: usize,
     end: usize,
-    /// Bytes taken so far.
+    /// The number of bytes consumed so far.
     taken: u64,
 }
 
-/// A reader, and how its last read went.
+/// A reader, and the result of its last read.
 struct Reading<R> {
     reader: R,
-    /// Nothing more is read.
+    /// Whether the input has ended or failed, so that nothing more is read.
     ended: bool,
-    /// Why reading failed.
+    /// The error of the reader; `None` where it has not failed.
     failed: Option<io::Error>,
-    /// The last read filled all the room that it was given, so that the next one is not expected to wait.
+    /// Whether the last read filled the whole buffer, so that the next one is not expected to wait.
     flowing: bool,
 }
 
 impl<R: Read> Reading<R> {
-    /// Reads once; the bytes read, 0 when the input has ended or failed.
+    /// Reads once, and returns the number of bytes read, which is 0 when the input has ended or failed.
     fn read(&mut self, to: &mut [u8]) -> usize {
         while !self.ended {
             match self.reader.read(to) {
@@ -126,27 +134,28 @@ impl<R: Read> Source<R> {
         Self { reader, buffer: vec![0; CHUNK], start: 0, end: 0, taken: 0 }
     }
 
-    /// What is buffered.
+    /// Returns the bytes that are buffered.
     pub(super) fn buffered(&self) -> &[u8] {
         &self.buffer[self.start..self.end]
     }
 
-    /// At least `want` bytes, fewer only where the input ends. It reads no more often than it must.
+    /// Returns at least `want` bytes, or fewer where the input ends earlier. It reads only while bytes are missing.
     pub(super) fn peek(&mut self, want: usize) -> &[u8] {
         while self.buffered().len() < want && self.more() {}
         self.buffered()
     }
 
-    /// As [`peek`](Self::peek), but stops where the next read might wait for whoever writes the input.
+    /// Does what [`peek`](Self::peek) does, but stops where the next read might wait for the program that writes the
+    /// input.
     pub(super) fn peek_ready(&mut self, want: usize) -> &[u8] {
         while self.buffered().len() < want && self.reader.flowing && self.more() {}
         self.buffered()
     }
 
-    /// Reads once, so that more is buffered than now; whether there was any.
+    /// Reads once to buffer more bytes, and returns whether there were any.
     pub(super) fn more(&mut self) -> bool {
         let have = self.end - self.start;
-        // What is moved is no more than what was consumed, unless there is no other room.
+        // Moving copies at most as many bytes as were consumed, unless the buffer has no other free space.
         if have <= self.start || self.end == self.buffer.len() {
             self.buffer.copy_within(self.start..self.end, 0);
             (self.start, self.end) = (0, have);
@@ -160,8 +169,11 @@ impl<R: Read> Source<R> {
         read > 0
     }
 
-    /// Takes `len` buffered bytes away. It fails, and takes nothing, where fewer are buffered: a decoder that claims to
-    /// have read more than it was given is not to be trusted with the bytes that follow.
+    /// Removes `len` buffered bytes.
+    ///
+    /// # Errors
+    /// `Internal` when fewer bytes are buffered, and then nothing is removed: a decoder that claims to have read more than it
+    /// was given cannot be trusted with the bytes that follow.
     pub(super) fn consume(&mut self, len: usize) -> Result<()> {
         let buffered = self.buffered().len();
         if len > buffered {
@@ -173,12 +185,16 @@ impl<R: Read> Source<R> {
         Ok(())
     }
 
-    /// Appends exactly `len` bytes to `to`; whether there were that many.
+    /// Appends exactly `len` bytes to `to`, and returns whether the input had that many.
+    ///
+    /// # Errors
+    /// [`StreamError::Memory`] where the system refuses the memory.
     pub(super) fn take(&mut self, len: usize, to: &mut Vec<u8>) -> Result<bool> {
         self.take_while(len, to, |_| true)
     }
 
-    /// As [`take`](Self::take), but stops where the next read might wait for whoever writes the input.
+    /// Does what [`take`](Self::take) does, but stops where the next read might wait for the program that writes the
+    /// input.
     pub(super) fn take_ready(&mut self, len: usize, to: &mut Vec<u8>) -> Result<bool> {
         self.take_while(len, to, |reader| reader.flowing)
     }
@@ -214,16 +230,19 @@ impl<R: Read> Source<R> {
         Ok(true)
     }
 
-    /// Appends all that is left to `to`; whether that was at most `most` bytes.
+    /// Appends the rest of the input to `to`, and returns whether it was at most `most` bytes.
+    ///
+    /// # Errors
+    /// [`StreamError::Memory`] where the system refuses the memory.
     pub(super) fn take_rest(&mut self, most: usize, to: &mut Vec<u8>) -> Result<bool> {
-        // One byte more tells whether something follows.
+        // One byte more shows whether something follows.
         if self.take(most + 1, to)? {
             return Ok(false);
         }
         self.check_end().map(|()| true)
     }
 
-    /// Puts bytes that were taken back in front of what is buffered.
+    /// Puts bytes that were taken back before the buffered ones.
     pub(super) fn put_back(&mut self, bytes: &[u8]) -> Result<()> {
         if self.start < bytes.len() {
             let mut buffer = Vec::new();
@@ -241,17 +260,20 @@ impl<R: Read> Source<R> {
         Ok(())
     }
 
-    /// Bytes taken so far.
+    /// Returns the number of bytes consumed so far.
     pub(super) fn taken(&self) -> u64 {
         self.taken
     }
 
-    /// Why there is not more: reading failed, or data of `format` are cut off.
+    /// Returns why there is no more input: the error of the reader, or truncated data of `format`.
     pub(super) fn ended_early(&mut self, format: Format) -> StreamError {
         self.reader.failed.take().map_or(Error::Truncated { format }.into(), StreamError::Read)
     }
 
-    /// Fails if the input did not end but could not be read any further.
+    /// Fails where the input did not end but could not be read any further.
+    ///
+    /// # Errors
+    /// [`StreamError::Read`] with the error of the reader.
     pub(super) fn check_end(&mut self) -> Result<()> {
         self.reader.failed.take().map_or(Ok(()), |error| Err(StreamError::Read(error)))
     }

@@ -1,8 +1,10 @@
-//! Tink's streaming AEAD, AES-GCM-HKDF with 1 MiB segments.
+//! Tink's streaming AEAD AES-GCM-HKDF: encryption and decryption of streams.
 //!
-//! A header of one length byte, a salt of the derived key's length and a 7-byte nonce prefix; then segments, each sealed
-//! with AES-GCM under a key derived from the keyset's by HKDF with the salt and the associated data, and a nonce
-//! of prefix, segment number and a byte that marks the last. Specified in Tink's "Streaming AEAD" documents.
+//! A stream is a header and segments. The header consists of one length byte, a salt of the length of the derived key,
+//! and a 7-byte nonce prefix. Each segment is encrypted with AES-GCM. HKDF (RFC 5869) derives the key from the key of
+//! the keyset, the salt and the associated data. The nonce consists of the prefix, the number of the segment and a byte
+//! that marks the last one. The format is specified in Tink's document "AES-GCM-HKDF Streaming AEAD". Programs call
+//! [`encrypt`] and [`decrypt`]; neither ever writes plaintext that was not authenticated.
 
 use std::io::{Read, Write};
 use std::sync::atomic::Ordering;
@@ -13,7 +15,7 @@ use zeroize::Zeroizing;
 
 use super::keyset::StreamingKey;
 use super::pipeline::{self, Produced};
-use super::source::{Blocks, Counted, fill};
+use super::source::{Blocks, CountingReader, fill};
 use super::{Engine, Keyset, Settings, StreamError, Summary};
 use crate::software::cipher::random;
 use crate::software::wipe::with_wiped_stack;
@@ -23,7 +25,7 @@ type Result<T, E = StreamError> = std::result::Result<T, E>;
 const PREFIX_LEN: usize = 7;
 const TAG_LEN: usize = 16;
 
-/// A segment on its way.
+/// A segment of the stream: its input, and its output.
 #[derive(Default)]
 struct Segment {
     input: Vec<u8>,
@@ -34,14 +36,14 @@ struct Segment {
     ran: Option<ExecutedOn>,
 }
 
-/// What one stream is sealed with.
-struct Sealing {
+/// The derived key and the nonce prefix of one stream.
+struct StreamCipher {
     key: Key,
     prefix: [u8; PREFIX_LEN],
 }
 
-impl Sealing {
-    /// Derives the stream's key from a keyset's.
+impl StreamCipher {
+    /// Derives the key of a stream from a key of the keyset.
     fn derive(key: &StreamingKey, salt: &[u8], prefix: [u8; PREFIX_LEN], aad: &[u8]) -> Result<Self> {
         struct Len(usize);
         impl hkdf::KeyType for Len {
@@ -70,18 +72,19 @@ impl Sealing {
     }
 }
 
-/// Numbers segments, of which a stream has at most 2^32.
+/// Returns the next segment number. A stream has at most 2^32 segments.
 fn numbered(next: &mut u64) -> Result<u32> {
     let number = u32::try_from(*next).map_err(|_| StreamError::TooLong)?;
     *next += 1;
     Ok(number)
 }
 
-/// Encrypts everything that `input` yields to `output` with the keyset's primary key. `aad` is bound to the stream and
-/// not part of it: decryption needs the same.
+/// Encrypts everything that `input` yields to `output` with the primary key of the keyset. The associated data `aad`
+/// are authenticated and not part of the output; decryption needs the same.
 ///
 /// # Errors
-/// [`StreamError::Read`], [`StreamError::Write`], [`StreamError::TooLong`], and what the engine may fail with.
+/// [`StreamError::Read`], [`StreamError::Write`], [`StreamError::Thread`], [`StreamError::Memory`],
+/// [`StreamError::TooLong`], and [`StreamError::Work`] with any error of the accelerator.
 pub fn encrypt<R, W>(
     input: R,
     mut output: W,
@@ -98,17 +101,17 @@ where
     let mut header = vec![key.header_len() as u8; key.header_len()];
     random(&mut header[1..])?;
     let (salt, prefix) = split_header(&header, key);
-    let sealing = Sealing::derive(key, salt, prefix, aad)?;
+    let cipher = StreamCipher::derive(key, salt, prefix, aad)?;
 
     let mut summary = Summary::new(None);
-    let mut blocks = Blocks::new(Counted::new(input, &settings.progress));
+    let mut blocks = Blocks::new(CountingReader::new(input, &settings.progress));
     let (mut next, mut write_header) = (0, true);
     let plain_len = key.segment_len - TAG_LEN;
     pipeline::run(
         settings.threads,
         |segment: &mut Segment| {
             segment.number = numbered(&mut next)?;
-            // The header takes its room from the first segment.
+            // The header counts towards the length of the first segment.
             let len = if segment.number == 0 { plain_len - key.header_len() } else { plain_len };
             segment.last = blocks.next(&mut segment.input, len)?;
             Ok(if segment.last { Produced::Last } else { Produced::Block })
@@ -116,13 +119,9 @@ where
         |segment| {
             let len = segment.input.len() + TAG_LEN;
             segment.output.resize(segment.output.len().max(len), 0);
-            let options = sealing.options(segment.number, segment.last)?;
-            let done = engine.encryption.encrypt_into(
-                &sealing.key,
-                &segment.input,
-                &mut segment.output,
-                &options,
-            )?;
+            let options = cipher.options(segment.number, segment.last)?;
+            let done =
+                engine.encryption.encrypt_into(&cipher.key, &segment.input, &mut segment.output, &options)?;
             (segment.output_len, segment.ran) = (len, Some(done.outcome.path));
             Ok(())
         },
@@ -138,14 +137,15 @@ where
     Ok(summary)
 }
 
-/// Decrypts everything that `input` yields to `output` with whichever of the keyset's keys fits. Nothing is written
-/// before the segment it belongs to has verified; a stream that was cut, reordered or spliced ends in an error at the
-/// first segment that shows it.
+/// Decrypts everything that `input` yields to `output` with the key of the keyset that fits. Each segment is written
+/// only after it was authenticated. A stream that was truncated, reordered or spliced ends with an error at the first
+/// segment that shows it.
 ///
 /// # Errors
-/// [`StreamError::Read`], [`StreamError::Write`], [`StreamError::NotEncrypted`], [`StreamError::TruncatedHeader`],
-/// [`StreamError::NoMatchingKey`], [`StreamError::Work`] with [`Authentication`](Error::Authentication) behind the
-/// first segment, and what the engine may fail with.
+/// [`StreamError::Read`], [`StreamError::Write`], [`StreamError::Thread`], [`StreamError::Memory`],
+/// [`StreamError::NotEncrypted`], [`StreamError::TruncatedHeader`], [`StreamError::NoMatchingKey`] where no key
+/// decrypts the first segment, and [`StreamError::Work`] with [`Authentication`](Error::Authentication) for a later
+/// segment that was altered, or with any error of the accelerator.
 pub fn decrypt<R, W>(
     mut input: R,
     mut output: W,
@@ -158,14 +158,14 @@ where
     R: Read + Send,
     W: Write,
 {
-    let mut input = Counted::new(&mut input, &settings.progress);
+    let mut input = CountingReader::new(&mut input, &settings.progress);
     let mut header_len = [0];
     if fill(&mut input, &mut header_len)? == 0 {
         return Err(StreamError::TruncatedHeader);
     }
     let header_len = usize::from(header_len[0]);
     let candidates: Vec<_> = keyset.keys().filter(|key| key.header_len() == header_len).collect();
-    // One byte more than the longest first segment tells whether something follows it.
+    // One byte more than the longest first segment shows whether something follows it.
     let Some(longest) = candidates.iter().map(|key| key.segment_len - header_len).max() else {
         return Err(StreamError::NotEncrypted { header_len });
     };
@@ -180,20 +180,20 @@ where
     let mut chosen = None;
     for key in candidates {
         let (salt, prefix) = split_header(&header, key);
-        let sealing = Sealing::derive(key, salt, prefix, aad)?;
+        let cipher = StreamCipher::derive(key, salt, prefix, aad)?;
         let len = head.len().min(key.segment_len - header_len);
         let input = head[..len].to_vec();
         let mut first = Segment { input, last: len == head.len(), ..Segment::default() };
-        match open(&mut first, engine, &sealing) {
+        match open(&mut first, engine, &cipher) {
             Ok(()) => {
-                chosen = Some((key, sealing));
+                chosen = Some((key, cipher));
                 break;
             }
             Err(StreamError::Work(Error::Authentication { .. })) => {}
             Err(error) => return Err(error),
         }
     }
-    let (key, sealing) = chosen.ok_or(StreamError::NoMatchingKey)?;
+    let (key, cipher) = chosen.ok_or(StreamError::NoMatchingKey)?;
 
     let mut summary = Summary::new(None);
     summary.bytes_in = header_len as u64;
@@ -207,7 +207,7 @@ where
             segment.last = blocks.next(&mut segment.input, len)?;
             Ok(if segment.last { Produced::Last } else { Produced::Block })
         },
-        |segment| open(segment, engine, &sealing),
+        |segment| open(segment, engine, &cipher),
         |segment| finish(segment, &mut output, &mut summary, settings),
     )?;
     output.flush().map_err(StreamError::Write)?;
@@ -221,11 +221,11 @@ fn split_header<'a>(header: &'a [u8], key: &StreamingKey) -> (&'a [u8], [u8; PRE
     (salt, bytes)
 }
 
-fn open(segment: &mut Segment, engine: &Engine, sealing: &Sealing) -> Result<()> {
+fn open(segment: &mut Segment, engine: &Engine, cipher: &StreamCipher) -> Result<()> {
     let len = segment.input.len().saturating_sub(TAG_LEN);
     let room = pipeline::room(&mut segment.output, len)?;
-    let options = sealing.options(segment.number, segment.last)?;
-    let done = engine.encryption.decrypt_into(&sealing.key, &segment.input, room, &options)?;
+    let options = cipher.options(segment.number, segment.last)?;
+    let done = engine.encryption.decrypt_into(&cipher.key, &segment.input, room, &options)?;
     (segment.output_len, segment.ran) = (len, Some(done.path));
     Ok(())
 }

@@ -1,5 +1,5 @@
-//! Compressing a stream to one Zstandard frame on the CPU: one thread reads, libzstd's workers compress, and the calling
-//! thread writes.
+//! Compresses a stream to one Zstandard frame (RFC 8878) on the CPU. One thread reads, the worker threads of libzstd
+//! compress, and the calling thread writes. [`compress`](super::compress()) calls this where no device takes part.
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::num::NonZeroUsize;
@@ -14,7 +14,7 @@ use crate::software::zstd::{StreamCompressor, StreamFault};
 
 type Result<T, E = StreamError> = std::result::Result<T, E>;
 
-/// Plain bytes that are handed on at a time.
+/// The number of plain bytes that are passed to libzstd at a time.
 pub(super) const PIECE: usize = 1 << 20;
 
 impl From<StreamFault> for StreamError {
@@ -22,28 +22,32 @@ impl From<StreamFault> for StreamError {
         match fault {
             StreamFault::Memory => Self::Thread(io::Error::new(
                 ErrorKind::OutOfMemory,
-                "memory or a thread was refused to libzstd",
+                "the system refused libzstd memory or a thread",
             )),
             StreamFault::Other(error) => error.into(),
         }
     }
 }
 
-/// A piece on its way.
+/// A piece of the input.
 #[derive(Default)]
 struct Piece {
     plain: Vec<u8>,
     last: bool,
 }
 
-/// The length of the whole input as far as it is relied on. What claims to be short may not be: files below `/proc` state
-/// a length of 0.
+/// Returns the length of the input where it can be relied on. A short length may be wrong: files below `/proc` state a
+/// length of 0.
 pub(super) fn known_len(settings: &Settings) -> Option<u64> {
     settings.input_len.filter(|len| *len > PIECE as u64)
 }
 
-/// Compresses what `blocks` yield, of which `first` was read already and is not the last, to one frame. The whole has the
-/// length `len` where it is given, and `blocks` yield no more.
+/// Compresses `first`, which was read already and is not the last piece, and everything that `blocks` yield to one
+/// frame. Where `len` is given, it is the length of the whole input, and `blocks` yield no more than that.
+///
+/// # Errors
+/// [`StreamError::Read`] also where the input ends before `len` bytes; [`StreamError::Write`], [`StreamError::Thread`]
+/// and [`StreamError::Memory`].
 #[expect(clippy::too_many_arguments, reason = "one call")]
 pub(super) fn compress<R, W>(
     level: u8,
@@ -64,7 +68,7 @@ where
     let mut left = len.map(|len| len - first.len() as u64);
     let mut first = Some(first);
     let mut room = Vec::new();
-    // The pipeline's own threads only keep reading and writing apart.
+    // The pipeline needs only two threads, because libzstd has its own workers: one reads while the other one writes.
     let threads = settings.threads.min(NonZeroUsize::MIN.saturating_add(1));
     pipeline::run(
         threads,
@@ -77,7 +81,7 @@ where
             if let Some(left) = &mut left {
                 *left -= piece.plain.len() as u64;
                 if piece.last && *left > 0 {
-                    let text = format!("it ended {left} bytes before the length that it had at first");
+                    let text = format!("the input ended {left} bytes before its stated length");
                     return Err(StreamError::Read(io::Error::new(ErrorKind::UnexpectedEof, text)));
                 }
             }

@@ -12,7 +12,7 @@ use accel_core::{
     Operation,
 };
 use capability_registry::Registry;
-use qat::probe::{QatProbe, Unread};
+use qat::probe::{CountersError, QatProbe};
 use qat::{AutoAccelerator, Policy, QatAccelerator, SoftwareAccelerator};
 use qat_emu::{Config, Device, Emulator, Service, Services};
 
@@ -213,7 +213,7 @@ fn telemetry_is_the_utilisation() {
         let debug = emulator.tree().join("sys/kernel/debug");
         debug.join(format!("qat_4xxx_0000:{:02x}:00.0/telemetry/control", 0x10 + device))
     };
-    let why = |device: usize| qat.info().counters[device].telemetry_error.as_ref().map(Unread::kind);
+    let why = |device: usize| qat.info().counters[device].telemetry_error.as_ref().map(CountersError::kind);
     let (plain, options) = (text(100_000), CompressOptions::new(Format::Gzip));
     let started = Instant::now();
     let work_until = |is_so: &dyn Fn() -> bool| {

@@ -1,4 +1,4 @@
-//! `cargo xtask bindgen`: the bindings, from the headers of the newest pinned release.
+//! `cargo xtask bindgen`: generates the bindings from the headers of the newest pinned release.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -35,9 +35,9 @@ impl flags::Bindgen {
     }
 }
 
-/// Fails, naming the package to install, unless bindgen will find its libclang.
+/// Fails, and names the package to install, unless bindgen will find libclang.
 fn need_libclang() -> anyhow::Result<()> {
-    // Else bindgen panics. A library that is loaded stays so for bindgen.
+    // Otherwise bindgen would panic. A library that is loaded here stays loaded for bindgen.
     clang_sys::load().map_err(|reason| {
         anyhow!(
             "bindgen reads C headers with libclang, which was not found. On Debian and Ubuntu: `apt-get install \
@@ -46,7 +46,7 @@ fn need_libclang() -> anyhow::Result<()> {
     })
 }
 
-/// Where the generated code comes from.
+/// Returns the comment that states the source of the generated code.
 fn preamble(sh: &Shell, release: &Release) -> anyhow::Result<String> {
     let lock = sh.read_file("Cargo.lock")?;
     let version = lock
@@ -62,7 +62,7 @@ fn preamble(sh: &Shell, release: &Release) -> anyhow::Result<String> {
     Ok(text + &format!("// Digest of the headers: {}.\n\n", release.headers_sha256))
 }
 
-/// Everything but the functions, formatted.
+/// Returns all items except functions, formatted.
 fn types(sh: &Shell, release: &Release, file: &syn::File, preamble: &str) -> anyhow::Result<String> {
     let items = file.items.iter().filter(|item| !matches!(item, syn::Item::ForeignMod(_)));
     let mut text = quote::quote!(#(#items)*).to_string();
@@ -73,7 +73,7 @@ fn types(sh: &Shell, release: &Release, file: &syn::File, preamble: &str) -> any
     Ok(format!("{preamble}{formatted}\n"))
 }
 
-/// Macros such as `((Cpa32U)0xFFFFFFFF)`, whose cast is beyond bindgen: name, type and value.
+/// Returns name, type and value of macros such as `((Cpa32U)0xFFFFFFFF)`, whose cast bindgen does not support.
 fn cast_constants(sh: &Shell, release: &Release) -> anyhow::Result<Vec<(String, String, String)>> {
     let dir = headers::directory(sh, release)?;
     let mut constants = Vec::new();
@@ -88,7 +88,7 @@ fn cast_constants(sh: &Shell, release: &Release) -> anyhow::Result<Vec<(String, 
     Ok(constants)
 }
 
-/// The functions by group, as `qat-sys/src/table.rs` reads them.
+/// Returns the functions by group, in the form that `qat-sys/src/table.rs` reads.
 fn functions(file: &syn::File, headers: &BTreeMap<String, String>, preamble: &str) -> String {
     let mut signatures = BTreeMap::new();
     for item in &file.items {
@@ -133,17 +133,17 @@ fn signature(signature: &syn::Signature) -> String {
     format!("        fn {}(\n{arguments}        ){output};", signature.ident)
 }
 
-/// The bindings of one release, as bindgen writes them.
+/// Returns the bindings of one release, as bindgen generates them.
 pub(crate) fn parse(sh: &Shell, release: &Release) -> anyhow::Result<syn::File> {
     let dir = headers::directory(sh, release)?;
     let bindings = builder(sh, &dir)?.generate().context("bindgen cannot read the headers")?;
-    syn::parse_file(&bindings.to_string()).context("bindgen wrote no Rust")
+    syn::parse_file(&bindings.to_string()).context("the output of bindgen is not valid Rust")
 }
 
 fn builder(sh: &Shell, dir: &Path) -> anyhow::Result<bindgen::Builder> {
     let names = headers::files(sh, dir)?;
     let includes: String = names.iter().map(|name| format!("#include <{name}>\n")).collect();
-    // icp_sal_versions.h includes a file that Debian does not install, for a string that nothing here uses.
+    // icp_sal_versions.h includes a file that Debian does not install, for a string that is not used here.
     let stub = target_dir().join("xtask-include");
     sh.write_file(stub.join("qat_library_version.h"), "")?;
     Ok(bindgen::builder()
@@ -167,7 +167,7 @@ fn builder(sh: &Shell, dir: &Path) -> anyhow::Result<bindgen::Builder> {
         .parse_callbacks(Box::new(Macros)))
 }
 
-/// The types that the C macros stand for.
+/// Selects the types of C macros.
 #[derive(Debug)]
 struct Macros;
 

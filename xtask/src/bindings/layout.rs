@@ -1,14 +1,14 @@
-//! What of the C interface changed between two releases: sizes, alignments, offsets, constants, signatures.
+//! The differences of the C interface between two releases: sizes, alignments, offsets, constants, signatures.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use quote::ToTokens;
 use syn::{Expr, ForeignItem, Item, Lit, Stmt};
 
-/// Everything about the interface that a caller is compiled against: name of the fact, then its value.
+/// The facts about the interface that a caller is compiled against: the name of each fact, and its value.
 pub(crate) type Facts = BTreeMap<String, String>;
 
-/// What differs between the oldest and the newest pinned release, and what that means to a caller.
+/// The known differences between the oldest and the newest pinned release, and their consequences for a caller.
 const KNOWN: &[(&str, &str)] = &[
     ("constant CPA_CY_API_VERSION_NUM_MAJOR", "the crypto API grew"),
     ("constant CPA_CY_API_VERSION_NUM_MINOR", "the crypto API grew"),
@@ -16,23 +16,23 @@ const KNOWN: &[(&str, &str)] = &[
     ("constant CPA_DC_API_VERSION_NUM_MINOR", "the compression API grew"),
     (
         "constant SAL_INFO2_DRIVER_SW_VERSION_MAJ_NUMBER",
-        "gone: the version of the headers, no part of the interface",
+        "removed; it is the version of the headers and not part of the interface",
     ),
     (
         "constant SAL_INFO2_DRIVER_SW_VERSION_MIN_NUMBER",
-        "gone: the version of the headers, no part of the interface",
+        "removed; it is the version of the headers and not part of the interface",
     ),
     (
         "constant SAL_INFO2_DRIVER_SW_VERSION_PATCH_NUMBER",
-        "gone: the version of the headers, no part of the interface",
+        "removed; it is the version of the headers and not part of the interface",
     ),
     (
         "constant SAL_INFO2_DRIVER_SW_VERSION_TYPE",
-        "gone: the version of the headers, no part of the interface",
+        "removed; it is the version of the headers and not part of the interface",
     ),
 ];
 
-/// Fails unless everything in `old` is the same in `new`, but for the known differences.
+/// Fails unless every fact in `old` has the same value in `new`, except for the known differences.
 pub(crate) fn compare(old: &Facts, new: &Facts) -> anyhow::Result<()> {
     let differences: BTreeMap<&str, String> = old
         .iter()
@@ -63,8 +63,8 @@ pub(crate) fn compare(old: &Facts, new: &Facts) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Reads the facts from what bindgen wrote. C tags (`_CpaX`, `CpaX_t`) go by their typedef's name: releases differ in
-/// them, callers do not see them.
+/// Returns the facts in the output of bindgen. C tags (`_CpaX`, `CpaX_t`) are replaced by the names of their typedefs,
+/// because they differ between releases and callers do not use them.
 pub(crate) fn facts(file: &syn::File) -> Facts {
     let typedefs = typedefs(file);
     let untag = |text: String| {
@@ -86,7 +86,7 @@ pub(crate) fn facts(file: &syn::File) -> Facts {
         .collect()
 }
 
-/// The typedef of each tagged type.
+/// Returns the typedef of each tagged type.
 fn typedefs(file: &syn::File) -> BTreeMap<String, String> {
     let named = |item: &Item| match item {
         Item::Struct(item) => Some(item.ident.to_string()),
@@ -152,7 +152,7 @@ fn argument_type(argument: &syn::FnArg) -> String {
     }
 }
 
-/// The layout assertions of one type: `["Size of T"][size_of::<T>() - 8usize];` and the like.
+/// Returns the layout assertions of one type, such as `["Size of T"][size_of::<T>() - 8usize];`.
 fn assertions(block: &Expr) -> Vec<(String, String)> {
     let Expr::Block(block) = block else { return Vec::new() };
     let assertion = |statement: &Stmt| {
@@ -173,7 +173,7 @@ fn assertions(block: &Expr) -> Vec<(String, String)> {
     block.block.stmts.iter().filter_map(assertion).collect()
 }
 
-/// Code as a person would space it, as far as declarations need.
+/// Returns the code with the usual spacing, as far as declarations need it.
 pub(crate) fn text(tokens: &impl ToTokens) -> String {
     let spacing = [
         (":: core :: ffi :: ", "::core::ffi::"),

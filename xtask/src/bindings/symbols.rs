@@ -1,4 +1,5 @@
-//! `cargo xtask symbols`: which C functions exist since when, where they are declared, and whether `qat` wraps them.
+//! `cargo xtask symbols`: lists the C functions, the release that introduced each, the header that declares it, and
+//! whether `qat` wraps it.
 
 mod groups;
 
@@ -47,7 +48,7 @@ impl flags::Symbols {
     }
 }
 
-/// The functions that the headers of a release declare, each with its header.
+/// Returns the functions that the headers of a release declare, each with its header.
 pub(crate) fn declarations(sh: &Shell, release: &Release) -> anyhow::Result<BTreeMap<String, String>> {
     let dir = headers::directory(sh, release)?;
     let mut declared = BTreeMap::new();
@@ -65,7 +66,7 @@ pub(crate) fn declarations(sh: &Shell, release: &Release) -> anyhow::Result<BTre
     Ok(declared)
 }
 
-/// Whether a function of this name belongs to libqat or libusdm.
+/// Returns whether a function with this name belongs to libqat or libusdm.
 fn is_ours(name: &str) -> bool {
     ["cpa", "icp_sal", "qae"].iter().any(|prefix| name.starts_with(prefix))
 }
@@ -80,7 +81,7 @@ fn without_comments(text: &str) -> String {
     result + rest
 }
 
-/// The text of everything in `qat/src/raw`, the only place that calls C.
+/// Returns the text of all files in `qat/src/raw`, the only code that calls C functions.
 fn wrapped(sh: &Shell) -> anyhow::Result<String> {
     let mut text = String::new();
     let mut paths = vec![project_root().join("qat/src/raw"), project_root().join("qat/src/raw.rs")];
@@ -133,15 +134,15 @@ fn table(declared: &BTreeMap<String, String>, raw: &str) -> String {
     text
 }
 
-/// Whether the symbol table has a declared function.
+/// Returns whether the symbol table contains a declared function.
 pub(crate) fn is_bound(name: &str) -> bool {
     place(name).is_some()
 }
 
-/// Where the symbol table has a function.
+/// The position of a function in the symbol table.
 #[derive(Clone, Copy)]
 struct Place {
-    /// `None` for a required function.
+    /// The group; `None` for a required function.
     group: Option<&'static str>,
     since: &'static str,
 }
@@ -157,7 +158,7 @@ fn place(name: &str) -> Option<Place> {
     }))
 }
 
-/// What the generated table binds must be exactly what the headers declare, less the exceptions.
+/// Checks that the generated table binds exactly what the headers declare, except for the listed exceptions.
 fn against_bindings(declared: &BTreeMap<String, String>) -> anyhow::Result<Vec<String>> {
     let text = fs::read_to_string(project_root().join(FUNCTIONS))?;
     let bound: BTreeSet<&str> =
@@ -169,7 +170,7 @@ fn against_bindings(declared: &BTreeMap<String, String>) -> anyhow::Result<Vec<S
     Ok(unbound.chain(unknown).collect())
 }
 
-/// The release's libraries must export exactly what the groups say they do.
+/// Checks that the libraries of the release export exactly what the groups state.
 fn against_library(
     sh: &Shell,
     release: &Release,
@@ -195,10 +196,11 @@ fn against_library(
     Ok(wrong)
 }
 
-/// The names in a library's dynamic symbol table that it defines.
+/// Returns the names that the dynamic symbol table of a library defines.
 fn exports(library: &Path) -> anyhow::Result<BTreeSet<String>> {
     let data = fs::read(library).with_context(|| format!("cannot read {}", library.display()))?;
-    let file = object::File::parse(&*data).with_context(|| format!("{} is no library", library.display()))?;
+    let file =
+        object::File::parse(&*data).with_context(|| format!("{} is not a library", library.display()))?;
     let defined = file.dynamic_symbols().filter(|symbol| symbol.is_definition());
     defined.map(|symbol| Ok(symbol.name()?.to_owned())).collect()
 }

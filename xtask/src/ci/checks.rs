@@ -1,4 +1,4 @@
-//! What reads the code and does not run it.
+//! The jobs that read the code and do not run it.
 
 use std::path::PathBuf;
 
@@ -9,7 +9,7 @@ use super::run::GAP;
 use crate::workspace::{UNIFIED, target_dir};
 use crate::{flags, tools};
 
-/// The members with optional parts, which the other jobs turn on.
+/// The members with optional features, which the other jobs enable.
 pub(super) const VOCABULARY: &[&str] = &["--package=qat-accel-core", "--package=qat-capability-registry"];
 
 pub(super) fn fmt(sh: &Shell) -> anyhow::Result<()> {
@@ -32,16 +32,16 @@ pub(super) fn msrv(sh: &Shell) -> anyhow::Result<()> {
     let version = manifest.lines().find_map(|line| line.strip_prefix("rust-version = "));
     let version = version.context("Cargo.toml names no rust-version")?.trim_matches('"').to_owned();
     cmd!(sh, "rustup toolchain install --profile minimal --no-self-update {version}").run()?;
-    // Asked for by name, since `cargo` here may be a toolchain's own and not rustup's.
+    // rustup is called by name, because `cargo` may be that of a toolchain and not rustup's.
     let target = target_dir().join("msrv");
     cmd!(sh, "rustup run {version} cargo check {UNIFIED...} --all-targets --target-dir {target}").run()?;
     Ok(())
 }
 
-/// The release of cargo-deny that `deny.toml` is written for.
+/// The version of cargo-deny that `deny.toml` is written for.
 const CARGO_DENY: &str = "0.20.2";
 
-/// Licences, bans and sources always; advisories where their database can be had, which is a Git repository.
+/// Checks licences, bans and sources, and advisories if their database, a Git repository, can be downloaded.
 pub(super) fn deny(sh: &Shell) -> anyhow::Result<()> {
     let program = cargo_deny(sh)?;
     cmd!(sh, "{program} --locked check licenses bans sources").run()?;
@@ -57,7 +57,7 @@ pub(super) fn deny(sh: &Shell) -> anyhow::Result<()> {
     Ok(cmd!(sh, "{program} --locked check advisories").run()?)
 }
 
-/// An installed cargo-deny, or one that is built below target.
+/// Returns the installed cargo-deny, or one that is built below target.
 fn cargo_deny(sh: &Shell) -> anyhow::Result<PathBuf> {
     if tools::found(sh, "cargo-deny") {
         return Ok(PathBuf::from("cargo-deny"));
@@ -66,7 +66,7 @@ fn cargo_deny(sh: &Shell) -> anyhow::Result<PathBuf> {
     let program = root.join("bin/cargo-deny");
     if !program.is_file() {
         println!("building cargo-deny {CARGO_DENY}, once");
-        // Unoptimised: it runs for seconds, and its optimisation takes minutes.
+        // cargo-deny runs for seconds, and optimising it would take minutes.
         let _fast = [
             sh.push_env("CARGO_PROFILE_DEV_DEBUG", "0"),
             sh.push_env("CARGO_TARGET_DIR", root.join("build")),
@@ -74,7 +74,7 @@ fn cargo_deny(sh: &Shell) -> anyhow::Result<PathBuf> {
         cmd!(sh, "cargo install --quiet --locked --debug --root {root} cargo-deny@{CARGO_DENY}").run()?;
     }
     if !program.is_file() {
-        bail!("cargo install left no {}", program.display());
+        bail!("cargo install did not create {}", program.display());
     }
     Ok(program)
 }

@@ -1,4 +1,4 @@
-//! The fuzz targets: coverage counters are plain code generation options, so cargo-fuzz is not needed.
+//! The fuzz targets. Coverage counters are ordinary code generation options, so that cargo-fuzz is not needed.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use xshell::{Shell, cmd};
 
 use crate::workspace::target_dir;
 
-/// What libFuzzer needs in the code that it runs.
+/// The code generation options that libFuzzer needs in the code that it runs.
 const COVERAGE: &[&str] = &[
     "--cfg fuzzing",
     "-Cpasses=sancov-module",
@@ -17,13 +17,13 @@ const COVERAGE: &[&str] = &[
     "-Cdebug-assertions",
 ];
 
-/// Builds the fuzz targets with stable Rust and runs each for some seconds.
+/// Builds the fuzz targets with stable Rust, and runs each for some seconds.
 pub(super) fn smoke(sh: &Shell) -> anyhow::Result<()> {
     fuzz(sh, &["cargo"], &target_dir().join("fuzz"), COVERAGE, 5)
 }
 
-/// Builds the fuzz targets with AddressSanitizer and runs each for as many seconds as `QAT_FUZZ_SECONDS` says, or for five
-/// minutes. The C libraries are instrumented as well, because the crate that compiles them reads the sanitizer from
+/// Builds the fuzz targets with AddressSanitizer, and runs each for `QAT_FUZZ_SECONDS` seconds, five minutes by
+/// default. The C libraries are instrumented as well, because the crate that compiles them reads the sanitizer from
 /// rustc's flags.
 pub(super) fn address_sanitizer(sh: &Shell) -> anyhow::Result<()> {
     let seconds = match std::env::var("QAT_FUZZ_SECONDS") {
@@ -31,20 +31,20 @@ pub(super) fn address_sanitizer(sh: &Shell) -> anyhow::Result<()> {
         Err(_) => 300,
     };
     let target = target_dir().join("fuzz-asan");
-    // libdeflate, lz4 and zstd keep their contexts per thread, and threads end with the process.
+    // libdeflate, lz4 and zstd keep contexts per thread until the process ends, which would be reported as leaks.
     let _options = sh.push_env("ASAN_OPTIONS", "detect_leaks=0");
     let flags: Vec<&str> = COVERAGE.iter().copied().chain(["-Zsanitizer=address"]).collect();
     fuzz(sh, &["rustup", "run", "nightly", "cargo"], &target, &flags, seconds)
 }
 
-/// Builds the fuzz targets with `cargo` and `flags`, and runs each for `seconds`, whatever the others find. The inputs that they find are kept below
-/// `target`, so that the next run goes on from there.
+/// Builds the fuzz targets with `cargo` and `flags`, and runs each for `seconds`, even if another one fails. Their
+/// corpora are kept below `target`, so that the next run continues from them.
 fn fuzz(sh: &Shell, cargo: &[&str], target: &Path, flags: &[&str], seconds: u32) -> anyhow::Result<()> {
     let triple = cmd!(sh, "rustc -vV").quiet().read()?;
     let host = triple.lines().find_map(|line| line.strip_prefix("host: ")).context("rustc names its host")?;
     {
         let _flags = [sh.push_env("RUSTFLAGS", flags.join(" ")), sh.push_env("CARGO_TARGET_DIR", target)];
-        // With an explicit target the flags stay away from build scripts, which have no counters to link with.
+        // With an explicit target, the flags do not apply to build scripts, which are not linked with the counters.
         let (cargo, arguments) = cargo.split_first().context("a command")?;
         cmd!(
             sh,
@@ -65,7 +65,7 @@ fn fuzz(sh: &Shell, cargo: &[&str], target: &Path, flags: &[&str], seconds: u32)
             "{program} -max_total_time={seconds} -rss_limit_mb=4096 -verbosity=0 -print_final_stats=1 -artifact_prefix={artifacts} {corpus}"
         )
         .run();
-        // What one target finds must not keep the others from running.
+        // The remaining targets run even if this one fails.
         failed.extend(run.err().map(|error| format!("{name}: {error}")));
         ran += 1;
     }
@@ -74,8 +74,8 @@ fn fuzz(sh: &Shell, cargo: &[&str], target: &Path, flags: &[&str], seconds: u32)
     Ok(())
 }
 
-/// Fills an empty corpus with what the usual tools make of a file of the project, with each byte in front that may choose
-/// a format.
+/// Fills an empty corpus with the output of the usual tools for a file of the project, once for each first byte that
+/// selects a format.
 fn seed(sh: &Shell, corpus: &Path) -> anyhow::Result<()> {
     if corpus.exists() {
         return Ok(());

@@ -1,4 +1,4 @@
-//! What the C code and ours do to memory: memcheck over the whole, Miri over the bookkeeping.
+//! The memory checks of the C and Rust code: memcheck for all of it, and Miri for the bookkeeping of requests.
 
 use std::path::{Path, PathBuf};
 
@@ -12,22 +12,22 @@ use crate::workspace::{UNIFIED, project_root, target_dir};
 
 const MEMCHECK: &[&str] = &[
     "--quiet --error-exitcode=9",
-    // Most tests start this program again, for a process of their own.
+    // Most tests start this program again as a separate process.
     "--trace-children=yes",
-    // Else a thread that polls would keep the others from running.
+    // Without this, a polling thread would prevent the others from running.
     "--fair-sched=yes",
     "--num-callers=40",
-    // Where it knows only of a pointer into the middle, as an `Arc` is held, it calls a block possibly lost.
+    // A block to which only an interior pointer exists, such as that of an `Arc`, would be reported as possibly lost.
     "--show-leak-kinds=definite --errors-for-leak-kinds=definite",
     "--suppressions=tests/valgrind/emulator.supp",
 ];
 
 const LEAKS: &str = "--leak-check=full";
 const LEAKS_BUT_LIBQATS: &str = "--leak-check=full --suppressions=tests/valgrind/never_answered.supp";
-/// A forked child has the memory of its parent's threads, and not the threads.
+/// A forked child has the memory of its parent's threads, but not the threads, so that all of it would be reported.
 const NO_LEAKS: &str = "--leak-check=no";
 
-/// Tests of `qat` under memcheck, by program and options.
+/// The tests of `qat` that run under memcheck, by program and options.
 const CHECKED: &[(&str, &str, &[&str])] = &[
     (
         "lifecycle",
@@ -52,14 +52,14 @@ const CHECKED: &[(&str, &str, &[&str])] = &[
     ),
 ];
 
-/// Intel's libqat 24.02, the emulated device and all of ours.
+/// Runs memcheck on Intel's libqat 24.02, the emulated device and the crates of this project.
 pub(super) fn memcheck(sh: &Shell) -> anyhow::Result<()> {
     let _libqat = [
         sh.push_env("QAT_TEST_LIBQAT_2402", libqat::libraries(sh, libqat::release(None, "24.02")?)?),
         sh.push_env("QAT_TEST_REQUIRE_LIBQAT", "1"),
     ];
     let programs = test_programs(sh)?;
-    // Where Cargo runs tests.
+    // Cargo runs tests in this directory.
     let member = project_root().join("qat");
     let _directory = [sh.push_env("CARGO_MANIFEST_DIR", &member)];
     let _here = sh.push_dir(&member);
@@ -75,14 +75,14 @@ pub(super) fn memcheck(sh: &Shell) -> anyhow::Result<()> {
         let output = run.ignore_status().output()?;
         let text = String::from_utf8_lossy(&output.stdout);
         print!("{text}{}", String::from_utf8_lossy(&output.stderr));
-        // A name that no test has is no failure to the harness.
+        // The test harness does not fail for a name that matches no test, so that the number of tests is checked.
         let all = format!("test result: ok. {} passed", tests.len());
         ensure!(output.status.success() && text.contains(&all), "memcheck over {name}");
     }
     Ok(())
 }
 
-/// The test programs of `qat`, which are built if need be: name and file.
+/// Builds the test programs of `qat` if necessary, and returns their names and files.
 fn test_programs(sh: &Shell) -> anyhow::Result<Vec<(String, PathBuf)>> {
     let mut programs = Vec::new();
     let tests: Vec<String> = CHECKED.iter().map(|(name, ..)| format!("--test={name}")).collect();
@@ -100,7 +100,7 @@ fn test_programs(sh: &Shell) -> anyhow::Result<Vec<(String, PathBuf)>> {
     Ok(programs)
 }
 
-/// The bookkeeping of requests over a libqat of stubs.
+/// Runs Miri on the bookkeeping of requests, with stubs in place of libqat.
 pub(super) fn miri(sh: &Shell) -> anyhow::Result<()> {
     let nightly = ["run", "nightly", "cargo", "miri"];
     let is_there =
@@ -114,12 +114,12 @@ pub(super) fn miri(sh: &Shell) -> anyhow::Result<()> {
             return Ok(());
         }
     }
-    // The stubs get addresses as the device would, and what the process keeps for ever is not a leak.
+    // The stubs receive addresses as the device would, and memory that the process keeps until its end is not a leak.
     let flags = [
         "-Zmiri-disable-isolation",
         "-Zmiri-ignore-leaks",
         "-Zmiri-permissive-provenance",
-        // By default four of five fail for no reason, and loops around them take minutes.
+        // By default four of five exchanges fail spuriously, and loops around them take minutes.
         "-Zmiri-compare-exchange-weak-failure-rate=0.1",
     ];
     let _flags = sh.push_env("MIRIFLAGS", flags.join(" "));

@@ -1,4 +1,5 @@
-//! What would be published: each package complete, with a manifest that a registry takes, and building by itself.
+//! The check of the packages to publish: each is complete, has a manifest that a registry accepts, and builds by
+//! itself.
 
 use std::path::PathBuf;
 
@@ -8,12 +9,12 @@ use xshell::{Shell, cmd};
 
 use crate::workspace::target_dir;
 
-/// What each published manifest must say.
+/// The fields that each published manifest must have.
 const FIELDS: &[&str] = &["description", "license", "readme", "rust_version"];
-/// What each published manifest must list.
+/// The lists that each published manifest must have.
 const LISTS: &[&str] = &["keywords", "categories"];
 
-/// Packs all members that may be published, and checks what is in the packages as one workspace of their own. Cargo's own
+/// Packages all members that may be published, and checks the packages as a separate workspace. Cargo's own
 /// verification would compile the dependencies again for each of them.
 pub(super) fn package(sh: &Shell) -> anyhow::Result<()> {
     let published = published(sh)?;
@@ -36,7 +37,7 @@ pub(super) fn package(sh: &Shell) -> anyhow::Result<()> {
     }
     sh.write_file(directory.join("Cargo.toml"), workspace(sh, &published, &members)?)?;
     sh.copy_file("Cargo.lock", directory.join("Cargo.lock"))?;
-    // The same target directory: what the dependencies gave for clippy serves here, too.
+    // The target directory is that of clippy, so that its results for the dependencies are reused.
     let target = target_dir();
     {
         let _there = sh.push_dir(&directory);
@@ -46,7 +47,7 @@ pub(super) fn package(sh: &Shell) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Names and versions of the members that may be published. Fails when a manifest lacks something.
+/// Returns names and versions of the members that may be published. Fails when a manifest lacks a field.
 fn published(sh: &Shell) -> anyhow::Result<Vec<(String, String)>> {
     let metadata: Value = serde_json::from_str(
         &cmd!(sh, "cargo metadata --locked --no-deps --format-version 1").quiet().read()?,
@@ -68,15 +69,16 @@ fn published(sh: &Shell) -> anyhow::Result<Vec<(String, String)>> {
     }
     ensure!(!published.is_empty(), "no member may be published");
     if !wrong.is_empty() {
-        bail!("manifests lack what a published package needs:\n{}", wrong.join("\n"));
+        bail!("manifests are incomplete for publication:\n{}", wrong.join("\n"));
     }
     Ok(published)
 }
 
-/// The manifest of a workspace of the unpacked packages, which find each other there and not on a registry.
+/// Returns the manifest of a workspace of the unpacked packages, in which they depend on each other and not on a
+/// registry.
 fn workspace(sh: &Shell, published: &[(String, String)], members: &[String]) -> anyhow::Result<String> {
     let own = sh.read_file(PathBuf::from("Cargo.toml"))?;
-    // The same profiles, so that the same dependencies do.
+    // The profiles are the same, so that the results for the dependencies are valid.
     let profiles = own.find("\n[profile.").map_or("", |at| &own[at..]);
     let patches: String = published
         .iter()

@@ -1,23 +1,23 @@
-//! What a test run says in the end: how long each job took, which test programs were slowest, how many tests passed.
+//! The report at the end of a test run: the duration of each job, the slowest test programs, and the number of tests.
 
 use std::fs;
 use std::time::{Duration, Instant};
 
-/// How one job ended.
+/// A job that has finished.
 #[derive(Debug, Default)]
-pub(super) struct Ended {
+pub(super) struct FinishedJob {
     pub(super) name: &'static str,
-    pub(super) beside: bool,
+    pub(super) concurrent: bool,
     pub(super) succeeded: bool,
     pub(super) took: Duration,
     pub(super) tests: Tests,
-    /// What the job said that it left out.
+    /// The parts that the job reported as not checked.
     pub(super) gaps: Vec<String>,
-    /// Test programs, by the names that Cargo gives them.
+    /// The test programs, by the names that Cargo prints, with their durations.
     pub(super) programs: Vec<(String, Duration)>,
 }
 
-/// Numbers of tests, from the closing lines of test programs.
+/// The numbers of tests, from the last lines of test programs.
 #[derive(Debug, Default, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Tests {
     pub(super) passed: u64,
@@ -25,7 +25,7 @@ pub(super) struct Tests {
 }
 
 impl Tests {
-    /// Reads `test result: ok. 3 passed; 0 failed; ...`.
+    /// Parses `test result: ok. 3 passed; 0 failed; ...`.
     pub(super) fn parse(line: &str) -> Option<Self> {
         let counts = line.trim().strip_prefix("test result: ")?;
         let count = |what: &str| {
@@ -40,12 +40,13 @@ impl Tests {
     }
 }
 
-/// A test run.
+/// The report of a test run.
 pub(super) struct Report {
     start: Instant,
-    /// From the start of this process, which `cargo run` has been, too: so it is the build of these tasks.
+    /// The time from the start of this process, which was `cargo run` first, until the test run. It is that of building
+    /// xtask.
     before: Duration,
-    jobs: Vec<Ended>,
+    jobs: Vec<FinishedJob>,
 }
 
 impl Report {
@@ -53,16 +54,16 @@ impl Report {
         Self { start: Instant::now(), before: age().unwrap_or_default(), jobs: Vec::new() }
     }
 
-    pub(super) fn add(&mut self, job: Ended) {
+    pub(super) fn add(&mut self, job: FinishedJob) {
         self.jobs.push(job);
     }
 
-    /// Names of the jobs that failed.
+    /// Returns the names of the jobs that failed.
     pub(super) fn failures(&self) -> Vec<&str> {
         self.jobs.iter().filter(|job| !job.succeeded).map(|job| job.name).collect()
     }
 
-    /// Prints all of it; the last line is how many tests passed.
+    /// Prints the report. The last line is the number of tests that passed.
     pub(super) fn print(&self) {
         println!("\n{:<14} {:>7} {:>7}", "job", "seconds", "tests");
         println!("{:<14} {:>7}", "(these tasks)", self.before.as_secs());
@@ -70,9 +71,9 @@ impl Report {
         for job in &self.jobs {
             let count = job.tests.passed + job.tests.failed;
             let count = if count == 0 { String::new() } else { count.to_string() };
-            let beside = if job.beside { "  beside others" } else { "" };
+            let concurrent = if job.concurrent { "  concurrent others" } else { "" };
             let failed = if job.succeeded { "" } else { "  FAILED" };
-            println!("{:<14} {:>7} {count:>7}{beside}{failed}", job.name, job.took.as_secs());
+            println!("{:<14} {:>7} {count:>7}{concurrent}{failed}", job.name, job.took.as_secs());
             tests.add(job.tests);
         }
         let mut programs: Vec<_> = self
@@ -91,16 +92,17 @@ impl Report {
             }
         }
         let total = (self.before + self.start.elapsed()).as_secs();
-        println!("\n{total} s in all ({} min {} s)", total / 60, total % 60);
+        println!("\n{total} s in total ({} min {} s)", total / 60, total % 60);
         println!("\n{} passed, {} failed", tests.passed, tests.failed);
     }
 }
 
-/// How long this process has been there, in whatever program, where the system says so.
+/// Returns the age of this process, including the programs that it executed before, where the system reports it.
 fn age() -> Option<Duration> {
     let uptime: f64 = fs::read_to_string("/proc/uptime").ok()?.split_whitespace().next()?.parse().ok()?;
     let stat = fs::read_to_string("/proc/self/stat").ok()?;
-    // The name of the program, the second field, may have spaces in it; the 22nd is the start, in hundredths of a second.
+    // The second field, the name of the program, may contain spaces. The 22nd is the start time in hundredths of a
+    // second.
     let start: f64 = stat.rsplit_once(')')?.1.split_whitespace().nth(19)?.parse().ok()?;
     Duration::try_from_secs_f64(uptime - start / 100.0).ok()
 }

@@ -1,5 +1,5 @@
-//! `cargo xtask ci samples`: Intel's own programs on emulated devices. What they print is not enough, since they also
-//! succeed when they skip tests or do the work in software: the device's counters decide.
+//! `cargo xtask ci samples`: Intel's own programs on emulated devices. Their output is not sufficient, because they
+//! also succeed when they skip tests or work in software. The counters of the device are checked in addition.
 
 use std::ffi::OsString;
 use std::path::Path;
@@ -20,7 +20,7 @@ struct Run {
     release: &'static str,
     services: &'static str,
     arguments: &'static str,
-    /// What the device has to count: at least so many of a service's command.
+    /// The minimum number of requests that the device must count, by service and command.
     commands: &'static [(&'static str, &'static str, u64)],
 }
 
@@ -33,7 +33,7 @@ const fn run(
     Run { release, services, arguments, commands }
 }
 
-/// Side by side, because the programs sleep for most of their time: the job takes as long as the longest.
+/// The runs are concurrent, because the programs sleep most of the time. The job takes as long as the longest one.
 const RUNS: &[Run] = &[
     run(
         "24.02",
@@ -107,16 +107,16 @@ const RUNS: &[Run] = &[
     run("26.08", "asym", "signOfLife=1 runTests=16", &[("asym", "pke", 320)]),
 ];
 
-/// What `cpa_sample_code` says when it left something out, which it does not count as a failure. What these runs do not
-/// ask for it leaves out too, but names by other words.
+/// The messages of `cpa_sample_code` about parts that it skipped, which it does not report as failures. Parts that
+/// these runs do not request have different messages.
 const LEFT_OUT: &[&str] =
     &["Invalid test", "Unsupported", "not supported on logical instance", "No tests were executed", "ERROR"];
 
-/// The files that the samples read, as the packages do not ship them.
+/// The files that the samples read, which the packages do not contain.
 const FILES: &[(&str, usize)] = &[("calgary", 3_251_493), ("calgary32", 32_768), ("canterbury", 2_768_317)];
 
-/// Seconds after which a program is taken to hang.
-const PATIENCE: &str = "600";
+/// The number of seconds after which a program is considered to hang.
+const TIMEOUT: &str = "600";
 
 pub(super) fn samples(sh: &Shell) -> anyhow::Result<()> {
     workspace::emulator(sh)?;
@@ -132,7 +132,7 @@ pub(super) fn samples(sh: &Shell) -> anyhow::Result<()> {
     cpa_sample_code(sh, &directory, &data)
 }
 
-/// The guide in the crate's documentation, word by word.
+/// Follows the guide in the documentation of the crate literally.
 fn guide(sh: &Shell) -> anyhow::Result<()> {
     let text = sh.read_file("qat-emu/src/lib.rs")?;
     let commands: Vec<_> = text.lines().filter_map(|line| line.strip_prefix("//! $ ")).collect();
@@ -150,7 +150,7 @@ fn guide(sh: &Shell) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// All [`RUNS`] at once.
+/// Runs all of [`RUNS`] concurrently.
 fn cpa_sample_code(sh: &Shell, directory: &Path, data: &Path) -> anyhow::Result<()> {
     let name = OsString::from("cpa_sample_code");
     let mut programs = Vec::new();
@@ -183,7 +183,7 @@ fn cpa_sample_code(sh: &Shell, directory: &Path, data: &Path) -> anyhow::Result<
 }
 
 impl Run {
-    /// Runs it and says what it took.
+    /// Runs the program, and returns a summary of its results.
     fn check(&self, program: &Program, data: &Path, path: &Path) -> anyhow::Result<String> {
         let least: u64 = self.commands.iter().map(|(.., least)| least).sum();
         let mut command = emulated(program, self.services, path, least);
@@ -196,7 +196,7 @@ impl Run {
             ensure!(output.status.success(), "{}", output.status);
             ensure!(
                 text.contains("Sample code completed successfully."),
-                "it does not say that it completed"
+                "the program did not report that it completed"
             );
             if let Some(words) = LEFT_OUT.iter().find(|words| text.contains(**words)) {
                 bail!("it says {words:?}");
@@ -204,14 +204,17 @@ impl Run {
             let report = Report::read(path)?;
             for (service, command, least) in self.commands {
                 let count = report.commands(service)[*command].as_u64().unwrap_or(0);
-                ensure!(count >= *least, "the device counted {count} requests {command}, not {least}");
+                ensure!(
+                    count >= *least,
+                    "the device counted {count} requests {command} instead of at least {least}"
+                );
             }
-            // Every answer that the program counted came from the device.
+            // Every response that the program counted was sent by the device.
             let answers: u64 = text
                 .lines()
                 .filter_map(|line| line.strip_prefix("Total Responses")?.trim().parse::<u64>().ok())
                 .sum();
-            ensure!(answers > 0, "it counted no answer");
+            ensure!(answers > 0, "the program counted no response");
             ensure!(
                 report.requests >= answers,
                 "it counted {answers} answers, the device {}",
@@ -223,10 +226,10 @@ impl Run {
     }
 }
 
-/// What the device counted, from a report that had nothing to complain about.
+/// The counters of the device, from a report without errors.
 struct Report {
     requests: u64,
-    /// The counters of the one process.
+    /// The counters of the only process.
     counters: Value,
 }
 
@@ -242,8 +245,8 @@ impl Report {
         let counters = process["counters"].take();
         for (service, seen) in counters["services"].as_object().context("the report names no services")? {
             ensure!(seen["unsupported"] == 0, "{} requests {service} are unsupported", seen["unsupported"]);
-            ensure!(seen["requests"] == seen["responses"], "not every request {service} was answered");
-            // −15: an inflated stream goes on, which the library takes for a success.
+            ensure!(seen["requests"] == seen["responses"], "some requests of {service} have no response");
+            // −15 means that an inflated stream is not complete, which the library treats as a success.
             let codes = seen["error_codes"].as_object().context("the report names no error codes")?;
             ensure!(codes.keys().all(|code| code == "-15"), "errors of {service}: {}", seen["error_codes"]);
         }
@@ -254,30 +257,30 @@ impl Report {
         &self.counters["services"][service]["commands"]
     }
 
-    /// Bytes that the compression service took in and gave out.
+    /// Returns the number of bytes that the compression service read and wrote.
     fn bytes(&self) -> [Option<u64>; 2] {
         ["bytes_in", "bytes_out"].map(|count| self.counters["services"]["dc"][count].as_u64())
     }
 }
 
-/// `qat-emu run` with everything but the program.
+/// Returns `qat-emu run` with all arguments except the program.
 fn emulated(program: &Program, services: &str, report: &Path, requests: u64) -> Command {
     let mut command = Command::new("timeout");
-    command.arg(PATIENCE).arg(&program.emulator).arg("run").args(&program.options);
+    command.arg(TIMEOUT).arg(&program.emulator).arg("run").args(&program.options);
     command.args(["--services", services, "--require-clean", "--require-requests", &requests.to_string()]);
     command.arg("--report").arg(report);
     command
 }
 
-/// A format of QATzip: the options for it, the suffix of its files, and the program of other origin that reads it.
+/// A format of QATzip: its options, the suffix of its files, and an independent program that reads it.
 const FORMATS: &[(&[&str], &str, &str)] = &[
     (&["-O", "gzip"], "gz", "gzip"),
     (&["-O", "gzipext"], "gz", "gzip"),
     (&["-A", "lz4", "-O", "lz4"], "lz4", "lz4"),
 ];
 
-/// QATzip both ways in each format. It has a software path that `qzip` cannot turn off, so the device has to have seen
-/// each byte; `qatzip-test` can.
+/// Runs QATzip in both directions in each format. `qzip` has a software path that cannot be disabled, so that the
+/// counters of the device must include every byte; `qatzip-test` can disable it.
 fn quickassist_zip(sh: &Shell, directory: &Path, file: &Path) -> anyhow::Result<()> {
     let bytes = fs::metadata(file)?.len();
     let release = libqat::release(None, "24.02")?;
@@ -306,10 +309,11 @@ fn quickassist_zip(sh: &Shell, directory: &Path, file: &Path) -> anyhow::Result<
         cmd!(sh, "sh -c '$0 -dc \"$1\" | cmp - \"$2\"' {reader} {packed} {file}").quiet().run()?;
         expect("-d", &work(&["-d"], &plain, &packed)?, [None, Some(bytes)])?;
         cmd!(sh, "cmp {plain} {file}").quiet().run()?;
-        println!("qzip {}: {bytes} bytes both ways", options.join(" "));
+        println!("qzip {}: {bytes} bytes in both directions", options.join(" "));
     }
 
-    // A file of gzip's own has no sizes of blocks, so QATzip takes its software path: that must not pass.
+    // A file of gzip itself does not state the sizes of its blocks, so that QATzip uses its software path. The check
+    // must detect that.
     let foreign = directory.join("foreign.gz");
     fs::write(&foreign, cmd!(sh, "gzip -c {file}").quiet().output()?.stdout)?;
     let mut command = emulated(&qzip, "dc", &report, 1);
@@ -351,13 +355,13 @@ fn last_lines(text: &str) -> String {
     lines[lines.len().saturating_sub(8)..].join("\n")
 }
 
-/// A corpus that compresses like prose with some binaries between: words whose frequency falls with their rank, and
-/// one block of noise in sixteen. The same bytes everywhere.
+/// Returns a corpus that compresses like prose with some binary data: words whose frequency decreases with their rank,
+/// and noise in one of sixteen blocks. It is the same on every machine.
 fn corpus(seed: u64, bytes: usize) -> Vec<u8> {
     const LETTERS: &[u8] = b"etaoinshrdlcumwfgypbvkjxqz";
     const BLOCK: usize = 4096;
     let mut state = seed;
-    // SplitMix64.
+    // This is SplitMix64.
     let mut next = move |below: u64| {
         state = state.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mixed = (state ^ state >> 30).wrapping_mul(0xBF58_476D_1CE4_E5B9);

@@ -1,4 +1,4 @@
-//! What runs the code: tests, documentation, examples, benches, all of one build.
+//! The jobs that run code: tests, documentation, examples and benches, all from one build.
 
 use std::path::{Path, PathBuf};
 
@@ -9,32 +9,32 @@ use super::checks::VOCABULARY;
 use crate::libqat;
 use crate::workspace::{UNIFIED, target_dir};
 
-/// Names the Python packages that the interoperability tests compare with, and their releases.
+/// The file with the Python packages that the interoperability tests compare with, and their versions.
 const PYTHON_REQUIREMENTS: &str = "qat/tests/support/python-requirements.txt";
 
-/// Compiles and fetches what the other jobs run.
+/// Compiles and downloads what the other jobs run.
 pub(super) fn build(sh: &Shell) -> anyhow::Result<()> {
-    // Here, since two jobs that run at the same time want them.
+    // The programs are downloaded here, because two jobs that run at the same time need them.
     for release in libqat::RELEASES {
         libqat::programs(sh, release)?;
     }
     Ok(cmd!(sh, "cargo test {UNIFIED...} --all-targets --no-run").run()?)
 }
 
-/// Everything that `cargo test` knows, with every optional part demanded.
+/// Runs all tests, and requires every optional part.
 pub(super) fn test(sh: &Shell) -> anyhow::Result<()> {
     let _demand = demand(sh)?;
-    // `--tests` has library and programs too; examples and benches are jobs of their own.
+    // `--tests` includes the tests of libraries and programs; examples and benches are separate jobs.
     cmd!(sh, "cargo test {UNIFIED...} --tests").run()?;
     cmd!(sh, "cargo test --locked {VOCABULARY...} --tests").run()?;
     Ok(())
 }
 
-/// What the tests find libraries and tools by; nothing may be left out for want of one.
+/// Sets the environment in which the tests find libraries and tools. With it, a missing one is a failure.
 fn demand(sh: &Shell) -> anyhow::Result<[PushEnv<'_>; 6]> {
     let libraries = |release| libqat::libraries(sh, libqat::release(None, release)?);
     let (old, new) = (libraries("24.02")?, libraries("26.08")?);
-    // Where the C library is older than 26.08 asks for, tests run it with this loader.
+    // Where the C library is older than 26.08 requires, the tests use this loader.
     let programs = libqat::programs(sh, libqat::release(None, "24.02")?)?.join(libqat::LIB);
     let python = tink_python(sh)?;
     Ok([
@@ -47,7 +47,7 @@ fn demand(sh: &Shell) -> anyhow::Result<[PushEnv<'_>; 6]> {
     ])
 }
 
-/// Returns a Python that has Tink and zstandard, in an environment below target.
+/// Returns a Python with Tink and zstandard, in an environment below target.
 fn tink_python(sh: &Shell) -> anyhow::Result<PathBuf> {
     let venv = target_dir().join("tink");
     let python = venv.join("bin/python");
@@ -59,7 +59,7 @@ fn tink_python(sh: &Shell) -> anyhow::Result<PathBuf> {
     Ok(python)
 }
 
-/// Linked against libqat, with pkg-config's help.
+/// Tests `qat-sys` linked against libqat, which pkg-config finds.
 pub(super) fn linked(sh: &Shell) -> anyhow::Result<()> {
     let root = libqat::unpacked(sh, libqat::release(None, "24.02")?)?;
     let libraries = root.join(libqat::LIB);
@@ -72,7 +72,7 @@ pub(super) fn linked(sh: &Shell) -> anyhow::Result<()> {
     Ok(cmd!(sh, "cargo test --locked --package qat-sys --features linked").run()?)
 }
 
-/// Documentation, and the examples in it.
+/// Builds the documentation, and runs the examples in it.
 pub(super) fn docs(sh: &Shell) -> anyhow::Result<()> {
     let _warnings = sh.push_env("RUSTDOCFLAGS", "-D warnings");
     cmd!(sh, "cargo doc {UNIFIED...} --no-deps").run()?;
@@ -83,9 +83,9 @@ pub(super) fn docs(sh: &Shell) -> anyhow::Result<()> {
 /// The members with examples.
 const WITH_EXAMPLES: &[&str] = &["accel-core", "capability-registry", "qat-sys", "qat", "qat-cli"];
 
-/// Runs every example of every member: the name, and what it is given.
+/// Runs every example of every member, with the arguments that it needs.
 pub(super) fn examples(sh: &Shell) -> anyhow::Result<()> {
-    // Intel's library is what two of them are about.
+    // Two of the examples are about Intel's library.
     let libraries = libqat::libraries(sh, libqat::release(None, "24.02")?)?;
     let _libraries = [
         sh.push_env("QAT_LIBRARY", libraries.join("libqat.so.4")),
@@ -111,7 +111,7 @@ pub(super) fn examples(sh: &Shell) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// Each bench once, as a test. Named one by one, since `--benches` has the unit tests too.
+/// Runs each bench once, as a test. They are listed by name, because `--benches` includes the unit tests.
 pub(super) fn bench_smoke(sh: &Shell) -> anyhow::Result<()> {
     let mut benches = Vec::new();
     for member in WITH_EXAMPLES {

@@ -1,5 +1,5 @@
-//! Debian packages of another suite than the machine's own: downloaded with the machine's apt and checked against
-//! the pins, without installing anything or touching apt's own state.
+//! Debian packages of a suite other than the machine's own. They are downloaded with the machine's apt and verified
+//! against the pins. Nothing is installed, and apt's own state is not changed.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -11,10 +11,11 @@ use super::pins::Package;
 use crate::tools;
 use crate::workspace::target_dir;
 
-/// The file inside an unpacked tree that says what is in it.
+/// The file in an unpacked tree that lists the packages in it.
 const STAMP: &str = ".packages";
 
-/// Unpacks `pinned`, and `unpinned` as the suite has them now, into `root`, unless that is what `root` holds already.
+/// Unpacks `pinned`, and the current versions of `unpinned` in the suite, to `root`, unless `root` contains them
+/// already.
 pub(crate) fn unpack(
     sh: &Shell,
     root: &Path,
@@ -55,18 +56,18 @@ pub(crate) fn unpack(
     Ok(())
 }
 
-/// The SHA-256 of a file, as lower-case hexadecimal digits.
+/// Returns the SHA-256 of a file as lower-case hexadecimal digits.
 pub(crate) fn sha256(sh: &Shell, file: &Path) -> anyhow::Result<String> {
     let line = cmd!(sh, "sha256sum {file}").quiet().read()?;
     Ok(line.split_whitespace().next().unwrap_or_default().to_owned())
 }
 
-/// An apt with its own state, pointed at one suite.
+/// An apt with a state of its own, configured for one suite.
 struct Apt<'a> {
     sh: &'a Shell,
     suite: &'a str,
     dir: PathBuf,
-    /// Set once the package lists are there.
+    /// The options of apt; `None` until the package lists were downloaded.
     options: Option<Vec<String>>,
 }
 
@@ -91,14 +92,14 @@ impl Apt<'_> {
 
     fn latest(&mut self, name: &str) -> anyhow::Result<PathBuf> {
         let suite = self.suite;
-        // A directory of its own per suite: the same package has another version in each.
+        // Each suite has its own directory, because the same package has different versions.
         let dir = self.dir.join(suite).join("debs").join(name);
         self.sh.remove_path(&dir)?;
         self.sh.create_dir(&dir)?;
         let _guard = self.sh.push_dir(&dir);
         self.download_here(&format!("{name}:amd64"))
-            .with_context(|| format!("{name} cannot be had from the suite {suite}"))?;
-        self.sh.read_dir(&dir)?.pop().with_context(|| format!("apt-get left no file for {name}"))
+            .with_context(|| format!("cannot download {name} from the suite {suite}"))?;
+        self.sh.read_dir(&dir)?.pop().with_context(|| format!("apt-get downloaded no file for {name}"))
     }
 
     fn download(&mut self, what: &str) -> anyhow::Result<()> {
@@ -115,7 +116,7 @@ impl Apt<'_> {
         Ok(cmd!(sh, "apt-get {options...} -qq download {what}").quiet().ignore_stdout().run()?)
     }
 
-    /// Fetches the suite's package lists into a state directory of our own.
+    /// Downloads the package lists of the suite to a separate state directory.
     fn update(&self) -> anyhow::Result<Vec<String>> {
         let sh = self.sh;
         let state = self.dir.join(self.suite);
@@ -138,7 +139,7 @@ impl Apt<'_> {
             "APT::Architecture=amd64",
             "APT::Architectures=amd64",
             "APT::Sandbox::User=root",
-            // Without this, an update that fetched nothing is a success.
+            // Without this option, an update that downloaded nothing is a success.
             "APT::Update::Error-Mode=any",
             "Acquire::Retries=3",
             "Acquire::Languages=none",
@@ -154,7 +155,7 @@ impl Apt<'_> {
     }
 }
 
-/// A source list for `suite`, derived from where this machine gets its own release from: extension and content.
+/// Returns the extension and the content of a source list for `suite`, derived from the machine's own source list.
 fn source_list(suite: &str) -> anyhow::Result<(&'static str, String)> {
     let os = fs::read_to_string("/etc/os-release").context("not a Linux distribution")?;
     let os_field = |name: &str| {
@@ -183,11 +184,13 @@ fn source_list(suite: &str) -> anyhow::Result<(&'static str, String)> {
         })
         .next()
         .with_context(|| {
-            format!("apt's sources name no place for {codename}, so there is none to ask for {suite}")
+            format!(
+                "the apt sources have no entry for {codename} from which one for {suite} could be derived"
+            )
         })
 }
 
-/// Finds `deb [options] URI codename main` and puts `suite` for the code name.
+/// Finds `deb [options] URI codename main`, and replaces the code name by `suite`.
 fn one_line(text: &str, codename: &str, suite: &str) -> Option<String> {
     text.lines().find_map(|line| {
         let before = line.trim().strip_prefix("deb ")?.trim_start();
@@ -202,7 +205,7 @@ fn one_line(text: &str, codename: &str, suite: &str) -> Option<String> {
     })
 }
 
-/// Finds the stanza for `codename` and keeps its fields, but for the suite and the component.
+/// Finds the stanza for `codename`, and returns it with the suite and the component replaced.
 fn deb822(text: &str, codename: &str, suite: &str) -> Option<String> {
     text.split("\n\n").find_map(|stanza| {
         let field = |name: &str| {

@@ -1,4 +1,4 @@
-//! `cargo xtask headers`: where the C headers are.
+//! `cargo xtask headers`: finds the C headers.
 
 use std::path::{Path, PathBuf};
 
@@ -16,8 +16,8 @@ impl flags::Headers {
     }
 }
 
-/// The directory with the release's headers: an installed one if its content is exactly the pinned one, else one
-/// unpacked from the pinned packages.
+/// Returns the directory with the headers of the release: the installed one if its content is exactly the pinned one,
+/// and otherwise one unpacked from the pinned packages.
 pub(crate) fn directory(sh: &Shell, release: &Release) -> anyhow::Result<PathBuf> {
     let mut installed = vec![PathBuf::from("/usr/include/qat")];
     if let Ok(include) = cmd!(sh, "pkg-config --variable=includedir libqat").quiet().ignore_stderr().read() {
@@ -40,14 +40,14 @@ pub(crate) fn directory(sh: &Shell, release: &Release) -> anyhow::Result<PathBuf
     let found = digest(sh, &dir)?;
     anyhow::ensure!(
         found == release.headers_sha256,
-        "the headers in {} have the digest {found}, pinned is {}: delete the directory",
+        "the headers in {} have the digest {found} instead of the pinned {}; delete the directory",
         dir.display(),
         release.headers_sha256
     );
     Ok(dir)
 }
 
-/// The names of the header files in `dir`, sorted.
+/// Returns the names of the header files in `dir`, sorted.
 pub(crate) fn files(sh: &Shell, dir: &Path) -> anyhow::Result<Vec<String>> {
     let mut names: Vec<String> = sh
         .read_dir(dir)?
@@ -59,7 +59,7 @@ pub(crate) fn files(sh: &Shell, dir: &Path) -> anyhow::Result<Vec<String>> {
     Ok(names)
 }
 
-/// `sha256sum *.h | sha256sum`, in the C locale.
+/// Returns the output of `sha256sum *.h | sha256sum` in the C locale.
 fn digest(sh: &Shell, dir: &Path) -> anyhow::Result<String> {
     let names = files(sh, dir)?;
     let _guard = sh.push_dir(dir);

@@ -1,4 +1,4 @@
-//! Debug files as the kernel documents and prints them, and as it does not.
+//! Tests with debug files in the kernel's documented form, and in others.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
@@ -9,7 +9,7 @@ use tempfile::TempDir;
 use super::*;
 use crate::probe::tests::as_another_user;
 
-/// The debug files of one device.
+/// A directory with the debug files of one device.
 struct Files(TempDir);
 
 impl Files {
@@ -22,11 +22,11 @@ impl Files {
         Self(directory)
     }
 
-    fn telemetry(control: &str, data: &str) -> Result<Telemetry, Unread> {
+    fn telemetry(control: &str, data: &str) -> Result<Telemetry, CountersError> {
         Telemetry::read(Self::new(&[("telemetry/control", control), ("telemetry/device_data", data)]).path())
     }
 
-    fn firmware(text: &str) -> Result<FirmwareCounters, Unread> {
+    fn firmware(text: &str) -> Result<FirmwareCounters, CountersError> {
         FirmwareCounters::read(Self::new(&[("fw_counters", text)]).path())
     }
 
@@ -35,7 +35,7 @@ impl Files {
     }
 }
 
-/// In the widths of `adf_fw_counters.c`.
+/// The columns have the widths of the kernel's `adf_fw_counters.c`.
 #[test]
 fn firmware_counters_are_added_up() {
     let text = "AE          Requests        Responses\n \
@@ -62,14 +62,16 @@ fn firmware_counters_of_another_form_are_not_known() {
         (format!("{title}70000: 1 2\n"), "70000: 1 2"),
         (format!("{title}0: 1 99999999999999999999\n"), "0: 1 99999999999999999999"),
     ] {
-        let Err(Unread::Unknown { line: named, .. }) = Files::firmware(&text) else { panic!("{text:?}") };
+        let Err(CountersError::Unknown { line: named, .. }) = Files::firmware(&text) else {
+            panic!("{text:?}")
+        };
         assert_eq!(&*named, line);
     }
     let long = Files::firmware(&"9".repeat(100_000)).unwrap_err();
     assert_eq!(long.kind(), "failed", "{long}");
 }
 
-/// Lines as `adf_tl_debugfs.c` prints them: the name in 23 columns, each value in 20.
+/// Returns lines as the kernel's `adf_tl_debugfs.c` prints them: the name in 23 columns, each value in 20.
 fn lines(counters: &[(&str, &[u64])]) -> String {
     let line = |(name, values): &(&str, &[u64])| {
         let values: String = values.iter().map(|value| format!("{value:20}")).collect();
@@ -100,7 +102,7 @@ fn the_kind_of_slice_with_most_to_do_counts() {
         samples: 1,
         counters: counters.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect(),
     };
-    // Two devices, of which one has twice as many of one kind: 30 % of cpr, 60 % of ucs, 0 % of pke.
+    // Two devices, one of which has twice as many slices of one kind: 30 % of cpr, 60 % of ucs, 0 % of pke.
     let devices = [
         device(&[
             ("util_cpr0", 90),
@@ -146,10 +148,10 @@ fn files_that_are_not_there_or_not_ours_have_a_reason() {
         let missing = missing.unwrap();
         assert!(missing.kind() == "missing" && missing.to_string().contains("debugfs"), "{missing}");
     }
-    // A directory in its place: there, and without content.
+    // A directory in place of the file exists and cannot be read as a file.
     fs::create_dir(files.path().join("fw_counters")).unwrap();
     assert_eq!(FirmwareCounters::read(files.path()).unwrap_err().kind(), "failed");
-    // As the kernel has it: `/sys/kernel/debug` is root's.
+    // The kernel gives `/sys/kernel/debug` to root in the same way.
     fs::set_permissions(files.path(), fs::Permissions::from_mode(0o700)).unwrap();
     let path = files.path().to_owned();
     let denied = as_another_user(move || Telemetry::read(&path).unwrap_err());

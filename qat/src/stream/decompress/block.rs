@@ -1,5 +1,5 @@
-//! Blocks on their way from the thread that finds them to the caller's writer: what a worker does with one, what the
-//! writing side does with it, and the checksums that run over several.
+//! Blocks on the way from the thread that finds them to the caller's writer: how a worker decodes one, how the writing
+//! side writes it, and the checksums over several blocks. Only the parent module uses this.
 
 use std::hash::Hasher;
 use std::io::Write;
@@ -15,25 +15,25 @@ use super::{MAX_REST_PLAIN, Result};
 use crate::formats::{gzip, zlib};
 use crate::software;
 
-/// A block on its way: packed, then plain.
+/// A block of the stream: its compressed bytes, and then its plain bytes.
 #[derive(Default)]
 pub(super) struct Block {
     pub(super) packed: Vec<u8>,
     pub(super) plain: Vec<u8>,
-    /// Bytes of `plain` that count.
+    /// The number of bytes of `plain` that are content.
     pub(super) plain_len: usize,
-    /// How to make `plain` from `packed`; `None` when it is made already.
+    /// How a worker makes `plain` from `packed`; `None` when `plain` is complete already.
     pub(super) decode: Option<Decode>,
-    /// Whether `plain` belongs to a checksum that `end` closes.
+    /// The checksum that `plain` belongs to and that `end` verifies; `None` where there is none.
     pub(super) check: Option<Check>,
-    pub(super) end: Option<End>,
+    pub(super) end: Option<Trailer>,
     pub(super) ran: Option<ExecutedOn>,
-    /// To be reported once `plain` is written.
+    /// The error to report after `plain` was written; `None` where the block is good.
     pub(super) failure: Option<StreamError>,
 }
 
 impl Block {
-    /// Ready to be filled, with its buffers.
+    /// Empties the block for its next use, and keeps its buffers.
     pub(super) fn renew(&mut self) {
         self.packed.clear();
         self.plain_len = 0;
@@ -41,18 +41,18 @@ impl Block {
     }
 }
 
-/// A whole piece for a worker.
+/// How a worker decodes a block, which is complete by itself.
 #[derive(Debug, Clone, Copy)]
 pub(super) enum Decode {
-    /// A gzip member or Zstandard frame that says that it holds `plain` bytes, from the byte `head` on.
+    /// A gzip member or Zstandard frame that states a content of `plain` bytes and begins at the byte `head`.
     Whole { format: Format, head: usize, plain: usize },
-    /// An LZ4 frame block of at most `max` bytes.
+    /// A block of an LZ4 frame, with at most `max` bytes of content.
     Lz4 { max: usize, stored: bool, hash: Option<u32> },
-    /// All the rest of a stream, which `before` bytes precede.
+    /// The whole rest of a stream, after `before` bytes.
     Rest { format: Format, before: u64 },
 }
 
-/// A checksum that runs over several blocks.
+/// A checksum over several blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Check {
     Crc32,
@@ -60,38 +60,40 @@ pub(super) enum Check {
     XxHash32,
 }
 
-/// What must hold at the end of a member or frame.
+/// The values that must match at the end of a member or frame.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum End {
+pub(super) enum Trailer {
     Gzip([u8; gzip::TRAILER_LEN]),
     Zlib([u8; zlib::TRAILER_LEN]),
     Lz4 { hash: Option<u32>, size: Option<u64> },
 }
 
-/// What became of a whole member or frame: the reading side decodes again, piece by piece, what a worker could not.
+/// A worker's result for a whole member or frame. The reading side decodes in pieces what a worker could not decode.
 pub(super) enum Verdict {
     Good,
-    /// The packed bytes, and why they were not decoded, unless that was because an earlier one was not.
+    /// The compressed bytes, and the error. The error is `None` where this one was not decoded only because an earlier
+    /// one failed.
     Returned(Vec<u8>, Option<StreamError>),
 }
 
-/// What the workers know of the stream.
+/// What the workers need to know about the stream.
 pub(super) struct Work<'a> {
     pub(super) engine: &'a Engine,
-    /// Most plain bytes of the stream.
+    /// The largest decompressed length of the stream in bytes.
     pub(super) limit: u64,
-    /// Plain bytes that are written.
+    /// The number of plain bytes written so far.
     pub(super) written: &'a AtomicU64,
 }
 
 impl Work<'_> {
-    /// Most room that a block needs: a byte more than what is left of the limit shows that there is too much.
+    /// Returns the largest useful output buffer of a block in bytes: one byte more than the limit leaves, which shows
+    /// that the limit is exceeded.
     pub(super) fn most_room(&self) -> usize {
         let left = self.limit.saturating_sub(self.written.load(Ordering::Relaxed));
         usize::try_from(left).unwrap_or(usize::MAX).saturating_add(1)
     }
 
-    /// A worker's part.
+    /// Decodes a block on a worker thread.
     pub(super) fn decode(&self, block: &mut Block) -> Result<()> {
         match block.decode {
             None => Ok(()),
@@ -101,7 +103,8 @@ impl Work<'_> {
         }
     }
 
-    /// Decodes a member or frame that states its length; one that is not what it states gets a `failure`.
+    /// Decodes a member or frame that states its length. Where its content differs from what it states, the block gets
+    /// a `failure`.
     fn decode_whole(&self, block: &mut Block, format: Format, head: usize, expected: usize) -> Result<()> {
         let room = pipeline::room(&mut block.plain, expected)?;
         let packed = &block.packed[head..];
@@ -113,7 +116,8 @@ impl Work<'_> {
             _ => (packed, None, format),
         };
         let done = self.engine.compression.decompress_into(packed, room, &DecompressOptions::new(inner));
-        let wrong = || Error::Corrupt { format, detail: "its length is not what its header says".into() };
+        let wrong =
+            || Error::Corrupt { format, detail: "its length differs from the one in its header".into() };
         let checked = match (done, trailer) {
             (Ok(done), _) if done.bytes_out != expected => Err(wrong()),
             (Ok(done), Some(trailer)) => {
@@ -147,7 +151,7 @@ impl Work<'_> {
             return Ok(());
         }
         checked?;
-        // A byte of LZ4 makes 255 at most.
+        // One byte of an LZ4 block expands to at most 255.
         let most = max.min(block.packed.len().saturating_mul(255)).min(self.most_room());
         let room = pipeline::room(&mut block.plain, most)?;
         let options = DecompressOptions::new(Format::Lz4Block);
@@ -160,7 +164,7 @@ impl Work<'_> {
         Ok(())
     }
 
-    /// The error of a block of an LZ4 frame.
+    /// Converts the error of an LZ4 block to that of its frame.
     pub(super) fn lz4_error(&self, error: Error, max: usize) -> Error {
         match software::lz4::in_frame(error, max) {
             Error::OutputTooSmall { .. } => Error::LimitExceeded { limit: self.limit },
@@ -168,7 +172,7 @@ impl Work<'_> {
         }
     }
 
-    /// Decodes the rest of a stream at once; what is good before trailing data is kept.
+    /// Decodes the rest of a stream in one call. The content before trailing data is kept.
     fn decode_rest(&self, block: &mut Block, format: Format, before: u64) -> Result<()> {
         let most = usize::try_from(self.limit).unwrap_or(usize::MAX).min(MAX_REST_PLAIN);
         let options = DecompressOptions::new(format).limit(most);
@@ -192,32 +196,33 @@ impl Work<'_> {
     }
 }
 
-/// Checks the xxHash32 that an LZ4 frame carries for a block, if it does.
+/// Verifies the xxHash32 of a block where the LZ4 frame has one.
 pub(super) fn check_lz4_block(packed: &[u8], hash: Option<u32>) -> Result<(), Error> {
     let Some(hash) = hash else { return Ok(()) };
     software::lz4::check_hash(XxHash32::oneshot(0, packed), hash, "a block checksum does not match")
 }
 
-/// The writing side, which has the blocks in order.
+/// The writing side, which receives the blocks in order.
 pub(super) struct Writing<'a, W> {
     pub(super) output: &'a mut W,
     pub(super) summary: &'a mut Summary,
     pub(super) settings: &'a Settings,
     pub(super) written: &'a AtomicU64,
     pub(super) checks: Checks,
-    /// Where the reading side learns what became of whole members and frames. It goes with this, so that nobody waits for
-    /// a verdict that does not come.
+    /// The channel that reports the results for whole members and frames to the reading side. It is dropped together
+    /// with the writing side, so that the reading side does not wait for a result that is never sent.
     pub(super) verdicts: Sender<Verdict>,
-    /// A member or frame was returned, so that those behind it are as well.
+    /// Whether a member or frame was returned. All later ones are then returned as well, because output must stay in
+    /// order.
     pub(super) returning: bool,
 }
 
 impl<W: Write> Writing<'_, W> {
-    /// Writes a block, and reports what is wrong with it afterwards: what could be decoded is not lost.
+    /// Writes a block, and then reports its error, so that no content that could be decoded is lost.
     pub(super) fn write(&mut self, block: &mut Block) -> Result<()> {
         if matches!(block.decode, Some(Decode::Whole { .. })) {
             self.returning |= block.failure.is_some();
-            // Nobody listens any more only where reading is over, and then nobody waits.
+            // Sending fails only where the reading side has ended, and then nobody waits for the result.
             if self.returning {
                 let packed = std::mem::take(&mut block.packed);
                 let _ = self.verdicts.send(Verdict::Returned(packed, block.failure.take()));
@@ -242,7 +247,7 @@ impl<W: Write> Writing<'_, W> {
     }
 }
 
-/// Running checksums.
+/// The running checksums of a member or frame.
 pub(super) struct Checks {
     crc: Crc,
     adler: Adler32,
@@ -259,7 +264,7 @@ impl Default for Checks {
 impl Checks {
     fn update(&mut self, block: &Block) -> Result<()> {
         if matches!(block.decode, Some(Decode::Whole { .. })) {
-            // Checked already, and no part of what follows.
+            // A whole member or frame was verified by its worker, and does not belong to the running checksums.
             return Ok(());
         }
         let plain = &block.plain[..block.plain_len];
@@ -272,9 +277,9 @@ impl Checks {
         self.length += plain.len() as u64;
         let Some(end) = block.end else { return Ok(()) };
         match end {
-            End::Gzip(trailer) => gzip::check_trailer(&trailer, self.crc.sum(), self.length)?,
-            End::Zlib(trailer) => zlib::check_trailer(&trailer, self.adler.sum())?,
-            End::Lz4 { hash, size } => {
+            Trailer::Gzip(trailer) => gzip::check_trailer(&trailer, self.crc.sum(), self.length)?,
+            Trailer::Zlib(trailer) => zlib::check_trailer(&trailer, self.adler.sum())?,
+            Trailer::Lz4 { hash, size } => {
                 if size.is_some_and(|size| size != self.length) {
                     let detail = "the content length does not match the header".into();
                     return Err(Error::Corrupt { format: Format::Lz4Frame, detail }.into());

@@ -1,22 +1,23 @@
-//! gzip members, zlib streams and raw deflate.
+//! Gzip members (RFC 1952), zlib streams (RFC 1950) and raw deflate (RFC 1951): the part of the decoder that finds and
+//! inflates them. Only the parent module calls it.
 
 use std::io::Read;
 
 use accel_core::Format;
 
 use super::super::pipeline;
-use super::{Block, Check, Decoder, End, MAX_MEMBER, PIECE, Result, State};
+use super::{Block, Check, Decoder, DecoderState, MAX_MEMBER, PIECE, Result, Trailer};
 use crate::formats::{gzip, zlib};
 use crate::software::deflate::StreamInflater;
 
-/// Longest header of a member that is decoded whole: in front of a size that can be believed stands no long text.
+/// The longest header in bytes of a member that is decoded whole. Members that state their sizes have short headers.
 const MAX_SIZED_HEADER: usize = 1024;
 
 impl<R: Read> Decoder<'_, R> {
     pub(super) fn begin_inflate(&mut self) {
         self.any = true;
         self.inflater.get_or_insert_with(StreamInflater::new).reset();
-        self.state = State::Inflating;
+        self.state = DecoderState::Inflating;
     }
 
     pub(super) fn begin_zlib(&mut self, block: &mut Block) -> Result<bool> {
@@ -33,10 +34,10 @@ impl<R: Read> Decoder<'_, R> {
         Ok(false)
     }
 
-    /// Begins a member that is decoded piece by piece.
+    /// Begins a member that is decoded in pieces.
     pub(super) fn begin_member(&mut self, block: &mut Block) -> Result<bool> {
         if self.any && !self.is_member_next()? {
-            self.state = State::Ended;
+            self.state = DecoderState::Ended;
             return Ok(false);
         }
         if !self.work.engine.is_serial() {
@@ -57,8 +58,8 @@ impl<R: Read> Decoder<'_, R> {
         Ok(false)
     }
 
-    /// Whether another member follows the last one. Zero padding behind that is ignored, as gzip does; anything else must
-    /// be a member.
+    /// Returns whether another member follows. Zero padding after the last member is ignored, as in gzip; any other
+    /// data must be a member.
     fn is_member_next(&mut self) -> Result<bool> {
         if self.source.peek(gzip::MAGIC.len()).starts_with(&gzip::MAGIC) {
             return Ok(true);
@@ -77,8 +78,8 @@ impl<R: Read> Decoder<'_, R> {
         }
     }
 
-    /// Takes a member that states its sizes, with its header and trailer: the header's length, and the plain length.
-    /// Whatever this says no to is put back by the caller.
+    /// Takes a member that states its sizes, with its header and trailer, and returns the lengths of the header and of
+    /// the content. Where this returns `None`, the caller puts back what was taken.
     pub(super) fn whole_member(&mut self, packed: &mut Vec<u8>) -> Result<Option<(usize, usize)>> {
         let header = loop {
             let head = self.source.buffered();
@@ -93,7 +94,7 @@ impl<R: Read> Decoder<'_, R> {
                 return Ok(None);
             }
         };
-        // QATzip's software path writes zeroes.
+        // QATzip's software path writes sizes of zero.
         let Some(sizes) = header.sizes.filter(|sizes| sizes.deflated > 0) else { return Ok(None) };
         let Some(plain) = self.fits(sizes.plain.into(), MAX_MEMBER) else { return Ok(None) };
         let deflated = sizes.deflated as usize;
@@ -104,7 +105,8 @@ impl<R: Read> Decoder<'_, R> {
         Ok(is_whole.then_some((header.len, plain)))
     }
 
-    /// Fills `block` with the next piece of deflate data: all that follows from what was read so far, if it is anything.
+    /// Fills `block` with the next piece of deflate data: everything that the input read so far decodes to. Returns
+    /// whether that is more than nothing.
     pub(super) fn inflate(&mut self, block: &mut Block) -> Result<bool> {
         block.ran = Some(self.work.engine.serial_path(self.format)?);
         block.check = match self.format {
@@ -131,7 +133,7 @@ impl<R: Read> Decoder<'_, R> {
         if !finished {
             return Ok(true);
         }
-        self.state = State::Trailer;
+        self.state = DecoderState::Trailer;
         if block.plain_len == 0 || self.source.buffered().len() >= self.trailer_len() {
             return self.trailer(block);
         }
@@ -146,7 +148,7 @@ impl<R: Read> Decoder<'_, R> {
         }
     }
 
-    /// Closes the stream with its trailer.
+    /// Verifies the end of the stream by its trailer.
     pub(super) fn trailer(&mut self, block: &mut Block) -> Result<bool> {
         let len = self.trailer_len();
         let head = self.source.peek(len);
@@ -154,12 +156,12 @@ impl<R: Read> Decoder<'_, R> {
             return self.truncated();
         }
         block.end = match self.format {
-            Format::Gzip => head.first_chunk().copied().map(End::Gzip),
-            Format::Zlib => head.first_chunk().copied().map(End::Zlib),
+            Format::Gzip => head.first_chunk().copied().map(Trailer::Gzip),
+            Format::Zlib => head.first_chunk().copied().map(Trailer::Zlib),
             _ => None,
         };
         self.source.consume(len)?;
-        self.state = State::Between;
+        self.state = DecoderState::Between;
         Ok(true)
     }
 }

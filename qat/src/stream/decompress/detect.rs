@@ -1,4 +1,5 @@
-//! Recognising a format by the first bytes of a stream.
+//! Detection of a format from the first bytes of a stream. [`decompress`](super::decompress()) and programs call it; it
+//! never decodes anything.
 
 use std::io::Read;
 
@@ -9,19 +10,19 @@ use super::super::source::Source;
 use super::Result;
 use crate::formats::{gzip, le32, lz4 as lz4_frame, may_begin_frame, zlib, zstd as zstd_frame};
 
-/// What the first bytes of a stream say.
+/// What the first bytes of a stream show.
 enum Front {
     Format(Format),
-    /// A skippable frame, of which LZ4 and Zstandard have the same: what follows it decides.
+    /// A skippable frame, which LZ4 and Zstandard have in common. The data after it decide.
     Skippable,
     Unknown,
-    /// Too few to tell.
+    /// There are too few bytes to decide.
     Short,
 }
 
-/// Recognises a format by the first bytes of a stream; raw deflate and bare LZ4 blocks cannot be. Skippable frames, which
-/// LZ4 and Zstandard have in common, are passed over; nothing but such frames is Zstandard. `None` where `head` does not
-/// reach to what decides.
+/// Detects a format from the first bytes of a stream. Raw deflate and LZ4 blocks without a frame cannot be detected.
+/// Skippable frames, which LZ4 and Zstandard have in common, are passed over; a stream of skippable frames only is
+/// Zstandard. Returns `None` where `head` is in no known format, or is too short to decide.
 #[must_use]
 pub fn detect(mut head: &[u8]) -> Option<Format> {
     let mut skipped = false;
@@ -36,7 +37,11 @@ pub fn detect(mut head: &[u8]) -> Option<Format> {
     }
 }
 
-/// Recognises the format of `source`, reading no more than it must, and whether frames were skipped for that.
+/// Detects the format of `source`, and returns it with whether skippable frames were passed over. It reads no more than
+/// it must.
+///
+/// # Errors
+/// [`StreamError::UnknownFormat`], and the error of the reader.
 pub(super) fn detect_source<R: Read>(source: &mut Source<R>) -> Result<(Format, bool)> {
     let mut skipped = false;
     loop {
@@ -59,13 +64,13 @@ pub(super) fn detect_source<R: Read>(source: &mut Source<R>) -> Result<(Format, 
     }
 }
 
-/// What stands behind the skippable frame at the front of `head`, where that is in it.
+/// Returns the data after the skippable frame at the front of `head`, or `None` where `head` ends earlier.
 fn skip_frame(head: &[u8]) -> Option<&[u8]> {
     let len = usize::try_from(head.get(4..).and_then(le32)?).ok()?;
     head.get(8..)?.get(len..)
 }
 
-/// Passes over the skippable frame at the front of `source`; whether all of it was there.
+/// Passes over the skippable frame at the front of `source`, and returns whether it was complete.
 pub(super) fn skip_source<R: Read>(source: &mut Source<R>) -> Result<bool> {
     let Some(len) = source.peek(8).get(4..).and_then(le32) else { return Ok(false) };
     source.consume(8)?;
@@ -81,13 +86,13 @@ pub(super) fn skip_source<R: Read>(source: &mut Source<R>) -> Result<bool> {
     Ok(true)
 }
 
-/// What `head` begins with, `behind` skippable frames or at the start of the stream.
+/// Returns what `head` begins with. `behind` is whether skippable frames precede it.
 fn front(head: &[u8], behind: bool) -> Front {
     if !behind {
         if head.starts_with(&gzip::MAGIC) {
             return Front::Format(Format::Gzip);
         }
-        // A text can begin as a zlib stream with a dictionary does, at zlib's lowest levels.
+        // Text can begin with the bytes of a zlib stream that has a dictionary, at the lowest levels of zlib.
         let is_zlib = |head| zlib::is_header(head) && !(zlib::needs_dictionary(head) && head[1].is_ascii());
         if head.first_chunk().is_some_and(|head| is_zlib(*head)) {
             return Front::Format(Format::Zlib);
@@ -110,7 +115,7 @@ fn front(head: &[u8], behind: bool) -> Front {
 mod tests {
     use super::*;
 
-    /// Gives one byte at a time, and no more than it is meant to.
+    /// A reader that returns one byte at a time, and fails the test where more is read than necessary.
     struct Miser<'a>(&'a [u8]);
 
     impl Read for Miser<'_> {

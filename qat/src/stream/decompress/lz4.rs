@@ -1,10 +1,11 @@
-//! LZ4 frames, ordinary and legacy ones.
+//! LZ4 frames (LZ4 frame format description 1.6), ordinary and legacy ones: the part of the decoder that finds their
+//! blocks. Only the parent module calls it.
 
 use std::io::Read;
 
 use super::super::pipeline;
 use super::block::check_lz4_block;
-use super::{Block, Check, Decode, Decoder, End, Result, State, Window};
+use super::{Block, Check, Decode, Decoder, DecoderState, Result, Trailer, Window};
 use crate::formats::{le32, lz4 as lz4_frame};
 use crate::software;
 
@@ -23,26 +24,28 @@ impl<R: Read> Decoder<'_, R> {
         }
         self.any = true;
         self.source.consume(len)?;
-        self.state = State::Lz4(descriptor, Window::new());
+        self.state = DecoderState::Lz4(descriptor, Window::new());
         Ok(false)
     }
 
-    /// One block of an LZ4 frame, or its end.
+    /// Takes the next block of an LZ4 frame, or its end.
     pub(super) fn lz4_block(&mut self, block: &mut Block) -> Result<bool> {
         let word = self.word()?;
-        let State::Lz4(descriptor, _) = &self.state else { unreachable!("the caller matched the state") };
+        let DecoderState::Lz4(descriptor, _) = &self.state else {
+            unreachable!("the caller matched the state")
+        };
         let descriptor = *descriptor;
         if word == 0 {
             let hash = if descriptor.content_checksum { Some(self.word()?) } else { None };
-            self.state = State::Between;
-            block.end = Some(End::Lz4 { hash, size: descriptor.content_size });
+            self.state = DecoderState::Between;
+            block.end = Some(Trailer::Lz4 { hash, size: descriptor.content_size });
             return Ok(true);
         }
         let (len, stored) = software::lz4::block_size(word, descriptor.max_block)?;
         block.check = descriptor.content_checksum.then_some(Check::XxHash32);
         if !self.source.take(len, &mut block.packed)? {
             if stored {
-                // What there is of a stored block needs no decoding.
+                // A stored block that is truncated is output as far as it was received.
                 std::mem::swap(&mut block.plain, &mut block.packed);
                 block.plain_len = block.plain.len();
             }
@@ -57,9 +60,12 @@ impl<R: Read> Decoder<'_, R> {
         Ok(true)
     }
 
-    /// Decodes here, and not on a worker, a block that may refer to the ones before it.
+    /// Decodes a block that may refer to earlier ones. The reading thread does this itself, because a worker does not
+    /// have the earlier ones.
     fn linked_block(&mut self, block: &mut Block, max: usize, stored: bool, hash: Option<u32>) -> Result<()> {
-        let State::Lz4(_, window) = &mut self.state else { unreachable!("the caller matched the state") };
+        let DecoderState::Lz4(_, window) = &mut self.state else {
+            unreachable!("the caller matched the state")
+        };
         if stored {
             let checked = check_lz4_block(&block.packed, hash);
             std::mem::swap(&mut block.plain, &mut block.packed);
@@ -79,7 +85,7 @@ impl<R: Read> Decoder<'_, R> {
         Ok(())
     }
 
-    /// One block of a legacy frame, or its end.
+    /// Takes the next block of a legacy frame, or its end.
     pub(super) fn lz4_legacy_block(&mut self, is_first: bool, block: &mut Block) -> Result<bool> {
         let head = self.source.peek(4);
         let Some(word) = le32(head) else {
@@ -89,7 +95,7 @@ impl<R: Read> Decoder<'_, R> {
             return self.end_legacy(block);
         };
         self.source.consume(4)?;
-        self.state = State::Lz4Legacy { is_first: false };
+        self.state = DecoderState::Lz4Legacy { is_first: false };
         if !self.source.take(len, &mut block.packed)? {
             return self.truncated();
         }
@@ -97,14 +103,14 @@ impl<R: Read> Decoder<'_, R> {
         Ok(true)
     }
 
-    /// Nothing to check, but the next frame's checks begin anew.
+    /// Ends a legacy frame. It has no checksum, but those of the next frame must start anew.
     fn end_legacy(&mut self, block: &mut Block) -> Result<bool> {
-        self.state = State::Between;
-        block.end = Some(End::Lz4 { hash: None, size: None });
+        self.state = DecoderState::Between;
+        block.end = Some(Trailer::Lz4 { hash: None, size: None });
         Ok(true)
     }
 
-    /// The next little-endian word.
+    /// Returns the next little-endian 32-bit word.
     fn word(&mut self) -> Result<u32> {
         let Some(word) = le32(self.source.peek(4)) else { return self.truncated() };
         self.source.consume(4)?;

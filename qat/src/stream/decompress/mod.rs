@@ -1,10 +1,11 @@
-//! Decompressing a stream: members, frames and blocks that say how long they are go to all cores, the rest is decoded
-//! piece by piece by the thread that reads, or, where the CPU must not be used, collected and decoded at once.
+//! Decompression of a stream. Members, frames and blocks that state their length are decoded by workers in parallel.
+//! All other data are decoded in pieces by the thread that reads, or, where the CPU must not be used, collected and
+//! decoded in one call. Programs call [`decompress`] and [`detect`].
 //!
-//! Three rules hold for every format. What was decoded before an error, before the end of a truncated input or before a
-//! read that fails is written before the error is returned. What was decoded is written before anybody waits for more
-//! input. And a header is believed only as far as the data confirm it: a member or frame that is not what it says is put
-//! back and decoded piece by piece.
+//! Three rules hold for every format. Content that was decoded before an error, before the end of a truncated input or
+//! before a failed read is written before the error is returned. Decoded content is written before the stream waits for
+//! more input. A header is trusted only as far as the data confirm it: a member or frame that differs from its header
+//! is put back and decoded in pieces.
 
 mod block;
 mod deflate;
@@ -19,37 +20,40 @@ use accel_core::{Error, Format};
 use crossbeam_channel::{Receiver, unbounded};
 use zstd_safe::DCtx;
 
-use self::block::{Block, Check, Checks, Decode, End, Verdict, Work, Writing};
+use self::block::{Block, Check, Checks, Decode, Trailer, Verdict, Work, Writing};
 pub use self::detect::detect;
 use super::pipeline::{self, Produced};
-use super::source::{Counted, Source};
+use super::source::{CountingReader, Source};
 use super::{Engine, Settings, StreamError, Summary};
 use crate::formats::{le32, lz4 as lz4_frame, may_begin_frame, zstd as zstd_frame};
 use crate::software::deflate::StreamInflater;
 
 type Result<T, E = StreamError> = std::result::Result<T, E>;
 
-/// Plain bytes that serial decoding makes at a time.
+/// The number of plain bytes that serial decoding produces at a time.
 const PIECE: usize = 1 << 20;
-/// Largest gzip member that is decoded whole, in packed and in plain bytes: ours and QATzip's are smaller.
+/// The largest gzip member that is decoded whole, in compressed and in plain bytes. Those of this crate and of QATzip
+/// are smaller.
 const MAX_MEMBER: usize = 2 << 20;
-/// Largest Zstandard frame that is decoded whole, in plain bytes: beyond it, memory would follow the data.
+/// The largest Zstandard frame that is decoded whole, in plain bytes. With larger ones, memory would follow the data.
 const MAX_FRAME: usize = 16 << 20;
-/// Most packed bytes that are collected for an engine that has no piece-by-piece decoding, and most plain bytes of them.
+/// The most compressed bytes that are collected for an engine that cannot decode in pieces, and the most plain bytes of
+/// their content.
 const MAX_REST: usize = 64 << 20;
 const MAX_REST_PLAIN: usize = 512 << 20;
 
-/// Decompresses everything that `input` yields to `output`; `format` of `None` recognises it by content.
+/// Decompresses everything that `input` yields to `output`. A `format` of `None` detects the format from the content.
 ///
-/// What can be decoded of input that is damaged, cut off or cannot be read to its end is written before the error is
-/// returned. It is not verified: checksums stand behind what they cover.
+/// Content that could be decoded from input that is damaged, truncated or unreadable is written before the error is
+/// returned. It is not verified, because checksums follow the data that they cover.
 ///
 /// # Errors
-/// [`StreamError::Read`], [`StreamError::Write`], [`StreamError::UnknownFormat`]; [`StreamError::Work`] with
-/// [`Corrupt`](Error::Corrupt), [`Truncated`](Error::Truncated) or [`TrailingData`](Error::TrailingData) for bad
-/// input, [`Unsupported`](Error::Unsupported) for data that need a dictionary,
-/// [`LimitExceeded`](Error::LimitExceeded), and what the engine may fail with; [`StreamError::WindowLimit`] and
-/// [`StreamError::Memory`].
+/// [`StreamError::Read`] and [`StreamError::Write`] where reader or writer fail; [`StreamError::Thread`] and
+/// [`StreamError::Memory`] where the system refuses a thread or memory; [`StreamError::UnknownFormat`];
+/// [`StreamError::WindowLimit`]; and [`StreamError::Work`] with [`Corrupt`](Error::Corrupt),
+/// [`Truncated`](Error::Truncated) or [`TrailingData`](Error::TrailingData) for invalid input, with
+/// [`Unsupported`](Error::Unsupported) for data that need a dictionary, with [`LimitExceeded`](Error::LimitExceeded),
+/// and with any error of the accelerator.
 pub fn decompress<R, W>(
     input: R,
     mut output: W,
@@ -61,7 +65,7 @@ where
     R: Read + Send,
     W: Write,
 {
-    let mut source = Source::new(Counted::new(input, &settings.progress));
+    let mut source = Source::new(CountingReader::new(input, &settings.progress));
     let (format, skipped) = match format {
         Some(format) => (format, false),
         None => detect::detect_source(&mut source)?,
@@ -91,35 +95,35 @@ where
     Ok(summary)
 }
 
-/// The producing side: finds blocks, or decodes what cannot be cut.
+/// The producing side: it finds blocks, or decodes data that cannot be cut.
 struct Decoder<'a, R> {
     source: Source<R>,
     format: Format,
-    state: State,
-    /// At least one member or frame was read.
+    state: DecoderState,
+    /// Whether at least one member or frame was read.
     any: bool,
     work: &'a Work<'a>,
     window_limit: u64,
     inflater: Option<StreamInflater>,
     zstd: Option<DCtx<'static>>,
-    /// Whole members and frames that workers have, and where they say what became of them.
+    /// The number of whole members and frames that workers have not reported yet, and the channel for their results.
     outstanding: usize,
     verdicts: Receiver<Verdict>,
-    /// What was returned, to be put back, and why.
+    /// The compressed bytes that were returned and must be put back, and the reason.
     returned: Vec<u8>,
     refused: Option<StreamError>,
-    /// Members and frames that state their length go to workers: none of them was wrong so far.
+    /// Whether members and frames that state their length go to workers. It is cleared by the first one that is wrong.
     trusting: bool,
-    /// Plain bytes that all blocks so far hold or are said to hold.
+    /// The number of plain bytes that all blocks so far contain or claim to contain.
     promised: u64,
 }
 
-enum State {
-    /// Before a member, a frame or the end.
+enum DecoderState {
+    /// Before a member, before a frame, or at the end.
     Between,
-    /// Inside deflate data that is decoded piece by piece.
+    /// Inside deflate data that are decoded in pieces.
     Inflating,
-    /// Behind deflate data, before the trailer.
+    /// After deflate data, before the trailer.
     Trailer,
     /// Inside an LZ4 frame.
     Lz4(lz4_frame::Descriptor, Window),
@@ -127,12 +131,12 @@ enum State {
     Lz4Legacy {
         is_first: bool,
     },
-    /// Inside a Zstandard frame that is decoded piece by piece.
+    /// Inside a Zstandard frame that is decoded in pieces.
     Zstd(zstd::Position),
     Ended,
 }
 
-/// The last bytes that a linked LZ4 block may refer to.
+/// The last bytes of content, which a linked LZ4 block may refer to.
 type Window = Vec<u8>;
 
 impl<'a, R: Read> Decoder<'a, R> {
@@ -154,7 +158,7 @@ impl<'a, R: Read> Decoder<'a, R> {
         Ok(Self {
             source,
             format,
-            state: State::Between,
+            state: DecoderState::Between,
             any,
             work,
             window_limit,
@@ -169,7 +173,7 @@ impl<'a, R: Read> Decoder<'a, R> {
         })
     }
 
-    /// Fills `block` with what comes next. An error ends the stream behind what `block` holds already.
+    /// Fills `block` with the next content. An error ends the stream after what `block` contains already.
     fn fill(&mut self, block: &mut Block) -> Produced {
         block.renew();
         self.next(block).unwrap_or_else(|failure| {
@@ -181,16 +185,16 @@ impl<'a, R: Read> Decoder<'a, R> {
     fn next(&mut self, block: &mut Block) -> Result<Produced> {
         loop {
             let produced = match &self.state {
-                State::Ended => {
+                DecoderState::Ended => {
                     self.source.check_end()?;
                     return Ok(Produced::End);
                 }
-                State::Between => self.begin(block)?,
-                State::Inflating => self.inflate(block)?,
-                State::Trailer => self.trailer(block)?,
-                State::Lz4(..) => self.lz4_block(block)?,
-                &State::Lz4Legacy { is_first } => self.lz4_legacy_block(is_first, block)?,
-                State::Zstd(_) => self.zstd_piece(block)?,
+                DecoderState::Between => self.begin(block)?,
+                DecoderState::Inflating => self.inflate(block)?,
+                DecoderState::Trailer => self.trailer(block)?,
+                DecoderState::Lz4(..) => self.lz4_block(block)?,
+                &DecoderState::Lz4Legacy { is_first } => self.lz4_legacy_block(is_first, block)?,
+                DecoderState::Zstd(_) => self.zstd_piece(block)?,
             };
             if produced {
                 self.promised += block.plain_len as u64;
@@ -199,7 +203,7 @@ impl<'a, R: Read> Decoder<'a, R> {
         }
     }
 
-    /// Begins the next member or frame; whether `block` was filled with all of it.
+    /// Begins the next member or frame, and returns whether `block` was filled with all of it.
     fn begin(&mut self, block: &mut Block) -> Result<bool> {
         while let Ok(verdict) = self.verdicts.try_recv() {
             self.learn(verdict)?;
@@ -209,9 +213,10 @@ impl<'a, R: Read> Decoder<'a, R> {
             self.outstanding += 1;
             return Ok(true);
         }
-        // What follows is decoded by this thread, or is the end, if the workers were given what they should be.
+        // The results of all outstanding members and frames are needed first. Where a worker returned one, it is put
+        // back and decoded next.
         while self.outstanding > 0 {
-            // Nobody answers only where the stream has failed already.
+            // The channel is closed only where the stream has failed already.
             let Ok(verdict) = self.verdicts.recv() else { break };
             self.learn(verdict)?;
         }
@@ -224,7 +229,7 @@ impl<'a, R: Read> Decoder<'a, R> {
                 if !self.source.peek(1).is_empty() {
                     return self.trailing();
                 }
-                self.state = State::Ended;
+                self.state = DecoderState::Ended;
                 Ok(false)
             }
             Format::Zlib => self.begin_zlib(block),
@@ -237,7 +242,7 @@ impl<'a, R: Read> Decoder<'a, R> {
         }
     }
 
-    /// Takes note of what became of a whole member or frame.
+    /// Records the result for a whole member or frame.
     fn learn(&mut self, verdict: Verdict) -> Result<()> {
         self.outstanding -= 1;
         if let Verdict::Returned(packed, failure) = verdict {
@@ -249,8 +254,8 @@ impl<'a, R: Read> Decoder<'a, R> {
         Ok(())
     }
 
-    /// Fills `block` with a whole member or frame, where one that states its length comes next, is not too long, and is
-    /// there.
+    /// Fills `block` with a whole member or frame, where the next one states its length, is short enough, and is
+    /// available.
     fn take_whole(&mut self, block: &mut Block) -> Result<bool> {
         let found = match self.format {
             Format::Gzip => self.whole_member(&mut block.packed)?,
@@ -267,24 +272,26 @@ impl<'a, R: Read> Decoder<'a, R> {
         Ok(true)
     }
 
-    /// Whether so many plain bytes may be decoded at once: they are few enough, and the stream may still hold so many.
+    /// Returns `plain` where that many bytes may be decoded in one call: at most `most`, and no more than the limit of
+    /// the stream leaves.
     fn fits(&self, plain: u64, most: usize) -> Option<usize> {
         let plain = usize::try_from(plain).ok().filter(|plain| *plain <= most)?;
         (self.promised.saturating_add(plain as u64) <= self.work.limit).then_some(plain)
     }
 
-    /// The error for input that ends, or cannot be read, where something is missing.
+    /// Returns the error for input that ends, or cannot be read, where data are missing.
     fn truncated<T>(&mut self) -> Result<T> {
         Err(self.source.ended_early(self.format))
     }
 
-    /// The error for something else behind the end, unless reading failed before it was known what it is.
+    /// Returns the error for unexpected data after the end, or the error of the reader where it failed before the data
+    /// were complete enough to decide.
     fn trailing<T>(&mut self) -> Result<T> {
         self.source.check_end()?;
         Err(Error::TrailingData { format: self.format, consumed: self.source.taken() }.into())
     }
 
-    /// Fills `block` with all that is left, for an engine that decodes nothing piece by piece.
+    /// Fills `block` with the rest of the input, for an engine that cannot decode in pieces.
     fn rest(&mut self, block: &mut Block) -> Result<bool> {
         let before = self.source.taken();
         if !self.source.take_rest(MAX_REST, &mut block.packed)? {
@@ -292,15 +299,15 @@ impl<'a, R: Read> Decoder<'a, R> {
             return Err(self.refused.take().unwrap_or(too_long.into()));
         }
         block.decode = Some(Decode::Rest { format: self.format, before });
-        self.state = State::Ended;
+        self.state = DecoderState::Ended;
         Ok(true)
     }
 
-    /// Begins an LZ4 or Zstandard frame, or skips one that both call skippable.
+    /// Begins an LZ4 or Zstandard frame, or skips a skippable frame, which both formats have.
     fn begin_frame(&mut self, block: &mut Block) -> Result<bool> {
         let head = self.source.peek(4);
         if head.is_empty() && self.any {
-            self.state = State::Ended;
+            self.state = DecoderState::Ended;
             return Ok(false);
         }
         let is_cut_off = head.len() < 4 && may_begin_frame(head, self.format);
@@ -313,7 +320,7 @@ impl<'a, R: Read> Decoder<'a, R> {
             Some(lz4_frame::LEGACY_MAGIC) if self.format == Format::Lz4Frame => {
                 self.any = true;
                 self.source.consume(4)?;
-                self.state = State::Lz4Legacy { is_first: true };
+                self.state = DecoderState::Lz4Legacy { is_first: true };
                 Ok(false)
             }
             Some(zstd_frame::MAGIC) if self.format == Format::Zstd => self.begin_zstd(),

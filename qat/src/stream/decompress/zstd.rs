@@ -1,4 +1,5 @@
-//! Zstandard frames.
+//! Zstandard frames (RFC 8878): the part of the decoder that finds frames and decodes them. Only the parent module
+//! calls it.
 
 use std::io::Read;
 
@@ -6,32 +7,33 @@ use accel_core::Format;
 use zstd_safe::{DCtx, DParameter, InBuffer, OutBuffer, ResetDirective};
 
 use super::super::{StreamError, pipeline};
-use super::{Block, Decoder, MAX_FRAME, PIECE, Result, State};
+use super::{Block, Decoder, DecoderState, MAX_FRAME, PIECE, Result};
 use crate::formats::{le32, lz4::is_skippable, zstd as zstd_frame};
 use crate::software::zstd::{bound, corrupt, is_out_of_memory};
 
-/// Most bytes of skippable frames that stay in front of a frame that is decoded whole. `pzstd` writes 12 bytes before
-/// each of its frames.
+/// The most bytes of skippable frames before a frame that is decoded whole. `pzstd` writes 12 bytes before each of its
+/// frames.
 const MAX_SKIPPED: usize = 1024;
 
-/// Where in a frame the decoder is. It is fed one element at a time, since by an error it loses what the same call has
-/// decoded before.
+/// The position of the decoder in a frame. The decoder receives one element at a time, because after an error libzstd
+/// discards what the same call has decoded.
 pub(super) struct Position {
-    /// Bytes of the current element, a header, a block or the checksum, that the decoder has not had yet.
+    /// The number of bytes of the current element (a header, a block or the checksum) that the decoder has not received
+    /// yet.
     left: usize,
-    /// What follows the current element.
+    /// The element after the current one.
     next: Next,
-    /// The decoder had no room for all that it has decoded.
+    /// Whether the output buffer was too small for the content that the decoder holds.
     has_more: bool,
     has_checksum: bool,
     /// The largest block in bytes that the frame allows.
     max_block: usize,
-    /// Bytes of memory that the frame's window takes.
+    /// The memory in bytes that the window of the frame needs.
     window: u64,
-    /// The length of the content in bytes, where the frame states it. libzstd does not compare it behind an empty last
-    /// block, so that this decoder does.
+    /// The length of the content in bytes; `None` where the frame does not state it. This decoder verifies it, because
+    /// libzstd does not after an empty last block.
     content_size: Option<u64>,
-    /// Bytes of content so far.
+    /// The number of bytes of content so far.
     produced: u64,
 }
 
@@ -43,8 +45,9 @@ enum Next {
 }
 
 impl<R: Read> Decoder<'_, R> {
-    /// Takes a frame that says its size, with small skippable frames before it, as far as that is possible without waiting:
-    /// where the frame begins, and the plain length. Whatever this says no to is put back by the caller.
+    /// Takes a frame that states its size, with small skippable frames before it, as far as that is possible without
+    /// waiting. Returns where the frame begins and the length of its content. Where this returns `None`, the caller
+    /// puts back what was taken.
     pub(super) fn whole_frame(&mut self, packed: &mut Vec<u8>) -> Result<Option<(usize, usize)>> {
         while le32(self.source.peek(4)).is_some_and(is_skippable) {
             let Some(len) = self.source.peek(8).get(4..).and_then(le32) else { return Ok(None) };
@@ -77,7 +80,7 @@ impl<R: Read> Decoder<'_, R> {
             };
             let Ok(next) = zstd_frame::parse_block_header(next, header.max_block) else { return Ok(None) };
             let len = zstd_frame::BLOCK_HEADER_LEN + next.len;
-            // Many small blocks make a frame longer than its content, and no block makes it shorter.
+            // A frame of many small blocks can be longer than its content; beyond this bound it is decoded in pieces.
             if packed.len() + len > bound(MAX_FRAME) || !self.source.take_ready(len, packed)? {
                 return Ok(None);
             }
@@ -89,7 +92,10 @@ impl<R: Read> Decoder<'_, R> {
         Ok(self.source.take_ready(len, packed)?.then_some((head, plain)))
     }
 
-    /// The memory that a frame's window takes, if it may take so much.
+    /// Returns the memory in bytes that the window of a frame needs.
+    ///
+    /// # Errors
+    /// [`StreamError::WindowLimit`] where that exceeds the limit.
     fn check_window(&self, header: &zstd_frame::Header) -> Result<u64> {
         let required = header.content_size.map_or(header.window, |size| size.min(header.window));
         if required > zstd_frame::MAX_WINDOW {
@@ -101,7 +107,7 @@ impl<R: Read> Decoder<'_, R> {
         Ok(required)
     }
 
-    /// Begins a frame that is decoded piece by piece.
+    /// Begins a frame that is decoded in pieces.
     pub(super) fn begin_zstd(&mut self) -> Result<bool> {
         self.any = true;
         let header = loop {
@@ -117,14 +123,14 @@ impl<R: Read> Decoder<'_, R> {
         self.work.engine.serial_path(self.format)?;
         if self.zstd.is_none() {
             let mut context = DCtx::try_create().ok_or(StreamError::Memory { bytes: PIECE })?;
-            // How large a window may be was decided above.
+            // The window was compared with the limit before.
             let log = DParameter::WindowLogMax(zstd_frame::MAX_WINDOW.ilog2());
             context.set_parameter(log).map_err(corrupt)?;
             self.zstd = Some(context);
         } else if let Some(context) = &mut self.zstd {
             context.reset(ResetDirective::SessionOnly).map_err(corrupt)?;
         }
-        self.state = State::Zstd(Position {
+        self.state = DecoderState::Zstd(Position {
             left: header.len,
             next: Next::Block,
             has_more: false,
@@ -137,13 +143,14 @@ impl<R: Read> Decoder<'_, R> {
         Ok(false)
     }
 
-    /// Fills `block` with the next piece of a frame: all that follows from what was read so far, if it is anything.
+    /// Fills `block` with the next piece of a frame: everything that the input read so far decodes to. Returns whether
+    /// that is more than nothing.
     pub(super) fn zstd_piece(&mut self, block: &mut Block) -> Result<bool> {
         block.ran = Some(self.work.engine.serial_path(self.format)?);
         let room = PIECE.min(self.work.most_room());
         pipeline::room(&mut block.plain, room)?;
         loop {
-            let (State::Zstd(position), Some(context)) = (&mut self.state, &mut self.zstd) else {
+            let (DecoderState::Zstd(position), Some(context)) = (&mut self.state, &mut self.zstd) else {
                 unreachable!("the caller matched the state")
             };
             if position.left == 0 && !position.has_more && !position.advance(self.source.buffered())? {
@@ -182,10 +189,10 @@ impl<R: Read> Decoder<'_, R> {
             self.source.consume(consumed)?;
             if hint == 0 {
                 if position.content_size.is_some_and(|size| size != position.produced) {
-                    let detail = "the content has another length than the frame states".into();
+                    let detail = "the content length does not match the header".into();
                     return Err(accel_core::Error::Corrupt { format: self.format, detail }.into());
                 }
-                self.state = State::Between;
+                self.state = DecoderState::Between;
                 return Ok(true);
             }
             if block.plain_len == room {
@@ -196,7 +203,7 @@ impl<R: Read> Decoder<'_, R> {
 }
 
 impl Position {
-    /// Goes on to the element at the front of `input`; whether it is known what that is.
+    /// Proceeds to the element at the front of `input`, and returns whether its length is known yet.
     fn advance(&mut self, input: &[u8]) -> Result<bool> {
         match self.next {
             Next::Block => {
@@ -212,7 +219,7 @@ impl Position {
             Next::Checksum => (self.left, self.next) = (zstd_frame::CHECKSUM_LEN, Next::End),
             Next::End => {
                 let format = Format::Zstd;
-                let detail = "the frame goes on behind its last block".into();
+                let detail = "data follow the last block of the frame".into();
                 return Err(accel_core::Error::Corrupt { format, detail }.into());
             }
         }

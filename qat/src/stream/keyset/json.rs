@@ -1,11 +1,11 @@
-//! Reads `google.crypto.tink.Keyset` from JSON as Tink does: by proto3's JSON mapping.
+//! Parses `google.crypto.tink.Keyset` from JSON according to proto3's JSON mapping, as Tink does.
 //!
-//! The mapping (protobuf.dev, "ProtoJSON Format") allows several forms of one keyset: names of members in
-//! `lowerCamelCase` or as the `.proto` file has them, numbers as numbers or texts with fraction and exponent, enumerations
-//! by name or number, base64 of either alphabet with or without padding, and `null` for the default. Members that the
-//! message does not have, and members that occur twice, are errors, as in Tink for C++, Go and Python.
+//! The mapping (protobuf.dev, "ProtoJSON Format") allows several forms of one keyset: member names in `lowerCamelCase`
+//! or as in the `.proto` file, numbers as JSON numbers or as strings with fraction and exponent, enumerations by name
+//! or number, base64 of either alphabet with or without padding, and `null` for the default. Members that the message
+//! does not have, and members that occur twice, are errors, as in Tink for C++, Go and Python.
 //!
-//! Only [`Keyset::parse`](super::Keyset::parse) calls this. Key bytes are wiped on drop and never part of an error.
+//! Only [`Keyset::parse`](super::Keyset::parse) calls this. Key bytes are zeroised on drop, and never part of an error.
 
 use std::fmt;
 
@@ -17,14 +17,14 @@ use zeroize::Zeroizing;
 
 use super::KeysetError;
 
-/// `google.crypto.tink.Keyset`.
+/// The message `google.crypto.tink.Keyset`.
 #[derive(Default)]
 pub(super) struct KeysetMessage {
     pub(super) primary_key_id: u32,
     pub(super) key: Vec<KeyMessage>,
 }
 
-/// `google.crypto.tink.Keyset.Key`.
+/// The message `google.crypto.tink.Keyset.Key`.
 #[derive(Default)]
 pub(super) struct KeyMessage {
     pub(super) key_data: Option<KeyData>,
@@ -33,25 +33,25 @@ pub(super) struct KeyMessage {
     pub(super) output_prefix_type: i32,
 }
 
-/// `google.crypto.tink.KeyData`.
+/// The message `google.crypto.tink.KeyData`.
 #[derive(Default)]
 pub(super) struct KeyData {
     pub(super) type_url: String,
     pub(super) value: Zeroizing<Vec<u8>>,
 }
 
-/// The names of `KeyStatusType`, by number.
+/// The names of `KeyStatusType`, indexed by number.
 const STATUS: &[&str] = &["UNKNOWN_STATUS", "ENABLED", "DISABLED", "DESTROYED"];
 pub(super) const ENABLED: i32 = 1;
 pub(super) const DESTROYED: i32 = 3;
-/// The names of `OutputPrefixType`, by number.
+/// The names of `OutputPrefixType`, indexed by number.
 const PREFIX: &[&str] = &["UNKNOWN_PREFIX", "TINK", "LEGACY", "RAW", "CRUNCHY", "WITH_ID_REQUIREMENT"];
 pub(super) const CRUNCHY: i32 = 4;
-/// The names of `KeyMaterialType`, by number.
+/// The names of `KeyMaterialType`, indexed by number.
 const MATERIAL: &[&str] =
     &["UNKNOWN_KEYMATERIAL", "SYMMETRIC", "ASYMMETRIC_PRIVATE", "ASYMMETRIC_PUBLIC", "REMOTE"];
 
-/// Base64 with or without padding, whose last bits may be anything.
+/// Base64 with or without padding. The unused bits of the last character may have any value.
 const BASE64: GeneralPurpose = GeneralPurpose::new(
     &alphabet::STANDARD,
     GeneralPurposeConfig::new()
@@ -59,10 +59,13 @@ const BASE64: GeneralPurpose = GeneralPurpose::new(
         .with_decode_allow_trailing_bits(true),
 );
 
-/// Reads a keyset that has its keys in cleartext.
+/// Parses a keyset whose keys are in cleartext.
+///
+/// # Errors
+/// [`KeysetError::Json`], [`KeysetError::EncryptedKeyset`] and [`KeysetError::Member`].
 pub(super) fn parse(text: &str) -> Result<KeysetMessage, KeysetError> {
     let json: Json = serde_json::from_str(text).map_err(|error| {
-        // The parser's own message could quote the key.
+        // The parser's own message is not kept, because it could quote the key.
         KeysetError::Json { line: error.line(), column: error.column() }
     })?;
     if let Json::Members(members) = &json
@@ -78,7 +81,7 @@ pub(super) fn parse(text: &str) -> Result<KeysetMessage, KeysetError> {
     Ok(keyset)
 }
 
-/// Where something is wrong, and what.
+/// The path of an invalid member, and what is wrong with it.
 type Wrong = (String, &'static str);
 
 impl KeysetMessage {
@@ -139,7 +142,8 @@ impl KeyData {
             match &name[..] {
                 "typeUrl" | "type_url" => self.type_url = value.text().map_err(wrong)?.to_string(),
                 "value" => self.value = value.bytes().map_err(wrong)?,
-                // Says nothing that the type does not say; that it is one is all that Tink wants.
+                // The value is ignored, because the type URL determines it. Tink requires that it is a valid
+                // enumerator.
                 "keyMaterialType" | "key_material_type" => {
                     value.enumerator(MATERIAL).map_err(wrong)?;
                 }
@@ -157,31 +161,32 @@ fn members(json: Json, path: &str) -> Result<Vec<(String, Json)>, Wrong> {
     }
 }
 
-/// The name is not shown: a member of a malformed key file may be anything.
+/// Returns the error for an unknown member. Its name is not shown, because a member of a malformed key file may be key
+/// material.
 fn unknown(path: &str) -> Wrong {
     (path.to_owned(), "it has a member that Tink's keysets do not have")
 }
 
-/// A JSON value. Texts are wiped on drop, since one of them is the key. The parser keeps a copy of its own of a text with
-/// escape sequences, which this cannot wipe; neither Tink nor this crate writes any.
+/// A JSON value. Strings are zeroised on drop, since one of them is the key. For a string with escape sequences the
+/// parser keeps a copy of its own, which this type cannot zeroise; neither Tink nor this crate writes escape sequences.
 enum Json {
     Null,
     Bool,
     Number(f64),
     Text(Zeroizing<String>),
     List(Vec<Json>),
-    /// In the order of the text, no name twice.
+    /// The members in the order of the text, without duplicates.
     Members(Vec<(String, Json)>),
 }
 
 impl Json {
-    /// A `uint32`.
+    /// Returns the value as a `uint32`.
     fn number(&self) -> Result<u32, &'static str> {
         const WRONG: &str = "it is not a whole number from 0 to 4294967295";
         let number = match self {
             Self::Null => 0.0,
             Self::Number(number) => *number,
-            // Not what else Rust takes for a number, such as "inf".
+            // The check excludes other texts that Rust parses as a number, such as "inf".
             Self::Text(text)
                 if text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'+' | b'-' | b'.' | b'e' | b'E')) =>
             {
@@ -196,7 +201,7 @@ impl Json {
         }
     }
 
-    /// The number of an enumerator; proto3's enumerations are open, so that it may have no name.
+    /// Returns the number of an enumerator. The enumerations of proto3 are open, so that a number need not have a name.
     fn enumerator(&self, names: &[&str]) -> Result<i32, &'static str> {
         const WRONG: &str = "it is neither the name nor the number of a value that Tink knows";
         match self {
@@ -229,7 +234,7 @@ impl Json {
                 other => other,
             };
         }
-        // Room for all of it at once: growing would leave copies of the key behind.
+        // The buffer is allocated at its final length. Growing would leave copies of the key in freed memory.
         let mut bytes = Zeroizing::new(vec![0; base64::decoded_len_estimate(standard.len())]);
         let len = BASE64.decode_slice(&standard[..], &mut bytes).map_err(|_| "it is not base64")?;
         bytes.truncate(len);

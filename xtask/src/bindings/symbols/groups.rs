@@ -1,19 +1,21 @@
-//! Which release brought which functions. A function in no group is required: every release since [`BASELINE`] has it.
+//! The functions that each release introduced. A function in no group is required: every release since [`BASELINE`] has
+//! it.
 //!
-//! The facts come from compiling the library sources of each public release and listing what they define, and for the
-//! pinned releases from the export tables of the real libraries, which `cargo xtask symbols --check` reads each time.
+//! The facts were found by compiling the library sources of each public release and listing the functions that they
+//! define. For the pinned releases, `cargo xtask symbols --check` compares them with the export tables of the real
+//! libraries.
 
 /// The oldest supported release: the first with the soname `libqat.so.4`.
 pub(crate) const BASELINE: &str = "23.08";
 
-/// Functions that came together.
+/// Functions that one release introduced together.
 #[derive(Debug)]
 pub(crate) struct Group {
     /// The field of `Symbols`.
     pub(crate) field: &'static str,
     /// The type of that field.
     pub(crate) type_name: &'static str,
-    /// The first release that exports them.
+    /// The first release that exports the functions.
     pub(crate) since: &'static str,
     pub(crate) doc: &'static str,
     pub(crate) functions: &'static [&'static str],
@@ -25,7 +27,7 @@ pub(crate) const GROUPS: &[Group] = &[
         field: "usdm_init",
         type_name: "UsdmInit",
         since: "23.08",
-        doc: "Explicit start and end of libusdm. Deprecated, and declared only since 26.08, so not required.",
+        doc: "Explicit start and end of libusdm. They are deprecated and declared only since 26.08, so that they are not required.",
         functions: &["qaeMemDestroy", "qaeMemInit"],
     },
     Group {
@@ -50,14 +52,14 @@ pub(crate) const GROUPS: &[Group] = &[
         field: "physical_functions",
         type_name: "PhysicalFunctions",
         since: "24.02",
-        doc: "Number and identity of the machine's physical functions, for a process that may read them.",
+        doc: "Number and identity of the physical functions of the machine, for a process with permission to read them.",
         functions: &["icp_sal_get_num_pfs", "icp_sal_get_pf_info"],
     },
     Group {
         field: "in_flight",
         type_name: "InFlight",
         since: "24.09",
-        doc: "How many requests are in flight on a crypto instance. Declared earlier, but not exported.",
+        doc: "The number of requests in flight on a crypto instance. Earlier releases declare it, but do not export it.",
         functions: &[
             "icp_sal_AsymGetInflightRequests",
             "icp_sal_SymGetInflightRequests",
@@ -82,7 +84,7 @@ pub(crate) const GROUPS: &[Group] = &[
         field: "crc_control",
         type_name: "CrcControl",
         since: "25.08",
-        doc: "A polynomial of the caller's choice for the end-to-end CRC of a session.",
+        doc: "A user-defined polynomial for the end-to-end CRC of a session.",
         functions: &["cpaDcChainSetCrcControlData", "cpaDcSetCrcControlData"],
     },
     Group {
@@ -100,7 +102,7 @@ pub(crate) const GROUPS: &[Group] = &[
         field: "partial_data_plane",
         type_name: "PartialDataPlane",
         since: "25.08",
-        doc: "Data-plane compression requests that give back a part of the result or pad it with zeros.",
+        doc: "Data-plane compression requests that return a part of the result or pad it with zeros.",
         functions: &[
             "cpaDcDpEnqueueOpWithPartRead",
             "cpaDcDpEnqueueOpWithPartReadBatch",
@@ -114,7 +116,7 @@ pub(crate) const GROUPS: &[Group] = &[
         field: "capability_by_type",
         type_name: "CapabilityByType",
         since: "25.08",
-        doc: "One compression capability at a time, by its type.",
+        doc: "Query of a single compression capability by its type.",
         functions: &["cpaDcQueryCapabilityByType"],
     },
     Group {
@@ -149,7 +151,7 @@ pub(crate) const GROUPS: &[Group] = &[
         field: "error_simulation",
         type_name: "ErrorSimulation",
         since: "25.08",
-        doc: "Errors on purpose, for tests. Earlier libraries export these only when built with the simulation.",
+        doc: "Error injection for tests. Earlier releases export these only when built with error simulation.",
         functions: &[
             "icp_sal_cnv_simulate_error",
             "icp_sal_dc_simulate_error",
@@ -162,21 +164,21 @@ pub(crate) const GROUPS: &[Group] = &[
         field: "zstd",
         type_name: "Zstd",
         since: "26.02",
-        doc: "Room that Zstandard compression needs.",
+        doc: "The buffer size that Zstandard compression needs.",
         functions: &["cpaDcZstdCompressBound"],
     },
     Group {
         field: "auto_select_best",
         type_name: "AutoSelectBest",
         since: "26.02",
-        doc: "When a session gives up compressing and stores: threshold and ratio.",
+        doc: "Threshold and ratio at which a session stops compressing and stores the data.",
         functions: &["cpaDcSetAsbRatio", "cpaDcSetAsbThreshold"],
     },
     Group {
         field: "response_mode",
         type_name: "ResponseMode",
         since: "26.02",
-        doc: "Whether an instance is polled or announces responses by an event.",
+        doc: "Query whether an instance is polled or signals responses by an event.",
         functions: &["cpaInstanceGetResponseMode", "cpaInstanceSetResponseMode"],
     },
     Group {
@@ -190,7 +192,7 @@ pub(crate) const GROUPS: &[Group] = &[
         field: "interrupt_coalescing",
         type_name: "InterruptCoalescing",
         since: "26.08",
-        doc: "How long an instance collects responses before it interrupts.",
+        doc: "The time for which an instance collects responses before it interrupts.",
         functions: &["cpaInstanceGetRxInterruptMetaData", "cpaInstanceSetIntCoalescingTimer"],
     },
 ];
@@ -198,7 +200,7 @@ pub(crate) const GROUPS: &[Group] = &[
 const PF_VF_MESSAGES: &str =
     "messages between physical and virtual functions: only the out-of-tree driver has them";
 
-/// Declared in an installed header, but exported by no qatlib release.
+/// The functions that an installed header declares, but no qatlib release exports.
 pub(super) const NOT_EXPORTED: &[(&str, &str)] = &[
     ("icp_sal_userGetMsgFromPf", PF_VF_MESSAGES),
     ("icp_sal_userGetMsgFromVf", PF_VF_MESSAGES),
@@ -210,6 +212,6 @@ pub(super) const NOT_EXPORTED: &[(&str, &str)] = &[
 const IOMMU: &str =
     "its header is not installed; virtual functions through VFIO need no remapping by the caller";
 
-/// Exported, but declared in no installed header.
+/// The functions that are exported, but that no installed header declares.
 pub(super) const NOT_DECLARED: &[(&str, &str)] =
     &[("icp_sal_iommu_get_remap_size", IOMMU), ("icp_sal_iommu_map", IOMMU), ("icp_sal_iommu_unmap", IOMMU)];
