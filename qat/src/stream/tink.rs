@@ -7,7 +7,7 @@
 use std::io::{Read, Write};
 use std::sync::atomic::Ordering;
 
-use accel_core::{Cipher, CipherOptions, Error, ExecutedOn, Iv, Key};
+use accel_core::{Cipher, CipherOptions, EncryptionAccelerator, Error, ExecutedOn, Iv, Key};
 use aws_lc_rs::hkdf;
 use zeroize::Zeroizing;
 
@@ -117,7 +117,7 @@ where
             let len = segment.input.len() + TAG_LEN;
             segment.output.resize(segment.output.len().max(len), 0);
             let options = sealing.options(segment.number, segment.last)?;
-            let done = engine.encryption.encrypt_into(
+            let done = engine.accelerator.encrypt_into(
                 &sealing.key,
                 &segment.input,
                 &mut segment.output,
@@ -225,7 +225,7 @@ fn open(segment: &mut Segment, engine: &Engine, sealing: &Sealing) -> Result<()>
     let len = segment.input.len().saturating_sub(TAG_LEN);
     let room = pipeline::room(&mut segment.output, len)?;
     let options = sealing.options(segment.number, segment.last)?;
-    let done = engine.encryption.decrypt_into(&sealing.key, &segment.input, room, &options)?;
+    let done = engine.accelerator.decrypt_into(&sealing.key, &segment.input, room, &options)?;
     (segment.output_len, segment.ran) = (len, Some(done.path));
     Ok(())
 }
