@@ -1,7 +1,7 @@
-//! An accelerator that copies: what an implementation of the traits looks like, and what its counters say.
+//! An accelerator that copies: what the smallest implementation looks like, and what its counters say.
 
 use accel_core::{
-    AcceleratorTypes, Error, ExecutedOn, HardwareAccelerator, Operation, Outcome, Recorder, Result,
+    AcceleratorTypes, ExecutedOn, HardwareAccelerator, Job, Operation, Outcome, Output, Recorder, Result,
     SoftwareReason, Statistics,
 };
 
@@ -29,19 +29,17 @@ impl HardwareAccelerator for Null {
         Ok(())
     }
 
-    fn process(&self, operation: &Operation, input: &[u8]) -> Result<(Vec<u8>, Outcome)> {
+    fn execute(&self, job: Job<'_>, input: &[u8], output: &mut Output<'_>) -> Result<Outcome> {
         let in_flight = self.0.start();
-        let result = match operation {
-            Operation::Named(name) if name == "copy" => {
-                let path = ExecutedOn::Software(SoftwareReason::Chosen);
-                Ok((input.to_vec(), Outcome { bytes_in: input.len(), bytes_out: input.len(), path }))
-            }
-            other => Err(Error::InvalidArgument {
-                argument: "operation",
-                remedy: format!("null knows copy, not {}", other.name()).into(),
+        let result = match job {
+            Job::Other(Operation::Named(name)) if name == "copy" => output.write(input).map(|()| Outcome {
+                bytes_in: input.len(),
+                bytes_out: input.len(),
+                path: ExecutedOn::Software(SoftwareReason::Chosen),
             }),
+            other => Err(other.unsupported(self.name())),
         };
-        in_flight.finish(result.as_ref().map(|(_, outcome)| outcome));
+        in_flight.finish(result.as_ref());
         result
     }
 

@@ -1,12 +1,15 @@
-//! Compression: formats, levels, options, and the trait of an accelerator that compresses.
+//! Compression: formats, levels, options, and the methods by which programs compress.
 //!
-//! Everything here describes a request; nothing here compresses. Engines in other crates implement
-//! [`CompressionAccelerator`], and programs call it.
+//! Everything here describes a request; nothing here compresses. [`CompressionAccelerator`] turns each call into a job
+//! for the accelerator.
 
 use std::fmt;
 use std::str::FromStr;
 
-use crate::{BoxFuture, Completion, HardwareAccelerator, Outcome, Result};
+use crate::job::{into_buffer, to_vec, to_vec_async};
+use crate::{
+    BoxFuture, Checksum, Completion, HardwareAccelerator, Job, Outcome, Output, OwnedJob, OwnedOutput, Result,
+};
 
 /// Names a compressed format.
 ///
@@ -161,6 +164,38 @@ impl CompressOptions {
         self.end = end;
         self
     }
+
+    /// Returns the largest number of bytes that `input_len` bytes can become in this format, by any accelerator: what
+    /// cannot be compressed is stored.
+    ///
+    /// # Examples
+    /// ```
+    /// use accel_core::{CompressOptions, Format};
+    /// // The bound of the reference implementation, `LZ4_COMPRESSBOUND`.
+    /// assert_eq!(CompressOptions::new(Format::Lz4Block).bound(1000), 1019);
+    /// ```
+    #[must_use]
+    pub const fn bound(&self, input_len: usize) -> usize {
+        /// The longest header: magic number, flags, content size, dictionary number and checksum (LZ4 frame format 1.6).
+        const LZ4_HEADER: usize = 4 + 2 + 8 + 4 + 1;
+        let extra = match self.format {
+            // A stored block has 5 bytes beside its content, and no encoder makes a short one of more than 5,000 bytes. An
+            // open end takes 5 bytes.
+            Format::Deflate => input_len / 512 + 128,
+            Format::Zlib => input_len / 512 + 128 + 6,
+            Format::Gzip => input_len / 512 + 128 + 18,
+            Format::Lz4Block => input_len / 255 + 16,
+            // A block is stored rather than expanded; the shortest full one has 64 KiB. End mark and checksum follow.
+            Format::Lz4Frame => (input_len / (64 << 10) + 1) * 4 + LZ4_HEADER + 8,
+            // `ZSTD_COMPRESSBOUND` of the reference implementation; in an open frame the end of a part can take a block
+            // header more.
+            Format::Zstd => {
+                let small = if input_len < 128 << 10 { ((128 << 10) - input_len) >> 11 } else { 0 };
+                input_len / 256 + small + 16
+            }
+        };
+        input_len.saturating_add(extra)
+    }
 }
 
 impl From<Format> for CompressOptions {
@@ -215,7 +250,7 @@ impl From<Format> for DecompressOptions {
     }
 }
 
-/// An accelerator that compresses and decompresses.
+/// The methods by which programs compress and decompress. Every [`HardwareAccelerator`] has them.
 ///
 /// Inputs are whole: one call decompresses all members or frames of its input, and data after the last one is
 /// [`Error::TrailingData`](crate::Error::TrailingData). Data that do not fit into memory need a stream.
@@ -239,17 +274,26 @@ pub trait CompressionAccelerator: HardwareAccelerator {
     /// [`InvalidArgument`](crate::Error::InvalidArgument) for a level that the format does not have,
     /// [`Unsupported`](crate::Error::Unsupported), [`Unavailable`](crate::Error::Unavailable) or
     /// [`Device`](crate::Error::Device) when the accelerator cannot do it.
-    fn compress(&self, input: &[u8], options: &CompressOptions) -> Result<(Vec<u8>, Outcome)>;
+    #[inline]
+    fn compress(&self, input: &[u8], options: &CompressOptions) -> Result<(Vec<u8>, Outcome)> {
+        to_vec(self, Job::Compress(*options), input)
+    }
 
     /// Compresses `input` into the front of `output`.
     ///
     /// # Errors
     /// As [`compress`](Self::compress), and [`OutputTooSmall`](crate::Error::OutputTooSmall);
     /// [`compress_bound`](Self::compress_bound) bytes are always enough.
-    fn compress_into(&self, input: &[u8], output: &mut [u8], options: &CompressOptions) -> Result<Outcome>;
+    #[inline]
+    fn compress_into(&self, input: &[u8], output: &mut [u8], options: &CompressOptions) -> Result<Outcome> {
+        into_buffer(self, Job::Compress(*options), input, output)
+    }
 
-    /// Returns the largest number of bytes that `input_len` bytes can compress to.
-    fn compress_bound(&self, input_len: usize, options: &CompressOptions) -> usize;
+    /// Returns the largest number of bytes that `input_len` bytes can compress to: the format's own bound, which holds for
+    /// every accelerator.
+    fn compress_bound(&self, input_len: usize, options: &CompressOptions) -> usize {
+        options.bound(input_len)
+    }
 
     /// Decompresses `input` into a new vector.
     ///
@@ -257,49 +301,93 @@ pub trait CompressionAccelerator: HardwareAccelerator {
     /// [`Corrupt`](crate::Error::Corrupt), [`Truncated`](crate::Error::Truncated),
     /// [`TrailingData`](crate::Error::TrailingData) for bad input,
     /// [`LimitExceeded`](crate::Error::LimitExceeded), and what [`compress`](Self::compress) may fail with.
-    fn decompress(&self, input: &[u8], options: &DecompressOptions) -> Result<(Vec<u8>, Outcome)>;
+    #[inline]
+    fn decompress(&self, input: &[u8], options: &DecompressOptions) -> Result<(Vec<u8>, Outcome)> {
+        to_vec(self, Job::Decompress(*options), input)
+    }
 
     /// Decompresses `input` into the front of `output`. Bytes of `output` behind the result are unspecified.
     ///
     /// # Errors
     /// As [`decompress`](Self::decompress), and [`OutputTooSmall`](crate::Error::OutputTooSmall).
+    #[inline]
     fn decompress_into(
         &self,
         input: &[u8],
         output: &mut [u8],
         options: &DecompressOptions,
-    ) -> Result<Outcome>;
+    ) -> Result<Outcome> {
+        into_buffer(self, Job::Decompress(*options), input, output)
+    }
+
+    /// Computes a checksum of `input`; one of 32 bits is zero-extended.
+    ///
+    /// # Errors
+    /// [`Unsupported`](crate::Error::Unsupported) or [`Unavailable`](crate::Error::Unavailable) when the accelerator cannot
+    /// do it.
+    ///
+    /// # Examples
+    /// ```
+    /// use accel_core::{Checksum, CompressionAccelerator, HardwareAccelerator, Result};
+    ///
+    /// /// Checks the value that the catalogue of CRCs lists for CRC-32.
+    /// fn check(accelerator: &dyn HardwareAccelerator) -> Result<()> {
+    ///     assert_eq!(accelerator.checksum(Checksum::Crc32, b"123456789")?.0, 0xCBF4_3926);
+    ///     Ok(())
+    /// }
+    /// ```
+    fn checksum(&self, checksum: Checksum, input: &[u8]) -> Result<(u64, Outcome)> {
+        let mut bytes = [0; 8];
+        let mut output = Output::fixed(&mut bytes);
+        let outcome = self.execute(Job::Checksum(checksum), input, &mut output)?;
+        let value = output.filled().iter().fold(0, |value, byte| value << 8 | u64::from(*byte));
+        Ok((value, outcome))
+    }
 
     /// Does what [`compress`](Self::compress) does, as a future.
+    #[inline]
     fn compress_async(
         &self,
         input: Vec<u8>,
         options: CompressOptions,
-    ) -> BoxFuture<Result<(Vec<u8>, Outcome)>>;
+    ) -> BoxFuture<Result<(Vec<u8>, Outcome)>> {
+        to_vec_async(self, OwnedJob::Compress(options), input)
+    }
 
     /// Does what [`compress_into`](Self::compress_into) does, as a future; `output.len()` is the room in bytes.
+    #[inline]
     fn compress_into_async(
         &self,
         input: Vec<u8>,
         output: Vec<u8>,
         options: CompressOptions,
-    ) -> BoxFuture<Completion<Outcome>>;
+    ) -> BoxFuture<Completion<Outcome>> {
+        self.submit(OwnedJob::Compress(options), input, OwnedOutput::Buffer(output))
+    }
 
     /// Does what [`decompress`](Self::decompress) does, as a future.
+    #[inline]
     fn decompress_async(
         &self,
         input: Vec<u8>,
         options: DecompressOptions,
-    ) -> BoxFuture<Result<(Vec<u8>, Outcome)>>;
+    ) -> BoxFuture<Result<(Vec<u8>, Outcome)>> {
+        to_vec_async(self, OwnedJob::Decompress(options), input)
+    }
 
     /// Does what [`decompress_into`](Self::decompress_into) does, as a future; `output.len()` is the room in bytes.
+    #[inline]
     fn decompress_into_async(
         &self,
         input: Vec<u8>,
         output: Vec<u8>,
         options: DecompressOptions,
-    ) -> BoxFuture<Completion<Outcome>>;
+    ) -> BoxFuture<Completion<Outcome>> {
+        self.submit(OwnedJob::Decompress(options), input, OwnedOutput::Buffer(output))
+    }
 }
+
+impl<A: HardwareAccelerator + ?Sized> CompressionAccelerator for A {}
 
 #[cfg(test)]
 mod tests {

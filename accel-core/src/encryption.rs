@@ -1,18 +1,24 @@
-//! Encryption: ciphers, keys, options, and the trait of an accelerator that encrypts.
+//! Encryption: ciphers, keys, options, and the methods by which programs encrypt.
 //!
-//! Everything here describes a request or holds a secret; nothing here encrypts. Engines in other crates implement
-//! [`EncryptionAccelerator`], and programs call it.
+//! Everything here describes a request or holds a secret; nothing here encrypts. [`EncryptionAccelerator`] turns each call
+//! into a job for the accelerator.
 
 use std::any::Any;
 use std::borrow::Cow;
 use std::fmt;
+use std::future::{Future, ready};
 use std::ops::RangeInclusive;
+use std::pin::Pin;
 use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll};
 
 use subtle::ConstantTimeEq;
 use zeroize::Zeroizing;
 
-use crate::{BoxFuture, Completion, Digest, Error, HardwareAccelerator, Outcome, Result};
+use crate::job::{into_buffer, to_vec, to_vec_async};
+use crate::{
+    BoxFuture, Completion, Digest, Error, HardwareAccelerator, Job, Outcome, OwnedJob, OwnedOutput, Result,
+};
 
 /// Names a cipher and its mode. The key's length chooses between AES-128, AES-192 and AES-256.
 ///
@@ -181,10 +187,7 @@ impl Key {
         let len = cipher.key_lens().iter().copied().max().unwrap_or_default();
         let random = || {
             let mut bytes = Zeroizing::new(vec![0; len]);
-            getrandom::fill(&mut bytes).map(|()| bytes).map_err(|error| Error::Internal {
-                engine: "random number generator",
-                detail: error.to_string().into(),
-            })
+            fill_random(&mut bytes).map(|()| bytes)
         };
         let key = match cipher {
             Cipher::AesCbcHmacSha256 => Self::with_mac(&random()?, &random()?),
@@ -361,6 +364,14 @@ impl fmt::Debug for Key {
     }
 }
 
+/// Fills `bytes` from the operating system's random number generator.
+fn fill_random(bytes: &mut [u8]) -> Result<()> {
+    getrandom::fill(bytes).map_err(|error| Error::Internal {
+        engine: "random number generator",
+        detail: error.to_string().into(),
+    })
+}
+
 /// An initialisation vector, also called nonce, of 12 or 16 bytes.
 ///
 /// It is not secret, and must never be used twice with the same key, except for the tweak of [`Cipher::AesXts`], which
@@ -394,6 +405,22 @@ impl Iv {
         let mut iv = Self { bytes: [0; 16], len: bytes.len() as u8 };
         iv.bytes[..bytes.len()].copy_from_slice(bytes);
         Ok(iv)
+    }
+
+    /// Makes a random IV for `cipher` from the operating system's random number generator.
+    ///
+    /// # Errors
+    /// [`Error::Internal`] if the operating system gives no random numbers.
+    ///
+    /// # Examples
+    /// ```
+    /// use accel_core::{Cipher, Iv};
+    /// assert_eq!(Iv::generate(Cipher::AesCtr)?.as_bytes().len(), 16);
+    /// # Ok::<(), accel_core::Error>(())
+    /// ```
+    pub fn generate(cipher: Cipher) -> Result<Self> {
+        let mut iv = Self { bytes: [0; 16], len: cipher.iv_len() as u8 };
+        fill_random(&mut iv.bytes[..cipher.iv_len()]).map(|()| iv)
     }
 
     /// Returns the 12 or 16 bytes.
@@ -432,7 +459,7 @@ impl Iv {
 pub struct CipherOptions<'a> {
     /// The cipher and its mode.
     pub cipher: Cipher,
-    /// The IV. With `None` an encryption draws one at random and returns it; a decryption needs one.
+    /// The IV. With `None` the methods that encrypt draw one at random and return it; a decryption needs one.
     pub iv: Option<Iv>,
     /// The associated data, which are authenticated, not encrypted, and not part of the output. They are empty for modes
     /// without a tag.
@@ -470,7 +497,7 @@ pub struct Encrypted {
     pub outcome: Outcome,
 }
 
-/// An accelerator that encrypts and authenticates with symmetric keys.
+/// The methods by which programs encrypt and authenticate with symmetric keys. Every [`HardwareAccelerator`] has them.
 ///
 /// The ciphertext is what the cipher's standard says, with the tag behind it. The IV is not part of it: the program stores
 /// or sends it beside the ciphertext.
@@ -495,50 +522,88 @@ pub trait EncryptionAccelerator: HardwareAccelerator {
     /// [`InvalidArgument`](Error::InvalidArgument) for a key, IV, plaintext or associated data that does not fit the cipher,
     /// and [`Unsupported`](Error::Unsupported), [`Unavailable`](Error::Unavailable) or [`Device`](Error::Device)
     /// when the accelerator cannot do it.
+    #[inline]
     fn encrypt(
         &self,
         key: &Key,
         plaintext: &[u8],
         options: &CipherOptions<'_>,
-    ) -> Result<(Vec<u8>, Encrypted)>;
+    ) -> Result<(Vec<u8>, Encrypted)> {
+        with_iv(options, |options, iv| {
+            let (output, outcome) = to_vec(self, Job::Encrypt(key, options), plaintext)?;
+            Ok((output, Encrypted { iv, outcome }))
+        })
+    }
 
     /// Encrypts `plaintext` into the front of `output`, which must hold
     /// [`Cipher::ciphertext_len`] bytes.
     ///
     /// # Errors
     /// As [`encrypt`](Self::encrypt), and [`OutputTooSmall`](Error::OutputTooSmall).
+    #[inline]
     fn encrypt_into(
         &self,
         key: &Key,
         plaintext: &[u8],
         output: &mut [u8],
         options: &CipherOptions<'_>,
-    ) -> Result<Encrypted>;
+    ) -> Result<Encrypted> {
+        with_iv(options, |options, iv| {
+            let outcome = into_buffer(self, Job::Encrypt(key, options), plaintext, output)?;
+            Ok(Encrypted { iv, outcome })
+        })
+    }
 
     /// Decrypts `ciphertext`, tag included, into a new vector.
     ///
     /// # Errors
     /// As [`encrypt`](Self::encrypt), and [`Authentication`](Error::Authentication) when anything was altered;
     /// no plaintext is returned then.
+    #[inline]
     fn decrypt(
         &self,
         key: &Key,
         ciphertext: &[u8],
         options: &CipherOptions<'_>,
-    ) -> Result<(Vec<u8>, Outcome)>;
+    ) -> Result<(Vec<u8>, Outcome)> {
+        to_vec(self, Job::Decrypt(key, options), ciphertext)
+    }
 
     /// Decrypts `ciphertext`, tag included, into the front of `output`, which must hold the ciphertext without
     /// its tag (for the padded modes: padding included). After a failure `output` holds no plaintext.
     ///
     /// # Errors
     /// As [`decrypt`](Self::decrypt), and [`OutputTooSmall`](Error::OutputTooSmall).
+    #[inline]
     fn decrypt_into(
         &self,
         key: &Key,
         ciphertext: &[u8],
         output: &mut [u8],
         options: &CipherOptions<'_>,
-    ) -> Result<Outcome>;
+    ) -> Result<Outcome> {
+        into_buffer(self, Job::Decrypt(key, options), ciphertext, output)
+    }
+
+    /// Returns the digest of `input`, which has [`Digest::len`] bytes.
+    ///
+    /// # Errors
+    /// [`Unsupported`](Error::Unsupported), [`Unavailable`](Error::Unavailable) or [`Device`](Error::Device) when the
+    /// accelerator cannot do it.
+    ///
+    /// # Examples
+    /// ```
+    /// use accel_core::{Digest, EncryptionAccelerator, HardwareAccelerator, Result};
+    ///
+    /// fn digest(accelerator: &dyn HardwareAccelerator, message: &[u8]) -> Result<Vec<u8>> {
+    ///     let (digest, outcome) = accelerator.digest(Digest::Sha256, message)?;
+    ///     println!("{} bytes by {}", digest.len(), outcome.path);
+    ///     Ok(digest)
+    /// }
+    /// ```
+    fn digest(&self, digest: Digest, input: &[u8]) -> Result<(Vec<u8>, Outcome)> {
+        to_vec(self, Job::Digest(digest), input)
+    }
 
     /// Returns the HMAC (RFC 2104, FIPS 198-1) of `input` by `digest`, which has [`Digest::len`] bytes. The key is one of
     /// [`Key::new`].
@@ -549,7 +614,9 @@ pub trait EncryptionAccelerator: HardwareAccelerator {
     /// [`InvalidArgument`](Error::InvalidArgument) for a key that [`Key::check_hmac`] refuses, and
     /// [`Unsupported`](Error::Unsupported), [`Unavailable`](Error::Unavailable) or [`Device`](Error::Device) when the
     /// accelerator cannot do it.
-    fn hmac(&self, key: &Key, digest: Digest, input: &[u8]) -> Result<(Vec<u8>, Outcome)>;
+    fn hmac(&self, key: &Key, digest: Digest, input: &[u8]) -> Result<(Vec<u8>, Outcome)> {
+        to_vec(self, Job::Hmac(key, digest), input)
+    }
 
     /// Does what [`encrypt`](Self::encrypt) does, as a future.
     fn encrypt_async(
@@ -557,36 +624,121 @@ pub trait EncryptionAccelerator: HardwareAccelerator {
         key: Key,
         plaintext: Vec<u8>,
         options: CipherOptions<'static>,
-    ) -> BoxFuture<Result<(Vec<u8>, Encrypted)>>;
+    ) -> BoxFuture<Result<(Vec<u8>, Encrypted)>> {
+        let encrypting = submit_encryption(self, key, plaintext, OwnedOutput::New, options);
+        Box::pin(async {
+            let Completion { output, result, .. } = encrypting.await;
+            result.map(|encrypted| (output, encrypted))
+        })
+    }
 
     /// Does what [`encrypt_into`](Self::encrypt_into) does, as a future; `output.len()` is the room in bytes.
+    #[inline]
     fn encrypt_into_async(
         &self,
         key: Key,
         plaintext: Vec<u8>,
         output: Vec<u8>,
         options: CipherOptions<'static>,
-    ) -> BoxFuture<Completion<Encrypted>>;
+    ) -> EncryptFuture {
+        submit_encryption(self, key, plaintext, OwnedOutput::Buffer(output), options)
+    }
 
     /// Does what [`decrypt`](Self::decrypt) does, as a future.
+    #[inline]
     fn decrypt_async(
         &self,
         key: Key,
         ciphertext: Vec<u8>,
         options: CipherOptions<'static>,
-    ) -> BoxFuture<Result<(Vec<u8>, Outcome)>>;
+    ) -> BoxFuture<Result<(Vec<u8>, Outcome)>> {
+        to_vec_async(self, OwnedJob::Decrypt(key, options), ciphertext)
+    }
 
     /// Does what [`decrypt_into`](Self::decrypt_into) does, as a future; `output.len()` is the room in bytes.
+    #[inline]
     fn decrypt_into_async(
         &self,
         key: Key,
         ciphertext: Vec<u8>,
         output: Vec<u8>,
         options: CipherOptions<'static>,
-    ) -> BoxFuture<Completion<Outcome>>;
+    ) -> BoxFuture<Completion<Outcome>> {
+        self.submit(OwnedJob::Decrypt(key, options), ciphertext, OwnedOutput::Buffer(output))
+    }
+
+    /// Does what [`digest`](Self::digest) does, as a future.
+    fn digest_async(&self, digest: Digest, input: Vec<u8>) -> BoxFuture<Result<(Vec<u8>, Outcome)>> {
+        to_vec_async(self, OwnedJob::Digest(digest), input)
+    }
 
     /// Does what [`hmac`](Self::hmac) does, as a future.
-    fn hmac_async(&self, key: Key, digest: Digest, input: Vec<u8>) -> BoxFuture<Result<(Vec<u8>, Outcome)>>;
+    fn hmac_async(&self, key: Key, digest: Digest, input: Vec<u8>) -> BoxFuture<Result<(Vec<u8>, Outcome)>> {
+        to_vec_async(self, OwnedJob::Hmac(key, digest), input)
+    }
+}
+
+impl<A: HardwareAccelerator + ?Sized> EncryptionAccelerator for A {}
+
+/// Runs `work` with options that name an IV: the caller's, or one that is drawn here.
+#[inline]
+fn with_iv<T>(
+    options: &CipherOptions<'_>,
+    work: impl FnOnce(&CipherOptions<'_>, Iv) -> Result<T>,
+) -> Result<T> {
+    if let Some(iv) = options.iv {
+        return work(options, iv);
+    }
+    let iv = Iv::generate(options.cipher)?;
+    work(&CipherOptions { cipher: options.cipher, iv: Some(iv), aad: Cow::Borrowed(&options.aad) }, iv)
+}
+
+fn submit_encryption<A: HardwareAccelerator + ?Sized>(
+    accelerator: &A,
+    key: Key,
+    plaintext: Vec<u8>,
+    output: OwnedOutput,
+    mut options: CipherOptions<'static>,
+) -> EncryptFuture {
+    let iv = match options.iv.map_or_else(|| Iv::generate(options.cipher), Ok) {
+        Ok(iv) => iv,
+        Err(error) => {
+            let iv = Iv { bytes: [0; 16], len: 0 };
+            let done = Completion { input: plaintext, output: output.close(Vec::new()), result: Err(error) };
+            return EncryptFuture { iv, submitted: Box::pin(ready(done)) };
+        }
+    };
+    options.iv = Some(iv);
+    let submitted = accelerator.submit(OwnedJob::Encrypt(key, options), plaintext, output);
+    EncryptFuture { iv, submitted }
+}
+
+/// The future of [`encrypt_into_async`](EncryptionAccelerator::encrypt_into_async).
+#[must_use = "a future that is dropped abandons its encryption"]
+pub struct EncryptFuture {
+    /// The IV that is used. After a failure nobody reads it.
+    iv: Iv,
+    submitted: BoxFuture<Completion<Outcome>>,
+}
+
+impl Future for EncryptFuture {
+    type Output = Completion<Encrypted>;
+
+    #[inline]
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<Self::Output> {
+        let iv = self.iv;
+        self.submitted.as_mut().poll(context).map(|Completion { input, output, result }| Completion {
+            input,
+            output,
+            result: result.map(|outcome| Encrypted { iv, outcome }),
+        })
+    }
+}
+
+impl fmt::Debug for EncryptFuture {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("EncryptFuture").field("iv", &self.iv).finish_non_exhaustive()
+    }
 }
 
 #[cfg(test)]

@@ -2,14 +2,15 @@
 //!
 //! This crate names the things that every accelerator of bytes has in common, and knows none of them:
 //!
-//! * what can be asked: [`Operation`], [`CompressOptions`], [`DecompressOptions`], [`CipherOptions`], [`Key`];
-//! * who answers: [`HardwareAccelerator`], [`CompressionAccelerator`], [`EncryptionAccelerator`];
+//! * what can be asked: [`Job`], [`CompressOptions`], [`DecompressOptions`], [`CipherOptions`], [`Key`];
+//! * who answers: [`HardwareAccelerator`], which an accelerator implements, with the methods that programs call in
+//!   [`CompressionAccelerator`] and [`EncryptionAccelerator`], which every accelerator has;
 //! * what came of it: [`Outcome`], which always says where the work ran and why, or an [`Error`];
 //! * what was counted: [`Recorder`] and [`Statistics`];
 //! * which devices there are: [`HardwareProbe`] and [`Device`].
 //!
-//! All traits are object-safe: a program holds an `Arc<dyn CompressionAccelerator>` and does not care whether
-//! a device, the CPU, or a policy that chooses between them is behind it.
+//! All traits are object-safe: a program holds an `Arc<dyn HardwareAccelerator>`, which has all of these methods, and does
+//! not care whether a device, the CPU, or a policy that chooses between them is behind it.
 //!
 //! # Buffers
 //! Blocking calls borrow their buffers. Calls that return a future own them until the future is done and hand
@@ -26,8 +27,10 @@ mod compression;
 mod encryption;
 mod error;
 mod hash;
+mod job;
 mod operation;
 mod outcome;
+mod output;
 mod probe;
 mod statistics;
 
@@ -35,10 +38,12 @@ pub use accelerator::{AcceleratorTypes, BoxFuture, Completion, HardwareAccelerat
 pub use compression::{
     CompressOptions, CompressionAccelerator, DecompressOptions, End, Format, Level, ParseLevelError,
 };
-pub use encryption::{Cipher, CipherOptions, Encrypted, EncryptionAccelerator, Iv, Key};
+pub use encryption::{Cipher, CipherOptions, EncryptFuture, Encrypted, EncryptionAccelerator, Iv, Key};
 pub use error::{Error, Result};
 pub use hash::{Checksum, Digest};
+pub use job::{Job, OwnedJob};
 pub use operation::Operation;
 pub use outcome::{ExecutedOn, Outcome, SoftwareReason};
+pub use output::{Output, OwnedOutput};
 pub use probe::{Device, DeviceChange, DeviceChangeSender, DeviceChanges, DeviceId, HardwareProbe};
 pub use statistics::{InFlight, Latency, Recorder, SoftwareExecutions, Statistics};

@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 use accel_core::{
     BoxFuture, Cipher, CipherOptions, Completion, CompressOptions, CompressionAccelerator, DecompressOptions,
-    Encrypted, EncryptionAccelerator, Error, Format, Iv, Key, Level, Outcome,
+    EncryptFuture, EncryptionAccelerator, Error, Format, Iv, Key, Level, Outcome,
 };
 use qat::dma::DmaCompletion;
 use qat::{AutoAccelerator, Policy, QatAccelerator, SoftwareAccelerator};
@@ -169,7 +169,7 @@ impl Work {
     ) -> impl Future<Output = (Vec<u8>, Vec<u8>, Result<usize, Error>)> + use<> {
         enum Begun {
             Outcome(BoxFuture<Completion<Outcome>>),
-            Encrypted(BoxFuture<Completion<Encrypted>>),
+            Encrypted(EncryptFuture),
         }
         let begun = match self {
             Self::Deflate(options) => Begun::Outcome(engine.compress_into_async(input, output, *options)),

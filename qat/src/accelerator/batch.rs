@@ -5,15 +5,14 @@ use std::future::poll_fn;
 use std::pin::Pin;
 use std::task::Poll;
 
-use accel_core::{
-    AcceleratorTypes, CompressOptions, CompressionAccelerator, DecompressOptions, Outcome, Result,
-};
+use accel_core::{AcceleratorTypes, CompressOptions, DecompressOptions, Job, Outcome, Output, Result};
 
 use super::QatAccelerator;
-use crate::device::instances::{Pool, WhenFull};
-use crate::device::{compression, polling};
-use crate::job::output::Output;
-use crate::software::{recorded, size_hint};
+use super::counted::Counted;
+use super::operations::run;
+use crate::device::instances::WhenFull;
+use crate::device::polling;
+use crate::job::recorded;
 
 /// Calls of one batch that are under way at a time: enough for every engine of several devices.
 const WIDTH: usize = 64;
@@ -36,57 +35,43 @@ impl QatAccelerator {
 
     /// Compresses each of `inputs` by itself, with many of them on the hardware at a time; results are in their order.
     ///
-    /// Each result is what [`compress`](CompressionAccelerator::compress) would have returned.
+    /// Each result is what [`compress`](accel_core::CompressionAccelerator::compress) would have returned.
     pub fn compress_batch(
         &self,
         inputs: &[&[u8]],
         options: &CompressOptions,
     ) -> Vec<Result<(Vec<u8>, Outcome)>> {
-        self.batch(inputs, async |pool: &Pool, input: &[u8]| {
-            let mut output = vec![0; self.compress_bound(input.len(), options)];
-            let outcome =
-                compression::compress(self.call(pool, WhenFull::Wait), input, &mut output, options).await?;
-            output.truncate(outcome.bytes_out);
-            Ok((output, outcome))
-        })
+        self.batch(inputs, Job::Compress(*options))
     }
 
     /// Decompresses each of `inputs` by itself, with many of them on the hardware at a time; results are in their
     /// order.
     ///
-    /// Each result is what [`decompress`](CompressionAccelerator::decompress) would have returned.
+    /// Each result is what [`decompress`](accel_core::CompressionAccelerator::decompress) would have returned.
     pub fn decompress_batch(
         &self,
         inputs: &[&[u8]],
         options: &DecompressOptions,
     ) -> Vec<Result<(Vec<u8>, Outcome)>> {
-        self.batch(inputs, async |pool: &Pool, input: &[u8]| {
-            let mut output = Output::growing(size_hint(input, options.format), options.limit);
-            let call = self.call(pool, WhenFull::Wait);
-            let outcome = compression::decompress(call, input, &mut output, options.format).await?;
-            Ok((output.into_vec(), outcome))
-        })
+        self.batch(inputs, Job::Decompress(*options))
     }
 
-    fn batch(
-        &self,
-        inputs: &[&[u8]],
-        work: impl AsyncFn(&Pool, &[u8]) -> Result<(Vec<u8>, Outcome)>,
-    ) -> Vec<Result<(Vec<u8>, Outcome)>> {
+    fn batch(&self, inputs: &[&[u8]], job: Job<'_>) -> Vec<Result<(Vec<u8>, Outcome)>> {
         let pool = match self.pool(AcceleratorTypes::COMPRESSION) {
             Ok(pool) => pool,
             Err(error) => {
-                let refuse = |_: &&[u8]| recorded(&self.0.recorder, || Err(error.clone()), outcome);
+                let refuse = |_: &&[u8]| Err(recorded(&self.0.recorder, || Err(error.clone())).unwrap_err());
                 return inputs.iter().map(refuse).collect();
             }
         };
-        let one = |input| self.counted(work(&pool, input), outcome);
+        let one = async |input| {
+            let counted = Counted::begin(self);
+            let mut output = Output::growing().with_limit(job.limit());
+            let result = run(self.call(&pool, WhenFull::Wait), job, input, &mut output).await;
+            counted.end(result).map(|outcome| (output.into_vec(), outcome))
+        };
         pool.block_on(in_order(inputs.iter().map(|input| one(input))))
     }
-}
-
-fn outcome(made: &(Vec<u8>, Outcome)) -> &Outcome {
-    &made.1
 }
 
 /// The outputs of `futures` in their order, with up to [`WIDTH`] of them under way.

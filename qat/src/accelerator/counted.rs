@@ -29,10 +29,10 @@ impl<A: Borrow<QatAccelerator>> Counted<A> {
 
     /// Counts what it came to, and passes that on.
     #[inline(always)]
-    pub(super) fn end<T>(mut self, result: Result<T>, outcome: impl FnOnce(&T) -> &Outcome) -> Result<T> {
+    pub(super) fn end(mut self, result: Result<Outcome>) -> Result<Outcome> {
         self.is_over = true;
         let took = Duration::from_nanos(clock::now().saturating_sub(self.started));
-        self.accelerator().0.recorder.end(took, result.as_ref().ok().map(outcome));
+        self.accelerator().0.recorder.end(took, result.as_ref().ok());
         result
     }
 

@@ -1,4 +1,4 @@
-//! The hardware's calls as futures. A call submits at once, so that many of them are in flight when the first is waited
+//! The hardware's jobs as futures. A call submits at once, so that many of them are in flight when the first is waited
 //! for; whoever waits then polls the rings, or the helper thread does.
 
 use std::future::ready;
@@ -7,16 +7,19 @@ use std::sync::Arc;
 use std::task::{Context, Poll, Waker};
 
 use accel_core::{
-    AcceleratorTypes, BoxFuture, Completion, CompressOptions, CompressionAccelerator, DecompressOptions,
-    Error, HardwareAccelerator, Outcome, Result,
+    AcceleratorTypes, BoxFuture, Completion, HardwareAccelerator, Outcome, Output, OwnedJob, OwnedOutput,
+    Result,
 };
 
 use super::QatAccelerator;
 use super::counted::Counted;
-use crate::device::instances::{Pool, WhenFull};
-use crate::device::{compression, polling};
-use crate::job::output::Output;
-use crate::software;
+use super::operations::{plain_len, run};
+use super::single::SingleRequest;
+use crate::device::inflight::PendingRequest;
+use crate::device::instances::{CallContext, Pool, WhenFull};
+use crate::device::{compression, encryption, polling};
+use crate::error::HARDWARE;
+use crate::job::WorkClass;
 use crate::software::workers::Queue;
 
 /// A future that has begun: what it can do without waiting is done when this returns.
@@ -52,126 +55,117 @@ impl QatAccelerator {
         }
     }
 
-    /// Waits for `work`, and counts what it came to. Pinned by the caller, work is in the caller's future only once.
-    pub(super) async fn counted<T>(
+    /// Starts a job, by a single request where that is possible.
+    pub(crate) fn submit_when(
         &self,
-        work: impl Future<Output = Result<T>>,
-        outcome: impl FnOnce(&T) -> &Outcome,
-    ) -> Result<T> {
-        let counted = Counted::begin(self);
-        counted.end(work.await, outcome)
-    }
-
-    pub(crate) fn compress_owned(
-        &self,
+        job: OwnedJob,
         input: Vec<u8>,
-        mut output: Vec<u8>,
-        options: CompressOptions,
+        output: OwnedOutput,
         when_full: WhenFull,
     ) -> BoxFuture<Completion<Outcome>> {
-        let counted = Counted::begin(self.clone());
-        let pool = self.started_pool(AcceleratorTypes::COMPRESSION);
-        let single = match &pool {
-            Some(pool) => compression::Single::begin(self.call(pool, when_full), &input, &options),
-            None => Ok(None),
-        };
-        match (single, pool) {
-            (Ok(Some((single, flight, instance))), Some(pool)) => Box::pin(async move {
-                let call = counted.accelerator().call(&pool, when_full);
-                let finish = |landed| single.finish(call, &landed, instance, &input, &mut output);
-                let finished = call.landed(flight.await, instance).and_then(finish).transpose();
-                let result = match finished {
-                    Some(result) => result,
-                    None => Box::pin(compression::compress(call, &input, &mut output, &options)).await,
-                };
-                let result = counted.end(result, |outcome| outcome);
-                Completion { input, output, result }
-            }),
-            (Err(error), _) => failed(counted, (input, output), error),
-            (Ok(_), _) => begun(async move {
-                let work = async {
-                    let this = counted.accelerator();
-                    let pool = this.pool_async(AcceleratorTypes::COMPRESSION).await?;
-                    compression::compress(this.call(&pool, when_full), &input, &mut output, &options).await
-                };
-                let result = { pin!(work).await };
-                let result = counted.end(result, |outcome| outcome);
-                Completion { input, output, result }
-            }),
+        match &job {
+            OwnedJob::Compress(options) => {
+                let (options, len) = (*options, options.bound(input.len()));
+                self.submit_single(job, (input, output, when_full), len, |call, _, input, _| {
+                    compression::Single::begin(call, input, &options)
+                })
+            }
+            OwnedJob::Encrypt(_, options) => {
+                let len = options.cipher.ciphertext_len(input.len());
+                self.submit_single(job, (input, output, when_full), len, |call, job, input, available| {
+                    match job {
+                        OwnedJob::Encrypt(key, options) => {
+                            encryption::Sealing::begin(call, key, input, available, options)
+                        }
+                        _ => Ok(None),
+                    }
+                })
+            }
+            OwnedJob::Decrypt(_, options) => {
+                let len = plain_len(&input, options);
+                self.submit_single(job, (input, output, when_full), len, |call, job, input, available| {
+                    match job {
+                        OwnedJob::Decrypt(key, options) => {
+                            encryption::Opening::begin(call, key, input, available, options)
+                        }
+                        _ => Ok(None),
+                    }
+                })
+            }
+            _ => self.submit_any(Counted::begin(self.clone()), job, input, output, when_full),
         }
     }
 
-    /// As [`compress_owned`](Self::compress_owned), into a vector of its own, cut to what was written.
-    pub(crate) fn compress_anew(
+    /// Starts a job by the request that `begin` submits, or by several where it submits none. It writes at most `len` bytes.
+    fn submit_single<S: SingleRequest>(
         &self,
-        input: Vec<u8>,
-        options: CompressOptions,
-        when_full: WhenFull,
+        job: OwnedJob,
+        (input, output, when_full): (Vec<u8>, OwnedOutput, WhenFull),
+        len: usize,
+        begin: impl FnOnce(CallContext<'_>, &OwnedJob, &[u8], usize) -> Result<Option<(S, PendingRequest, u16)>>,
     ) -> BoxFuture<Completion<Outcome>> {
-        let output = vec![0; self.compress_bound(input.len(), &options)];
-        let done = self.compress_owned(input, output, options, when_full);
-        Box::pin(async {
-            let mut done = done.await;
-            done.output.truncate(done.result.as_ref().map_or(0, |outcome| outcome.bytes_out));
-            done
-        })
+        let counted = Counted::begin(self.clone());
+        let pool = self.started_pool(S::TYPES);
+        let available = if let OwnedOutput::Buffer(buffer) = &output { buffer.len() } else { len };
+        let begun = match &pool {
+            Some(pool) => begin(self.call(pool, when_full), &job, &input, available),
+            None => Ok(None),
+        };
+        match (begun, pool) {
+            (Ok(Some((single, flight, instance))), Some(pool)) => {
+                let is_new = matches!(output, OwnedOutput::New);
+                let mut output = output.close(if is_new { vec![0; len] } else { Vec::new() });
+                Box::pin(async move {
+                    let call = counted.accelerator().call(&pool, when_full);
+                    let finish = |landed| single.finish(call, landed, instance, &input, &mut output);
+                    let finished = call.landed(flight.await, instance).and_then(finish).transpose();
+                    let result = match finished {
+                        Some(result) => result,
+                        None => {
+                            let mut room = Output::fixed(&mut output);
+                            Box::pin(run(call, job.as_job(), &input, &mut room)).await
+                        }
+                    };
+                    let result = counted.end(result);
+                    if is_new {
+                        output.truncate(result.as_ref().map_or(0, |outcome| outcome.bytes_out));
+                    }
+                    Completion { input, output, result }
+                })
+            }
+            (Ok(_), _) => self.submit_any(counted, job, input, output, when_full),
+            (Err(error), _) => {
+                counted.fail();
+                let result = self.reported(Err(error));
+                Box::pin(ready(Completion { input, output: output.close(Vec::new()), result }))
+            }
+        }
     }
 
-    pub(crate) fn decompress_owned(
+    /// Starts a job by as many requests as it takes.
+    fn submit_any(
         &self,
+        counted: Counted<Self>,
+        job: OwnedJob,
         input: Vec<u8>,
-        mut output: Vec<u8>,
-        options: DecompressOptions,
+        mut output: OwnedOutput,
         when_full: WhenFull,
     ) -> BoxFuture<Completion<Outcome>> {
-        let this = self.clone();
         begun(async move {
+            let borrowed = job.as_job();
+            let mut room = output.open(borrowed);
             let work = async {
-                let pool = this.pool_async(AcceleratorTypes::COMPRESSION).await?;
-                let mut room = Output::fixed(&mut output, options.limit);
-                compression::decompress(this.call(&pool, when_full), &input, &mut room, options.format).await
+                let this = counted.accelerator();
+                let Some(class) = WorkClass::of(&borrowed) else {
+                    return Err(borrowed.unsupported(HARDWARE));
+                };
+                let pool = this.pool_async(class.types()).await?;
+                this.reported(run(this.call(&pool, when_full), borrowed, &input, &mut room).await)
             };
-            let result = this.counted(pin!(work), |outcome| outcome).await;
-            Completion { input, output, result }
+            let result = { pin!(work).await };
+            let result = counted.end(result);
+            let written = room.into_vec();
+            Completion { input, output: output.close(written), result }
         })
     }
-
-    pub(crate) fn decompress_anew(
-        &self,
-        input: Vec<u8>,
-        options: DecompressOptions,
-        when_full: WhenFull,
-    ) -> BoxFuture<Completion<Outcome>> {
-        let this = self.clone();
-        begun(async move {
-            let mut output = Output::growing(software::size_hint(&input, options.format), options.limit);
-            let work = async {
-                let pool = this.pool_async(AcceleratorTypes::COMPRESSION).await?;
-                compression::decompress(this.call(&pool, when_full), &input, &mut output, options.format)
-                    .await
-            };
-            let result = this.counted(pin!(work), |outcome| outcome).await;
-            Completion { input, output: output.into_vec(), result }
-        })
-    }
-}
-
-/// A call that came to nothing before it began.
-pub(super) fn failed<T: Send + 'static>(
-    counted: Counted<QatAccelerator>,
-    (input, output): (Vec<u8>, Vec<u8>),
-    error: Error,
-) -> BoxFuture<Completion<T>> {
-    counted.fail();
-    Box::pin(ready(Completion { input, output, result: Err(error) }))
-}
-
-/// The result of a call that hands its buffers back, for a caller who does not want them.
-pub(super) fn unwrapped<T: Send + 'static>(
-    done: BoxFuture<Completion<T>>,
-) -> BoxFuture<Result<(Vec<u8>, T)>> {
-    Box::pin(async {
-        let Completion { output, result, .. } = done.await;
-        result.map(|outcome| (output, outcome))
-    })
 }

@@ -3,11 +3,11 @@
 mod batch;
 mod counted;
 mod dma;
-mod encryption;
 mod explain;
 mod futures;
 mod operations;
 mod retry;
+mod single;
 
 pub use dma::{DmaCompletion, DmaRequest, DmaSession};
 

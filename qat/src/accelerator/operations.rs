@@ -1,20 +1,20 @@
-//! What the hardware does: compression, and what every accelerator has.
+//! What the hardware does, and what every accelerator has.
 
 use std::sync::Arc;
 
 use accel_core::{
-    AcceleratorTypes, BoxFuture, Completion, CompressOptions, CompressionAccelerator, DecompressOptions,
-    Error, HardwareAccelerator, Operation, Outcome, Result, Statistics,
+    AcceleratorTypes, BoxFuture, CipherOptions, Completion, Error, HardwareAccelerator, Job, Outcome, Output,
+    OwnedJob, OwnedOutput, Result, Statistics,
 };
 
 use super::counted::Counted;
-use super::futures::unwrapped;
+use super::single::SingleRequest;
 use super::{Detection, QatAccelerator, missing_service, unavailable};
-use crate::device::compression;
+use crate::device::inflight::PendingRequest;
 use crate::device::instances::{CallContext, Pool, WhenFull};
+use crate::device::{compression, encryption};
 use crate::error::HARDWARE;
-use crate::job::output::Output;
-use crate::software::{self, recorded};
+use crate::job::{WorkClass, size_hint};
 
 impl Detection {
     /// The instances for `types`, or why there are none.
@@ -52,98 +52,135 @@ impl QatAccelerator {
         answer.pool(types).ok().cloned()
     }
 
-    /// Runs `work` with the instances for `types`, and counts what it came to.
-    #[inline(always)]
-    pub(super) fn with_pool<T>(
-        &self,
-        types: AcceleratorTypes,
-        work: impl FnOnce(&Pool) -> Result<T>,
-        outcome: impl FnOnce(&T) -> &Outcome,
-    ) -> Result<T> {
-        let counted = Counted::begin(self);
-        counted.end(self.look(types, |pool| work(pool)), outcome)
-    }
-
     pub(super) fn call<'a>(&'a self, pool: &'a Pool, when_full: WhenFull) -> CallContext<'a> {
         CallContext { pool, recorder: &self.0.recorder, when_full }
     }
 
-    pub(crate) fn compress_into_with(
+    /// Runs a job on this thread, by a single request where that is possible.
+    pub(crate) fn execute_when(
         &self,
-        input: &[u8],
-        output: &mut [u8],
-        options: &CompressOptions,
-        when_full: WhenFull,
-    ) -> Result<Outcome> {
-        let work = |pool: &Pool| {
-            let call = self.call(pool, when_full);
-            if let Some((single, flight, instance)) = compression::Single::begin(call, input, options)? {
-                let landed = call.wait(flight, instance)?;
-                if let Some(outcome) = single.finish(call, &landed, instance, input, output)? {
-                    return Ok(outcome);
-                }
-            }
-            pool.block_on(compression::compress(call, input, output, options))
-        };
-        self.with_pool(AcceleratorTypes::COMPRESSION, work, |outcome| outcome)
-    }
-
-    pub(crate) fn compress_with(
-        &self,
-        input: &[u8],
-        options: &CompressOptions,
-        when_full: WhenFull,
-    ) -> Result<(Vec<u8>, Outcome)> {
-        let mut output = vec![0; self.compress_bound(input.len(), options)];
-        let outcome = self.compress_into_with(input, &mut output, options, when_full)?;
-        output.truncate(outcome.bytes_out);
-        Ok((output, outcome))
-    }
-
-    fn decompress_to(
-        &self,
+        job: Job<'_>,
         input: &[u8],
         output: &mut Output<'_>,
-        options: &DecompressOptions,
         when_full: WhenFull,
     ) -> Result<Outcome> {
-        let work = |pool: &Pool| {
-            pool.block_on(compression::decompress(self.call(pool, when_full), input, output, options.format))
-        };
-        self.with_pool(AcceleratorTypes::COMPRESSION, work, |outcome| outcome)
+        match job {
+            Job::Compress(options) => {
+                let begin = |call: CallContext<'_>, _| compression::Single::begin(call, input, &options);
+                self.execute_single((job, output, when_full), input, options.bound(input.len()), begin)
+            }
+            Job::Encrypt(key, options) => {
+                let begin = |call: CallContext<'_>, available| {
+                    encryption::Sealing::begin(call, key, input, available, options)
+                };
+                let len = options.cipher.ciphertext_len(input.len());
+                self.execute_single((job, output, when_full), input, len, begin)
+            }
+            Job::Decrypt(key, options) => {
+                let begin = |call: CallContext<'_>, available| {
+                    encryption::Opening::begin(call, key, input, available, options)
+                };
+                self.execute_single((job, output, when_full), input, plain_len(input, options), begin)
+            }
+            _ => self.execute_any(job, input, output, when_full),
+        }
     }
 
-    pub(crate) fn decompress_with(
+    /// Runs a job by the request that `begin` submits, or by several where it submits none. It writes at most `len` bytes.
+    #[inline(always)]
+    fn execute_single<S: SingleRequest>(
         &self,
+        (job, output, when_full): (Job<'_>, &mut Output<'_>, WhenFull),
         input: &[u8],
-        options: &DecompressOptions,
-        when_full: WhenFull,
-    ) -> Result<(Vec<u8>, Outcome)> {
-        let mut output = Output::growing(software::size_hint(input, options.format), options.limit);
-        let outcome = self.decompress_to(input, &mut output, options, when_full)?;
-        Ok((output.into_vec(), outcome))
+        len: usize,
+        begin: impl FnOnce(CallContext<'_>, usize) -> Result<Option<(S, PendingRequest, u16)>>,
+    ) -> Result<Outcome> {
+        let counted = Counted::begin(self);
+        counted.end(self.look(S::TYPES, |pool| {
+            let call = self.call(pool, when_full);
+            let single = || {
+                let room = output.room_for(len)?;
+                let Some((single, flight, instance)) = begin(call, room.len())? else { return Ok(None) };
+                let landed = call.wait(flight, instance)?;
+                let done = single.finish(call, landed, instance, input, room)?;
+                Ok(done.inspect(|outcome| output.advance(outcome.bytes_out)))
+            };
+            self.reported(match single() {
+                Ok(Some(outcome)) => Ok(outcome),
+                Ok(None) => pool.block_on(run(call, job, input, output)),
+                Err(error) => Err(error),
+            })
+        }))
     }
 
-    pub(crate) fn decompress_into_with(
+    /// Runs a job by as many requests as it takes.
+    fn execute_any(
         &self,
+        job: Job<'_>,
         input: &[u8],
-        output: &mut [u8],
-        options: &DecompressOptions,
+        output: &mut Output<'_>,
         when_full: WhenFull,
     ) -> Result<Outcome> {
-        self.decompress_to(input, &mut Output::fixed(output, options.limit), options, when_full)
+        let counted = Counted::begin(self);
+        let Some(class) = WorkClass::of(&job) else { return counted.end(Err(job.unsupported(HARDWARE))) };
+        counted.end(self.look(class.types(), |pool| {
+            let call = self.call(pool, when_full);
+            self.reported(pool.block_on(run(call, job, input, output)))
+        }))
     }
 
-    fn unsupported<T>(&self, types: AcceleratorTypes, operation: &'static str) -> Result<T> {
-        Err(match self.unavailability_for(types) {
-            Some(reason) => unavailable(reason),
-            None => Error::Unsupported {
+    /// Returns the result, of which the registry hears if the device turned out not to do this.
+    #[inline(always)]
+    pub(super) fn reported(&self, result: Result<Outcome>) -> Result<Outcome> {
+        if let Err(Error::Unsupported { .. }) = &result {
+            self.0.board.tell_failed_trials();
+        }
+        result
+    }
+}
+
+/// Runs a job by as many requests as it takes.
+pub(super) async fn run(
+    call: CallContext<'_>,
+    job: Job<'_>,
+    input: &[u8],
+    output: &mut Output<'_>,
+) -> Result<Outcome> {
+    let outcome = match job {
+        Job::Compress(options) => {
+            let room = output.room_for(options.bound(input.len()))?;
+            compression::compress(call, input, room, &options).await?
+        }
+        Job::Encrypt(key, options) => {
+            let room = output.room_for(options.cipher.ciphertext_len(input.len()))?;
+            encryption::encrypt(call, key, input, room, options).await?
+        }
+        Job::Decrypt(key, options) => {
+            let room = output.room_for(plain_len(input, options))?;
+            encryption::decrypt(call, key, input, room, options).await?
+        }
+        Job::Decompress(options) => {
+            output.expect(size_hint(input, options.format));
+            return compression::decompress(call, input, output, options.format).await;
+        }
+        Job::Digest(digest) => return encryption::digest(call, digest, input, output).await,
+        Job::Hmac(key, digest) => return encryption::hmac(call, key, digest, input, output).await,
+        Job::Checksum(_) => {
+            return Err(Error::Unsupported {
                 accelerator: HARDWARE,
-                operation: operation.into(),
+                operation: "checksum".into(),
                 remedy: "use AutoAccelerator or SoftwareAccelerator".into(),
-            },
-        })
-    }
+            });
+        }
+        other => return Err(other.unsupported(HARDWARE)),
+    };
+    output.advance(outcome.bytes_out);
+    Ok(outcome)
+}
+
+/// Returns the largest length that a plaintext can have, padding included.
+pub(super) fn plain_len(ciphertext: &[u8], options: &CipherOptions<'_>) -> usize {
+    ciphertext.len().saturating_sub(options.cipher.tag_len())
 }
 
 impl HardwareAccelerator for QatAccelerator {
@@ -167,24 +204,6 @@ impl HardwareAccelerator for QatAccelerator {
         self.unavailability().map_or(Ok(()), |reason| Err(unavailable(reason)))
     }
 
-    fn process(&self, operation: &Operation, input: &[u8]) -> Result<(Vec<u8>, Outcome)> {
-        let refuse = |types, name| {
-            let work = || self.unsupported(types, name);
-            recorded(&self.0.recorder, work, |(_, outcome): &(Vec<u8>, Outcome)| outcome)
-        };
-        match operation {
-            Operation::Compress(options) => self.compress(input, options),
-            Operation::Decompress(options) => self.decompress(input, options),
-            Operation::Checksum(_) => refuse(AcceleratorTypes::COMPRESSION, "checksum"),
-            Operation::Digest(digest) => self.digest_with(*digest, input, WhenFull::Wait),
-            other => recorded(
-                &self.0.recorder,
-                || Err(software::refused(HARDWARE, other)),
-                |(_, outcome): &(Vec<u8>, Outcome)| outcome,
-            ),
-        }
-    }
-
     /// The utilisation is that of all devices of the machine that do such work, other processes' work included: where the
     /// kernel's telemetry is switched on for all of them and this process may read it, which only root may. What is
     /// missing says [`info`](QatAccelerator::info), device by device.
@@ -193,66 +212,12 @@ impl HardwareAccelerator for QatAccelerator {
         statistics.utilisation = self.utilisation();
         statistics
     }
-}
 
-impl CompressionAccelerator for QatAccelerator {
-    fn compress(&self, input: &[u8], options: &CompressOptions) -> Result<(Vec<u8>, Outcome)> {
-        self.compress_with(input, options, WhenFull::Wait)
+    fn execute(&self, job: Job<'_>, input: &[u8], output: &mut Output<'_>) -> Result<Outcome> {
+        self.execute_when(job, input, output, WhenFull::Wait)
     }
 
-    fn compress_into(&self, input: &[u8], output: &mut [u8], options: &CompressOptions) -> Result<Outcome> {
-        self.compress_into_with(input, output, options, WhenFull::Wait)
-    }
-
-    /// The formats' own bound, which holds for every engine.
-    fn compress_bound(&self, input_len: usize, options: &CompressOptions) -> usize {
-        software::compress_bound(input_len, options)
-    }
-
-    fn decompress(&self, input: &[u8], options: &DecompressOptions) -> Result<(Vec<u8>, Outcome)> {
-        self.decompress_with(input, options, WhenFull::Wait)
-    }
-
-    fn decompress_into(
-        &self,
-        input: &[u8],
-        output: &mut [u8],
-        options: &DecompressOptions,
-    ) -> Result<Outcome> {
-        self.decompress_into_with(input, output, options, WhenFull::Wait)
-    }
-
-    fn compress_async(
-        &self,
-        input: Vec<u8>,
-        options: CompressOptions,
-    ) -> BoxFuture<Result<(Vec<u8>, Outcome)>> {
-        unwrapped(self.compress_anew(input, options, WhenFull::Wait))
-    }
-
-    fn compress_into_async(
-        &self,
-        input: Vec<u8>,
-        output: Vec<u8>,
-        options: CompressOptions,
-    ) -> BoxFuture<Completion<Outcome>> {
-        self.compress_owned(input, output, options, WhenFull::Wait)
-    }
-
-    fn decompress_async(
-        &self,
-        input: Vec<u8>,
-        options: DecompressOptions,
-    ) -> BoxFuture<Result<(Vec<u8>, Outcome)>> {
-        unwrapped(self.decompress_anew(input, options, WhenFull::Wait))
-    }
-
-    fn decompress_into_async(
-        &self,
-        input: Vec<u8>,
-        output: Vec<u8>,
-        options: DecompressOptions,
-    ) -> BoxFuture<Completion<Outcome>> {
-        self.decompress_owned(input, output, options, WhenFull::Wait)
+    fn submit(&self, job: OwnedJob, input: Vec<u8>, output: OwnedOutput) -> BoxFuture<Completion<Outcome>> {
+        self.submit_when(job, input, output, WhenFull::Wait)
     }
 }

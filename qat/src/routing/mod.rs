@@ -6,26 +6,21 @@ mod model;
 mod route;
 mod snapshot;
 mod timings;
-mod work_class;
 
 use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::time::Instant;
 
 use accel_core::{
-    AcceleratorTypes, BoxFuture, CipherOptions, Completion, CompressOptions, CompressionAccelerator,
-    DecompressOptions, Digest, Encrypted, EncryptionAccelerator, ExecutedOn, HardwareAccelerator, Key,
-    Operation, Outcome, Result, Statistics,
+    AcceleratorTypes, BoxFuture, Completion, HardwareAccelerator, Job, Outcome, Output, OwnedJob,
+    OwnedOutput, Result, Statistics,
 };
 
 use crate::accelerator::QatAccelerator;
-use crate::device::instances::WhenFull;
+use crate::software::SoftwareAccelerator;
 use crate::software::workers::Queue;
-use crate::software::{self, Done, SoftwareAccelerator, recorded, workers};
-use hardware::Hardware;
-use route::{On, Shared};
+use route::Shared;
 pub use snapshot::{DeviceTime, ModelCell, ModelSnapshot, Preferred};
-pub(crate) use work_class::WorkClass;
 
 const NAME: &str = "auto";
 
@@ -126,7 +121,7 @@ impl AutoAccelerator {
 
     /// Chooses between any hardware and the CPU.
     #[cfg(test)]
-    fn with_hardware(hardware: impl Hardware + 'static, policy: Policy) -> Self {
+    fn with_hardware(hardware: impl hardware::Hardware + 'static, policy: Policy) -> Self {
         let queue = Queue::new(SoftwareAccelerator::DEFAULT_QUEUE_LIMIT);
         let shared = Arc::new(Shared::new(Box::new(hardware), policy, queue));
         Self { shared, qat: QatAccelerator::default() }
@@ -142,24 +137,6 @@ impl AutoAccelerator {
     #[must_use]
     pub fn policy(&self) -> Policy {
         self.shared.policy
-    }
-
-    /// Starts a call that makes its own output: `device` hands it back in its completion, `cpu` returns it.
-    fn start_anew<T: Done + Send + 'static>(
-        &self,
-        kind: WorkClass,
-        input: Vec<u8>,
-        device: impl FnOnce(&dyn Hardware, Vec<u8>, Vec<u8>, WhenFull) -> BoxFuture<Completion<T>>
-        + Send
-        + 'static,
-        cpu: impl FnOnce(&[u8], ExecutedOn) -> Result<(Vec<u8>, T)> + Send + 'static,
-    ) -> BoxFuture<Result<(Vec<u8>, T)>> {
-        let cpu = move |input: &[u8], output: &mut Vec<u8>, path| workers::keep(cpu(input, path), output);
-        let completion = self.shared.start(kind, input, Vec::new(), device, cpu);
-        Box::pin(async {
-            let Completion { output, result, .. } = completion.await;
-            result.map(|done| (output, done))
-        })
     }
 
     /// What was measured of both engines so far, and which of them it speaks for.
@@ -199,283 +176,19 @@ impl HardwareAccelerator for AutoAccelerator {
         }
     }
 
-    fn process(&self, operation: &Operation, input: &[u8]) -> Result<(Vec<u8>, Outcome)> {
-        let Some(kind) = WorkClass::of(operation) else {
-            return recorded(
-                &self.shared.recorder,
-                || Err(software::refused(NAME, operation)),
-                |(_, outcome): &(Vec<u8>, Outcome)| outcome,
-            );
-        };
-        self.shared.run(kind, input.len(), |on| match on {
-            On::Device(when_full) => self.shared.hardware.process(operation, input, when_full),
-            On::Cpu(path) => software::process(NAME, operation, input, path),
-        })
-    }
-
     /// The utilisation is that of the hardware, as [`QatAccelerator`] has it.
     fn statistics(&self) -> Statistics {
         let mut statistics = self.shared.recorder.statistics();
         statistics.utilisation = self.qat.utilisation();
         statistics
     }
-}
 
-impl CompressionAccelerator for AutoAccelerator {
-    fn compress(&self, input: &[u8], options: &CompressOptions) -> Result<(Vec<u8>, Outcome)> {
-        self.shared.run(WorkClass::Compress(options.format, options.level), input.len(), |on| match on {
-            On::Device(when_full) => self.shared.hardware.compress(input, options, when_full),
-            On::Cpu(path) => software::compress(input, options, path),
-        })
+    fn execute(&self, job: Job<'_>, input: &[u8], output: &mut Output<'_>) -> Result<Outcome> {
+        self.shared.execute(job, input, output)
     }
 
-    fn compress_into(&self, input: &[u8], output: &mut [u8], options: &CompressOptions) -> Result<Outcome> {
-        self.shared.run(WorkClass::Compress(options.format, options.level), input.len(), |on| match on {
-            On::Device(when_full) => self.shared.hardware.compress_into(input, output, options, when_full),
-            On::Cpu(path) => software::compress_into(input, output, options, path),
-        })
-    }
-
-    fn compress_bound(&self, input_len: usize, options: &CompressOptions) -> usize {
-        software::compress_bound(input_len, options).max(self.qat.compress_bound(input_len, options))
-    }
-
-    fn decompress(&self, input: &[u8], options: &DecompressOptions) -> Result<(Vec<u8>, Outcome)> {
-        self.shared.run(WorkClass::Decompress(options.format), input.len(), |on| match on {
-            On::Device(when_full) => self.shared.hardware.decompress(input, options, when_full),
-            On::Cpu(path) => software::decompress(input, options, path),
-        })
-    }
-
-    fn decompress_into(
-        &self,
-        input: &[u8],
-        output: &mut [u8],
-        options: &DecompressOptions,
-    ) -> Result<Outcome> {
-        self.shared.run(WorkClass::Decompress(options.format), input.len(), |on| match on {
-            On::Device(when_full) => self.shared.hardware.decompress_into(input, output, options, when_full),
-            On::Cpu(path) => software::decompress_into(input, output, options, path),
-        })
-    }
-
-    fn compress_async(
-        &self,
-        input: Vec<u8>,
-        options: CompressOptions,
-    ) -> BoxFuture<Result<(Vec<u8>, Outcome)>> {
-        self.start_anew(
-            WorkClass::Compress(options.format, options.level),
-            input,
-            move |hardware: &dyn Hardware, input, _, when_full| {
-                hardware.compress_async(input, options, when_full)
-            },
-            move |input: &[u8], path| software::compress(input, &options, path),
-        )
-    }
-
-    fn compress_into_async(
-        &self,
-        input: Vec<u8>,
-        output: Vec<u8>,
-        options: CompressOptions,
-    ) -> BoxFuture<Completion<Outcome>> {
-        self.shared.start(
-            WorkClass::Compress(options.format, options.level),
-            input,
-            output,
-            move |hardware: &dyn Hardware, input, output, when_full| {
-                hardware.compress_into_async(input, output, options, when_full)
-            },
-            move |input: &[u8], output: &mut Vec<u8>, path| {
-                software::compress_into(input, output, &options, path)
-            },
-        )
-    }
-
-    fn decompress_async(
-        &self,
-        input: Vec<u8>,
-        options: DecompressOptions,
-    ) -> BoxFuture<Result<(Vec<u8>, Outcome)>> {
-        self.start_anew(
-            WorkClass::Decompress(options.format),
-            input,
-            move |hardware: &dyn Hardware, input, _, when_full| {
-                hardware.decompress_async(input, options, when_full)
-            },
-            move |input: &[u8], path| software::decompress(input, &options, path),
-        )
-    }
-
-    fn decompress_into_async(
-        &self,
-        input: Vec<u8>,
-        output: Vec<u8>,
-        options: DecompressOptions,
-    ) -> BoxFuture<Completion<Outcome>> {
-        self.shared.start(
-            WorkClass::Decompress(options.format),
-            input,
-            output,
-            move |hardware: &dyn Hardware, input, output, when_full| {
-                hardware.decompress_into_async(input, output, options, when_full)
-            },
-            move |input: &[u8], output: &mut Vec<u8>, path| {
-                software::decompress_into(input, output, &options, path)
-            },
-        )
-    }
-}
-
-impl EncryptionAccelerator for AutoAccelerator {
-    fn encrypt(
-        &self,
-        key: &Key,
-        plaintext: &[u8],
-        options: &CipherOptions<'_>,
-    ) -> Result<(Vec<u8>, Encrypted)> {
-        self.shared.run(WorkClass::Encrypt(options.cipher), plaintext.len(), |on| match on {
-            On::Device(when_full) => self.shared.hardware.encrypt(key, plaintext, options, when_full),
-            On::Cpu(path) => software::encrypt(key, plaintext, options, path),
-        })
-    }
-
-    fn encrypt_into(
-        &self,
-        key: &Key,
-        plaintext: &[u8],
-        output: &mut [u8],
-        options: &CipherOptions<'_>,
-    ) -> Result<Encrypted> {
-        self.shared.run(WorkClass::Encrypt(options.cipher), plaintext.len(), |on| match on {
-            On::Device(when_full) => {
-                self.shared.hardware.encrypt_into(key, plaintext, output, options, when_full)
-            }
-            On::Cpu(path) => software::encrypt_into(key, plaintext, output, options, path),
-        })
-    }
-
-    fn decrypt(
-        &self,
-        key: &Key,
-        ciphertext: &[u8],
-        options: &CipherOptions<'_>,
-    ) -> Result<(Vec<u8>, Outcome)> {
-        self.shared.run(WorkClass::Decrypt(options.cipher), ciphertext.len(), |on| match on {
-            On::Device(when_full) => self.shared.hardware.decrypt(key, ciphertext, options, when_full),
-            On::Cpu(path) => software::decrypt(key, ciphertext, options, path),
-        })
-    }
-
-    fn decrypt_into(
-        &self,
-        key: &Key,
-        ciphertext: &[u8],
-        output: &mut [u8],
-        options: &CipherOptions<'_>,
-    ) -> Result<Outcome> {
-        self.shared.run(WorkClass::Decrypt(options.cipher), ciphertext.len(), |on| match on {
-            On::Device(when_full) => {
-                self.shared.hardware.decrypt_into(key, ciphertext, output, options, when_full)
-            }
-            On::Cpu(path) => software::decrypt_into(key, ciphertext, output, options, path),
-        })
-    }
-
-    fn encrypt_async(
-        &self,
-        key: Key,
-        plaintext: Vec<u8>,
-        options: CipherOptions<'static>,
-    ) -> BoxFuture<Result<(Vec<u8>, Encrypted)>> {
-        let (sent_key, sent_options) = (key.clone(), options.clone());
-        self.start_anew(
-            WorkClass::Encrypt(options.cipher),
-            plaintext,
-            move |hardware: &dyn Hardware, input, _, when_full| {
-                hardware.encrypt_async(sent_key, input, sent_options, when_full)
-            },
-            move |input: &[u8], path| software::encrypt(&key, input, &options, path),
-        )
-    }
-
-    fn encrypt_into_async(
-        &self,
-        key: Key,
-        plaintext: Vec<u8>,
-        output: Vec<u8>,
-        options: CipherOptions<'static>,
-    ) -> BoxFuture<Completion<Encrypted>> {
-        let (sent_key, sent_options) = (key.clone(), options.clone());
-        self.shared.start(
-            WorkClass::Encrypt(options.cipher),
-            plaintext,
-            output,
-            move |hardware: &dyn Hardware, input, output, when_full| {
-                hardware.encrypt_into_async(sent_key, input, output, sent_options, when_full)
-            },
-            move |input: &[u8], output: &mut Vec<u8>, path| {
-                software::encrypt_into(&key, input, output, &options, path)
-            },
-        )
-    }
-
-    fn decrypt_async(
-        &self,
-        key: Key,
-        ciphertext: Vec<u8>,
-        options: CipherOptions<'static>,
-    ) -> BoxFuture<Result<(Vec<u8>, Outcome)>> {
-        let (sent_key, sent_options) = (key.clone(), options.clone());
-        self.start_anew(
-            WorkClass::Decrypt(options.cipher),
-            ciphertext,
-            move |hardware: &dyn Hardware, input, _, when_full| {
-                hardware.decrypt_async(sent_key, input, sent_options, when_full)
-            },
-            move |input: &[u8], path| software::decrypt(&key, input, &options, path),
-        )
-    }
-
-    fn decrypt_into_async(
-        &self,
-        key: Key,
-        ciphertext: Vec<u8>,
-        output: Vec<u8>,
-        options: CipherOptions<'static>,
-    ) -> BoxFuture<Completion<Outcome>> {
-        let (sent_key, sent_options) = (key.clone(), options.clone());
-        self.shared.start(
-            WorkClass::Decrypt(options.cipher),
-            ciphertext,
-            output,
-            move |hardware: &dyn Hardware, input, output, when_full| {
-                hardware.decrypt_into_async(sent_key, input, output, sent_options, when_full)
-            },
-            move |input: &[u8], output: &mut Vec<u8>, path| {
-                software::decrypt_into(&key, input, output, &options, path)
-            },
-        )
-    }
-
-    fn hmac(&self, key: &Key, digest: Digest, input: &[u8]) -> Result<(Vec<u8>, Outcome)> {
-        self.shared.run(WorkClass::Hmac(digest), input.len(), |on| match on {
-            On::Device(when_full) => self.shared.hardware.hmac(key, digest, input, when_full),
-            On::Cpu(path) => software::authenticate(key, digest, input, path),
-        })
-    }
-
-    fn hmac_async(&self, key: Key, digest: Digest, input: Vec<u8>) -> BoxFuture<Result<(Vec<u8>, Outcome)>> {
-        let sent_key = key.clone();
-        self.start_anew(
-            WorkClass::Hmac(digest),
-            input,
-            move |hardware: &dyn Hardware, input, _, when_full| {
-                hardware.hmac_async(sent_key, digest, input, when_full)
-            },
-            move |input: &[u8], path| software::authenticate(&key, digest, input, path),
-        )
+    fn submit(&self, job: OwnedJob, input: Vec<u8>, output: OwnedOutput) -> BoxFuture<Completion<Outcome>> {
+        self.shared.submit(job, input, output)
     }
 }
 

@@ -28,7 +28,7 @@ use accel_core::SoftwareReason;
 use super::core_slots::{CoreSlot, CoreSlots};
 use super::snapshot::{DeviceTime, ModelCell, ModelSnapshot, Preferred};
 use super::timings::{DEPTHS, Timings, depth_of};
-use super::work_class::WorkClass;
+use crate::job::WorkClass;
 
 /// A request may take this much longer on an engine with room than on one that is busy to capacity.
 const PATIENCE: f32 = 4.0;
@@ -132,12 +132,6 @@ pub(crate) struct Measurement {
     is_stale: bool,
     /// When the request came, in nanoseconds of the model's time.
     pub(crate) at: u64,
-}
-
-impl Measurement {
-    pub(super) const fn kind(&self) -> WorkClass {
-        self.kind
-    }
 }
 
 /// Measurements and choices of one accelerator and its clones.

@@ -1,25 +1,22 @@
 //! The way of one request: where it goes, what its answer is worth, and what is learnt from it.
 
+use std::future::ready;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::time::{Duration, Instant};
 
-use accel_core::{BoxFuture, Completion, Error, ExecutedOn, InFlight, Recorder, Result, SoftwareReason};
+use accel_core::{
+    BoxFuture, Completion, Error, ExecutedOn, InFlight, Job, Outcome, Output, OwnedJob, OwnedOutput,
+    Recorder, Result, SoftwareReason,
+};
 
-use super::Policy;
 use super::hardware::Hardware;
 use super::model::{Choice, Counted, Measurement, Model};
-use super::work_class::WorkClass;
+use super::{NAME, Policy};
 use crate::device::instances::WhenFull;
+use crate::job::WorkClass;
 use crate::software::workers::{Caller, Queue};
-use crate::software::{Done, conclude};
-
-/// Where to try a request.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum On {
-    Device(WhenFull),
-    Cpu(ExecutedOn),
-}
+use crate::software::{self, conclude};
 
 enum Route {
     Device(WhenFull),
@@ -38,7 +35,7 @@ enum Verdict {
 }
 
 impl Verdict {
-    fn of<T>(result: &Result<T>) -> Self {
+    fn of(result: &Result<Outcome>) -> Self {
         let Err(error) = result else { return Self::Final };
         match error {
             Error::Unavailable { .. } => Self::Elsewhere(SoftwareReason::Unavailable),
@@ -122,20 +119,20 @@ impl Shared {
         (route, measurement())
     }
 
-    /// Runs `attempt` where the policy says, and on the CPU if the device cannot.
-    pub(super) fn run<T: Done>(
-        &self,
-        kind: WorkClass,
-        len: usize,
-        mut attempt: impl FnMut(On) -> Result<T>,
-    ) -> Result<T> {
+    /// Runs a job where the policy says, and on the CPU if the device cannot.
+    pub(super) fn execute(&self, job: Job<'_>, input: &[u8], output: &mut Output<'_>) -> Result<Outcome> {
         let in_flight = self.recorder.start();
-        let (route, measurement) = self.route(kind, len, in_flight.started());
+        let Some(class) = WorkClass::of(&job) else {
+            let refused = Err(job.unsupported(NAME));
+            in_flight.finish(refused.as_ref());
+            return refused;
+        };
+        let (route, measurement) = self.route(class, input.len(), in_flight.started());
         let (reason, before) = match route {
             Route::Cpu(reason) => (reason, Before::Nothing),
             Route::Device(when_full) => {
                 let sent = Counted::sent(&*self.model);
-                let result = attempt(On::Device(when_full));
+                let result = self.hardware.execute(job, input, output, when_full);
                 drop(sent);
                 match self.judge(&result, &measurement) {
                     None => return self.finish_on_device(in_flight, &measurement, result),
@@ -143,37 +140,36 @@ impl Shared {
                 }
             }
         };
+        output.clear();
         let slot = if self.policy == Policy::Auto { self.model.core_slot(&measurement) } else { None };
         let clock = (slot.is_some() || before != Before::Nothing).then(Instant::now);
         let path = ExecutedOn::Software(reason);
-        let caller = Caller::present();
-        self.finish_on_cpu(in_flight, &caller, &measurement, before, clock, || attempt(On::Cpu(path)))
+        let work = || software::execute(job, input, output, path);
+        self.finish_on_cpu(in_flight, &Caller::present(), &measurement, before, clock, work)
     }
 
-    /// [`run`](Self::run) as a future: `device` starts the hardware's own, `cpu` runs on a worker thread. The latter's output
-    /// may replace the vector that it gets.
-    pub(super) fn start<T, D, C>(
+    /// Does what [`execute`](Self::execute) does, as a future: on the device by its own future, on the CPU on a worker
+    /// thread.
+    pub(super) fn submit(
         self: &Arc<Self>,
-        kind: WorkClass,
+        job: OwnedJob,
         input: Vec<u8>,
-        output: Vec<u8>,
-        device: D,
-        cpu: C,
-    ) -> BoxFuture<Completion<T>>
-    where
-        T: Done + Send + 'static,
-        D: FnOnce(&dyn Hardware, Vec<u8>, Vec<u8>, WhenFull) -> BoxFuture<Completion<T>> + Send + 'static,
-        C: FnOnce(&[u8], &mut Vec<u8>, ExecutedOn) -> Result<T> + Send + 'static,
-    {
+        output: OwnedOutput,
+    ) -> BoxFuture<Completion<Outcome>> {
+        let Some(class) = WorkClass::of(&job.as_job()) else {
+            let refused =
+                Completion::run(&job, input, output, |job, input, output| self.execute(job, input, output));
+            return Box::pin(ready(refused));
+        };
         let this = self.clone();
         let is_quick = self.is_asked.load(Relaxed) && !self.hardware.is_look_due();
         if self.policy == Policy::Never || is_quick {
-            return this.start_asked(kind, input, output, device, cpu);
+            return this.submit_asked(class, job, input, output);
         }
         // The question may load a library and start a device, which is nothing for an executor's thread.
         let asked = Queue::start_hardware(move || {
-            this.is_available(kind);
-            this.start_asked(kind, input, output, device, cpu)
+            this.is_available(class);
+            this.submit_asked(class, job, input, output)
         });
         Box::pin(async move {
             match asked.await {
@@ -183,29 +179,24 @@ impl Shared {
         })
     }
 
-    fn start_asked<T, D, C>(
+    fn submit_asked(
         self: Arc<Self>,
-        kind: WorkClass,
+        class: WorkClass,
+        job: OwnedJob,
         input: Vec<u8>,
-        output: Vec<u8>,
-        device: D,
-        cpu: C,
-    ) -> BoxFuture<Completion<T>>
-    where
-        T: Done + Send + 'static,
-        D: FnOnce(&dyn Hardware, Vec<u8>, Vec<u8>, WhenFull) -> BoxFuture<Completion<T>>,
-        C: FnOnce(&[u8], &mut Vec<u8>, ExecutedOn) -> Result<T> + Send + 'static,
-    {
+        output: OwnedOutput,
+    ) -> BoxFuture<Completion<Outcome>> {
         let in_flight = self.recorder.clone().start_shared();
-        let (route, measurement) = self.route(kind, input.len(), in_flight.started());
+        let (route, measurement) = self.route(class, input.len(), in_flight.started());
         let when_full = match route {
             Route::Cpu(reason) => {
-                return self.on_worker(in_flight, measurement, (reason, Before::Nothing), input, output, cpu);
+                return self.on_worker(in_flight, measurement, (reason, Before::Nothing), job, input, output);
             }
             Route::Device(when_full) => when_full,
         };
         let sent = Counted::sent(self.model.clone());
-        let on_device = device(&*self.hardware, input, output, when_full);
+        let is_new = matches!(output, OwnedOutput::New);
+        let on_device = self.hardware.submit(job.clone(), input, output, when_full);
         Box::pin(async move {
             let Completion { input, output, result } = on_device.await;
             drop(sent);
@@ -214,31 +205,33 @@ impl Shared {
                     let result = self.finish_on_device(in_flight, &measurement, result);
                     Completion { input, output, result }
                 }
-                Some(instead) => self.on_worker(in_flight, measurement, instead, input, output, cpu).await,
+                Some(instead) => {
+                    let output = if is_new { OwnedOutput::New } else { OwnedOutput::Buffer(output) };
+                    self.on_worker(in_flight, measurement, instead, job, input, output).await
+                }
             }
         })
     }
 
-    fn on_worker<T: Done + Send + 'static>(
+    fn on_worker(
         self: Arc<Self>,
         in_flight: InFlight<'static>,
         measurement: Measurement,
         (reason, before): (SoftwareReason, Before),
+        job: OwnedJob,
         input: Vec<u8>,
-        output: Vec<u8>,
-        cpu: impl FnOnce(&[u8], &mut Vec<u8>, ExecutedOn) -> Result<T> + Send + 'static,
-    ) -> BoxFuture<Completion<T>> {
+        output: OwnedOutput,
+    ) -> BoxFuture<Completion<Outcome>> {
         let waiting = Counted::waiting(self.model.clone());
-        let is_short = measurement.kind().is_short(input.len());
-        self.queue.run_owned(is_short, input, output, move |input, output, caller| {
+        self.queue.submit(job, input, output, move |job, input, output, caller| {
             drop(waiting);
-            let work = || cpu(input, output, ExecutedOn::Software(reason));
+            let work = || software::execute(job, input, output, ExecutedOn::Software(reason));
             self.finish_on_cpu(in_flight, caller, &measurement, before, Some(Instant::now()), work)
         })
     }
 
     /// What to do about the device's answer: `None` takes it as it is.
-    fn judge<T>(&self, result: &Result<T>, measurement: &Measurement) -> Option<(SoftwareReason, Before)> {
+    fn judge(&self, result: &Result<Outcome>, measurement: &Measurement) -> Option<(SoftwareReason, Before)> {
         if self.policy == Policy::Always {
             return None;
         }
@@ -254,13 +247,13 @@ impl Shared {
         }
     }
 
-    fn finish_on_device<T: Done>(
+    fn finish_on_device(
         &self,
         in_flight: InFlight<'_>,
         measurement: &Measurement,
-        result: Result<T>,
-    ) -> Result<T> {
-        let took = in_flight.finish(result.as_ref().map(Done::outcome));
+        result: Result<Outcome>,
+    ) -> Result<Outcome> {
+        let took = in_flight.finish(result.as_ref());
         if result.is_ok() {
             self.model.device_did(measurement, took);
         }
@@ -268,15 +261,15 @@ impl Shared {
     }
 
     /// Runs `work` on this thread; `clock` is when it started, where that is not when the operation did.
-    fn finish_on_cpu<T: Done>(
+    fn finish_on_cpu(
         &self,
         in_flight: InFlight<'_>,
         caller: &Caller<'_>,
         measurement: &Measurement,
         before: Before,
         clock: Option<Instant>,
-        work: impl FnOnce() -> Result<T>,
-    ) -> Result<T> {
+        work: impl FnOnce() -> Result<Outcome>,
+    ) -> Result<Outcome> {
         let running = Counted::running(&*self.model);
         let crowd = self.model.crowd();
         // A thread that shares its core with others sees time pass in which it did nothing.

@@ -113,14 +113,6 @@ pub(crate) fn random(bytes: &mut [u8]) -> Result<()> {
     })
 }
 
-/// A fresh random IV.
-fn random_iv(cipher: Cipher) -> Result<Iv> {
-    let mut bytes = [0; BLOCK];
-    let bytes = &mut bytes[..cipher.iv_len()];
-    random(bytes)?;
-    Iv::new(bytes)
-}
-
 fn nonce(iv: &Iv) -> Result<Nonce> {
     Nonce::try_assume_unique_for_key(iv.as_bytes()).map_err(|_| engine_failed())
 }
@@ -147,10 +139,11 @@ pub(crate) fn check_encrypt(
     let cipher = options.cipher;
     key.check(cipher)?;
     check_aad(options)?;
-    let iv = match options.iv {
-        Some(iv) => iv,
-        None => random_iv(cipher)?,
-    };
+    let iv = options.iv.ok_or(Error::InvalidArgument {
+        argument: "IV",
+        remedy: "a job that encrypts names one; EncryptionAccelerator::encrypt draws one where there is none"
+            .into(),
+    })?;
     iv.check(cipher)?;
     let lens = cipher.plaintext_lens();
     if !lens.contains(&plaintext_len) {
@@ -201,13 +194,13 @@ pub(crate) fn check_decrypt<'a>(
     Ok((iv, body, tag))
 }
 
-/// Encrypts to the front of `output`, which must hold `cipher.ciphertext_len(plaintext.len())`; the IV used.
+/// Encrypts to the front of `output`, which must hold `cipher.ciphertext_len(plaintext.len())`; the bytes written.
 pub(crate) fn encrypt(
     key: &Key,
     plaintext: &[u8],
     output: &mut [u8],
     options: &CipherOptions<'_>,
-) -> Result<(Iv, usize)> {
+) -> Result<usize> {
     let cipher = options.cipher;
     let (iv, total) = check_encrypt(key, plaintext.len(), output.len(), options)?;
     let output = &mut output[..total];
@@ -251,7 +244,7 @@ pub(crate) fn encrypt(
             Ok(())
         }
     })?;
-    Ok((iv, total))
+    Ok(total)
 }
 
 /// Decrypts to the front of `output`, which must hold the ciphertext without its tag; the plaintext's length.

@@ -9,12 +9,11 @@
 use std::cell::RefCell;
 use std::sync::{Mutex, MutexGuard};
 
-use accel_core::{End, Error, Format, Level, Result};
+use accel_core::{CompressOptions, End, Error, Format, Level, Output, Result};
 use libdeflater::{CompressionLvl, Compressor};
 use zlib_rs::{Inflate, InflateFlush, Status};
 
 use crate::formats::deflate;
-use crate::job::output::Output;
 use crate::raw::isal;
 
 /// Highest level. Levels 1 to 9 mean what zlib's mean; from 3 on it is libdeflate's own scale.
@@ -90,8 +89,7 @@ pub(crate) fn level(format: Format, level: Level) -> Result<u8> {
 
 /// Most bytes that `len` bytes deflate to, with any engine and end.
 pub(crate) const fn bound(len: usize) -> usize {
-    // Stored blocks cost 5 bytes each; libdeflate makes them of 5,000 bytes or more. An open end takes 5 bytes.
-    len.saturating_add(len / 512).saturating_add(128)
+    CompressOptions::new(Format::Deflate).bound(len)
 }
 
 /// Deflates `input` to the front of `output`; the bytes written.

@@ -1,49 +1,44 @@
-//! Whole operations on the CPU, for whoever runs them there and says why.
+//! Whole jobs on the CPU, for the accelerators that run them there and say why.
 
-use accel_core::{
-    CipherOptions, CompressOptions, DecompressOptions, Digest, Encrypted, End, Error, ExecutedOn, Format,
-    Key, Operation, Outcome, Result,
-};
+use accel_core::{CompressOptions, End, Error, ExecutedOn, Format, Job, Outcome, Output, Result};
 
 use super::{cipher, deflate, hash, hmac, lz4, zstd};
 use crate::formats::{gzip, zlib};
-use crate::job::output::Output;
+use crate::job::size_hint;
 
-/// Runs an operation that needs no key, for the accelerator `name`.
-pub(crate) fn process(
-    name: &'static str,
-    operation: &Operation,
+/// Runs a job on the CPU and says that it ran on `path`.
+pub(crate) fn execute(
+    job: Job<'_>,
     input: &[u8],
+    output: &mut Output<'_>,
     path: ExecutedOn,
-) -> Result<(Vec<u8>, Outcome)> {
-    let output = match operation {
-        Operation::Compress(options) => return compress(input, options, path),
-        Operation::Decompress(options) => return decompress(input, options, path),
-        Operation::Checksum(checksum) => hash::checksum_bytes(*checksum, input)?,
-        Operation::Digest(digest) => hash::digest(*digest, input)?,
-        other => return Err(refused(name, other)),
-    };
-    let outcome = Outcome { bytes_in: input.len(), bytes_out: output.len(), path };
-    Ok((output, outcome))
-}
-
-/// The error for an operation that `process` does not run.
-pub(crate) fn refused(name: &'static str, operation: &Operation) -> Error {
-    let keyed = |call: &'static str| Error::Unsupported {
-        accelerator: name,
-        operation: operation.name().to_owned().into(),
-        remedy: format!("process has no key, call EncryptionAccelerator::{call}").into(),
-    };
-    match operation {
-        Operation::Encrypt => keyed("encrypt"),
-        Operation::Decrypt => keyed("decrypt"),
-        Operation::Hmac(_) => keyed("hmac"),
-        other => Error::InvalidArgument {
-            argument: "operation",
-            remedy: format!("{name} knows compress, decompress, checksum and digest, not {:?}", other.name())
-                .into(),
-        },
+) -> Result<Outcome> {
+    match job {
+        Job::Compress(options) => {
+            let room = output.room_for(options.bound(input.len()))?;
+            let written = compress(input, room, &options)?;
+            output.advance(written);
+        }
+        Job::Decompress(options) => {
+            output.expect(size_hint(input, options.format));
+            decompress(input, output, options.format)?;
+        }
+        Job::Encrypt(key, options) => {
+            let room = output.room_for(options.cipher.ciphertext_len(input.len()))?;
+            let written = cipher::encrypt(key, input, room, options)?;
+            output.advance(written);
+        }
+        Job::Decrypt(key, options) => {
+            let room = output.room_for(input.len().saturating_sub(options.cipher.tag_len()))?;
+            let written = cipher::decrypt(key, input, room, options)?;
+            output.advance(written);
+        }
+        Job::Checksum(checksum) => hash::write_checksum(checksum, input, output)?,
+        Job::Digest(digest) => hash::write_digest(digest, input, output)?,
+        Job::Hmac(key, digest) => hmac::hmac(key, digest, input, |mac| output.write(mac))??,
+        other => return Err(other.unsupported(super::NAME)),
     }
+    Ok(Outcome { bytes_in: input.len(), bytes_out: output.written(), path })
 }
 
 fn unsupported(format: Format) -> Error {
@@ -54,42 +49,12 @@ fn unsupported(format: Format) -> Error {
     }
 }
 
-/// Most bytes that `len` bytes compress to.
-pub(crate) fn compress_bound(len: usize, options: &CompressOptions) -> usize {
-    let wrapped = |wrapping: usize| deflate::bound(len).saturating_add(wrapping);
-    match options.format {
-        Format::Gzip => wrapped(gzip::HEADER_LEN + gzip::TRAILER_LEN),
-        Format::Zlib => wrapped(zlib::HEADER_LEN + zlib::TRAILER_LEN),
-        Format::Lz4Block => lz4::block_bound(len),
-        Format::Lz4Frame => lz4::frame_bound(len),
-        Format::Zstd => zstd::bound(len),
-        _ => wrapped(0),
-    }
-}
-
-/// Compresses into a new vector.
-pub(crate) fn compress(
-    input: &[u8],
-    options: &CompressOptions,
-    path: ExecutedOn,
-) -> Result<(Vec<u8>, Outcome)> {
-    let mut output = vec![0; compress_bound(input.len(), options)];
-    let outcome = compress_into(input, &mut output, options, path)?;
-    output.truncate(outcome.bytes_out);
-    Ok((output, outcome))
-}
-
-/// Compresses to the front of `output`.
-pub(crate) fn compress_into(
-    input: &[u8],
-    output: &mut [u8],
-    options: &CompressOptions,
-    path: ExecutedOn,
-) -> Result<Outcome> {
+/// Compresses to the front of `output`; the bytes written.
+fn compress(input: &[u8], output: &mut [u8], options: &CompressOptions) -> Result<usize> {
     let &CompressOptions { format, level, end, .. } = options;
     check_end(format, end)?;
     let available = output.len();
-    let bytes_out = match format {
+    Ok(match format {
         Format::Deflate => deflate::deflate(input, output, deflate::level(format, level)?, end)?,
         Format::Gzip | Format::Zlib => {
             let level = deflate::level(format, level)?;
@@ -105,7 +70,7 @@ pub(crate) fn compress_into(
                 (&header[..zlib::HEADER_LEN], &trailer[..zlib::TRAILER_LEN])
             };
             let too_small =
-                || Error::OutputTooSmall { required: Some(compress_bound(input.len(), options)), available };
+                || Error::OutputTooSmall { required: Some(options.bound(input.len())), available };
             let wrapping = header.len() + trailer.len();
             let room = available.checked_sub(wrapping).ok_or_else(too_small)?;
             output[..header.len()].copy_from_slice(header);
@@ -127,8 +92,7 @@ pub(crate) fn compress_into(
             }
         }
         other => return Err(unsupported(other)),
-    };
-    Ok(Outcome { bytes_in: input.len(), bytes_out, path })
+    })
 }
 
 /// Only raw deflate can stay open.
@@ -152,43 +116,8 @@ pub(crate) const fn zlib_effort(level: u8) -> u8 {
     }
 }
 
-/// Decompresses into a new vector.
-pub(crate) fn decompress(
-    input: &[u8],
-    options: &DecompressOptions,
-    path: ExecutedOn,
-) -> Result<(Vec<u8>, Outcome)> {
-    let mut output = Output::growing(size_hint(input, options.format), options.limit);
-    decompress_to(input, &mut output, options.format)?;
-    let outcome = Outcome { bytes_in: input.len(), bytes_out: output.written(), path };
-    Ok((output.into_vec(), outcome))
-}
-
-/// Decompresses to the front of `output`.
-pub(crate) fn decompress_into(
-    input: &[u8],
-    output: &mut [u8],
-    options: &DecompressOptions,
-    path: ExecutedOn,
-) -> Result<Outcome> {
-    let mut output = Output::fixed(output, options.limit);
-    decompress_to(input, &mut output, options.format)?;
-    Ok(Outcome { bytes_in: input.len(), bytes_out: output.written(), path })
-}
-
-/// A first guess of the plain length. gzip's own length field is a hint, bounded by what deflate can reach (1032 : 1).
-pub(crate) fn size_hint(input: &[u8], format: Format) -> usize {
-    let guess = input.len().saturating_mul(4);
-    match (format, input.last_chunk::<4>()) {
-        (Format::Gzip, Some(length)) => {
-            let length = u32::from_le_bytes(*length) as usize;
-            if length <= input.len().saturating_mul(1032) { length.max(1) } else { guess }
-        }
-        _ => guess,
-    }
-}
-
-fn decompress_to(input: &[u8], output: &mut Output<'_>, format: Format) -> Result<()> {
+/// Decompresses all of `input`.
+fn decompress(input: &[u8], output: &mut Output<'_>, format: Format) -> Result<()> {
     match format {
         Format::Deflate => {
             let used = deflate::inflate(input, output, format)?;
@@ -246,65 +175,4 @@ pub(crate) fn is_member_next(rest: &[u8], consumed: usize) -> Result<bool> {
         return Err(Error::TrailingData { format: Format::Gzip, consumed: consumed as u64 });
     }
     Ok(true)
-}
-
-/// Encrypts into a new vector.
-pub(crate) fn encrypt(
-    key: &Key,
-    plaintext: &[u8],
-    options: &CipherOptions<'_>,
-    path: ExecutedOn,
-) -> Result<(Vec<u8>, Encrypted)> {
-    let mut output = vec![0; options.cipher.ciphertext_len(plaintext.len())];
-    let done = encrypt_into(key, plaintext, &mut output, options, path)?;
-    Ok((output, done))
-}
-
-/// Encrypts to the front of `output`.
-pub(crate) fn encrypt_into(
-    key: &Key,
-    plaintext: &[u8],
-    output: &mut [u8],
-    options: &CipherOptions<'_>,
-    path: ExecutedOn,
-) -> Result<Encrypted> {
-    let (iv, bytes_out) = cipher::encrypt(key, plaintext, output, options)?;
-    Ok(Encrypted { iv, outcome: Outcome { bytes_in: plaintext.len(), bytes_out, path } })
-}
-
-/// Decrypts into a new vector.
-pub(crate) fn decrypt(
-    key: &Key,
-    ciphertext: &[u8],
-    options: &CipherOptions<'_>,
-    path: ExecutedOn,
-) -> Result<(Vec<u8>, Outcome)> {
-    let mut output = vec![0; ciphertext.len().saturating_sub(options.cipher.tag_len())];
-    let outcome = decrypt_into(key, ciphertext, &mut output, options, path)?;
-    output.truncate(outcome.bytes_out);
-    Ok((output, outcome))
-}
-
-/// Decrypts to the front of `output`.
-pub(crate) fn decrypt_into(
-    key: &Key,
-    ciphertext: &[u8],
-    output: &mut [u8],
-    options: &CipherOptions<'_>,
-    path: ExecutedOn,
-) -> Result<Outcome> {
-    let bytes_out = cipher::decrypt(key, ciphertext, output, options)?;
-    Ok(Outcome { bytes_in: ciphertext.len(), bytes_out, path })
-}
-
-/// HMAC.
-pub(crate) fn authenticate(
-    key: &Key,
-    digest: Digest,
-    input: &[u8],
-    path: ExecutedOn,
-) -> Result<(Vec<u8>, Outcome)> {
-    let output = hmac::hmac(key, digest, input)?;
-    let outcome = Outcome { bytes_in: input.len(), bytes_out: output.len(), path };
-    Ok((output, outcome))
 }

@@ -1,6 +1,6 @@
 //! Checksums and digests on the CPU.
 
-use accel_core::{Checksum, Digest, Error, Result};
+use accel_core::{Checksum, Digest, Error, Output, Result};
 use aws_lc_rs::digest;
 
 /// A checksum of `input`; 32-bit ones are zero-extended.
@@ -17,10 +17,10 @@ pub fn checksum(checksum: Checksum, input: &[u8]) -> Result<u64> {
     })
 }
 
-/// The checksum's value as `process` returns it: big-endian, without leading zero bytes of the extension.
-pub(crate) fn checksum_bytes(kind: Checksum, input: &[u8]) -> Result<Vec<u8>> {
+/// Writes a checksum's value as a job does: in big-endian order, without leading zero bytes of the extension.
+pub(super) fn write_checksum(kind: Checksum, input: &[u8], output: &mut Output<'_>) -> Result<()> {
     let value = checksum(kind, input)?.to_be_bytes();
-    Ok(if kind == Checksum::XxHash64 { value.to_vec() } else { value[4..].to_vec() })
+    output.write(if kind == Checksum::XxHash64 { &value } else { &value[4..] })
 }
 
 /// A digest of `input`.
@@ -29,6 +29,11 @@ pub(crate) fn checksum_bytes(kind: Checksum, input: &[u8]) -> Result<Vec<u8>> {
 /// As [`checksum`](checksum()).
 pub fn digest(digest: Digest, input: &[u8]) -> Result<Vec<u8>> {
     Ok(digest::digest(algorithm(digest)?, input).as_ref().to_vec())
+}
+
+/// Writes a digest as a job does.
+pub(super) fn write_digest(digest: Digest, input: &[u8], output: &mut Output<'_>) -> Result<()> {
+    output.write(digest::digest(algorithm(digest)?, input).as_ref())
 }
 
 /// aws-lc's name of a digest.
@@ -84,7 +89,12 @@ mod tests {
 
     #[test]
     fn bytes_are_big_endian() {
-        assert_eq!(checksum_bytes(Checksum::Crc32, b"123456789").unwrap(), [0xCB, 0xF4, 0x39, 0x26]);
-        assert_eq!(checksum_bytes(Checksum::XxHash64, b"").unwrap().len(), 8);
+        let bytes = |kind, input: &[u8]| {
+            let mut output = Output::growing();
+            write_checksum(kind, input, &mut output).unwrap();
+            output.into_vec()
+        };
+        assert_eq!(bytes(Checksum::Crc32, b"123456789"), [0xCB, 0xF4, 0x39, 0x26]);
+        assert_eq!(bytes(Checksum::XxHash64, b"").len(), 8);
     }
 }

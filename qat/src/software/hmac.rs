@@ -15,12 +15,12 @@ enum Prepared {
     Sha3([digest::Context; 2]),
 }
 
-/// HMAC of `input`.
-pub(crate) fn hmac(key: &Key, digest: Digest, input: &[u8]) -> Result<Vec<u8>> {
+/// Computes the HMAC of `input` and gives it to `with`, whose result it returns.
+pub(crate) fn hmac<T>(key: &Key, digest: Digest, input: &[u8], with: impl FnOnce(&[u8]) -> T) -> Result<T> {
     key.check_hmac()?;
     match key.prepared_hmac(digest, |key| prepare(key, digest))? {
-        Some(prepared) => Ok(prepared.of(input)),
-        None => Ok(prepare(key, digest)?.of(input)),
+        Some(prepared) => Ok(prepared.of(input, with)),
+        None => Ok(prepare(key, digest)?.of(input, with)),
     }
 }
 
@@ -60,14 +60,14 @@ pub(crate) fn short_key(key: &[u8], digest: Digest) -> Result<Zeroizing<Vec<u8>>
 }
 
 impl Prepared {
-    fn of(&self, input: &[u8]) -> Vec<u8> {
+    fn of<T>(&self, input: &[u8], with: impl FnOnce(&[u8]) -> T) -> T {
         match self {
-            Self::Sha2(key) => hmac::sign(key, input).as_ref().to_vec(),
+            Self::Sha2(key) => with(hmac::sign(key, input).as_ref()),
             Self::Sha3([inner, outer]) => {
                 let (mut inner, mut outer) = (inner.clone(), outer.clone());
                 inner.update(input);
                 outer.update(inner.finish().as_ref());
-                outer.finish().as_ref().to_vec()
+                with(outer.finish().as_ref())
             }
         }
     }

@@ -1,10 +1,9 @@
 //! LZ4 blocks and frames on the CPU.
 
-use accel_core::{Error, Format, Level, Result};
+use accel_core::{CompressOptions, Error, Format, Level, Output, Result};
 use twox_hash::XxHash32;
 
 use crate::formats::{le32, lz4 as frame, may_begin_frame};
-use crate::job::output::Output;
 
 /// Lowest level of the high-compression search; below it the fast one runs.
 const FIRST_HC_LEVEL: u8 = 3;
@@ -29,14 +28,12 @@ pub(crate) fn level(format: Format, level: Level) -> Result<u8> {
 
 /// Most bytes that a block of `len` bytes compresses to (`LZ4_compressBound`).
 pub(crate) const fn block_bound(len: usize) -> usize {
-    len.saturating_add(len / 255).saturating_add(16)
+    CompressOptions::new(Format::Lz4Block).bound(len)
 }
 
 /// Most bytes that a frame of `len` bytes compresses to.
 pub(crate) const fn frame_bound(len: usize) -> usize {
-    // A block is stored rather than expanded; the smallest is 64 KiB.
-    len.saturating_add((len / (64 << 10)).saturating_add(1).saturating_mul(4))
-        .saturating_add(frame::MAX_HEADER + 8)
+    CompressOptions::new(Format::Lz4Frame).bound(len)
 }
 
 /// Compresses one block to the front of `output`; the bytes written.
@@ -332,6 +329,14 @@ pub(crate) fn check_hash(actual: u32, stored: u32, what: &'static str) -> Result
     Err(Error::Corrupt { format: Format::Lz4Frame, detail: what.into() })
 }
 
+/// Returns a block decoder's lack of room as the caller should see it: the limit or the whole buffer.
+fn no_room(output: &mut Output<'_>, error: Error) -> Error {
+    match error {
+        Error::OutputTooSmall { required: Some(more), .. } => output.reserve(more).err().unwrap_or(error),
+        other => other,
+    }
+}
+
 fn decompress_frame(input: &[u8], output: &mut Output<'_>) -> Result<usize> {
     let (descriptor, mut at) = frame::Descriptor::parse(input)?.ok_or(TRUNCATED)?;
     let start = output.written();
@@ -367,7 +372,7 @@ fn decompress_frame(input: &[u8], output: &mut Output<'_>) -> Result<usize> {
         let room_len = room.len().min(descriptor.max_block);
         let (room, history) = (&mut room[..room_len], &history[since..]);
         let written = decompress_frame_block(block, room, history, descriptor.max_block)
-            .map_err(|error| output.no_room(error))?;
+            .map_err(|error| no_room(output, error))?;
         output.advance(written);
     }
     Ok(at + check_content(&descriptor, &output.filled()[start..], &input[at..])?)
@@ -447,7 +452,7 @@ fn decompress_legacy(input: &[u8], output: &mut Output<'_>) -> Result<usize> {
         let room = output.room();
         let room_len = room.len().min(frame::LEGACY_BLOCK);
         let written = decompress_frame_block(block, &mut room[..room_len], &[], frame::LEGACY_BLOCK)
-            .map_err(|error| output.no_room(error))?;
+            .map_err(|error| no_room(output, error))?;
         output.advance(written);
         at += 4 + len;
     }

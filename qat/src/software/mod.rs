@@ -7,7 +7,7 @@
 //! | Zstandard | zstd | 1, 3, 12 | 1 to 22 |
 //!
 //! AES, ChaCha20-Poly1305, HMAC, SHA-2 and SHA-3 are aws-lc's; AES-XTS and AES-CCM are on RustCrypto's AES. Contexts
-//! are kept per thread, derived keys in the [`Key`], so that the `_into` calls allocate nothing in the steady state.
+//! are kept per thread, derived keys in the [`Key`](accel_core::Key), so that the `_into` calls allocate nothing in the steady state.
 
 mod ccm;
 pub(crate) mod cipher;
@@ -26,20 +26,15 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use accel_core::{
-    AcceleratorTypes, BoxFuture, CipherOptions, Completion, CompressOptions, CompressionAccelerator,
-    DecompressOptions, Digest, Encrypted, EncryptionAccelerator, ExecutedOn, HardwareAccelerator, InFlight,
-    Key, Operation, Outcome, Recorder, Result, SoftwareReason, Statistics,
+    AcceleratorTypes, BoxFuture, Completion, ExecutedOn, HardwareAccelerator, InFlight, Job, Outcome, Output,
+    OwnedJob, OwnedOutput, Recorder, Result, SoftwareReason, Statistics,
 };
 
-pub(crate) use engine::{
-    authenticate, check_end, compress, compress_bound, compress_into, decompress, decompress_into, decrypt,
-    decrypt_into, encrypt, encrypt_into, is_member_next, nothing_after, process, refused, size_hint,
-    zlib_effort,
-};
+pub(crate) use engine::{check_end, execute, is_member_next, nothing_after, zlib_effort};
 pub use hash::{checksum, digest};
 
+use crate::job::recorded;
 use crate::raw::isal;
-use crate::routing::WorkClass;
 use workers::{Caller, Queue};
 
 use crate::error::SOFTWARE as NAME;
@@ -120,86 +115,15 @@ impl SoftwareAccelerator {
     pub fn with_queue_limit(self, limit: NonZeroUsize) -> Self {
         Self { queue: Queue::new(limit), ..self }
     }
-
-    /// Starts a call that writes to `output` or replaces it.
-    fn start<T: Done + Send + 'static>(
-        &self,
-        class: WorkClass,
-        input: Vec<u8>,
-        output: Vec<u8>,
-        work: impl FnOnce(&[u8], &mut Vec<u8>) -> Result<T> + Send + 'static,
-    ) -> BoxFuture<Completion<T>> {
-        let in_flight = self.recorder.clone().start_shared();
-        let is_short = class.is_short(input.len());
-        self.queue.run_owned(is_short, input, output, move |input, output, caller| {
-            let result = work(input, output);
-            conclude(in_flight, caller, &result);
-            result
-        })
-    }
-
-    /// Starts a call that makes its own output.
-    fn start_anew<T: Done + Send + 'static>(
-        &self,
-        class: WorkClass,
-        input: Vec<u8>,
-        work: impl FnOnce(&[u8]) -> Result<(Vec<u8>, T)> + Send + 'static,
-    ) -> BoxFuture<Result<(Vec<u8>, T)>> {
-        let done =
-            self.start(class, input, Vec::new(), move |input, output| workers::keep(work(input), output));
-        Box::pin(async {
-            let Completion { output, result, .. } = done.await;
-            result.map(|done| (output, done))
-        })
-    }
-}
-
-/// What an operation comes to.
-pub(crate) trait Done {
-    fn outcome(&self) -> &Outcome;
-}
-
-impl Done for Outcome {
-    fn outcome(&self) -> &Outcome {
-        self
-    }
-}
-
-impl Done for Encrypted {
-    fn outcome(&self) -> &Outcome {
-        &self.outcome
-    }
-}
-
-impl<T: Done> Done for (Vec<u8>, T) {
-    fn outcome(&self) -> &Outcome {
-        self.1.outcome()
-    }
 }
 
 /// Counts what a job came to, which nobody may want any more; how long it took, its time in the queue included.
-pub(crate) fn conclude<T: Done>(
-    in_flight: InFlight<'_>,
-    caller: &Caller<'_>,
-    result: &Result<T>,
-) -> Duration {
+pub(crate) fn conclude(in_flight: InFlight<'_>, caller: &Caller<'_>, result: &Result<Outcome>) -> Duration {
     if caller.is_gone() {
         // Dropped, it counts as abandoned.
         return in_flight.started().elapsed();
     }
-    in_flight.finish(result.as_ref().map(Done::outcome))
-}
-
-/// Runs `work` between the recorder's start and finish.
-pub(crate) fn recorded<T>(
-    recorder: &Recorder,
-    work: impl FnOnce() -> Result<T>,
-    outcome: impl FnOnce(&T) -> &Outcome,
-) -> Result<T> {
-    let in_flight = recorder.start();
-    let result = work();
-    in_flight.finish(result.as_ref().map(outcome));
-    result
+    in_flight.finish(result.as_ref())
 }
 
 impl HardwareAccelerator for SoftwareAccelerator {
@@ -223,172 +147,20 @@ impl HardwareAccelerator for SoftwareAccelerator {
         Ok(())
     }
 
-    fn process(&self, operation: &Operation, input: &[u8]) -> Result<(Vec<u8>, Outcome)> {
-        recorded(&self.recorder, || process(NAME, operation, input, HERE), |(_, outcome)| outcome)
-    }
-
     fn statistics(&self) -> Statistics {
         self.recorder.statistics()
     }
-}
 
-impl CompressionAccelerator for SoftwareAccelerator {
-    fn compress(&self, input: &[u8], options: &CompressOptions) -> Result<(Vec<u8>, Outcome)> {
-        recorded(&self.recorder, || compress(input, options, HERE), |(_, outcome)| outcome)
+    fn execute(&self, job: Job<'_>, input: &[u8], output: &mut Output<'_>) -> Result<Outcome> {
+        recorded(&self.recorder, || execute(job, input, output, HERE))
     }
 
-    fn compress_into(&self, input: &[u8], output: &mut [u8], options: &CompressOptions) -> Result<Outcome> {
-        recorded(&self.recorder, || compress_into(input, output, options, HERE), |outcome| outcome)
-    }
-
-    fn compress_bound(&self, input_len: usize, options: &CompressOptions) -> usize {
-        compress_bound(input_len, options)
-    }
-
-    fn decompress(&self, input: &[u8], options: &DecompressOptions) -> Result<(Vec<u8>, Outcome)> {
-        recorded(&self.recorder, || decompress(input, options, HERE), |(_, outcome)| outcome)
-    }
-
-    fn decompress_into(
-        &self,
-        input: &[u8],
-        output: &mut [u8],
-        options: &DecompressOptions,
-    ) -> Result<Outcome> {
-        recorded(&self.recorder, || decompress_into(input, output, options, HERE), |outcome| outcome)
-    }
-
-    fn compress_async(
-        &self,
-        input: Vec<u8>,
-        options: CompressOptions,
-    ) -> BoxFuture<Result<(Vec<u8>, Outcome)>> {
-        let class = WorkClass::Compress(options.format, options.level);
-        self.start_anew(class, input, move |input| compress(input, &options, HERE))
-    }
-
-    fn compress_into_async(
-        &self,
-        input: Vec<u8>,
-        output: Vec<u8>,
-        options: CompressOptions,
-    ) -> BoxFuture<Completion<Outcome>> {
-        let class = WorkClass::Compress(options.format, options.level);
-        self.start(class, input, output, move |input, output| compress_into(input, output, &options, HERE))
-    }
-
-    fn decompress_async(
-        &self,
-        input: Vec<u8>,
-        options: DecompressOptions,
-    ) -> BoxFuture<Result<(Vec<u8>, Outcome)>> {
-        let class = WorkClass::Decompress(options.format);
-        self.start_anew(class, input, move |input| decompress(input, &options, HERE))
-    }
-
-    fn decompress_into_async(
-        &self,
-        input: Vec<u8>,
-        output: Vec<u8>,
-        options: DecompressOptions,
-    ) -> BoxFuture<Completion<Outcome>> {
-        let class = WorkClass::Decompress(options.format);
-        self.start(class, input, output, move |input, output| decompress_into(input, output, &options, HERE))
-    }
-}
-
-impl EncryptionAccelerator for SoftwareAccelerator {
-    fn encrypt(
-        &self,
-        key: &Key,
-        plaintext: &[u8],
-        options: &CipherOptions<'_>,
-    ) -> Result<(Vec<u8>, Encrypted)> {
-        recorded(&self.recorder, || encrypt(key, plaintext, options, HERE), |(_, done)| &done.outcome)
-    }
-
-    fn encrypt_into(
-        &self,
-        key: &Key,
-        plaintext: &[u8],
-        output: &mut [u8],
-        options: &CipherOptions<'_>,
-    ) -> Result<Encrypted> {
-        let work = || encrypt_into(key, plaintext, output, options, HERE);
-        recorded(&self.recorder, work, |done| &done.outcome)
-    }
-
-    fn decrypt(
-        &self,
-        key: &Key,
-        ciphertext: &[u8],
-        options: &CipherOptions<'_>,
-    ) -> Result<(Vec<u8>, Outcome)> {
-        recorded(&self.recorder, || decrypt(key, ciphertext, options, HERE), |(_, outcome)| outcome)
-    }
-
-    fn decrypt_into(
-        &self,
-        key: &Key,
-        ciphertext: &[u8],
-        output: &mut [u8],
-        options: &CipherOptions<'_>,
-    ) -> Result<Outcome> {
-        let work = || decrypt_into(key, ciphertext, output, options, HERE);
-        recorded(&self.recorder, work, |outcome| outcome)
-    }
-
-    fn hmac(&self, key: &Key, digest: Digest, input: &[u8]) -> Result<(Vec<u8>, Outcome)> {
-        recorded(&self.recorder, || authenticate(key, digest, input, HERE), |(_, outcome)| outcome)
-    }
-
-    fn encrypt_async(
-        &self,
-        key: Key,
-        plaintext: Vec<u8>,
-        options: CipherOptions<'static>,
-    ) -> BoxFuture<Result<(Vec<u8>, Encrypted)>> {
-        let class = WorkClass::Encrypt(options.cipher);
-        self.start_anew(class, plaintext, move |input| encrypt(&key, input, &options, HERE))
-    }
-
-    fn encrypt_into_async(
-        &self,
-        key: Key,
-        plaintext: Vec<u8>,
-        output: Vec<u8>,
-        options: CipherOptions<'static>,
-    ) -> BoxFuture<Completion<Encrypted>> {
-        let class = WorkClass::Encrypt(options.cipher);
-        self.start(class, plaintext, output, move |input, output| {
-            encrypt_into(&key, input, output, &options, HERE)
+    fn submit(&self, job: OwnedJob, input: Vec<u8>, output: OwnedOutput) -> BoxFuture<Completion<Outcome>> {
+        let in_flight = self.recorder.clone().start_shared();
+        self.queue.submit(job, input, output, move |job, input, output, caller| {
+            let result = execute(job, input, output, HERE);
+            conclude(in_flight, caller, &result);
+            result
         })
-    }
-
-    fn decrypt_async(
-        &self,
-        key: Key,
-        ciphertext: Vec<u8>,
-        options: CipherOptions<'static>,
-    ) -> BoxFuture<Result<(Vec<u8>, Outcome)>> {
-        let class = WorkClass::Decrypt(options.cipher);
-        self.start_anew(class, ciphertext, move |input| decrypt(&key, input, &options, HERE))
-    }
-
-    fn decrypt_into_async(
-        &self,
-        key: Key,
-        ciphertext: Vec<u8>,
-        output: Vec<u8>,
-        options: CipherOptions<'static>,
-    ) -> BoxFuture<Completion<Outcome>> {
-        let class = WorkClass::Decrypt(options.cipher);
-        self.start(class, ciphertext, output, move |input, output| {
-            decrypt_into(&key, input, output, &options, HERE)
-        })
-    }
-
-    fn hmac_async(&self, key: Key, digest: Digest, input: Vec<u8>) -> BoxFuture<Result<(Vec<u8>, Outcome)>> {
-        self.start_anew(WorkClass::Hmac(digest), input, move |input| authenticate(&key, digest, input, HERE))
     }
 }

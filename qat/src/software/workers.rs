@@ -19,9 +19,10 @@ use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
 use std::thread;
 
-use accel_core::{BoxFuture, Completion, Error, Result};
+use accel_core::{BoxFuture, Completion, Error, Job, Outcome, Output, OwnedJob, OwnedOutput, Result};
 use futures_channel::oneshot;
 
+use crate::job::WorkClass;
 use crate::process::{PerProcess, ProcessMark};
 
 /// Jobs that wait for a thread, of one accelerator and its clones, where nothing else was set.
@@ -37,7 +38,8 @@ thread_local! {
     static MEMBER_OF: Cell<usize> = const { Cell::new(0) };
 }
 
-type Job = Box<dyn FnOnce() + Send>;
+/// A job with its buffers, ready to run.
+type Task = Box<dyn FnOnce() + Send>;
 
 /// Jobs of one accelerator and its clones.
 #[derive(Debug, Clone, Copy)]
@@ -108,7 +110,7 @@ struct Queued {
     queue: Queue,
     /// Whether it takes room; not from when a thread is about to run it.
     is_counted: bool,
-    job: Job,
+    job: Task,
 }
 
 /// Invariant: there are no `waiters` without jobs, so that whoever waits is woken when a job leaves.
@@ -120,7 +122,7 @@ struct Crowd {
 
 impl State {
     /// Queues a job, if its queue has room and nobody who came earlier waits for it.
-    fn admit(&mut self, queue: Queue, ticket: u64, job: Job) -> Result<(), Job> {
+    fn admit(&mut self, queue: Queue, ticket: u64, job: Task) -> Result<(), Task> {
         let crowd = self.queues.entry(queue.id).or_default();
         let is_next = crowd.waiters.first_key_value().is_none_or(|(first, _)| ticket <= *first);
         if crowd.jobs >= queue.limit || !is_next {
@@ -151,7 +153,7 @@ impl State {
     }
 
     /// Takes a job out, with those who are to be woken for its room.
-    fn take(&mut self, ticket: u64) -> Option<(Job, Vec<Waker>)> {
+    fn take(&mut self, ticket: u64) -> Option<(Task, Vec<Waker>)> {
         let woken = self.leave(ticket);
         self.jobs.remove(&ticket).map(|queued| (queued.job, woken))
     }
@@ -240,7 +242,7 @@ impl Workers {
     }
 }
 
-fn run(job: Job) {
+fn run(job: Task) {
     // A job hands its own panics over; what may panic behind it is the waker of its future.
     let _ = catch_unwind(AssertUnwindSafe(job));
 }
@@ -265,14 +267,14 @@ enum At {
     /// In the queue, or beyond it.
     Queued,
     /// Here, because the queue is full.
-    Here(Job),
+    Here(Task),
     /// Done, or about to be.
     Over,
 }
 
 impl<T> Pending<T> {
     /// Takes the job back, with the wakers of those for whom it leaves room.
-    fn take(&mut self) -> Option<(Job, Vec<Waker>)> {
+    fn take(&mut self) -> Option<(Task, Vec<Waker>)> {
         match std::mem::replace(&mut self.at, At::Over) {
             At::Queued => self.workers.state().take(self.ticket),
             At::Here(job) => {
@@ -381,22 +383,25 @@ impl Queue {
         pending
     }
 
-    /// Runs `work` on a worker thread and hands both buffers back, whatever becomes of it. `work` may replace its output.
-    /// Where it `is_short`, this thread does it before this returns.
+    /// Runs `work` on a job's buffers on a worker thread and hands both back, whatever becomes of it. Where the job is so
+    /// short that another thread would take longer, this thread does it before this returns.
     ///
     /// Dropped before that, the future takes the job out of the queue with all that it owns; a job that runs already is
     /// finished, and its [`Caller`] is gone.
-    pub(crate) fn run_owned<T: Send + 'static>(
+    pub(crate) fn submit(
         self,
-        is_short: bool,
+        job: OwnedJob,
         input: Vec<u8>,
-        mut output: Vec<u8>,
-        work: impl FnOnce(&[u8], &mut Vec<u8>, &Caller<'_>) -> Result<T> + Send + 'static,
-    ) -> BoxFuture<Completion<T>> {
+        output: OwnedOutput,
+        work: impl FnOnce(Job<'_>, &[u8], &mut Output<'_>, &Caller<'_>) -> Result<Outcome> + Send + 'static,
+    ) -> BoxFuture<Completion<Outcome>> {
+        let class = WorkClass::of(&job.as_job());
+        let is_short = class.is_some_and(|class| class.is_short(input.len()));
         let work = move |caller: &Caller<'_>| {
-            let result = catch_unwind(AssertUnwindSafe(|| work(&input, &mut output, caller)));
-            let result = result.unwrap_or_else(|_| Err(Lost::Panicked.into()));
-            Completion { input, output, result }
+            Completion::run(&job, input, output, |job, input, output| {
+                let result = catch_unwind(AssertUnwindSafe(|| work(job, input, output, caller)));
+                result.unwrap_or_else(|_| Err(Lost::Panicked.into()))
+            })
         };
         if is_short {
             return Box::pin(ready(work(&Caller::present())));
@@ -416,15 +421,8 @@ impl Queue {
 }
 
 /// The completion of a call whose thread is gone, and with it the buffers.
-fn lost_buffers<T>(lost: Lost) -> Completion<T> {
+fn lost_buffers(lost: Lost) -> Completion<Outcome> {
     Completion { input: Vec::new(), output: Vec::new(), result: Err(lost.into()) }
-}
-
-/// Puts what a call made in the place of its output.
-pub(crate) fn keep<T>(made: Result<(Vec<u8>, T)>, output: &mut Vec<u8>) -> Result<T> {
-    let (bytes, done) = made?;
-    *output = bytes;
-    Ok(done)
 }
 
 #[cfg(test)]

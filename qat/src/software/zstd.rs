@@ -2,13 +2,12 @@
 
 use std::cell::RefCell;
 
-use accel_core::{Error, Format, Level, Result};
+use accel_core::{CompressOptions, Error, Format, Level, Output, Result};
 use zstd_safe::{CCtx, CParameter, DCtx, InBuffer, OutBuffer, ResetDirective, zstd_sys::ZSTD_EndDirective};
 
 use crate::formats::lz4::is_skippable;
 use crate::formats::zstd::{MAGIC, frame_len, parse_header, unmark_last};
 use crate::formats::{le32, may_begin_frame};
-use crate::job::output::Output;
 
 const MAX_LEVEL: u8 = 22;
 const FORMAT: Format = Format::Zstd;
@@ -35,9 +34,8 @@ pub(crate) fn level(level: Level) -> Result<u8> {
 }
 
 /// Most bytes that `len` bytes compress to.
-pub(crate) fn bound(len: usize) -> usize {
-    // libzstd wants no more for a frame; in an open one, a job's end can cost a block header.
-    zstd_safe::compress_bound(len).saturating_add(16)
+pub(crate) const fn bound(len: usize) -> usize {
+    CompressOptions::new(Format::Zstd).bound(len)
 }
 
 pub(crate) fn internal(code: usize) -> Error {

@@ -7,7 +7,7 @@
 use std::io::{Read, Write};
 use std::sync::atomic::Ordering;
 
-use accel_core::{CompressOptions, End, Error, ExecutedOn, Format};
+use accel_core::{CompressOptions, CompressionAccelerator, End, Error, ExecutedOn, Format};
 use libdeflater::{Adler32, Crc};
 use twox_hash::{XxHash32, XxHash64};
 
@@ -149,12 +149,12 @@ fn check_level(options: &CompressOptions) -> Result<(), Error> {
 /// Compresses a block to one gzip member. The member states its length unless it is the only one.
 fn pack_member(block: &mut Block, engine: &Engine, options: &CompressOptions) -> Result<()> {
     let deflate = CompressOptions::new(Format::Deflate).level(options.level);
-    let bound = engine.compression.compress_bound(block.plain.len(), &deflate);
+    let bound = engine.accelerator.compress_bound(block.plain.len(), &deflate);
     pipeline::room(&mut block.packed, gzip::SIZED_HEADER_LEN + bound + gzip::TRAILER_LEN)?;
     let sized = !(block.first && block.last);
     let header_len = if sized { gzip::SIZED_HEADER_LEN } else { gzip::HEADER_LEN };
     let body = &mut block.packed[header_len..][..bound];
-    let done = engine.compression.compress_into(&block.plain, body, &deflate)?;
+    let done = engine.accelerator.compress_into(&block.plain, body, &deflate)?;
     let sizes = gzip::MemberSizes { plain: block.plain.len() as u32, deflated: done.bytes_out as u32 };
     gzip::write_header(&mut block.packed, sized.then_some(sizes));
     let trailer = gzip::trailer(libdeflater::crc32(&block.plain), block.plain.len() as u64);
@@ -168,7 +168,7 @@ fn pack_member(block: &mut Block, engine: &Engine, options: &CompressOptions) ->
 /// Compresses a block to the part of the output that its format has for it: a piece of one deflate stream, an LZ4
 /// block, a Zstandard frame, or Zstandard blocks where the whole stream is one frame.
 fn pack(block: &mut Block, engine: &Engine, options: &CompressOptions, is_one_frame: bool) -> Result<()> {
-    let compression = &engine.compression;
+    let compression = &engine.accelerator;
     if options.format == Format::Lz4Frame {
         if block.plain.is_empty() {
             // A frame may have no blocks, and a block of length 0 would be read as the end of the frame.

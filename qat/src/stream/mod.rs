@@ -51,10 +51,7 @@ use std::num::NonZeroUsize;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use accel_core::{
-    CompressionAccelerator, EncryptionAccelerator, ExecutedOn, Format, HardwareAccelerator, Level,
-    SoftwareExecutions, SoftwareReason,
-};
+use accel_core::{ExecutedOn, Format, HardwareAccelerator, Level, SoftwareExecutions, SoftwareReason};
 
 pub use compress::compress;
 pub use decompress::{decompress, detect};
@@ -69,8 +66,7 @@ use crate::software::SoftwareAccelerator;
 /// The accelerator that processes the blocks of a stream: the CPU, QAT, or either of them by a policy.
 #[derive(Clone)]
 pub struct Engine {
-    compression: Arc<dyn CompressionAccelerator>,
-    encryption: Arc<dyn EncryptionAccelerator>,
+    accelerator: Arc<dyn HardwareAccelerator>,
     /// The reason why the CPU performs steps that no device supports, such as inflating one long member in pieces.
     /// `None` where the CPU must not be used.
     serial: Option<SoftwareReason>,
@@ -80,16 +76,42 @@ pub struct Engine {
 }
 
 impl Engine {
+    /// Returns an engine that gives every block to `accelerator`. What has to be decoded piece by piece runs on the CPU if
+    /// the accelerator [may fall back](HardwareAccelerator::has_cpu_fallback) to it, and is an error otherwise.
+    ///
+    /// # Examples
+    /// ```
+    /// use std::sync::Arc;
+    ///
+    /// use accel_core::{CompressOptions, Format, HardwareAccelerator};
+    /// use qat::stream::{self, Engine, Settings};
+    ///
+    /// fn gzip(accelerator: Arc<dyn HardwareAccelerator>, data: &[u8]) -> Result<Vec<u8>, stream::StreamError> {
+    ///     let (mut packed, options) = (Vec::new(), CompressOptions::new(Format::Gzip));
+    ///     stream::compress(data, &mut packed, &Engine::new(accelerator), &options, &Settings::default())?;
+    ///     Ok(packed)
+    /// }
+    /// let packed = gzip(Arc::new(qat::SoftwareAccelerator::new()), b"to be or not to be")?;
+    /// assert_eq!(packed[..2], [0x1f, 0x8b]);
+    /// # Ok::<(), stream::StreamError>(())
+    /// ```
+    #[must_use]
+    pub fn new(accelerator: Arc<dyn HardwareAccelerator>) -> Self {
+        let serial = accelerator.has_cpu_fallback().then_some(SoftwareReason::Unsupported);
+        Self { accelerator, serial, no_zstd: None }
+    }
+
     /// Returns an engine that uses the CPU only.
     #[must_use]
     pub fn software(accelerator: &SoftwareAccelerator) -> Self {
-        Self::new(accelerator, Some(SoftwareReason::Chosen), Some(SoftwareReason::Chosen))
+        let chosen = Some(SoftwareReason::Chosen);
+        Self { accelerator: Arc::new(accelerator.clone()), serial: chosen, no_zstd: chosen }
     }
 
     /// Returns an engine that uses QAT only. Operations that QAT does not support are errors.
     #[must_use]
     pub fn qat(accelerator: &QatAccelerator) -> Self {
-        Self::new(accelerator, None, None)
+        Self { accelerator: Arc::new(accelerator.clone()), serial: None, no_zstd: None }
     }
 
     /// Returns an engine that uses QAT or the CPU according to the policy of `accelerator`. Unless the policy is
@@ -109,19 +131,7 @@ impl Engine {
                 .is_some_and(|capabilities| capabilities.compression.lz4s.compress)
         };
         let no_zstd = serial.filter(|reason| *reason != SoftwareReason::Unsupported || !has_zstd());
-        Self::new(accelerator, serial, no_zstd)
-    }
-
-    fn new<A>(accelerator: &A, serial: Option<SoftwareReason>, no_zstd: Option<SoftwareReason>) -> Self
-    where
-        A: CompressionAccelerator + EncryptionAccelerator + Clone + 'static,
-    {
-        Self {
-            compression: Arc::new(accelerator.clone()),
-            encryption: Arc::new(accelerator.clone()),
-            serial,
-            no_zstd,
-        }
+        Self { accelerator: Arc::new(accelerator.clone()), serial, no_zstd }
     }
 
     /// Returns why the CPU compresses all of a Zstandard stream at `level`, or `None` where a device may take part.
@@ -154,7 +164,7 @@ impl Engine {
 
     fn unsupported(&self, operation: String) -> accel_core::Error {
         accel_core::Error::Unsupported {
-            accelerator: self.compression.name(),
+            accelerator: self.accelerator.name(),
             operation: operation.into(),
             remedy: "use an engine that may use the CPU (auto or software)".into(),
         }
@@ -163,7 +173,7 @@ impl Engine {
 
 impl fmt::Debug for Engine {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Engine").field(&self.compression.name()).finish()
+        f.debug_tuple("Engine").field(&self.accelerator.name()).finish()
     }
 }
 

@@ -9,7 +9,7 @@
 use std::io::{Read, Write};
 use std::sync::atomic::Ordering;
 
-use accel_core::{Cipher, CipherOptions, Error, ExecutedOn, Iv, Key};
+use accel_core::{Cipher, CipherOptions, EncryptionAccelerator, Error, ExecutedOn, Iv, Key};
 use aws_lc_rs::hkdf;
 use zeroize::Zeroizing;
 
@@ -120,8 +120,12 @@ where
             let len = segment.input.len() + TAG_LEN;
             segment.output.resize(segment.output.len().max(len), 0);
             let options = cipher.options(segment.number, segment.last)?;
-            let done =
-                engine.encryption.encrypt_into(&cipher.key, &segment.input, &mut segment.output, &options)?;
+            let done = engine.accelerator.encrypt_into(
+                &cipher.key,
+                &segment.input,
+                &mut segment.output,
+                &options,
+            )?;
             (segment.output_len, segment.ran) = (len, Some(done.outcome.path));
             Ok(())
         },
@@ -225,7 +229,7 @@ fn open(segment: &mut Segment, engine: &Engine, cipher: &StreamCipher) -> Result
     let len = segment.input.len().saturating_sub(TAG_LEN);
     let room = pipeline::room(&mut segment.output, len)?;
     let options = cipher.options(segment.number, segment.last)?;
-    let done = engine.encryption.decrypt_into(&cipher.key, &segment.input, room, &options)?;
+    let done = engine.accelerator.decrypt_into(&cipher.key, &segment.input, room, &options)?;
     (segment.output_len, segment.ran) = (len, Some(done.path));
     Ok(())
 }

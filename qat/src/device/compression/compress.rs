@@ -13,7 +13,7 @@ use crate::device::instances::{CallContext, Window};
 use crate::error::DeviceError;
 use crate::formats::{gzip, lz4 as frame, zlib};
 use crate::settings::{Huffman, Integrity};
-use crate::software::{self, compress_bound};
+use crate::software;
 
 /// Input of one deflate request, when there is more: with the bound of its output it just fills a block of the slab.
 pub(super) const PIECE: usize = 112 << 10;
@@ -76,7 +76,7 @@ pub(crate) async fn compress(
         let (bytes_out, instance) = super::zstd::compress(call, level, input, output, end).await?;
         return Ok(outcome(input.len(), bytes_out, instance));
     }
-    let mut writer = Writer::new(output, compress_bound(input.len(), options));
+    let mut writer = Writer::new(output, options.bound(input.len()));
     let instance = match format {
         Format::Deflate => {
             let kind = deflate_kind(call, level, Checksum::Crc32);

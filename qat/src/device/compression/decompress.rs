@@ -1,6 +1,6 @@
 //! Decompression: streams found in the input, each by requests that hold all of it.
 
-use accel_core::{Error, Format, Outcome, Result};
+use accel_core::{Error, Format, Outcome, Output, Result};
 
 use super::compress::{outcome, ran_full, wrong_checksum};
 use super::lz4;
@@ -9,7 +9,6 @@ use super::session::{Checksum, SessionKind};
 use crate::device::inflight::{CompletedRequest, Direction};
 use crate::device::instances::CallContext;
 use crate::formats::{gzip, zlib};
-use crate::job::output::Output;
 use crate::settings::Integrity;
 use crate::software;
 
@@ -235,7 +234,7 @@ async fn inflate(
 /// much is seen as too much; no more than such input can become, nor than the device's memory has.
 fn most(call: CallContext<'_>, output: &Output<'_>, taken: usize) -> usize {
     let device = (call.pool.settings.memory / 4 * 3).saturating_sub(taken).min(MAX_ROOM);
-    let wanted = output.most().saturating_add(1).min(taken.saturating_mul(MAX_RATIO));
+    let wanted = output.remaining().saturating_add(1).min(taken.saturating_mul(MAX_RATIO));
     wanted.min(device).max(LEAST_ROOM)
 }
 
@@ -252,7 +251,7 @@ fn room_for(call: CallContext<'_>, output: &mut Output<'_>, taken: usize, plain:
 
 /// The error for more than `room` bytes, if `output` may not take so many.
 fn more_than(output: &mut Output<'_>, room: usize) -> Result<()> {
-    if room < output.most() { Ok(()) } else { output.reserve(room.saturating_add(1)) }
+    if room < output.remaining() { Ok(()) } else { output.reserve(room.saturating_add(1)) }
 }
 
 /// Copies an answer's output to the caller.

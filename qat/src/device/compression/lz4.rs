@@ -1,6 +1,6 @@
 //! Decompression of LZ4: blocks that stand alone side by side, linked ones in one request.
 
-use accel_core::{Error, Format, Result};
+use accel_core::{Error, Format, Output, Result};
 use twox_hash::XxHash32;
 
 use super::compress::wrong_checksum;
@@ -11,7 +11,6 @@ use crate::device::inflight::CompletedRequest;
 use crate::device::instances::{CallContext, Window};
 use crate::error::DeviceError;
 use crate::formats::{le32, lz4 as container};
-use crate::job::output::Output;
 use crate::settings::Integrity;
 use crate::software::lz4;
 

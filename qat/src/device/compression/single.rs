@@ -9,7 +9,6 @@ use super::zero_copy::{Job, Plan};
 use crate::device::inflight::{Blocks, CompletedRequest, Direction, PendingRequest, SlotGuard, Work};
 use crate::device::instances::{CallContext, Fault, Instance, Launched};
 use crate::settings::Integrity;
-use crate::software::compress_bound;
 
 /// A compression that is one request.
 #[derive(Clone, Copy)]
@@ -87,7 +86,7 @@ impl Single {
         let packed_len = if is_stored { stored_len(len) } else { answer.produced };
         let (bytes_out, available) = (header + packed_len + trailer, output.len());
         let Some(output) = output.get_mut(..bytes_out) else {
-            let required = Some(compress_bound(len, &self.options));
+            let required = Some(self.options.bound(len));
             return Err(Error::OutputTooSmall { required, available });
         };
         let packed = &mut output[header..header + packed_len];

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use accel_core::{Digest, Key, Outcome, Result};
+use accel_core::{Digest, Key, Outcome, Output, Result};
 
 use super::request::{self, Request};
 use super::seal::path;
@@ -16,9 +16,10 @@ pub(crate) async fn digest(
     call: CallContext<'_>,
     digest: Digest,
     input: &[u8],
-) -> Result<(Vec<u8>, Outcome)> {
+    output: &mut Output<'_>,
+) -> Result<Outcome> {
     trial::admit_hash(call, digest, false).await?;
-    hash(call, digest, None, input).await
+    hash(call, digest, None, input, output).await
 }
 
 /// HMAC of `input`.
@@ -27,10 +28,11 @@ pub(crate) async fn hmac(
     key: &Key,
     digest: Digest,
     input: &[u8],
-) -> Result<(Vec<u8>, Outcome)> {
+    output: &mut Output<'_>,
+) -> Result<Outcome> {
     key.check_hmac()?;
     trial::admit_hash(call, digest, true).await?;
-    hash(call, digest, Some(key), input).await
+    hash(call, digest, Some(key), input, output).await
 }
 
 /// HMAC where there is a key, else a digest.
@@ -39,7 +41,8 @@ pub(super) async fn hash(
     digest: Digest,
     key: Option<&Key>,
     input: &[u8],
-) -> Result<(Vec<u8>, Outcome)> {
+    output: &mut Output<'_>,
+) -> Result<Outcome> {
     let sessions = key.map(|key| Sessions::of_hmac(key, digest)).transpose()?;
     let keyed = key.zip(sessions);
     let session = |instance: &Instance| -> Result<Arc<Session>, SessionError> {
@@ -50,8 +53,6 @@ pub(super) async fn hash(
     };
     let request = Request { head: [input, &[]], has_digest: true, ..Request::default() };
     let mut answer = request::run(call, &request, session).await?;
-    let output = answer.digest()[..digest.len()].to_vec();
-    let outcome =
-        Outcome { bytes_in: input.len(), bytes_out: output.len(), path: path(Some(answer.instance)) };
-    Ok((output, outcome))
+    output.write(&answer.digest()[..digest.len()])?;
+    Ok(Outcome { bytes_in: input.len(), bytes_out: digest.len(), path: path(Some(answer.instance)) })
 }

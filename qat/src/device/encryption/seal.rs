@@ -1,8 +1,6 @@
 //! Encryption.
 
-use accel_core::{
-    Cipher, CipherOptions, Encrypted, Error, ExecutedOn, Iv, Key, Outcome, Result, SoftwareReason,
-};
+use accel_core::{Cipher, CipherOptions, Error, ExecutedOn, Iv, Key, Outcome, Result, SoftwareReason};
 
 use super::layout::{self, BLOCK, LINK};
 use super::request::{self, Keyed, Request, TAG, answer, launch};
@@ -19,13 +17,12 @@ pub(crate) async fn encrypt(
     plaintext: &[u8],
     output: &mut [u8],
     options: &CipherOptions<'_>,
-) -> Result<Encrypted> {
+) -> Result<Outcome> {
     let (iv, total) = check_encrypt(key, plaintext.len(), output.len(), options)?;
     let cipher = options.cipher;
     trial::admit(call, cipher, key, plaintext.is_empty()).await?;
     let instance = seal(call, key, plaintext, &mut output[..total], (cipher, &iv, &options.aad)).await?;
-    let outcome = Outcome { bytes_in: plaintext.len(), bytes_out: total, path: path(instance) };
-    Ok(Encrypted { iv, outcome })
+    Ok(Outcome { bytes_in: plaintext.len(), bytes_out: total, path: path(instance) })
 }
 
 /// Where it ran. Of nothing AES-CTR makes nothing, for which no device is asked.

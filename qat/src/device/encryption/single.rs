@@ -1,6 +1,6 @@
 //! Messages whose text is all the data of one request, without the futures that others need.
 
-use accel_core::{Cipher, CipherOptions, Encrypted, Error, ExecutedOn, Iv, Key, Outcome, Result};
+use accel_core::{Cipher, CipherOptions, Error, ExecutedOn, Iv, Key, Outcome, Result};
 
 use super::layout::{self, BLOCK};
 use super::request::{AAD_AT, DIGEST_AT, IV_AT, LEAST, TAG, is_verified};
@@ -15,7 +15,7 @@ use crate::software::cipher::{check_decrypt, check_encrypt};
 
 /// An encryption that is one request.
 pub(crate) struct Sealing {
-    iv: Iv,
+    cipher: Cipher,
     text_len: usize,
 }
 
@@ -33,7 +33,7 @@ impl Sealing {
         let (iv, _) = check_encrypt(key, plaintext.len(), available, options)?;
         let what = (options.cipher, &iv, &*options.aad);
         let begun = submit(call, key, plaintext, &[], what, false)?;
-        let sealing = Self { iv, text_len: plaintext.len() };
+        let sealing = Self { cipher: options.cipher, text_len: plaintext.len() };
         Ok(begun.map(|(flight, instance)| (sealing, flight, instance)))
     }
 
@@ -45,23 +45,22 @@ impl Sealing {
         mut landed: CompletedRequest,
         instance: u16,
         output: &mut [u8],
-        cipher: Cipher,
-    ) -> Result<Encrypted> {
+    ) -> Result<Outcome> {
         is_verified(call, &landed, instance, || false)?;
-        let bytes_out = self.text_len + cipher.tag_len();
+        let bytes_out = self.text_len + self.cipher.tag_len();
         let (body, tag) = output[..bytes_out].split_at_mut(self.text_len);
         landed.input().read(0, body);
         // Of a length known here, which spares a call.
         if let Some(tag) = tag.first_chunk_mut::<TAG>() {
             tag.copy_from_slice(&landed.parameters()[DIGEST_AT..][..TAG]);
         }
-        let outcome = Outcome { bytes_in: self.text_len, bytes_out, path: ExecutedOn::Hardware { instance } };
-        Ok(Encrypted { iv: self.iv, outcome })
+        Ok(Outcome { bytes_in: self.text_len, bytes_out, path: ExecutedOn::Hardware { instance } })
     }
 }
 
 /// A decryption that is one request.
 pub(crate) struct Opening {
+    cipher: Cipher,
     text_len: usize,
 }
 
@@ -78,7 +77,8 @@ impl Opening {
         let (iv, body, tag) = check_decrypt(key, ciphertext, available, options)?;
         let what = (options.cipher, &iv, &*options.aad);
         let begun = submit(call, key, body, tag, what, true)?;
-        Ok(begun.map(|(flight, instance)| (Self { text_len: body.len() }, flight, instance)))
+        let opening = Self { cipher: options.cipher, text_len: body.len() };
+        Ok(begun.map(|(flight, instance)| (opening, flight, instance)))
     }
 
     /// What the answer comes to; the plaintext goes to the front of `output`, unless the tag was another one.
@@ -89,9 +89,8 @@ impl Opening {
         landed: &CompletedRequest,
         instance: u16,
         output: &mut [u8],
-        cipher: Cipher,
     ) -> Result<Outcome> {
-        let Self { text_len } = self;
+        let Self { cipher, text_len } = self;
         if !is_verified(call, landed, instance, || false)? {
             return Err(Error::Authentication { cipher });
         }

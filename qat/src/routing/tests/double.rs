@@ -5,14 +5,14 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, ThreadId};
 
 use accel_core::{
-    AcceleratorTypes, BoxFuture, CipherOptions, Completion, CompressOptions, DecompressOptions, Digest,
-    Encrypted, Error, ExecutedOn, Key, Operation, Outcome, Result,
+    AcceleratorTypes, BoxFuture, Completion, Error, ExecutedOn, Job, Outcome, Output, OwnedJob, OwnedOutput,
+    Result,
 };
 use futures_channel::oneshot;
 
 use super::super::hardware::Hardware;
 use crate::device::instances::WhenFull;
-use crate::software::{self, workers};
+use crate::software;
 
 pub(super) const HERE: ExecutedOn = ExecutedOn::Hardware { instance: 7 };
 
@@ -103,7 +103,7 @@ impl Double {
         Ok(())
     }
 
-    fn work<T>(&self, work: impl FnOnce(ExecutedOn) -> Result<T>) -> Result<T> {
+    fn work(&self, work: impl FnOnce(ExecutedOn) -> Result<Outcome>) -> Result<Outcome> {
         let mut state = self.0.state.lock().unwrap();
         while !state.is_open {
             state = self.0.changed.wait(state).unwrap();
@@ -114,32 +114,6 @@ impl Double {
         self.0.state.lock().unwrap().in_flight -= 1;
         self.0.changed.notify_all();
         result
-    }
-
-    fn serve<T>(&self, when_full: WhenFull, work: impl FnOnce(ExecutedOn) -> Result<T>) -> Result<T> {
-        self.enter(when_full)?;
-        self.work(work)
-    }
-
-    /// Takes the request at once and answers from a thread of its own. What it writes before it fails is seen too.
-    fn serve_later<T: Send + 'static>(
-        &self,
-        when_full: WhenFull,
-        input: Vec<u8>,
-        mut output: Vec<u8>,
-        work: impl FnOnce(&[u8], &mut Vec<u8>, ExecutedOn) -> Result<T> + Send + 'static,
-    ) -> BoxFuture<Completion<T>> {
-        if let Err(error) = self.enter(when_full) {
-            return Box::pin(std::future::ready(Completion { input, output, result: Err(error) }));
-        }
-        let (sender, receiver) = oneshot::channel();
-        let this = self.clone();
-        thread::spawn(move || {
-            output.fill(0xEE);
-            let result = this.work(|path| work(&input, &mut output, path));
-            let _ = sender.send(Completion { input, output, result });
-        });
-        Box::pin(async { receiver.await.expect("the double's thread answers") })
     }
 }
 
@@ -154,210 +128,39 @@ impl Hardware for Double {
         self.0.state.lock().unwrap().in_flight as u64
     }
 
-    fn process(
+    fn execute(
         &self,
-        operation: &Operation,
+        job: Job<'_>,
         input: &[u8],
-        when_full: WhenFull,
-    ) -> Result<(Vec<u8>, Outcome)> {
-        self.serve(when_full, |path| software::process("double", operation, input, path))
-    }
-
-    fn compress(
-        &self,
-        input: &[u8],
-        options: &CompressOptions,
-        when_full: WhenFull,
-    ) -> Result<(Vec<u8>, Outcome)> {
-        self.serve(when_full, |path| software::compress(input, options, path))
-    }
-
-    fn compress_into(
-        &self,
-        input: &[u8],
-        output: &mut [u8],
-        options: &CompressOptions,
+        output: &mut Output<'_>,
         when_full: WhenFull,
     ) -> Result<Outcome> {
-        self.serve(when_full, |path| software::compress_into(input, output, options, path))
+        self.enter(when_full)?;
+        self.work(|path| software::execute(job, input, output, path))
     }
 
-    fn decompress(
+    /// Takes the request at once and answers from a thread of its own. What it writes before it fails is seen too.
+    fn submit(
         &self,
-        input: &[u8],
-        options: &DecompressOptions,
-        when_full: WhenFull,
-    ) -> Result<(Vec<u8>, Outcome)> {
-        self.serve(when_full, |path| software::decompress(input, options, path))
-    }
-
-    fn decompress_into(
-        &self,
-        input: &[u8],
-        output: &mut [u8],
-        options: &DecompressOptions,
-        when_full: WhenFull,
-    ) -> Result<Outcome> {
-        self.serve(when_full, |path| software::decompress_into(input, output, options, path))
-    }
-
-    fn encrypt(
-        &self,
-        key: &Key,
-        plaintext: &[u8],
-        options: &CipherOptions<'_>,
-        when_full: WhenFull,
-    ) -> Result<(Vec<u8>, Encrypted)> {
-        self.serve(when_full, |path| software::encrypt(key, plaintext, options, path))
-    }
-
-    fn encrypt_into(
-        &self,
-        key: &Key,
-        plaintext: &[u8],
-        output: &mut [u8],
-        options: &CipherOptions<'_>,
-        when_full: WhenFull,
-    ) -> Result<Encrypted> {
-        self.serve(when_full, |path| software::encrypt_into(key, plaintext, output, options, path))
-    }
-
-    fn decrypt(
-        &self,
-        key: &Key,
-        ciphertext: &[u8],
-        options: &CipherOptions<'_>,
-        when_full: WhenFull,
-    ) -> Result<(Vec<u8>, Outcome)> {
-        self.serve(when_full, |path| software::decrypt(key, ciphertext, options, path))
-    }
-
-    fn decrypt_into(
-        &self,
-        key: &Key,
-        ciphertext: &[u8],
-        output: &mut [u8],
-        options: &CipherOptions<'_>,
-        when_full: WhenFull,
-    ) -> Result<Outcome> {
-        self.serve(when_full, |path| software::decrypt_into(key, ciphertext, output, options, path))
-    }
-
-    fn compress_async(
-        &self,
+        job: OwnedJob,
         input: Vec<u8>,
-        options: CompressOptions,
+        mut output: OwnedOutput,
         when_full: WhenFull,
     ) -> BoxFuture<Completion<Outcome>> {
-        self.serve_later(when_full, input, Vec::new(), move |input, output, path| {
-            workers::keep(software::compress(input, &options, path), output)
-        })
-    }
-
-    fn compress_into_async(
-        &self,
-        input: Vec<u8>,
-        output: Vec<u8>,
-        options: CompressOptions,
-        when_full: WhenFull,
-    ) -> BoxFuture<Completion<Outcome>> {
-        self.serve_later(when_full, input, output, move |input, output, path| {
-            software::compress_into(input, output, &options, path)
-        })
-    }
-
-    fn decompress_async(
-        &self,
-        input: Vec<u8>,
-        options: DecompressOptions,
-        when_full: WhenFull,
-    ) -> BoxFuture<Completion<Outcome>> {
-        self.serve_later(when_full, input, Vec::new(), move |input, output, path| {
-            workers::keep(software::decompress(input, &options, path), output)
-        })
-    }
-
-    fn decompress_into_async(
-        &self,
-        input: Vec<u8>,
-        output: Vec<u8>,
-        options: DecompressOptions,
-        when_full: WhenFull,
-    ) -> BoxFuture<Completion<Outcome>> {
-        self.serve_later(when_full, input, output, move |input, output, path| {
-            software::decompress_into(input, output, &options, path)
-        })
-    }
-
-    fn encrypt_async(
-        &self,
-        key: Key,
-        plaintext: Vec<u8>,
-        options: CipherOptions<'static>,
-        when_full: WhenFull,
-    ) -> BoxFuture<Completion<Encrypted>> {
-        self.serve_later(when_full, plaintext, Vec::new(), move |input, output, path| {
-            workers::keep(software::encrypt(&key, input, &options, path), output)
-        })
-    }
-
-    fn encrypt_into_async(
-        &self,
-        key: Key,
-        plaintext: Vec<u8>,
-        output: Vec<u8>,
-        options: CipherOptions<'static>,
-        when_full: WhenFull,
-    ) -> BoxFuture<Completion<Encrypted>> {
-        self.serve_later(when_full, plaintext, output, move |input, output, path| {
-            software::encrypt_into(&key, input, output, &options, path)
-        })
-    }
-
-    fn decrypt_async(
-        &self,
-        key: Key,
-        ciphertext: Vec<u8>,
-        options: CipherOptions<'static>,
-        when_full: WhenFull,
-    ) -> BoxFuture<Completion<Outcome>> {
-        self.serve_later(when_full, ciphertext, Vec::new(), move |input, output, path| {
-            workers::keep(software::decrypt(&key, input, &options, path), output)
-        })
-    }
-
-    fn decrypt_into_async(
-        &self,
-        key: Key,
-        ciphertext: Vec<u8>,
-        output: Vec<u8>,
-        options: CipherOptions<'static>,
-        when_full: WhenFull,
-    ) -> BoxFuture<Completion<Outcome>> {
-        self.serve_later(when_full, ciphertext, output, move |input, output, path| {
-            software::decrypt_into(&key, input, output, &options, path)
-        })
-    }
-
-    fn hmac(
-        &self,
-        key: &Key,
-        digest: Digest,
-        input: &[u8],
-        when_full: WhenFull,
-    ) -> Result<(Vec<u8>, Outcome)> {
-        self.serve(when_full, |path| software::authenticate(key, digest, input, path))
-    }
-
-    fn hmac_async(
-        &self,
-        key: Key,
-        digest: Digest,
-        input: Vec<u8>,
-        when_full: WhenFull,
-    ) -> BoxFuture<Completion<Outcome>> {
-        self.serve_later(when_full, input, Vec::new(), move |input, output, path| {
-            workers::keep(software::authenticate(&key, digest, input, path), output)
-        })
+        if let Err(error) = self.enter(when_full) {
+            let output = output.close(Vec::new());
+            return Box::pin(std::future::ready(Completion { input, output, result: Err(error) }));
+        }
+        let (sender, receiver) = oneshot::channel();
+        let this = self.clone();
+        thread::spawn(move || {
+            if let OwnedOutput::Buffer(buffer) = &mut output {
+                buffer.fill(0xEE);
+            }
+            let _ = sender.send(Completion::run(&job, input, output, |job, input, output| {
+                this.work(|path| software::execute(job, input, output, path))
+            }));
+        });
+        Box::pin(async { receiver.await.expect("the double's thread answers") })
     }
 }

@@ -7,7 +7,7 @@ use proptest::prelude::*;
 
 use super::super::model::{Choice, Counted, Model};
 use super::super::snapshot::Preferred;
-use super::super::work_class::WorkClass;
+use crate::job::WorkClass;
 
 const GZIP: WorkClass = WorkClass::Compress(Format::Gzip, Level::Balanced);
 const LEN: usize = 64 << 10;

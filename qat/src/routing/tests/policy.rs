@@ -1,6 +1,9 @@
 //! Tests of the policy: where work runs, and what is said of it.
 
-use accel_core::{Cipher, Error, ExecutedOn, Format, SoftwareReason};
+use accel_core::{
+    Cipher, CipherOptions, CompressOptions, CompressionAccelerator, EncryptionAccelerator, Error, ExecutedOn,
+    Format, Key, Operation, SoftwareReason,
+};
 use capability_registry::Registry;
 
 use super::super::*;

@@ -12,10 +12,10 @@ use accel_core::{
 };
 use pollster::block_on;
 
-use super::super::work_class::WorkClass;
 use super::super::{AutoAccelerator, Policy};
 use super::double::{Double, HERE};
 use crate::error::Unavailability;
+use crate::job::WorkClass;
 use crate::software::SoftwareAccelerator;
 
 const GZIP: CompressOptions = CompressOptions::new(Format::Gzip);
@@ -261,13 +261,20 @@ fn every_operation_takes_both_roads() {
             let (bytes, outcome) = auto.process(&operation, &plain).unwrap();
             same(&bytes, &expected, outcome);
         }
-        let mac = crate::software::hmac::hmac(&key, Digest::Sha256, &plain).unwrap();
+        let mac = crate::software::hmac::hmac(&key, Digest::Sha256, &plain, <[u8]>::to_vec).unwrap();
         let (bytes, outcome) = auto.hmac(&key, Digest::Sha256, &plain).unwrap();
         same(&bytes, &mac, outcome);
         let (bytes, outcome) = block_on(auto.hmac_async(key.clone(), Digest::Sha256, plain.clone())).unwrap();
         same(&bytes, &mac, outcome);
-        assert_eq!(auto.statistics().operations, 21);
-        let on_cpu = if path == HERE { 0 } else { 21 };
+        let digest = crate::software::digest(Digest::Sha256, &plain).unwrap();
+        let (bytes, outcome) = auto.digest(Digest::Sha256, &plain).unwrap();
+        same(&bytes, &digest, outcome);
+        let (bytes, outcome) = block_on(auto.digest_async(Digest::Sha256, plain.clone())).unwrap();
+        same(&bytes, &digest, outcome);
+        let (value, outcome) = auto.checksum(Checksum::Crc32, &plain).unwrap();
+        same(&value.to_be_bytes()[4..], &libdeflater::crc32(&plain).to_be_bytes(), outcome);
+        assert_eq!(auto.statistics().operations, 24);
+        let on_cpu = if path == HERE { 0 } else { 24 };
         assert_eq!(auto.statistics().software.count(SoftwareReason::DeviceError), on_cpu);
     }
 }

@@ -5,6 +5,8 @@ use std::sync::atomic::Ordering::SeqCst;
 use std::sync::mpsc;
 use std::task::Wake;
 
+use accel_core::{DecompressOptions, Digest, Format};
+
 use super::*;
 
 fn workers(threads: usize) -> &'static Workers {
@@ -17,6 +19,14 @@ fn queue(limit: usize) -> Queue {
 
 fn wait<T>(future: impl Future<Output = T>) -> T {
     pollster::block_on(future)
+}
+
+/// A job that is short, or is not, whatever its input.
+fn job(is_short: bool) -> OwnedJob {
+    match is_short {
+        true => OwnedJob::Digest(Digest::Sha256),
+        false => OwnedJob::Decompress(DecompressOptions::new(Format::Gzip)),
+    }
 }
 
 /// A job that has begun, on the only thread, and ends when this is told so.
@@ -179,7 +189,8 @@ fn what_is_dropped_while_it_runs_is_finished_and_told() {
 fn panics_are_errors_and_buffers_come_back() {
     let queue = queue(9);
     for is_short in [false, true] {
-        let failed = queue.run_owned::<()>(is_short, vec![1; 9], vec![2; 8], |_, _, _| panic!("on purpose"));
+        let output = OwnedOutput::Buffer(vec![2; 8]);
+        let failed = queue.submit(job(is_short), vec![1; 9], output, |_, _, _, _| panic!("on purpose"));
         let done = wait(failed);
         assert!(matches!(done.result, Err(Error::Internal { .. })), "{:?}", done.result);
         assert_eq!((done.input, done.output), (vec![1; 9], vec![2; 8]));
@@ -206,12 +217,13 @@ fn panics_are_errors_and_buffers_come_back() {
 fn short_work_is_done_where_the_call_is_made() {
     let here = thread::current().id();
     for (is_short, is_here) in [(true, true), (false, false)] {
-        let done = queue(1).run_owned(is_short, vec![3], Vec::new(), move |input, output, _| {
-            output.extend_from_slice(input);
-            Ok(thread::current().id() == here)
+        let (send, receive) = mpsc::channel();
+        let done = queue(1).submit(job(is_short), vec![3], OwnedOutput::New, move |_, input, output, _| {
+            send.send(thread::current().id() == here).unwrap();
+            output.write(input)?;
+            Ok(Outcome { bytes_in: 1, bytes_out: 1, path: super::super::HERE })
         });
-        let done = wait(done);
-        assert_eq!((done.result.unwrap(), done.output), (is_here, vec![3]));
+        assert_eq!((wait(done).output, receive.recv().unwrap()), (vec![3], is_here));
     }
 }
 

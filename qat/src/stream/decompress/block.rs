@@ -5,7 +5,7 @@ use std::hash::Hasher;
 use std::io::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use accel_core::{DecompressOptions, Error, ExecutedOn, Format};
+use accel_core::{CompressionAccelerator, DecompressOptions, Error, ExecutedOn, Format};
 use crossbeam_channel::Sender;
 use libdeflater::{Adler32, Crc};
 use twox_hash::XxHash32;
@@ -115,7 +115,7 @@ impl Work<'_> {
             }
             _ => (packed, None, format),
         };
-        let done = self.engine.compression.decompress_into(packed, room, &DecompressOptions::new(inner));
+        let done = self.engine.accelerator.decompress_into(packed, room, &DecompressOptions::new(inner));
         let wrong =
             || Error::Corrupt { format, detail: "its length differs from the one in its header".into() };
         let checked = match (done, trailer) {
@@ -157,7 +157,7 @@ impl Work<'_> {
         let options = DecompressOptions::new(Format::Lz4Block);
         let done = self
             .engine
-            .compression
+            .accelerator
             .decompress_into(&block.packed, room, &options)
             .map_err(|error| self.lz4_error(error, max))?;
         (block.plain_len, block.ran) = (done.bytes_out, Some(done.path));
@@ -178,7 +178,7 @@ impl Work<'_> {
         let options = DecompressOptions::new(format).limit(most);
         let mut packed = &block.packed[..];
         let (plain, done) = loop {
-            match self.engine.compression.decompress(packed, &options) {
+            match self.engine.accelerator.decompress(packed, &options) {
                 Ok(done) => break done,
                 Err(Error::TrailingData { format, consumed }) if block.failure.is_none() => {
                     packed = &packed[..consumed as usize];

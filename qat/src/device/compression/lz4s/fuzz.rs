@@ -1,9 +1,8 @@
 //! Entry point for fuzzing: the device's output is the caller's.
 
-use accel_core::Error;
+use accel_core::{Error, Output};
 
 use super::{BLOCK_MAX, FrameWriter, MinMatch};
-use crate::job::output::Output;
 use crate::software::zstd;
 
 /// Makes frames of whatever bytes as LZ4s: of two blocks of what it stands for, if it stands for anything, and of bytes
@@ -21,7 +20,8 @@ pub fn fuzz(bytes: &[u8]) {
         let plain = block.repeat(2);
         let written =
             write(&plain, [block.len(); 2], lz4s, min_match, &mut frame).expect("it stands for these");
-        let mut back = Output::growing(plain.len(), plain.len());
+        let mut back = Output::growing().with_limit(plain.len());
+        back.expect(plain.len());
         zstd::decompress(&frame[..written], &mut back).expect("a frame");
         assert!(back.filled() == plain);
         if plain.len() > block.len() + 1 {

@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-use accel_core::{AcceleratorTypes, Checksum, Cipher, Digest, Format, Level, Operation};
+use accel_core::{AcceleratorTypes, Checksum, Cipher, Digest, Format, Job, Level};
 
 /// What a request asks for, as far as it decides how long an engine takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -62,13 +62,16 @@ impl WorkClass {
         }
     }
 
-    /// The kind of an operation without a key; `None` for one that needs a key or is unknown here.
-    pub(crate) const fn of(operation: &Operation) -> Option<Self> {
-        Some(match operation {
-            Operation::Compress(options) => Self::Compress(options.format, options.level),
-            Operation::Decompress(options) => Self::Decompress(options.format),
-            Operation::Checksum(checksum) => Self::Checksum(*checksum),
-            Operation::Digest(digest) => Self::Digest(*digest),
+    /// Returns the class of a job; `None` for one that no engine here does.
+    pub(crate) const fn of(job: &Job<'_>) -> Option<Self> {
+        Some(match job {
+            Job::Compress(options) => Self::Compress(options.format, options.level),
+            Job::Decompress(options) => Self::Decompress(options.format),
+            Job::Encrypt(_, options) => Self::Encrypt(options.cipher),
+            Job::Decrypt(_, options) => Self::Decrypt(options.cipher),
+            Job::Checksum(checksum) => Self::Checksum(*checksum),
+            Job::Digest(digest) => Self::Digest(*digest),
+            Job::Hmac(_, digest) => Self::Hmac(*digest),
             _ => return None,
         })
     }
