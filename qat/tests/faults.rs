@@ -408,7 +408,7 @@ fn one_of_two_functions_is_taken_away() {
         let tally = load(&qat, 60, requests(600), Some(is_device_error));
         let info = qat.info();
         assert_eq!((qat.unavailability(), info.recoveries), (None, 0));
-        let (good, bad): (Vec<_>, Vec<_>) = info.instances.iter().partition(|it| it.rests == 0);
+        let (good, bad): (Vec<_>, Vec<_>) = info.instances.iter().partition(|it| it.suspensions == 0);
         assert!(!good.is_empty() && !bad.is_empty() && bad.len() <= 4, "{:?}", info.instances);
         assert!(bad.iter().all(|it| it.errors > 0));
         assert!(tally.hardware.into_inner() > 300, "{:?}", tally.by_kind);
@@ -527,9 +527,9 @@ fn a_lost_heartbeat_is_seen_and_told_until_it_is_back() {
             let error = qat.compress(&plain, &gzip).unwrap_err();
             assert!(is_device_error(&error), "{error}");
             match qat.unavailability().as_deref() {
-                Some(Unavailability::NotRecovered { trouble, cause }) => {
+                Some(Unavailability::NotRecovered { failure, cause }) => {
                     assert_eq!(**cause, Unavailability::NoHeartbeat);
-                    break trouble.clone();
+                    break failure.clone();
                 }
                 _ => assert!(started.elapsed() < LONGEST, "{error}"),
             }
@@ -576,7 +576,7 @@ fn one_of_two_devices_loses_its_heartbeat() {
         }
         let info = qat.info();
         assert_eq!((qat.unavailability(), info.recoveries), (None, 0));
-        assert!(hardware > 100 && info.instances.iter().any(|it| it.rests > 0), "{:?}", info.instances);
+        assert!(hardware > 100 && info.instances.iter().any(|it| it.suspensions > 0), "{:?}", info.instances);
         qat.shutdown();
         assert_nothing_left(&qat, &machine, &[ABANDONED]);
     });

@@ -10,7 +10,7 @@ use accel_core::{
 };
 
 use super::QatAccelerator;
-use crate::device::instances::{Pool, WhenFull};
+use crate::device::instances::{Started, WhenFull};
 use crate::device::{compression, polling};
 use crate::job::output::Output;
 use crate::software::{recorded, size_hint};
@@ -42,7 +42,7 @@ impl QatAccelerator {
         inputs: &[&[u8]],
         options: &CompressOptions,
     ) -> Vec<Result<(Vec<u8>, Outcome)>> {
-        self.batch(inputs, async |pool: &Pool, input: &[u8]| {
+        self.batch(inputs, async |pool: &Started, input: &[u8]| {
             let mut output = vec![0; self.compress_bound(input.len(), options)];
             let outcome =
                 compression::compress(self.call(pool, WhenFull::Wait), input, &mut output, options).await?;
@@ -60,7 +60,7 @@ impl QatAccelerator {
         inputs: &[&[u8]],
         options: &DecompressOptions,
     ) -> Vec<Result<(Vec<u8>, Outcome)>> {
-        self.batch(inputs, async |pool: &Pool, input: &[u8]| {
+        self.batch(inputs, async |pool: &Started, input: &[u8]| {
             let mut output = Output::growing(size_hint(input, options.format), options.limit);
             let call = self.call(pool, WhenFull::Wait);
             let outcome = compression::decompress(call, input, &mut output, options.format).await?;
@@ -71,7 +71,7 @@ impl QatAccelerator {
     fn batch(
         &self,
         inputs: &[&[u8]],
-        work: impl AsyncFn(&Pool, &[u8]) -> Result<(Vec<u8>, Outcome)>,
+        work: impl AsyncFn(&Started, &[u8]) -> Result<(Vec<u8>, Outcome)>,
     ) -> Vec<Result<(Vec<u8>, Outcome)>> {
         let pool = match self.pool(AcceleratorTypes::COMPRESSION) {
             Ok(pool) => pool,

@@ -12,7 +12,7 @@ use super::QatAccelerator;
 pub use crate::device::compression::zero_copy::DmaCompletion;
 use crate::device::compression::zero_copy::{self, Job, Plan, Spans};
 use crate::device::inflight::PendingRequest;
-use crate::device::instances::{CallContext, Launched, Pool, WhenFull};
+use crate::device::instances::{CallContext, Started, Submitted, WhenFull};
 use crate::device::memory::DmaBuffer;
 use crate::device::memory::{NoMemory, NotMapped};
 use crate::device::polling::{self, Room};
@@ -30,8 +30,8 @@ impl QatAccelerator {
     /// [`Device`](Error::Device) when the system has none.
     #[doc(alias = "qaeMemAllocNUMA")]
     pub fn dma_buffer(&self, len: usize) -> Result<DmaBuffer> {
-        let pool = self.pool(AcceleratorTypes::empty())?;
-        let memory = pool.near_memory().ok_or(DeviceError::NoMemory)?;
+        let started = self.pool(AcceleratorTypes::empty())?;
+        let memory = started.near_memory().ok_or(DeviceError::NoMemory)?;
         match memory.take(len) {
             Ok(block) => Ok(DmaBuffer::new(block, len)),
             Err(NoMemory::TooLarge) => Err(Error::InvalidArgument {
@@ -62,7 +62,7 @@ impl QatAccelerator {
         region: R,
     ) -> std::result::Result<DmaBuffer, (R, Error)> {
         let memory = match self.pool(AcceleratorTypes::empty()) {
-            Ok(pool) => pool.near_memory(),
+            Ok(started) => started.near_memory(),
             Err(error) => return Err((region, error)),
         };
         let Some(memory) = memory else { return Err((region, DeviceError::NoMemory.into())) };
@@ -146,20 +146,20 @@ pub struct DmaSession(Arc<Prepared>);
 struct Prepared {
     accelerator: QatAccelerator,
     job: Job,
-    pool: Arc<Pool>,
+    started: Arc<Started>,
     process: ProcessMark,
     plan: Plan,
 }
 
 impl Prepared {
     fn new(accelerator: &QatAccelerator, job: Job) -> Result<Self> {
-        let pool = accelerator.pool(AcceleratorTypes::COMPRESSION)?;
-        let plan = Plan::new(accelerator.call(&pool, WhenFull::Wait), &job)?;
-        Ok(Self { accelerator: accelerator.clone(), job, pool, process: ProcessMark::of_this(), plan })
+        let started = accelerator.pool(AcceleratorTypes::COMPRESSION)?;
+        let plan = Plan::new(accelerator.call(&started, WhenFull::Wait), &job)?;
+        Ok(Self { accelerator: accelerator.clone(), job, started, process: ProcessMark::of_this(), plan })
     }
 
     fn call(&self) -> CallContext<'_> {
-        self.accelerator.call(&self.pool, WhenFull::Wait)
+        self.accelerator.call(&self.started, WhenFull::Wait)
     }
 
     /// Tries to submit. Takes the buffers if it did.
@@ -170,16 +170,16 @@ impl Prepared {
         buffers: &mut Option<(DmaBuffer, DmaBuffer)>,
         mut since: Option<Instant>,
     ) -> Step {
-        match self.plan.try_launch(self.call(), spans, &mut since, buffers) {
-            Ok(Launched::Flying(flight, instance)) => Step::Flying(flight, instance),
-            Ok(Launched::Full(room)) => Step::Full { room, since },
-            Err(fault) => Step::Failed(self.pool.error(fault)),
+        match self.plan.try_submit(self.call(), spans, &mut since, buffers) {
+            Ok(Submitted::Pending(pending, instance)) => Step::Pending(pending, instance),
+            Ok(Submitted::Full(room)) => Step::Full { room, since },
+            Err(error) => Step::Failed(self.started.error(error)),
         }
     }
 
     /// Of a start that goes on, in this process.
     fn is_current(&self) -> bool {
-        self.process.is_this() && !self.pool.is_over()
+        self.process.is_this() && !self.started.is_over()
     }
 }
 
@@ -199,10 +199,10 @@ impl DmaSession {
     pub fn run(&mut self, input: DmaBuffer, output: DmaBuffer) -> DmaCompletion {
         let request = self.begin(input, output);
         let begun = match request.step {
-            Step::Flying(_, instance) => Some(instance.into()),
+            Step::Pending(_, instance) => Some(instance.into()),
             _ => None,
         };
-        polling::block_on_begun(&self.0.pool.rings, begun, request)
+        polling::block_on_begun(&self.0.started.rings, begun, request)
     }
 
     /// Submits one request, unless the device is full; then the future does when there is room. Allocates nothing.
@@ -219,7 +219,7 @@ impl DmaSession {
     fn begin(&mut self, input: DmaBuffer, output: DmaBuffer) -> DmaRequest {
         let renewed = if self.0.is_current() { Ok(()) } else { self.renew() };
         let prepared = &*self.0;
-        let started = clock::now();
+        let started_at = clock::now();
         prepared.accelerator.0.recorder.begin();
         let spans = renewed.and_then(|()| prepared.plan.spans(&input, &output));
         let mut buffers = Some((input, output));
@@ -227,7 +227,7 @@ impl DmaSession {
             Ok(spans) => (spans, prepared.attempt(spans, &mut buffers, None)),
             Err(error) => (Spans::default(), Step::Failed(error)),
         };
-        DmaRequest { prepared: self.0.clone(), started, spans, buffers, step }
+        DmaRequest { prepared: self.0.clone(), started_at, spans, buffers, step }
     }
 
     /// The hardware may have been started anew.
@@ -244,7 +244,7 @@ impl DmaSession {
 #[must_use = "the device answers to whoever awaits this"]
 pub struct DmaRequest {
     prepared: Arc<Prepared>,
-    started: u64,
+    started_at: u64,
     spans: Spans,
     /// Not while the device has them.
     buffers: Option<(DmaBuffer, DmaBuffer)>,
@@ -253,7 +253,7 @@ pub struct DmaRequest {
 
 enum Step {
     /// With its instance.
-    Flying(PendingRequest, u16),
+    Pending(PendingRequest, u16),
     /// There was no room for it at first, which was `since`.
     Full {
         room: Room,
@@ -266,7 +266,7 @@ enum Step {
 impl fmt::Debug for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Flying(..) => "Flying",
+            Self::Pending(..) => "Pending",
             Self::Full { .. } => "Full",
             Self::Failed(_) => "Failed",
             Self::Over => "Over",
@@ -287,12 +287,12 @@ impl Future for DmaRequest {
         let this = self.get_mut();
         let completion = loop {
             match &mut this.step {
-                Step::Flying(flight, instance) => {
-                    let Prepared { plan, pool, .. } = &*this.prepared;
-                    break match ready!(Pin::new(flight).poll(context)) {
-                        Ok(landed) => plan.finish(this.prepared.call(), this.spans, landed, *instance),
-                        Err(lost) => {
-                            let error = pool.error(pool.lost(lost, *instance));
+                Step::Pending(pending, instance) => {
+                    let Prepared { plan, started, .. } = &*this.prepared;
+                    break match ready!(Pin::new(pending).poll(context)) {
+                        Ok(completed) => plan.finish(this.prepared.call(), this.spans, completed, *instance),
+                        Err(reason) => {
+                            let error = started.error(started.record_abandoned(reason, *instance));
                             DmaCompletion { buffers: None, result: Err(error) }
                         }
                     };
@@ -310,7 +310,7 @@ impl Future for DmaRequest {
             }
         };
         this.step = Step::Over;
-        let took = Duration::from_nanos(clock::now().saturating_sub(this.started));
+        let took = Duration::from_nanos(clock::now().saturating_sub(this.started_at));
         this.recorder().end(took, completion.result.as_ref().ok());
         Poll::Ready(completion)
     }

@@ -11,7 +11,7 @@ use super::QatAccelerator;
 use super::counted::Counted;
 use super::futures::{begun, failed, unwrapped};
 use crate::device::encryption;
-use crate::device::instances::{Pool, WhenFull};
+use crate::device::instances::{Started, WhenFull};
 use crate::software::workers::keep;
 
 impl QatAccelerator {
@@ -23,7 +23,7 @@ impl QatAccelerator {
         options: &CipherOptions<'_>,
         when_full: WhenFull,
     ) -> Result<Encrypted> {
-        let work = |pool: &Pool| {
+        let work = |pool: &Started| {
             let call = self.call(pool, when_full);
             let done = match encryption::Sealing::begin(call, key, plaintext, output.len(), options) {
                 Ok(Some((sealing, flight, instance))) => call
@@ -57,7 +57,7 @@ impl QatAccelerator {
         options: &CipherOptions<'_>,
         when_full: WhenFull,
     ) -> Result<Outcome> {
-        let work = |pool: &Pool| {
+        let work = |pool: &Started| {
             let call = self.call(pool, when_full);
             let done = match encryption::Opening::begin(call, key, ciphertext, output.len(), options) {
                 Ok(Some((opening, flight, instance))) => call
@@ -90,7 +90,8 @@ impl QatAccelerator {
         input: &[u8],
         when_full: WhenFull,
     ) -> Result<(Vec<u8>, Outcome)> {
-        let work = |pool: &Pool| pool.block_on(encryption::digest(self.call(pool, when_full), digest, input));
+        let work =
+            |pool: &Started| pool.block_on(encryption::digest(self.call(pool, when_full), digest, input));
         self.with_pool(AcceleratorTypes::HASHING, work, |(_, outcome)| outcome)
     }
 
@@ -101,7 +102,7 @@ impl QatAccelerator {
         input: &[u8],
         when_full: WhenFull,
     ) -> Result<(Vec<u8>, Outcome)> {
-        let work = |pool: &Pool| {
+        let work = |pool: &Started| {
             self.told(pool.block_on(encryption::hmac(self.call(pool, when_full), key, digest, input)))
         };
         self.with_pool(AcceleratorTypes::ENCRYPTION, work, |(_, outcome)| outcome)
@@ -132,7 +133,7 @@ impl QatAccelerator {
     #[inline(always)]
     fn told<T>(&self, result: Result<T>) -> Result<T> {
         if let Err(Error::Unsupported { .. }) = &result {
-            self.0.board.tell_failed_trials();
+            self.0.publication.report_failed_trials();
         }
         result
     }
@@ -157,7 +158,7 @@ impl QatAccelerator {
         match (sealing, pool) {
             (Ok(Some((sealing, flight, instance))), Some(pool)) => Box::pin(async move {
                 let call = counted.accelerator().call(&pool, when_full);
-                let landed = call.landed(flight.await, instance);
+                let landed = call.completed(flight.await, instance);
                 let result = landed
                     .and_then(|landed| sealing.finish(call, landed, instance, &mut output, options.cipher));
                 let result = counted.end(result, |done| &done.outcome);
@@ -215,7 +216,7 @@ impl QatAccelerator {
         match (opening, pool) {
             (Ok(Some((opening, flight, instance))), Some(pool)) => Box::pin(async move {
                 let call = counted.accelerator().call(&pool, when_full);
-                let landed = call.landed(flight.await, instance);
+                let landed = call.completed(flight.await, instance);
                 let result = landed
                     .and_then(|landed| opening.finish(call, &landed, instance, &mut output, options.cipher));
                 let result = counted.end(result, |outcome| outcome);

@@ -13,7 +13,7 @@ use accel_core::{
 
 use super::QatAccelerator;
 use super::counted::Counted;
-use crate::device::instances::{Pool, WhenFull};
+use crate::device::instances::{Started, WhenFull};
 use crate::device::{compression, polling};
 use crate::job::output::Output;
 use crate::software;
@@ -41,7 +41,7 @@ impl QatAccelerator {
     }
 
     /// The instances for `types`. A question that may start the hardware is asked on another thread.
-    pub(super) async fn pool_async(&self, types: AcceleratorTypes) -> Result<Arc<Pool>> {
+    pub(super) async fn pool_async(&self, types: AcceleratorTypes) -> Result<Arc<Started>> {
         match self.0.valid_answer() {
             Some(answer) if answer.result.is_ok() || !self.0.is_look_due() => answer.pool(types).cloned(),
             _ => {
@@ -79,7 +79,7 @@ impl QatAccelerator {
             (Ok(Some((single, flight, instance))), Some(pool)) => Box::pin(async move {
                 let call = counted.accelerator().call(&pool, when_full);
                 let finish = |landed| single.finish(call, &landed, instance, &input, &mut output);
-                let finished = call.landed(flight.await, instance).and_then(finish).transpose();
+                let finished = call.completed(flight.await, instance).and_then(finish).transpose();
                 let result = match finished {
                     Some(result) => result,
                     None => Box::pin(compression::compress(call, &input, &mut output, &options)).await,

@@ -19,7 +19,7 @@ use accel_core::{AcceleratorTypes, Error, HardwareProbe, Recorder, Result};
 use arc_swap::ArcSwapOption;
 use capability_registry::{Feature, Registration, Registry, State, Value};
 
-use crate::device::instances::Pool;
+use crate::device::instances::Started;
 use crate::device::lifecycle::{self, Driver, DriverState, Lease, StateObserver};
 use crate::error::HARDWARE;
 use crate::error::Unavailability;
@@ -96,11 +96,11 @@ struct Inner {
     driver: &'static Driver,
     settings: HardwareSettings,
     recorder: Arc<Recorder>,
-    /// The same as the board's.
+    /// The same as the publication's.
     answer: Arc<ArcSwapOption<Detection>>,
     retry: Retry,
     // Dropped in this order: first nobody is told of the hardware any more, then it goes.
-    board: Arc<Publication>,
+    publication: Arc<Publication>,
     lease: Mutex<Option<Lease>>,
 }
 
@@ -108,7 +108,7 @@ struct Inner {
 struct Publication {
     answer: Arc<ArcSwapOption<Detection>>,
     probe: Arc<dyn HardwareProbe>,
-    told: Mutex<Option<Published>>,
+    published: Mutex<Option<Published>>,
     /// Failed trials that the registry knows of.
     failures: AtomicU32,
 }
@@ -142,7 +142,10 @@ impl std::fmt::Debug for QatAccelerator {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let answer = self.0.answer.load();
         f.debug_struct("QatAccelerator")
-            .field("answer", &answer.as_ref().map(|answer| answer.result.as_ref().map(|pool| pool.services)))
+            .field(
+                "answer",
+                &answer.as_ref().map(|answer| answer.result.as_ref().map(|started| started.services)),
+            )
             .finish_non_exhaustive()
     }
 }
@@ -173,14 +176,24 @@ impl QatAccelerator {
     ) -> Self {
         let recorder = Arc::new(Recorder::new());
         let answer = Arc::new(ArcSwapOption::empty());
-        let board = Arc::new(Publication {
+        let publication = Arc::new(Publication {
             answer: answer.clone(),
             probe: probe.clone(),
-            told: Mutex::default(),
+            published: Mutex::default(),
             failures: AtomicU32::new(0),
         });
         let (lease, retry) = (Mutex::default(), Retry::new());
-        Self(Arc::new(Inner { registry, probe, driver, settings, recorder, answer, retry, board, lease }))
+        Self(Arc::new(Inner {
+            registry,
+            probe,
+            driver,
+            settings,
+            recorder,
+            answer,
+            retry,
+            publication,
+            lease,
+        }))
     }
 
     /// The same with other settings, if it is the first to start the hardware in this process. Forgets what was found
@@ -209,7 +222,9 @@ impl QatAccelerator {
         let answer = self.0.answer();
         match &answer.result {
             Err(reason) => Some(reason.clone()),
-            Ok(pool) => missing_service(&pool.services, types).map(|service| answer.missing.reason(&service)),
+            Ok(started) => {
+                missing_service(&started.services, types).map(|service| answer.missing.reason(&service))
+            }
         }
     }
 
@@ -217,13 +232,13 @@ impl QatAccelerator {
     #[must_use]
     pub fn is_available_for(&self, types: AcceleratorTypes) -> bool {
         let answer = self.0.answer();
-        answer.result.as_ref().is_ok_and(|pool| missing_service(&pool.services, types).is_none())
+        answer.result.as_ref().is_ok_and(|started| missing_service(&started.services, types).is_none())
     }
 
     /// What library and device offer; `None` when the hardware cannot be used.
     #[must_use]
     pub fn capabilities(&self) -> Option<Capabilities> {
-        self.0.answer().result.as_ref().ok().map(|pool| pool.offered().capabilities)
+        self.0.answer().result.as_ref().ok().map(|started| started.offered().capabilities)
     }
 
     /// Everything that is known of QAT here. Initialises on the first call, and looks for devices and reads their
@@ -235,7 +250,7 @@ impl QatAccelerator {
             Ok(devices) => (devices, None),
             Err(error) => (Vec::new(), Some(error.to_string())),
         };
-        let services = answer.result.as_ref().ok().map(|pool| pool.offered());
+        let services = answer.result.as_ref().ok().map(|started| started.offered());
         let service_info = |(service, instances): (Service, u16)| ServiceInfo {
             unavailability: (instances == 0).then(|| Unavailability::clone(&answer.missing.reason(&service))),
             service,
@@ -253,7 +268,7 @@ impl QatAccelerator {
                 .map(|services| services.instances.by_service().map(service_info).into())
                 .unwrap_or_default(),
             capabilities: services.map(|services| services.capabilities),
-            instances: answer.result.as_ref().map(|pool| pool.instance_infos()).unwrap_or_default(),
+            instances: answer.result.as_ref().map(|started| started.instance_infos()).unwrap_or_default(),
             memory: self.0.driver.memory(),
             recoveries: self.0.driver.recoveries(),
         }
@@ -340,16 +355,16 @@ impl Inner {
         if !self.retry.is_to_try(self.driver.now(), self.probe.fingerprint()) {
             return answer;
         }
-        let started = Instant::now();
+        let started_at = Instant::now();
         match self.acquire() {
-            Ok(lease) => self.put_up(Ok(lease), started),
+            Ok(lease) => self.publish(Ok(lease), started_at),
             Err(now) => {
                 let again_in = self.retry.failed(self.driver.now());
                 if now == **reason {
                     tracing::debug!(%now, ?again_in, "QAT is still not available");
                     return answer;
                 }
-                self.put_up(Err(now), started)
+                self.publish(Err(now), started_at)
             }
         }
     }
@@ -358,13 +373,13 @@ impl Inner {
     fn release(&self, reason: Option<Unavailability>) -> Option<Arc<Detection>> {
         self.retry.stop();
         let answer = reason.map(|reason| Detection::new(Err(Arc::new(reason)), &*self.probe));
-        let told = {
+        let published = {
             // Under the lock, so that no change of the hardware's comes after.
-            let mut told = self.board.told();
+            let mut published = self.publication.lock();
             self.answer.store(answer.clone());
-            told.take()
+            published.take()
         };
-        drop(told);
+        drop(published);
         let lease = self.lease.lock().unwrap_or_else(PoisonError::into_inner).take();
         drop(lease);
         answer
@@ -373,12 +388,12 @@ impl Inner {
     /// Asks library and device, tells the registry, keeps the answer. The caller holds the detection lock and has
     /// released what an earlier answer held.
     fn detect(&self) -> Arc<Detection> {
-        let (started, fingerprint) = (Instant::now(), self.probe.fingerprint());
+        let (started_at, fingerprint) = (Instant::now(), self.probe.fingerprint());
         let acquired = self.acquire();
         if acquired.is_err() {
             self.retry.start(self.driver.now(), fingerprint);
         }
-        self.put_up(acquired, started)
+        self.publish(acquired, started_at)
     }
 
     /// Starts libqat or joins those who use it.
@@ -387,24 +402,24 @@ impl Inner {
             .driver
             .acquire(self.settings)
             .map_err(|reason| explain(reason, &*self.probe, HugePageUse::of(self.driver.library())))?;
-        let no_answer = lease.current().state().ok().and_then(|pool| {
-            missing_service(&pool.services, AcceleratorTypes::all())?;
-            Configured::read(&*self.probe).no_answer(&pool.services)
+        let no_answer = lease.current().state().ok().and_then(|started| {
+            missing_service(&started.services, AcceleratorTypes::all())?;
+            Configured::read(&*self.probe).no_answer(&started.services)
         });
         no_answer.map_or(Ok(lease), Err)
     }
 
     /// Tells the registry and keeps the answer. The caller holds the detection lock.
-    fn put_up(&self, acquired: Result<Lease, Unavailability>, started: Instant) -> Arc<Detection> {
-        let took = started.elapsed();
-        let mut told = self.board.told();
+    fn publish(&self, acquired: Result<Lease, Unavailability>, started_at: Instant) -> Arc<Detection> {
+        let took = started_at.elapsed();
+        let mut published = self.publication.lock();
         let (current, result) = match acquired {
             Ok(lease) => {
                 self.retry.stop();
                 let current = lease.current().clone();
                 *self.lease.lock().unwrap_or_else(PoisonError::into_inner) = Some(lease);
-                let watcher: Weak<Publication> = Arc::downgrade(&self.board);
-                current.tell(watcher);
+                let observer: Weak<Publication> = Arc::downgrade(&self.publication);
+                current.subscribe(observer);
                 // What changes from now on waits for the lock.
                 let state = current.state();
                 (Some(current), state)
@@ -412,22 +427,22 @@ impl Inner {
             Err(reason) => (None, Err(Arc::new(reason))),
         };
         match &result {
-            Ok(pool) => {
-                tracing::info!(?took, instances = pool.services.instances.total(), "QAT is available");
+            Ok(started) => {
+                tracing::info!(?took, instances = started.services.instances.total(), "QAT is available");
             }
             Err(reason) => tracing::info!(?took, %reason, "QAT is not available"),
         }
         let answer = Detection::new(result, &*self.probe);
         let entries = answer.entries();
-        let registration = match told.take().and_then(|told| told.registration) {
+        let registration = match published.take().and_then(|published| published.registration) {
             Some(registration) => registration.replace(entries).map(|_| registration),
             None => self.registry.register(HARDWARE, entries),
         };
         let registration = registration
             .inspect_err(|error| tracing::warn!(%error, "could not update the capability registry"))
             .ok();
-        *told = Some(Published { current, registration });
-        self.board.settle(answer)
+        *published = Some(Published { current, registration });
+        self.publication.store(answer)
     }
 }
 
@@ -452,7 +467,7 @@ impl Detection {
     /// Asks `probe` where libqat has no instances of some service.
     fn new(result: lifecycle::StartResult, probe: &dyn HardwareProbe) -> Arc<Self> {
         let is_partial =
-            |pool: &Arc<Pool>| missing_service(&pool.services, AcceleratorTypes::all()).is_some();
+            |started: &Arc<Started>| missing_service(&started.services, AcceleratorTypes::all()).is_some();
         let configured = if result.as_ref().is_ok_and(is_partial) {
             Configured::read(probe)
         } else {
@@ -469,27 +484,27 @@ impl Detection {
 }
 
 impl Publication {
-    fn told(&self) -> MutexGuard<'_, Option<Published>> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Option<Published>> {
+        self.published.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Tells the registry what the device turned out not to do, if that is news.
-    fn tell_failed_trials(&self) {
-        let told = self.told();
+    fn report_failed_trials(&self) {
+        let published = self.lock();
         let answer = self.answer.load();
         let Some(answer) = answer.as_ref() else { return };
-        let Ok(pool) = &answer.result else { return };
-        let failures = pool.trials.failures();
+        let Ok(started) = &answer.result else { return };
+        let failures = started.trials.failures();
         if self.failures.swap(failures, Relaxed) != failures
-            && let Some(Published { registration: Some(registration), .. }) = &*told
+            && let Some(Published { registration: Some(registration), .. }) = &*published
             && let Err(error) = registration.replace(answer.entries())
         {
             tracing::warn!(%error, "could not update the capability registry");
         }
     }
 
-    fn settle(&self, answer: Arc<Detection>) -> Arc<Detection> {
-        self.failures.store(answer.result.as_ref().map_or(0, |pool| pool.trials.failures()), Relaxed);
+    fn store(&self, answer: Arc<Detection>) -> Arc<Detection> {
+        self.failures.store(answer.result.as_ref().map_or(0, |started| started.trials.failures()), Relaxed);
         self.answer.store(Some(answer.clone()));
         answer
     }
@@ -497,15 +512,15 @@ impl Publication {
 
 impl StateObserver for Publication {
     fn changed(&self) {
-        let told = self.told();
-        let Some(Published { current: Some(current), registration }) = &*told else { return };
+        let published = self.lock();
+        let Some(Published { current: Some(current), registration }) = &*published else { return };
         let answer = Detection::new(current.state(), &*self.probe);
         if let Some(registration) = registration
             && let Err(error) = registration.replace(answer.entries())
         {
             tracing::warn!(%error, "could not update the capability registry");
         }
-        self.settle(answer);
+        self.store(answer);
     }
 }
 
@@ -547,7 +562,7 @@ fn compression_instances(services: &Services) -> u64 {
 }
 
 fn services_of(result: &lifecycle::StartResult) -> Result<Services, Arc<Unavailability>> {
-    result.as_ref().map(|pool| pool.offered()).map_err(Arc::clone)
+    result.as_ref().map(|started| started.offered()).map_err(Arc::clone)
 }
 
 /// The registry's entries for an answer.

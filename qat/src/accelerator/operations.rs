@@ -11,7 +11,7 @@ use super::counted::Counted;
 use super::futures::unwrapped;
 use super::{Detection, QatAccelerator, missing_service, unavailable};
 use crate::device::compression;
-use crate::device::instances::{CallContext, Pool, WhenFull};
+use crate::device::instances::{CallContext, Started, WhenFull};
 use crate::error::HARDWARE;
 use crate::job::output::Output;
 use crate::software::{self, recorded};
@@ -19,7 +19,7 @@ use crate::software::{self, recorded};
 impl Detection {
     /// The instances for `types`, or why there are none.
     #[inline]
-    pub(super) fn pool(&self, types: AcceleratorTypes) -> Result<&Arc<Pool>> {
+    pub(super) fn pool(&self, types: AcceleratorTypes) -> Result<&Arc<Started>> {
         match &self.result {
             Ok(pool) => match missing_service(&pool.services, types) {
                 None => Ok(pool),
@@ -32,12 +32,12 @@ impl Detection {
 
 impl QatAccelerator {
     /// The instances for `types`. Initialises on the first call.
-    pub(super) fn pool(&self, types: AcceleratorTypes) -> Result<Arc<Pool>> {
+    pub(super) fn pool(&self, types: AcceleratorTypes) -> Result<Arc<Started>> {
         self.look(types, |pool| Ok(pool.clone()))
     }
 
     #[inline(always)]
-    fn look<T>(&self, types: AcceleratorTypes, work: impl FnOnce(&Arc<Pool>) -> Result<T>) -> Result<T> {
+    fn look<T>(&self, types: AcceleratorTypes, work: impl FnOnce(&Arc<Started>) -> Result<T>) -> Result<T> {
         let seen = self.0.answer.load();
         match seen.as_ref().filter(|answer| answer.result.is_ok() && answer.process.is_this()) {
             Some(answer) => work(answer.pool(types)?),
@@ -46,7 +46,7 @@ impl QatAccelerator {
     }
 
     /// The instances for `types`, if the hardware was started.
-    pub(super) fn started_pool(&self, types: AcceleratorTypes) -> Option<Arc<Pool>> {
+    pub(super) fn started_pool(&self, types: AcceleratorTypes) -> Option<Arc<Started>> {
         let seen = self.0.answer.load();
         let answer = seen.as_ref().filter(|answer| answer.process.is_this())?;
         answer.pool(types).ok().cloned()
@@ -57,15 +57,15 @@ impl QatAccelerator {
     pub(super) fn with_pool<T>(
         &self,
         types: AcceleratorTypes,
-        work: impl FnOnce(&Pool) -> Result<T>,
+        work: impl FnOnce(&Started) -> Result<T>,
         outcome: impl FnOnce(&T) -> &Outcome,
     ) -> Result<T> {
         let counted = Counted::begin(self);
         counted.end(self.look(types, |pool| work(pool)), outcome)
     }
 
-    pub(super) fn call<'a>(&'a self, pool: &'a Pool, when_full: WhenFull) -> CallContext<'a> {
-        CallContext { pool, recorder: &self.0.recorder, when_full }
+    pub(super) fn call<'a>(&'a self, pool: &'a Started, when_full: WhenFull) -> CallContext<'a> {
+        CallContext { started: pool, recorder: &self.0.recorder, when_full }
     }
 
     pub(crate) fn compress_into_with(
@@ -75,7 +75,7 @@ impl QatAccelerator {
         options: &CompressOptions,
         when_full: WhenFull,
     ) -> Result<Outcome> {
-        let work = |pool: &Pool| {
+        let work = |pool: &Started| {
             let call = self.call(pool, when_full);
             if let Some((single, flight, instance)) = compression::Single::begin(call, input, options)? {
                 let landed = call.wait(flight, instance)?;
@@ -107,7 +107,7 @@ impl QatAccelerator {
         options: &DecompressOptions,
         when_full: WhenFull,
     ) -> Result<Outcome> {
-        let work = |pool: &Pool| {
+        let work = |pool: &Started| {
             pool.block_on(compression::decompress(self.call(pool, when_full), input, output, options.format))
         };
         self.with_pool(AcceleratorTypes::COMPRESSION, work, |outcome| outcome)

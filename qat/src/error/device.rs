@@ -126,7 +126,7 @@ pub enum DeviceError {
     NoMemory,
     /// All instances are at rest after failures.
     #[error("all instances are in quarantine after failures of the device; they are tried again by and by")]
-    Quarantined,
+    Suspended,
 }
 
 impl From<DeviceError> for Error {

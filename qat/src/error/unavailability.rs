@@ -237,20 +237,20 @@ pub enum Unavailability {
     },
 
     /// The device failed, and libqat is being stopped and started anew.
-    #[error("{trouble}; libqat is being stopped and started anew")]
+    #[error("{failure}; libqat is being stopped and started anew")]
     Recovering {
         /// What happened.
-        trouble: Arc<str>,
+        failure: Arc<str>,
     },
 
     /// The device failed, and a new start of libqat did not bring it back yet.
     #[error(
-        "{trouble}, and libqat did not start anew: {cause}; it is tried again, after a minute at the latest, but some \
+        "{failure}, and libqat did not start anew: {cause}; it is tried again, after a minute at the latest, but some \
          releases find a device that was lost only in a new process"
     )]
     NotRecovered {
         /// What happened.
-        trouble: Arc<str>,
+        failure: Arc<str>,
         /// What the last start came to.
         cause: Arc<Unavailability>,
     },

@@ -77,7 +77,7 @@ impl Isal {
                 match unsafe { Library::new(*name) } {
                     Ok(library) => {
                         let isal = Self::resolve(library).map_err(|error| format!("{name}: {error}"))?;
-                        return isal.tried().map_err(|fault| format!("{name}: {fault}"));
+                        return isal.self_tested().map_err(|fault| format!("{name}: {fault}"));
                     }
                     Err(error) => tried.push(error.to_string()),
                 }
@@ -110,7 +110,7 @@ impl Isal {
     }
 
     /// Returns `self` if it compresses a sample to what another library reads back as the sample.
-    fn tried(self) -> Result<Self, String> {
+    fn self_tested(self) -> Result<Self, String> {
         // Longer than deflate's window: words, a run, and bytes without a pattern.
         let words =
             b"the library has to compress a sample before it is used ".iter().copied().cycle().take(20_000);
@@ -146,7 +146,7 @@ impl Isal {
     }
 
     /// Remembers that the library broke its contract, and says so once.
-    fn blame(&self, fault: String) {
+    fn disable(&self, fault: String) {
         if self.fault.set(fault).is_ok() {
             let (fault, file) = (self.fault.get(), self.path.as_ref());
             tracing::warn!(fault, ?file, "ISA-L is not used any more; libdeflate takes its place");
@@ -234,7 +234,7 @@ impl<'a> Deflater<'a> {
         let written =
             u32::checked_sub(avail_out, stream.avail_out).filter(|written| *written == stream.total_out);
         let (Some(written), 0) = (written, stream.avail_in) else {
-            self.isal.blame(format!(
+            self.isal.disable(format!(
                 "it says that of {avail_in} bytes of input {} are left, and that {} of {avail_out} bytes of room are \
                  left behind {} bytes of output",
                 stream.avail_in, stream.avail_out, stream.total_out
@@ -309,7 +309,7 @@ mod tests {
 
     #[test]
     fn a_library_that_does_what_it_should_passes_the_self_test() {
-        assert!(fake(stores).tried().is_ok());
+        assert!(fake(stores).self_tested().is_ok());
     }
 
     #[test]
@@ -332,7 +332,7 @@ mod tests {
             status
         }
         for broken in [writes_nothing, refuses, alters] {
-            let fault = fake(broken).tried().err().expect("it is not fit for use");
+            let fault = fake(broken).self_tested().err().expect("it is not fit for use");
             assert!(fault.contains("its self-test failed"), "{fault}");
         }
     }

@@ -103,9 +103,9 @@ pub struct InstanceInfo {
     /// Slots of the table of requests that are not free.
     pub slots_in_use: usize,
     /// Whether it rests after failures now.
-    pub resting: bool,
+    pub suspended: bool,
     /// Rests so far.
-    pub rests: u64,
+    pub suspensions: u64,
     /// What the library says of it, where it does.
     pub library: Option<LibraryCounts>,
 }

@@ -6,7 +6,7 @@ use twox_hash::XxHash32;
 use zlib_rs::adler32::adler32_combine;
 use zlib_rs::crc32::crc32_combine;
 
-use super::request::{Answer, Request};
+use super::request::{DecodedResponse, StatelessRequest};
 use super::session::{Checksum, Lz4Block, SessionKind};
 use crate::device::inflight::{CompletedRequest, Direction};
 use crate::device::instances::{CallContext, Window};
@@ -141,8 +141,8 @@ pub(crate) fn hardware_level(format: Format, level: Level) -> Result<u8> {
 }
 
 pub(super) fn deflate_kind(call: CallContext<'_>, level: u8, checksum: Checksum) -> SessionKind {
-    let has_dynamic = call.pool.services.capabilities.compression.dynamic_huffman;
-    let huffman = if has_dynamic { call.pool.settings.huffman } else { Huffman::Static };
+    let has_dynamic = call.started.services.capabilities.compression.dynamic_huffman;
+    let huffman = if has_dynamic { call.started.settings.huffman } else { Huffman::Static };
     SessionKind::Deflate { level, huffman, checksum }
 }
 
@@ -173,7 +173,7 @@ async fn deflate(
         writer.put(if end == End::Final { &[3, 0] } else { &[0, 0, 0, 0xff, 0xff] })?;
         return Ok(done);
     }
-    let mut joint = Joint {
+    let mut joiner = OutputJoiner {
         call,
         writer,
         checksum: is_checksum_used.then_some(if adler { Checksum::Adler32 } else { Checksum::Crc32 }),
@@ -185,24 +185,24 @@ async fn deflate(
         while !rest.is_empty() && !window.is_full() {
             let (piece, later) = rest.split_at(rest.len().min(PIECE));
             let request = piece_of(kind, piece, !later.is_empty() || end == End::Open);
-            let launched = call.launch(request, window.when_full(call.when_full)).await;
-            if !window.push(launched, request).map_err(|fault| call.error(fault))? {
+            let submitted = call.submit(request, window.when_full(call.when_full)).await;
+            if !window.push(submitted, request).map_err(|error| call.error(error))? {
                 break;
             }
             rest = later;
         }
-        let Some(next) = window.next(call.pool).await else { return Ok(joint.done) };
-        let (landed, instance, request) = next.map_err(|fault| call.error(fault))?;
-        joint.put(landed, instance, request).await?;
+        let Some(next) = window.next(call.started).await else { return Ok(joiner.done) };
+        let (completed, instance, request) = next.map_err(|error| call.error(error))?;
+        joiner.put(completed, instance, request).await?;
     }
 }
 
-fn piece_of(kind: SessionKind, input: &[u8], is_open: bool) -> Request<'_> {
-    Request { kind, prefix: &[], input, room: deflate_room(input.len()), is_open }
+fn piece_of(kind: SessionKind, input: &[u8], is_open: bool) -> StatelessRequest<'_> {
+    StatelessRequest { kind, prefix: &[], input, room: deflate_room(input.len()), is_open }
 }
 
 /// Where the requests' outputs become one stream.
-struct Joint<'a, 'b> {
+struct OutputJoiner<'a, 'b> {
     call: CallContext<'a>,
     writer: &'a mut Writer<'b>,
     /// The one that is wanted, if one is.
@@ -210,41 +210,42 @@ struct Joint<'a, 'b> {
     done: Done,
 }
 
-impl Joint<'_, '_> {
+impl OutputJoiner<'_, '_> {
     /// Appends what a request came to.
     async fn put(
         &mut self,
-        mut landed: CompletedRequest,
+        mut completed: CompletedRequest,
         mut instance: u16,
-        mut request: Request<'_>,
+        mut request: StatelessRequest<'_>,
     ) -> Result<()> {
         loop {
-            let left = self.append(landed, instance, request)?;
+            let left = self.append(completed, instance, request)?;
             if left.is_empty() {
                 return Ok(());
             }
             // The output ran full, which the room rules out, so the device is not what it should be; but what it did
             // counts, and the rest goes on from there.
             request.input = left;
-            (landed, instance) = self.call.run(request).await.map_err(|fault| self.call.error(fault))?;
+            (completed, instance) = self.call.run(request).await.map_err(|error| self.call.error(error))?;
         }
     }
 
     /// Appends an answer; what of the request's input it does not stand for.
     fn append<'i>(
         &mut self,
-        landed: CompletedRequest,
+        completed: CompletedRequest,
         instance: u16,
-        request: Request<'i>,
+        request: StatelessRequest<'i>,
     ) -> Result<&'i [u8]> {
         let Self { call, writer, .. } = self;
         let len = request.input.len();
-        let answer = call.answer(&landed, instance, len, request.room, Format::Deflate)?;
-        let (packed, left) = request.input.split_at(call.blame(instance, complete(&answer, len))?);
+        let response = call.decode(&completed, instance, len, request.room, Format::Deflate)?;
+        let (packed, left) =
+            request.input.split_at(call.penalise_on_error(instance, complete(&response, len))?);
         if let Some(checksum) = self.checksum {
-            let sum = answer.checksum;
-            if call.pool.settings.integrity != Integrity::Trust && sum != checksum.of(packed) {
-                return call.blame(instance, Err(wrong_checksum()));
+            let sum = response.checksum;
+            if call.started.settings.integrity != Integrity::Trust && sum != checksum.of(packed) {
+                return call.penalise_on_error(instance, Err(wrong_checksum()));
             }
             let (before, more) = (self.done.checksum, packed.len() as u64);
             self.done.checksum = match (self.done.instance, checksum) {
@@ -254,10 +255,10 @@ impl Joint<'_, '_> {
             };
         }
         self.done.instance = Some(instance);
-        if answer.produced >= stored_len(packed.len()) {
+        if response.produced >= stored_len(packed.len()) {
             store(packed, writer, !request.is_open && left.is_empty())?;
         } else {
-            landed.output().read(0, writer.room(answer.produced)?);
+            completed.output().read(0, writer.room(response.produced)?);
         }
         Ok(left)
     }
@@ -265,12 +266,12 @@ impl Joint<'_, '_> {
 
 /// How much of a request's input the answer stands for: all of it, or some after an overflow.
 #[inline(always)]
-pub(super) fn complete(answer: &Answer, len: usize) -> Result<usize> {
-    let is_plausible = if answer.overflow { answer.consumed > 0 } else { answer.consumed == len };
-    if is_plausible && answer.produced > 0 {
-        return Ok(answer.consumed);
+pub(super) fn complete(response: &DecodedResponse, len: usize) -> Result<usize> {
+    let is_plausible = if response.overflow { response.consumed > 0 } else { response.consumed == len };
+    if is_plausible && response.produced > 0 {
+        return Ok(response.consumed);
     }
-    let detail = format!("{} of {len} bytes consumed, {} produced", answer.consumed, answer.produced);
+    let detail = format!("{} of {len} bytes consumed, {} produced", response.consumed, response.produced);
     Err(DeviceError::Wrong { detail: detail.into() }.into())
 }
 
@@ -327,60 +328,66 @@ async fn lz4_frame(
     loop {
         while !rest.is_empty() && !window.is_full() {
             let (piece, later) = rest.split_at(rest.len().min(descriptor.max_block));
-            let request =
-                Request { kind, prefix: &[], input: piece, room: lz4_room(piece.len()), is_open: false };
-            let launched = call.launch(request, window.when_full(call.when_full)).await;
-            if !window.push(launched, piece).map_err(|fault| call.error(fault))? {
+            let request = StatelessRequest {
+                kind,
+                prefix: &[],
+                input: piece,
+                room: lz4_room(piece.len()),
+                is_open: false,
+            };
+            let submitted = call.submit(request, window.when_full(call.when_full)).await;
+            if !window.push(submitted, piece).map_err(|error| call.error(error))? {
                 break;
             }
             rest = later;
         }
-        let Some(next) = window.next(call.pool).await else { break };
-        let (landed, instance, piece) = next.map_err(|fault| call.error(fault))?;
-        let answer = call.answer(&landed, instance, piece.len(), lz4_room(piece.len()), Format::Lz4Frame)?;
-        call.blame(instance, whole_block(&answer, piece.len()))?;
-        call.blame(instance, block_word(&landed, &answer).map(drop))?;
-        if answer.produced >= piece.len() + 4 {
+        let Some(next) = window.next(call.started).await else { break };
+        let (completed, instance, piece) = next.map_err(|error| call.error(error))?;
+        let response =
+            call.decode(&completed, instance, piece.len(), lz4_room(piece.len()), Format::Lz4Frame)?;
+        call.penalise_on_error(instance, whole_block(&response, piece.len()))?;
+        call.penalise_on_error(instance, block_word(&completed, &response).map(drop))?;
+        if response.produced >= piece.len() + 4 {
             writer.put(&(piece.len() as u32 | frame::STORED).to_le_bytes())?;
             writer.put(piece)?;
         } else {
-            landed.output().read(0, writer.room(answer.produced)?);
+            completed.output().read(0, writer.room(response.produced)?);
         }
-        device_hash = Some(answer.checksum);
+        device_hash = Some(response.checksum);
         last = Some(instance);
     }
     writer.put(&[0; 4])?;
     // The device hashes each request for itself, and hashes of parts do not combine.
     let hash = match device_hash {
-        Some(hash) if is_whole && call.pool.settings.integrity == Integrity::Trust => hash,
+        Some(hash) if is_whole && call.started.settings.integrity == Integrity::Trust => hash,
         _ => XxHash32::oneshot(0, input),
     };
     if is_whole && device_hash.is_some_and(|device_hash| device_hash != hash) {
-        return call.blame(last.unwrap_or_default(), Err(wrong_checksum()));
+        return call.penalise_on_error(last.unwrap_or_default(), Err(wrong_checksum()));
     }
     writer.put(&hash.to_le_bytes())?;
     Ok(last)
 }
 
 /// An LZ4 request has to be done as a whole.
-fn whole_block(answer: &Answer, len: usize) -> Result<()> {
-    if answer.overflow || complete(answer, len)? != len || answer.produced <= 4 {
-        let detail = format!("{} of {len} bytes consumed, overflow {}", answer.consumed, answer.overflow);
+fn whole_block(response: &DecodedResponse, len: usize) -> Result<()> {
+    if response.overflow || complete(response, len)? != len || response.produced <= 4 {
+        let detail = format!("{} of {len} bytes consumed, overflow {}", response.consumed, response.overflow);
         return Err(DeviceError::Wrong { detail: detail.into() }.into());
     }
     Ok(())
 }
 
 /// The size word in front of a block, which has to be that of the output.
-fn block_word(landed: &CompletedRequest, answer: &Answer) -> Result<u32> {
+fn block_word(completed: &CompletedRequest, response: &DecodedResponse) -> Result<u32> {
     let mut word = [0; 4];
-    landed.output().read(0, &mut word);
+    completed.output().read(0, &mut word);
     let word = u32::from_le_bytes(word);
     let len = word & !frame::STORED;
-    if len as usize + 4 == answer.produced {
+    if len as usize + 4 == response.produced {
         return Ok(word);
     }
-    let detail = format!("a block of {len} bytes in {} of output", answer.produced);
+    let detail = format!("a block of {len} bytes in {} of output", response.produced);
     Err(DeviceError::Wrong { detail: detail.into() }.into())
 }
 
@@ -403,16 +410,21 @@ async fn lz4_block(
         });
     };
     let room = lz4_room(input.len());
-    let request =
-        Request { kind: SessionKind::Lz4 { level, block }, prefix: &[], input, room, is_open: false };
-    let (landed, instance) = call.run(request).await.map_err(|fault| call.error(fault))?;
-    let answer = call.answer(&landed, instance, input.len(), room, Format::Lz4Block)?;
-    call.blame(instance, whole_block(&answer, input.len()))?;
-    let word = call.blame(instance, block_word(&landed, &answer))?;
+    let request = StatelessRequest {
+        kind: SessionKind::Lz4 { level, block },
+        prefix: &[],
+        input,
+        room,
+        is_open: false,
+    };
+    let (completed, instance) = call.run(request).await.map_err(|error| call.error(error))?;
+    let response = call.decode(&completed, instance, input.len(), room, Format::Lz4Block)?;
+    call.penalise_on_error(instance, whole_block(&response, input.len()))?;
+    let word = call.penalise_on_error(instance, block_word(&completed, &response))?;
     if word & frame::STORED != 0 {
         software::lz4::store_block(input, |bytes| writer.put(bytes))?;
     } else {
-        landed.output().read(4, writer.room(word as usize)?);
+        completed.output().read(4, writer.room(word as usize)?);
     }
     Ok(Some(instance))
 }

@@ -4,7 +4,7 @@ use accel_core::{Error, Format, Outcome, Result};
 
 use super::compress::{outcome, ran_full, wrong_checksum};
 use super::lz4;
-use super::request::{Answer, Request};
+use super::request::{DecodedResponse, StatelessRequest};
 use super::session::{Checksum, SessionKind};
 use crate::device::inflight::{CompletedRequest, Direction};
 use crate::device::instances::CallContext;
@@ -37,9 +37,9 @@ pub(crate) async fn decompress(
 ) -> Result<Outcome> {
     super::check_offered(call, format, Direction::Decompress)?;
     let mut last = None;
-    let is_checked = call.pool.settings.integrity != Integrity::Trust;
-    let blame = |result, last: Option<u16>| match last {
-        Some(instance) => call.blame(instance, result),
+    let is_checked = call.started.settings.integrity != Integrity::Trust;
+    let penalise_on_error = |result, last: Option<u16>| match last {
+        Some(instance) => call.penalise_on_error(instance, result),
         None => result,
     };
     match format {
@@ -57,7 +57,7 @@ pub(crate) async fn decompress(
             let used = used + zlib::HEADER_LEN;
             let trailer = input[used..].first_chunk().ok_or(Error::Truncated { format })?;
             let plain = &output.filled()[start..];
-            blame(check_zlib(trailer, adler, plain, is_checked), last)?;
+            penalise_on_error(check_zlib(trailer, adler, plain, is_checked), last)?;
             software::nothing_after(input, used + zlib::TRAILER_LEN, format)?;
         }
         Format::Gzip => {
@@ -74,7 +74,7 @@ pub(crate) async fn decompress(
                 at += used;
                 let trailer = input[at..].first_chunk().ok_or(Error::Truncated { format })?;
                 let plain = &output.filled()[start..];
-                blame(check_gzip(trailer, crc, plain), last)?;
+                penalise_on_error(check_gzip(trailer, crc, plain), last)?;
                 at += gzip::TRAILER_LEN;
                 if !software::is_member_next(&input[at..], at)? {
                     break;
@@ -187,15 +187,15 @@ async fn inflate(
     let mut taken = guess.taken;
     let mut room = room_for(call, output, taken, guess.plain);
     loop {
-        let request = Request { kind, prefix: &[], input: &input[..taken], room, is_open: false };
-        let (landed, instance) = call.run(request).await.map_err(|fault| call.error(fault))?;
-        let answer = call.answer(&landed, instance, taken, room, format)?;
-        if answer.overflow {
+        let request = StatelessRequest { kind, prefix: &[], input: &input[..taken], room, is_open: false };
+        let (completed, instance) = call.run(request).await.map_err(|error| call.error(error))?;
+        let response = call.decode(&completed, instance, taken, room, format)?;
+        if response.overflow {
             // A stateless request does not go on, so it starts again with more room.
             more_than(output, room)?;
             let more = (room * 4).min(most(call, output, taken));
             if room >= taken.saturating_mul(MAX_RATIO).max(LEAST_ROOM) {
-                return call.blame(instance, Err(ran_full()));
+                return call.penalise_on_error(instance, Err(ran_full()));
             }
             if room >= more {
                 return Err(Error::Unsupported {
@@ -208,7 +208,7 @@ async fn inflate(
             room = more;
             continue;
         }
-        if !answer.end_of_stream {
+        if !response.end_of_stream {
             if taken == input.len() {
                 return Err(Error::Truncated { format });
             }
@@ -216,25 +216,25 @@ async fn inflate(
             room = room_for(call, output, taken, None).max(room);
             continue;
         }
-        accept(&landed, &answer, output)?;
+        accept(&completed, &response, output)?;
         *last = Some(instance);
         let plain = output.filled();
-        let plain = &plain[plain.len() - answer.produced..];
+        let plain = &plain[plain.len() - response.produced..];
         if format == Format::Deflate
-            && call.pool.settings.integrity != Integrity::Trust
-            && libdeflater::crc32(plain) != answer.checksum
+            && call.started.settings.integrity != Integrity::Trust
+            && libdeflater::crc32(plain) != response.checksum
         {
             // No trailer tells.
-            return call.blame(instance, Err(wrong_checksum()));
+            return call.penalise_on_error(instance, Err(wrong_checksum()));
         }
-        return Ok((answer.consumed, answer.checksum));
+        return Ok((response.consumed, response.checksum));
     }
 }
 
 /// Most room that a request with `taken` bytes of input may have: one byte more than `output` may take, so that too
 /// much is seen as too much; no more than such input can become, nor than the device's memory has.
 fn most(call: CallContext<'_>, output: &Output<'_>, taken: usize) -> usize {
-    let device = (call.pool.settings.memory / 4 * 3).saturating_sub(taken).min(MAX_ROOM);
+    let device = (call.started.settings.memory / 4 * 3).saturating_sub(taken).min(MAX_ROOM);
     let wanted = output.most().saturating_add(1).min(taken.saturating_mul(MAX_RATIO));
     wanted.min(device).max(LEAST_ROOM)
 }
@@ -256,10 +256,14 @@ fn more_than(output: &mut Output<'_>, room: usize) -> Result<()> {
 }
 
 /// Copies an answer's output to the caller.
-pub(super) fn accept(landed: &CompletedRequest, answer: &Answer, output: &mut Output<'_>) -> Result<()> {
-    output.reserve(answer.produced)?;
-    landed.output().read(0, &mut output.room()[..answer.produced]);
-    output.advance(answer.produced);
+pub(super) fn accept(
+    completed: &CompletedRequest,
+    response: &DecodedResponse,
+    output: &mut Output<'_>,
+) -> Result<()> {
+    output.reserve(response.produced)?;
+    completed.output().read(0, &mut output.room()[..response.produced]);
+    output.advance(response.produced);
     Ok(())
 }
 

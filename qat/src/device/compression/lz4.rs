@@ -5,12 +5,12 @@ use twox_hash::XxHash32;
 
 use super::compress::wrong_checksum;
 use super::decompress::{LEAST_ROOM, accept};
-use super::request::{Answer, Request};
+use super::request::{DecodedResponse, StatelessRequest};
 use super::session::{Lz4Block, SessionKind};
 use crate::device::inflight::CompletedRequest;
 use crate::device::instances::{CallContext, Window};
 use crate::error::DeviceError;
-use crate::formats::{le32, lz4 as container};
+use crate::formats::{le32, lz4 as frame};
 use crate::job::output::Output;
 use crate::settings::Integrity;
 use crate::software::lz4;
@@ -48,10 +48,10 @@ pub(super) async fn block(
     let prefix = (input.len() as u32).to_le_bytes();
     let kind = SessionKind::Unlz4 { block, has_block_checksums: false };
     let room = len.max(LEAST_ROOM);
-    let request = Request { kind, prefix: &prefix, input, room, is_open: false };
-    let (landed, instance) = call.run(request).await.map_err(|fault| call.error(fault))?;
-    let answer = call.answer(&landed, instance, input.len() + 4, room, format)?;
-    call.blame(instance, take(call, &landed, &answer, len, output))?;
+    let request = StatelessRequest { kind, prefix: &prefix, input, room, is_open: false };
+    let (completed, instance) = call.run(request).await.map_err(|error| call.error(error))?;
+    let response = call.decode(&completed, instance, input.len() + 4, room, format)?;
+    call.penalise_on_error(instance, take(call, &completed, &response, len, output))?;
     *last = Some(instance);
     Ok(())
 }
@@ -59,19 +59,20 @@ pub(super) async fn block(
 /// Accepts an answer of `len` bytes.
 fn take(
     call: CallContext<'_>,
-    landed: &CompletedRequest,
-    answer: &Answer,
+    completed: &CompletedRequest,
+    response: &DecodedResponse,
     len: usize,
     output: &mut Output<'_>,
 ) -> Result<()> {
-    if answer.overflow || len != answer.produced {
-        let detail = format!("{} bytes of output instead of {len}", answer.produced);
+    if response.overflow || len != response.produced {
+        let detail = format!("{} bytes of output instead of {len}", response.produced);
         return Err(DeviceError::Wrong { detail: detail.into() }.into());
     }
-    accept(landed, answer, output)?;
+    accept(completed, response, output)?;
     let plain = output.filled();
     let plain = &plain[plain.len() - len..];
-    if call.pool.settings.integrity != Integrity::Trust && XxHash32::oneshot(0, plain) != answer.checksum {
+    if call.started.settings.integrity != Integrity::Trust && XxHash32::oneshot(0, plain) != response.checksum
+    {
         return Err(wrong_checksum());
     }
     Ok(())
@@ -89,20 +90,20 @@ pub(super) async fn frames(
         at += match lz4::next_frame(rest, at)? {
             lz4::Frame::Skippable { len } => len,
             lz4::Frame::Legacy => legacy_frame(call, rest, output, last).await?,
-            lz4::Frame::Ordinary => frame(call, rest, output, last).await?,
+            lz4::Frame::Ordinary => ordinary_frame(call, rest, output, last).await?,
         };
     }
     Ok(())
 }
 
-async fn frame(
+async fn ordinary_frame(
     call: CallContext<'_>,
     input: &[u8],
     output: &mut Output<'_>,
     last: &mut Option<u16>,
 ) -> Result<usize> {
     let format = Format::Lz4Frame;
-    let (descriptor, mut at) = container::Descriptor::parse(input)?.ok_or(Error::Truncated { format })?;
+    let (descriptor, mut at) = frame::Descriptor::parse(input)?.ok_or(Error::Truncated { format })?;
     if !descriptor.independent {
         return linked_frame(call, &descriptor, input, at, output, last).await;
     }
@@ -124,26 +125,27 @@ async fn frame(
                 stored = Some(data);
             } else {
                 let plain_len = part.plain_len(&descriptor)?;
-                let request = Request {
+                let request = StatelessRequest {
                     kind,
                     prefix: &word.to_le_bytes(),
                     input: data,
                     room: plain_len.max(LEAST_ROOM),
                     is_open: false,
                 };
-                let launched = call.launch(request, window.when_full(call.when_full)).await;
+                let submitted = call.submit(request, window.when_full(call.when_full)).await;
                 let lens = (data.len(), plain_len);
-                if !window.push(launched, lens).map_err(|fault| call.error(fault))? {
+                if !window.push(submitted, lens).map_err(|error| call.error(error))? {
                     break;
                 }
             }
             at = next;
         }
-        match window.next(call.pool).await {
+        match window.next(call.started).await {
             Some(next) => {
-                let (landed, instance, (len, plain_len)) = next.map_err(|fault| call.error(fault))?;
-                let answer = call.answer(&landed, instance, len + 4, plain_len.max(LEAST_ROOM), format)?;
-                call.blame(instance, take(call, &landed, &answer, plain_len, output))?;
+                let (completed, instance, (len, plain_len)) = next.map_err(|error| call.error(error))?;
+                let response =
+                    call.decode(&completed, instance, len + 4, plain_len.max(LEAST_ROOM), format)?;
+                call.penalise_on_error(instance, take(call, &completed, &response, plain_len, output))?;
                 *last = Some(instance);
             }
             None => match stored.take() {
@@ -173,7 +175,7 @@ struct Part<'a> {
 
 impl<'a> Part<'a> {
     /// The block at `at`, its checksum checked; `None` for the end mark.
-    fn at(input: &'a [u8], at: usize, descriptor: &container::Descriptor) -> Result<Option<Self>> {
+    fn at(input: &'a [u8], at: usize, descriptor: &frame::Descriptor) -> Result<Option<Self>> {
         let truncated = || Error::Truncated { format: Format::Lz4Frame };
         let word = input.get(at..).and_then(le32).ok_or_else(truncated)?;
         if word == 0 {
@@ -190,7 +192,7 @@ impl<'a> Part<'a> {
         Ok(Some(Self { word, data, next, is_stored }))
     }
 
-    fn plain_len(&self, descriptor: &container::Descriptor) -> Result<usize> {
+    fn plain_len(&self, descriptor: &frame::Descriptor) -> Result<usize> {
         if self.is_stored {
             return Ok(self.data.len());
         }
@@ -201,7 +203,7 @@ impl<'a> Part<'a> {
 /// A frame whose blocks refer to earlier ones: one request for all of them, which begin at `at`.
 async fn linked_frame(
     call: CallContext<'_>,
-    descriptor: &container::Descriptor,
+    descriptor: &frame::Descriptor,
     input: &[u8],
     begin: usize,
     output: &mut Output<'_>,
@@ -220,10 +222,10 @@ async fn linked_frame(
         let block = Lz4Block::of_len(descriptor.max_block).expect("a size that frames have");
         let kind = SessionKind::Unlz4 { block, has_block_checksums: descriptor.block_checksum };
         let room = len.max(LEAST_ROOM);
-        let request = Request { kind, prefix: &[], input: &input[begin..at], room, is_open: false };
-        let (landed, instance) = call.run(request).await.map_err(|fault| call.error(fault))?;
-        let answer = call.answer(&landed, instance, at - begin, room, format)?;
-        call.blame(instance, take(call, &landed, &answer, len, output))?;
+        let request = StatelessRequest { kind, prefix: &[], input: &input[begin..at], room, is_open: false };
+        let (completed, instance) = call.run(request).await.map_err(|error| call.error(error))?;
+        let response = call.decode(&completed, instance, at - begin, room, format)?;
+        call.penalise_on_error(instance, take(call, &completed, &response, len, output))?;
         *last = Some(instance);
     }
     Ok(at + lz4::check_content(descriptor, &output.filled()[start..], &input[at..])?)
@@ -242,7 +244,7 @@ async fn legacy_frame(
         let word = le32(&input[at..]).ok_or_else(truncated)?;
         let Some(len) = lz4::legacy_block_size(word, at == 4)? else { break };
         let data = input.get(at + 4..).and_then(|rest| rest.get(..len)).ok_or_else(truncated)?;
-        lz4::frame_block_len(data, container::LEGACY_BLOCK)?;
+        lz4::frame_block_len(data, frame::LEGACY_BLOCK)?;
         block(call, data, output, Format::Lz4Frame, last).await?;
         at += 4 + len;
     }

@@ -23,7 +23,7 @@ pub(crate) use single::Single;
 
 /// Refuses what library and device do not offer.
 fn check_offered(call: CallContext<'_>, format: Format, direction: Direction) -> Result<()> {
-    let offered = &call.pool.services.capabilities.compression;
+    let offered = &call.started.services.capabilities.compression;
     let directions = match format {
         Format::Lz4Block | Format::Lz4Frame => offered.lz4,
         // The native format is not used yet, so only what LZ4s gives counts.

@@ -8,14 +8,14 @@ use super::session::{SessionKind, SessionSlot};
 use crate::device::inflight::{
     Blocks, CompletedRequest, Direction, PendingRequest, SlotGuard, Stateless, Work,
 };
-use crate::device::instances::{CallContext, Failure, Fault, Instance, WhenFull};
+use crate::device::instances::{CallContext, Failure, Instance, RequestError, WhenFull};
 use crate::error::CpaStatus;
 use crate::error::{DeviceError, RequestStatus};
 use crate::settings::Integrity;
 
 /// A request to be.
 #[derive(Clone, Copy)]
-pub(super) struct Request<'a> {
+pub(super) struct StatelessRequest<'a> {
     pub(super) kind: SessionKind,
     /// In front of the input, where the device wants a header that the format does not have.
     pub(super) prefix: &'a [u8],
@@ -28,7 +28,7 @@ pub(super) struct Request<'a> {
 
 /// An answer that counts.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Answer {
+pub(super) struct DecodedResponse {
     pub(super) consumed: usize,
     pub(super) produced: usize,
     pub(super) checksum: u32,
@@ -38,38 +38,41 @@ pub(super) struct Answer {
 }
 
 impl CallContext<'_> {
-    pub(super) async fn launch(
+    pub(super) async fn submit(
         &self,
-        request: Request<'_>,
+        request: StatelessRequest<'_>,
         when_full: WhenFull,
-    ) -> Result<(PendingRequest, u16), Fault> {
+    ) -> Result<(PendingRequest, u16), RequestError> {
         let len = request.prefix.len() + request.input.len() + request.room;
         // An answer counts in 32 bits.
-        if len > self.pool.settings.memory || u32::try_from(len).is_err() {
-            return Err(Fault::TooLarge);
+        if len > self.started.settings.memory || u32::try_from(len).is_err() {
+            return Err(RequestError::TooLarge);
         }
-        let load = |instance: &Instance, claim: &mut SlotGuard| {
+        let load = |instance: &Instance, slot: &mut SlotGuard| {
             let memory = instance.ring.memory();
             let mut input = Blocks::with_room(memory, request.prefix.len() + request.input.len())?;
             input.write(0, request.prefix);
             input.write(request.prefix.len(), request.input);
-            claim.load(input, Blocks::with_room(memory, request.room)?);
+            slot.load(input, Blocks::with_room(memory, request.room)?);
             Ok(())
         };
         let how = self.stateless(request.kind, request.is_open);
-        let fly = |instance: &Instance, claim: SlotGuard| {
-            let key = SessionSlot::new(request.kind, how, claim.is_flat());
+        let submit = |instance: &Instance, slot: SlotGuard| {
+            let key = SessionSlot::new(request.kind, how, slot.is_flat());
             let session = session::session(instance, key)?;
-            Ok(instance.ring.compress(claim, session, how)?)
+            Ok(instance.ring.compress(slot, session, how)?)
         };
-        self.pool.launch(Work::Compression, when_full, self.recorder, load, fly).await
+        self.started.submit(Work::Compression, when_full, self.recorder, load, submit).await
     }
 
     /// Launches and waits.
-    pub(super) async fn run(&self, request: Request<'_>) -> Result<(CompletedRequest, u16), Fault> {
-        let (flight, instance) = self.launch(request, self.when_full).await?;
-        let landed = flight.await.map_err(|lost| self.pool.lost(lost, instance))?;
-        Ok((landed, instance))
+    pub(super) async fn run(
+        &self,
+        request: StatelessRequest<'_>,
+    ) -> Result<(CompletedRequest, u16), RequestError> {
+        let (pending, instance) = self.submit(request, self.when_full).await?;
+        let completed = pending.await.map_err(|reason| self.started.record_abandoned(reason, instance))?;
+        Ok((completed, instance))
     }
 
     /// What a request of this kind has beside data and session.
@@ -87,54 +90,54 @@ impl CallContext<'_> {
     /// and hashes their content itself, and the library would do it only without recovery.
     fn is_verified(&self, kind: SessionKind) -> bool {
         matches!(kind, SessionKind::Deflate { .. } | SessionKind::Inflate { .. })
-            && self.pool.settings.integrity == Integrity::EndToEnd
-            && self.pool.services.capabilities.compression.integrity_crcs
+            && self.started.settings.integrity == Integrity::EndToEnd
+            && self.started.services.capabilities.compression.integrity_crcs
     }
 
     /// Passes `result` on, and lets the instance rest if it says that the instance's output was wrong.
-    pub(super) fn blame<T>(&self, instance: u16, result: Result<T, Error>) -> Result<T, Error> {
+    pub(super) fn penalise_on_error<T>(&self, instance: u16, result: Result<T, Error>) -> Result<T, Error> {
         if let Err(Error::Device { .. }) = result {
-            self.pool.instances[usize::from(instance)].health.failed(Failure::Trust);
+            self.started.instances[usize::from(instance)].health.failed(Failure::Trust);
         }
         result
     }
 
     /// Reads an answer, and tells the instance's health of it. `format` is what corrupt input is corrupt as.
     #[inline(always)]
-    pub(super) fn answer(
+    pub(super) fn decode(
         &self,
-        landed: &CompletedRequest,
+        completed: &CompletedRequest,
         instance: u16,
         request_len: usize,
         room: usize,
         format: Format,
-    ) -> Result<Answer, Error> {
-        let results = landed.results();
-        let health = &self.pool.instances[usize::from(instance)].health;
+    ) -> Result<DecodedResponse, Error> {
+        let results = completed.results();
+        let health = &self.started.instances[usize::from(instance)].health;
         let request = RequestStatus::from_raw(results.status);
-        let answer = Answer {
+        let response = DecodedResponse {
             consumed: results.consumed as usize,
             produced: results.produced as usize,
             checksum: results.checksum,
             overflow: request == RequestStatus::OVERFLOW,
             end_of_stream: results.endOfLastBlock != 0,
         };
-        let status = landed.status();
-        let is_answered = status == CpaStatus::SUCCESS && request == RequestStatus::OK || answer.overflow;
+        let status = completed.status();
+        let is_answered = status == CpaStatus::SUCCESS && request == RequestStatus::OK || response.overflow;
         if is_answered {
-            if answer.consumed > request_len || answer.produced > room {
+            if response.consumed > request_len || response.produced > room {
                 health.failed(Failure::Trust);
                 let detail = format!(
                     "{} of {request_len} bytes consumed, {} bytes produced in room for {room}",
-                    answer.consumed, answer.produced
+                    response.consumed, response.produced
                 );
                 return Err(DeviceError::Wrong { detail: detail.into() }.into());
             }
             health.succeeded();
-            return Ok(answer);
+            return Ok(response);
         }
         // Data to be compressed cannot be bad.
-        if let Some(detail) = request.bad_data().filter(|_| !landed.is_compression()) {
+        if let Some(detail) = request.bad_data().filter(|_| !completed.is_compression()) {
             health.succeeded();
             return Err(Error::Corrupt { format, detail: detail.into() });
         }

@@ -81,7 +81,7 @@ impl SessionKind {
         }
     }
 
-    fn place(self) -> usize {
+    fn index(self) -> usize {
         let at = |level: u8| usize::from(level) - 1;
         match self {
             Self::Deflate { level, huffman, checksum } => {
@@ -143,7 +143,7 @@ impl SessionKind {
 pub(crate) struct SessionSlot {
     kind: SessionKind,
     api: Api,
-    place: usize,
+    index: usize,
 }
 
 impl SessionSlot {
@@ -152,7 +152,7 @@ impl SessionSlot {
         let is_deflate = matches!(kind, SessionKind::Deflate { .. } | SessionKind::Inflate { .. });
         let is_whole = how.flush == sys::CPA_DC_FLUSH_FINAL && !how.is_verified;
         let api = if is_deflate && is_whole && is_flat { Api::DataPlane } else { Api::Traditional };
-        Self { kind, api, place: kind.place() }
+        Self { kind, api, index: kind.index() }
     }
 }
 
@@ -162,6 +162,6 @@ pub(crate) const SESSIONS: usize = 2 * KINDS;
 /// Returns the session of `instance` for requests that need `slot`, which the first of them makes.
 #[inline]
 pub(super) fn session(instance: &Instance, slot: SessionSlot) -> Result<&Arc<Session>, SessionError> {
-    let at = slot.api as usize * KINDS + slot.place;
+    let at = slot.api as usize * KINDS + slot.index;
     instance.sessions.get(at, || instance.ring.compression_session(slot.api, &slot.kind.setup()))
 }

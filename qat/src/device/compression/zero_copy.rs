@@ -8,11 +8,11 @@ use accel_core::{CompressOptions, End, Error, ExecutedOn, Format, Outcome, Resul
 
 use super::compress::{self, complete, ran_full, wrong_checksum};
 use super::decompress::{check_gzip, check_zlib};
-use super::request::Answer;
+use super::request::DecodedResponse;
 use super::session::{self};
 use super::session::{Checksum, SessionKind, SessionSlot};
 use crate::device::inflight::{Blocks, CompletedRequest, Direction, SlotGuard, Stateless, Work};
-use crate::device::instances::{CallContext, Fault, Instance, Launched, Unsent};
+use crate::device::instances::{CallContext, Instance, RequestError, Submitted, Unsent};
 use crate::device::memory::DmaBuffer;
 use crate::formats::{gzip, zlib};
 use crate::settings::Integrity;
@@ -119,15 +119,15 @@ impl Plan {
     }
 
     /// One try to submit. `held` has the buffers; it is empty when the device has them.
-    pub(crate) fn try_launch(
+    pub(crate) fn try_submit(
         &self,
         call: CallContext<'_>,
         spans: Spans,
         since: &mut Option<Instant>,
         held: &mut Option<(DmaBuffer, DmaBuffer)>,
-    ) -> Result<Launched, Fault> {
+    ) -> Result<Submitted, RequestError> {
         let held = Cell::from_mut(held);
-        let load = |_: &Instance, claim: &mut SlotGuard| {
+        let load = |_: &Instance, slot: &mut SlotGuard| {
             let (mut input, mut output) = held.take().expect("given back by whoever did not send them");
             let is_ready = input.prepare().and_then(|()| output.prepare());
             if is_ready.is_err() {
@@ -135,26 +135,26 @@ impl Plan {
                 return is_ready;
             }
             let (read, write) = self.ranges(spans);
-            claim.load(Blocks::part(input.into_block(), read), Blocks::part(output.into_block(), write));
+            slot.load(Blocks::part(input.into_block(), read), Blocks::part(output.into_block(), write));
             Ok(())
         };
-        let take_back = |claim: &mut SlotGuard| {
-            held.set(whole(claim.unload(), spans));
+        let take_back = |slot: &mut SlotGuard| {
+            held.set(whole(slot.unload(), spans));
         };
-        let fly = |instance: &Instance, mut claim: SlotGuard| {
+        let submit = |instance: &Instance, mut slot: SlotGuard| {
             let session = match session::session(instance, self.session) {
                 Ok(session) => session,
                 Err(error) => {
-                    take_back(&mut claim);
+                    take_back(&mut slot);
                     return Err(Unsent::from(error));
                 }
             };
-            instance.ring.compress(claim, session, self.how).map_err(|mut refused| {
-                take_back(&mut refused.claim);
+            instance.ring.compress(slot, session, self.how).map_err(|mut refused| {
+                take_back(&mut refused.slot);
                 Unsent::from(refused)
             })
         };
-        call.pool.try_launch(Work::Compression, call.when_full, call.recorder, since, load, fly)
+        call.started.try_submit(Work::Compression, call.when_full, call.recorder, since, load, submit)
     }
 
     /// What the answer comes to.
@@ -162,19 +162,19 @@ impl Plan {
         &self,
         call: CallContext<'_>,
         spans: Spans,
-        landed: CompletedRequest,
+        completed: CompletedRequest,
         instance: u16,
     ) -> DmaCompletion {
         let (read, write) = self.ranges(spans);
-        let answer = call.answer(&landed, instance, read.len(), write.len(), self.format);
-        let Some((input, mut output)) = whole(landed.into_memory(), spans) else {
-            return DmaCompletion { buffers: None, result: answer.and_then(|_| Err(ran_full())) };
+        let response = call.decode(&completed, instance, read.len(), write.len(), self.format);
+        let Some((input, mut output)) = whole(completed.into_memory(), spans) else {
+            return DmaCompletion { buffers: None, result: response.and_then(|_| Err(ran_full())) };
         };
-        let result = answer.and_then(|answer| {
+        let result = response.and_then(|response| {
             let bytes_out = match self.how.direction {
-                Direction::Compress => self.compressed(call, &answer, instance, &input, &mut output)?,
+                Direction::Compress => self.compressed(call, &response, instance, &input, &mut output)?,
                 Direction::Decompress => {
-                    self.decompressed(call, &answer, instance, (&input, spans.header), &output)?
+                    self.decompressed(call, &response, instance, (&input, spans.header), &output)?
                 }
             };
             Ok(Outcome { bytes_in: spans.input, bytes_out, path: ExecutedOn::Hardware { instance } })
@@ -186,21 +186,21 @@ impl Plan {
     fn compressed(
         &self,
         call: CallContext<'_>,
-        answer: &Answer,
+        response: &DecodedResponse,
         instance: u16,
         input: &[u8],
         output: &mut [u8],
     ) -> Result<usize> {
-        if call.blame(instance, complete(answer, input.len()))? < input.len() {
+        if call.penalise_on_error(instance, complete(response, input.len()))? < input.len() {
             return Err(ran_full());
         }
         let (header, trailer) = self.framing;
-        let sum = answer.checksum;
-        let is_checked = trailer > 0 && call.pool.settings.integrity != Integrity::Trust;
+        let sum = response.checksum;
+        let is_checked = trailer > 0 && call.started.settings.integrity != Integrity::Trust;
         if is_checked && sum != self.checksum.of(input) {
-            return call.blame(instance, Err(wrong_checksum()));
+            return call.penalise_on_error(instance, Err(wrong_checksum()));
         }
-        let len = header + answer.produced + trailer;
+        let len = header + response.produced + trailer;
         self.frame(&mut output[..len], sum, input.len());
         Ok(len)
     }
@@ -228,39 +228,39 @@ impl Plan {
     fn decompressed(
         &self,
         call: CallContext<'_>,
-        answer: &Answer,
+        response: &DecodedResponse,
         instance: u16,
         (input, header): (&[u8], usize),
         output: &[u8],
     ) -> Result<usize> {
         let format = self.format;
-        if answer.overflow {
+        if response.overflow {
             return Err(Error::OutputTooSmall { required: None, available: output.len() });
         }
-        if !answer.end_of_stream {
+        if !response.end_of_stream {
             return Err(Error::Truncated { format });
         }
-        let plain = &output[..answer.produced];
-        let used = header + answer.consumed;
+        let plain = &output[..response.produced];
+        let used = header + response.consumed;
         let rest = &input[used..];
-        let sum = answer.checksum;
-        let is_checked = call.pool.settings.integrity != Integrity::Trust;
+        let sum = response.checksum;
+        let is_checked = call.started.settings.integrity != Integrity::Trust;
         match format {
             Format::Gzip => {
                 let trailer = rest.first_chunk().ok_or(Error::Truncated { format })?;
-                call.blame(instance, check_gzip(trailer, sum, plain))?;
+                call.penalise_on_error(instance, check_gzip(trailer, sum, plain))?;
             }
             Format::Zlib => {
                 let trailer = rest.first_chunk().ok_or(Error::Truncated { format })?;
-                call.blame(instance, check_zlib(trailer, sum, plain, is_checked))?;
+                call.penalise_on_error(instance, check_zlib(trailer, sum, plain, is_checked))?;
             }
             _ if is_checked && self.checksum.of(plain) != sum => {
-                return call.blame(instance, Err(wrong_checksum()));
+                return call.penalise_on_error(instance, Err(wrong_checksum()));
             }
             _ => {}
         }
         nothing_after(input, used + self.framing.1, format)?;
-        Ok(answer.produced)
+        Ok(response.produced)
     }
 }
 

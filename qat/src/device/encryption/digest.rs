@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use accel_core::{Digest, Key, Outcome, Result};
 
-use super::request::{self, Request};
+use super::request::{self, SymmetricRequest};
 use super::seal::path;
 use super::session::{Sessions, Use, of_digest};
 use super::trial;
@@ -48,10 +48,10 @@ pub(super) async fn hash(
             None => of_digest(instance, digest).cloned(),
         }
     };
-    let request = Request { head: [input, &[]], has_digest: true, ..Request::default() };
-    let mut answer = request::run(call, &request, session).await?;
-    let output = answer.digest()[..digest.len()].to_vec();
+    let request = SymmetricRequest { head: [input, &[]], has_digest: true, ..SymmetricRequest::default() };
+    let mut response = request::run(call, &request, session).await?;
+    let output = response.digest()[..digest.len()].to_vec();
     let outcome =
-        Outcome { bytes_in: input.len(), bytes_out: output.len(), path: path(Some(answer.instance)) };
+        Outcome { bytes_in: input.len(), bytes_out: output.len(), path: path(Some(response.instance)) };
     Ok((output, outcome))
 }

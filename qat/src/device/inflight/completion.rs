@@ -18,9 +18,9 @@ use super::sync::{AtomicBool, AtomicI32, AtomicU16, AtomicU64, AtomicWaker, fenc
 
 const FREE: u64 = 0;
 const HELD: u64 = 1;
-const FLYING: u64 = 2;
-const LANDED: u64 = 3;
-const LOST: u64 = 4;
+const PENDING: u64 = 2;
+const COMPLETED: u64 = 3;
+const ABANDONED: u64 = 4;
 const PARKED: u64 = 5;
 const ORPHANED: u64 = 6;
 
@@ -53,9 +53,9 @@ pub(super) struct Completion {
 
 /// What an answer came to.
 #[derive(Debug)]
-pub(super) enum Answer {
+pub(super) enum Delivery {
     /// There for the waiter, who is to be woken.
-    CompletedRequest(Option<Waker>),
+    ToWaiter(Option<Waker>),
     /// There for a waiter who was woken before, for the loss.
     Late,
     /// Nobody's; the slot is the caller's, to be freed.
@@ -66,16 +66,16 @@ pub(super) enum Answer {
 
 /// What became of a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum End {
+pub(super) enum RequestEnd {
     /// Answered with this status; the slot is the caller's.
-    CompletedRequest(i32),
+    Completed(i32),
     /// Given up, or left. The slot is nobody's until the answer comes, or until [`unpark`](Completion::unpark).
     Abandoned,
 }
 
 /// It is under way.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) struct UnderWay;
+pub(super) struct StillPending;
 
 impl Completion {
     /// A free slot's.
@@ -100,10 +100,10 @@ impl Completion {
     }
 
     /// Puts a held slot's request into flight: its generation. The answer may come at once.
-    pub(super) fn fly(&self) -> u32 {
+    pub(super) fn begin_submit(&self) -> u32 {
         self.age.store(0, Relaxed);
         let generation = generation_of(self.word.load(Relaxed));
-        self.word.store(word(generation, FLYING), Release);
+        self.word.store(word(generation, PENDING), Release);
         generation
     }
 
@@ -113,24 +113,24 @@ impl Completion {
     }
 
     /// Takes an answer.
-    pub(super) fn land(&self, generation: u32, status: i32) -> Answer {
+    pub(super) fn complete(&self, generation: u32, status: i32) -> Delivery {
         let mut seen = self.word.load(Relaxed);
         loop {
             let next = match state_of(seen) {
-                _ if generation_of(seen) != generation => return Answer::Stale,
-                FLYING | LOST => LANDED,
+                _ if generation_of(seen) != generation => return Delivery::Stale,
+                PENDING | ABANDONED => COMPLETED,
                 PARKED | ORPHANED => HELD,
-                _ => return Answer::Stale,
+                _ => return Delivery::Stale,
             };
-            if next == LANDED {
+            if next == COMPLETED {
                 self.status.store(status, Relaxed);
             }
             match self.word.compare_exchange(seen, word(generation, next), AcqRel, Relaxed) {
                 Ok(_) => {
                     return match state_of(seen) {
-                        FLYING => Answer::CompletedRequest(self.waker.take()),
-                        LOST => Answer::Late,
-                        _ => Answer::Unclaimed,
+                        PENDING => Delivery::ToWaiter(self.waker.take()),
+                        ABANDONED => Delivery::Late,
+                        _ => Delivery::Unclaimed,
                     };
                 }
                 Err(now) => seen = now,
@@ -139,19 +139,19 @@ impl Completion {
     }
 
     /// Gives up the request, if one is in flight.
-    pub(super) fn lose(&self) {
+    pub(super) fn abandon(&self) {
         let seen = self.word.load(Relaxed);
-        if state_of(seen) == FLYING {
-            self.lose_seen(seen);
+        if state_of(seen) == PENDING {
+            self.abandon_seen(seen);
         }
     }
 
-    fn lose_seen(&self, seen: u64) -> bool {
-        let is_lost = self.change(seen, LOST);
-        if is_lost {
+    fn abandon_seen(&self, seen: u64) -> bool {
+        let is_abandoned = self.change(seen, ABANDONED);
+        if is_abandoned {
             self.waker.wake();
         }
-        is_lost
+        is_abandoned
     }
 
     /// Whether somebody should poll before [`tick`](Self::tick): it would give the request up, or nobody else waits for
@@ -159,53 +159,53 @@ impl Completion {
     pub(super) fn is_unattended(&self, ticks: u16, limit: u16) -> bool {
         let seen = self.word.load(Relaxed);
         let is_due = || self.age.load(Relaxed).saturating_add(ticks) > limit;
-        is_unclaimed(seen) || state_of(seen) == FLYING && is_due()
+        is_unclaimed(seen) || state_of(seen) == PENDING && is_due()
     }
 
     /// Lets the request in flight be older by `ticks`, and gives it up beyond `limit`; whether it did.
     pub(super) fn tick(&self, ticks: u16, limit: u16) -> bool {
         let seen = self.word.load(Relaxed);
-        if state_of(seen) != FLYING {
+        if state_of(seen) != PENDING {
             return false;
         }
         // A slot whose request was followed by another meanwhile is young again, and stays so.
         let age = self.age.load(Relaxed);
         let older = if age == 0 { 1 } else { age.saturating_add(ticks) };
         let is_older = self.age.compare_exchange(age, older, Relaxed, Relaxed).is_ok();
-        is_older && older > limit && self.lose_seen(seen)
+        is_older && older > limit && self.abandon_seen(seen)
     }
 
     /// What became of the request; for its one waiter.
-    pub(super) fn take(&self, generation: u32) -> Result<End, UnderWay> {
+    pub(super) fn take(&self, generation: u32) -> Result<RequestEnd, StillPending> {
         loop {
             let seen = self.word.load(Acquire);
             match state_of(seen) {
-                LANDED => {
+                COMPLETED => {
                     self.word.store(word(generation, HELD), Relaxed);
-                    return Ok(End::CompletedRequest(self.status.load(Relaxed)));
+                    return Ok(RequestEnd::Completed(self.status.load(Relaxed)));
                 }
-                LOST if self.change(seen, ORPHANED) => return Ok(End::Abandoned),
-                LOST => {}
-                _ => return Err(UnderWay),
+                ABANDONED if self.change(seen, ORPHANED) => return Ok(RequestEnd::Abandoned),
+                ABANDONED => {}
+                _ => return Err(StillPending),
             }
         }
     }
 
     /// The same, with `waker` called when there is something to take.
-    pub(super) fn take_or_wake(&self, generation: u32, waker: &Waker) -> Result<End, UnderWay> {
+    pub(super) fn take_or_wake(&self, generation: u32, waker: &Waker) -> Result<RequestEnd, StillPending> {
         self.waker.register(waker);
         // The answer may have come before the waker was there.
         self.take(generation)
     }
 
     /// The waiter goes away.
-    pub(super) fn leave(&self, generation: u32) -> End {
+    pub(super) fn leave(&self, generation: u32) -> RequestEnd {
         loop {
             if let Ok(end) = self.take(generation) {
                 return end;
             }
-            if self.change(word(generation, FLYING), PARKED) {
-                return End::Abandoned;
+            if self.change(word(generation, PENDING), PARKED) {
+                return RequestEnd::Abandoned;
             }
         }
     }
@@ -226,7 +226,7 @@ impl Completion {
 
     /// The waker of a request in flight, taken from it.
     pub(super) fn take_waker(&self) -> Option<Waker> {
-        if state_of(self.word.load(Relaxed)) == FLYING { self.waker.take() } else { None }
+        if state_of(self.word.load(Relaxed)) == PENDING { self.waker.take() } else { None }
     }
 
     /// Whether the slot is nobody's.
@@ -241,6 +241,6 @@ impl Completion {
 
     /// Whether an answer is waited for, be it by the stop.
     pub(super) fn is_expected(&self) -> bool {
-        matches!(state_of(self.word.load(Relaxed)), FLYING | PARKED)
+        matches!(state_of(self.word.load(Relaxed)), PENDING | PARKED)
     }
 }

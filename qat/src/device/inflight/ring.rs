@@ -44,7 +44,7 @@ pub(crate) struct Ring {
     /// Requests are not taken any more, answers are.
     is_refusing: AtomicBool,
     /// libqat refused a poll, or said that the device is restarting or broken.
-    is_in_trouble: AtomicBool,
+    has_failed: AtomicBool,
     /// Sessions that libqat knows.
     sessions: Mutex<BTreeSet<Address>>,
     retired: Mutex<Vec<Block>>,
@@ -74,7 +74,7 @@ pub(crate) enum Polled {
 /// A submission that libqat or the gate did not take.
 pub(crate) struct Refused {
     /// To try again with.
-    pub(crate) claim: SlotGuard,
+    pub(crate) slot: SlotGuard,
     /// Why; `RESTARTING` when the gate is closed.
     pub(crate) status: CpaStatus,
 }
@@ -145,7 +145,7 @@ impl Ring {
             waiting: AtomicU32::new(0),
             is_closed: AtomicBool::new(false),
             is_refusing: AtomicBool::new(false),
-            is_in_trouble: AtomicBool::new(false),
+            has_failed: AtomicBool::new(false),
             sessions: Mutex::default(),
             retired: Mutex::default(),
             has_retired: AtomicBool::new(false),
@@ -162,7 +162,7 @@ impl Ring {
 
     /// Held during each call into libqat; `None` when the gate is closed.
     #[inline(always)]
-    fn pass(&self) -> Option<MutexGuard<'_, bool>> {
+    fn enter(&self) -> Option<MutexGuard<'_, bool>> {
         let is_open = match self.gate.try_lock() {
             Ok(is_open) => is_open,
             Err(TryLockError::Poisoned(error)) => error.into_inner(),
@@ -221,7 +221,7 @@ impl Ring {
             }
             CpaStatus::RETRY => Polled::Nothing,
             other => {
-                self.is_in_trouble.store(true, Relaxed);
+                self.has_failed.store(true, Relaxed);
                 table::wake_deferred();
                 Polled::Refused(other)
             }
@@ -278,7 +278,7 @@ impl Ring {
         len: impl FnOnce() -> Result<u32, CpaStatus>,
         init: impl FnOnce(NonNull<u8>) -> Result<(), CpaStatus>,
     ) -> Result<Session, SessionError> {
-        let _pass = self.pass().ok_or(SessionError::Refused(CpaStatus::RESTARTING))?;
+        let _entered = self.enter().ok_or(SessionError::Refused(CpaStatus::RESTARTING))?;
         let memory = self.memory.take(len()? as usize)?;
         init(memory.as_ptr())?;
         self.known().insert(memory.address());
@@ -293,16 +293,16 @@ impl Ring {
     #[inline(always)]
     pub(crate) fn compress(
         &self,
-        mut claim: SlotGuard,
+        mut slot: SlotGuard,
         session: &Arc<Session>,
         how: Stateless,
     ) -> Result<PendingRequest, Refused> {
         debug_assert!(session.is_of(self));
-        let Some(_pass) = self.pass().filter(|_| !self.is_refusing.load(Relaxed)) else {
-            return Err(Refused { claim, status: CpaStatus::RESTARTING });
+        let Some(_entered) = self.enter().filter(|_| !self.is_refusing.load(Relaxed)) else {
+            return Err(Refused { slot, status: CpaStatus::RESTARTING });
         };
-        let (generation, tag) = claim.begin_submit();
-        let body = claim.body();
+        let (generation, tag) = slot.begin_submit();
+        let body = slot.body();
         body.api = session.api;
         body.direction = how.direction;
         body.session = Some(session.clone());
@@ -310,16 +310,16 @@ impl Ring {
             // SAFETY: the gate is open and locked; the session is of this ring.
             Api::DataPlane => unsafe { self.enqueue(body, session, how.direction, tag) },
             // SAFETY: the same.
-            Api::Traditional => unsafe { self.submit(body, session, how, tag) },
+            Api::Traditional => unsafe { self.submit_traditional(body, session, how, tag) },
         };
-        claim.end_submit(generation, submitted).map_err(|(claim, status)| self.refused(claim, status))
+        slot.end_submit(generation, submitted).map_err(|(slot, status)| self.refused(slot, status))
     }
 
     /// # Safety
     /// The gate is open; the session is one of this ring's for the traditional calls. Slot and session stay until the
     /// answer was taken.
     #[inline(never)]
-    unsafe fn submit(
+    unsafe fn submit_traditional(
         &self,
         body: &mut Body,
         session: &Session,
@@ -405,16 +405,16 @@ impl Ring {
     #[inline(always)]
     pub(crate) fn perform(
         &self,
-        mut claim: SlotGuard,
+        mut slot: SlotGuard,
         session: Arc<Session>,
         operation: &Symmetric,
     ) -> Result<PendingRequest, Refused> {
         debug_assert!(session.is_of(self));
-        let Some(_pass) = self.pass().filter(|_| !self.is_refusing.load(Relaxed)) else {
-            return Err(Refused { claim, status: CpaStatus::RESTARTING });
+        let Some(_entered) = self.enter().filter(|_| !self.is_refusing.load(Relaxed)) else {
+            return Err(Refused { slot, status: CpaStatus::RESTARTING });
         };
-        let (generation, tag) = claim.begin_submit();
-        let body = claim.body();
+        let (generation, tag) = slot.begin_submit();
+        let body = slot.body();
         body.api = session.api;
         let memory = session_memory(&session);
         body.session = Some(session);
@@ -422,9 +422,9 @@ impl Ring {
             // SAFETY: the gate is open and locked; the session is of this ring.
             Api::DataPlane => unsafe { self.enqueue_symmetric(body, memory, operation, tag) },
             // SAFETY: the same.
-            Api::Traditional => unsafe { self.submit_symmetric(body, memory, operation, tag) },
+            Api::Traditional => unsafe { self.submit_symmetric_traditional(body, memory, operation, tag) },
         };
-        claim.end_submit(generation, submitted).map_err(|(claim, status)| self.refused(claim, status))
+        slot.end_submit(generation, submitted).map_err(|(slot, status)| self.refused(slot, status))
     }
 
     /// # Safety
@@ -476,9 +476,9 @@ impl Ring {
     }
 
     /// # Safety
-    /// As for [`submit`](Self::submit).
+    /// As for [`submit_traditional`](Self::submit_traditional).
     #[inline(never)]
-    unsafe fn submit_symmetric(
+    unsafe fn submit_symmetric_traditional(
         &self,
         body: &mut Body,
         session: NonNull<u8>,
@@ -513,16 +513,16 @@ impl Ring {
         unsafe { cy::perform(self.symbols, &submission) }
     }
 
-    fn refused(&self, claim: SlotGuard, status: CpaStatus) -> Refused {
+    fn refused(&self, slot: SlotGuard, status: CpaStatus) -> Refused {
         if matches!(status, CpaStatus::RESTARTING | CpaStatus::FATAL) {
-            self.is_in_trouble.store(true, Relaxed);
+            self.has_failed.store(true, Relaxed);
         }
-        Refused { claim, status }
+        Refused { slot, status }
     }
 
     /// Whether libqat said since the last call that the instance does not work.
-    pub(crate) fn take_trouble(&self) -> bool {
-        self.is_in_trouble.swap(false, Relaxed)
+    pub(crate) fn take_failure(&self) -> bool {
+        self.has_failed.swap(false, Relaxed)
     }
 
     /// Takes a session's memory; the session itself is removed at the next opportunity, because this may be inside a
@@ -565,9 +565,9 @@ impl Ring {
     }
 
     /// Removes them when nothing is polled.
-    pub(crate) fn tidy(&self) {
+    pub(crate) fn remove_retired_sessions(&self) {
         if self.has_retired.load(Relaxed)
-            && let Some(_pass) = self.pass()
+            && let Some(_entered) = self.enter()
         {
             self.sweep(true);
         }
@@ -602,7 +602,7 @@ impl Ring {
     /// What libqat counted: requests, those that failed, and compressions that only recovery saved. `None` when it does
     /// not tell.
     pub(crate) fn library_counts(&self) -> Option<LibraryCounts> {
-        let _pass = self.pass()?;
+        let _entered = self.enter()?;
         match self.work {
             Work::Compression => {
                 // SAFETY: the gate is open.

@@ -18,7 +18,7 @@ use qat_sys::{
     CpaDcDpOpData, CpaDcOpData, CpaDcRqResults, CpaInstanceEvent, CpaInstanceHandle,
 };
 
-use super::completion::{Answer, Completion, End};
+use super::completion::{Completion, Delivery, RequestEnd};
 use super::free::FreeSlots;
 use super::list::{Blocks, List};
 use super::ring::Direction;
@@ -45,9 +45,9 @@ pub(crate) struct Table {
     number: u16,
     chunks: [OnceLock<Box<[Slot]>>; DEPTH.div_ceil(CHUNK)],
     free: FreeSlots,
-    flying: AtomicU32,
+    in_flight: AtomicU32,
     /// Of those, the ones whose waiter is a future that somebody else has to poll for.
-    awaited: AtomicU32,
+    waiting_futures: AtomicU32,
     submitted: AtomicU64,
     stale: AtomicU64,
     /// Requests are given up, and none is taken any more.
@@ -157,8 +157,8 @@ impl Table {
             number,
             chunks: [const { OnceLock::new() }; DEPTH.div_ceil(CHUNK)],
             free: FreeSlots::all(),
-            flying: AtomicU32::new(0),
-            awaited: AtomicU32::new(0),
+            in_flight: AtomicU32::new(0),
+            waiting_futures: AtomicU32::new(0),
             submitted: AtomicU64::new(0),
             stale: AtomicU64::new(0),
             is_gone: AtomicBool::new(false),
@@ -172,7 +172,7 @@ impl Table {
     /// was stopped, so that no device reaches its memory. The number of requests whose memory stays out of use: they
     /// keep it, and the table, for ever.
     pub(crate) fn retire(&'static self, is_stopped: bool) -> usize {
-        self.lose_all();
+        self.abandon_all();
         if is_stopped {
             self.is_safe.store(true, Relaxed);
             for (chunk, slots) in self.chunks.iter().enumerate() {
@@ -198,14 +198,14 @@ impl Table {
     /// Frees a parked slot, if no device reaches its memory any more.
     fn unpark(&'static self, index: u16, slot: &'static Slot) {
         if slot.completion.unpark(&self.is_safe) {
-            self.flying.fetch_sub(1, Relaxed);
+            self.in_flight.fetch_sub(1, Relaxed);
             drop(SlotGuard { table: self, slot, index });
         }
     }
 
     /// Requests whose answer the stop waits for: those that nobody gave up.
     pub(crate) fn is_expecting(&self) -> bool {
-        self.flying() > 0 && self.slots().any(|slot| slot.completion.is_expected())
+        self.in_flight() > 0 && self.slots().any(|slot| slot.completion.is_expected())
     }
 
     /// Requests without a waiter whose memory waits for the device.
@@ -243,24 +243,24 @@ impl Table {
     }
 
     /// Requests submitted and not answered.
-    pub(crate) fn flying(&self) -> u32 {
-        self.flying.load(Relaxed)
+    pub(crate) fn in_flight(&self) -> u32 {
+        self.in_flight.load(Relaxed)
     }
 
     /// Waiters that do not poll themselves.
-    pub(crate) fn awaited(&self) -> u32 {
+    pub(crate) fn waiting_futures(&self) -> u32 {
         // In one order with the helper thread's going to rest.
-        self.awaited.load(SeqCst)
+        self.waiting_futures.load(SeqCst)
     }
 
     /// One more of them.
-    pub(crate) fn await_more(&self) {
-        self.awaited.fetch_add(1, SeqCst);
+    pub(crate) fn add_waiting_future(&self) {
+        self.waiting_futures.fetch_add(1, SeqCst);
     }
 
     /// One less.
-    pub(crate) fn await_less(&self) {
-        self.awaited.fetch_sub(1, SeqCst);
+    pub(crate) fn remove_waiting_future(&self) {
+        self.waiting_futures.fetch_sub(1, SeqCst);
     }
 
     /// Takes a free slot, with metadata of `meta_len` bytes for each of its lists. `Ok(None)` when all are in use, or
@@ -278,15 +278,15 @@ impl Table {
         let (chunk, at) = (usize::from(index) / CHUNK, usize::from(index) % CHUNK);
         let slot = &self.chunks[chunk].get_or_init(|| (0..CHUNK).map(|_| Slot::new()).collect())[at];
         slot.completion.hold();
-        let mut claim = SlotGuard { table: self, slot, index };
-        let body = claim.body();
+        let mut guard = SlotGuard { table: self, slot, index };
+        let body = guard.body();
         if body.side.is_none() {
             let side = Side::new(memory, meta_len)?;
             body.source = List::new(side.block.at(0));
             body.target = List::new(side.block.at(side.parameters_at / 2));
             body.side = Some(side);
         }
-        Ok(Some(claim))
+        Ok(Some(guard))
     }
 
     fn tag(&self, index: u16, generation: u32) -> *mut c_void {
@@ -295,33 +295,33 @@ impl Table {
     }
 
     /// Takes an answer: the callback's work.
-    fn land(&'static self, index: u16, generation: u32, status: i32) {
+    fn complete(&'static self, index: u16, generation: u32, status: i32) {
         self.waiters.answered();
         let Some(chunk) = self.chunks.get(usize::from(index) / CHUNK).and_then(OnceLock::get) else { return };
         let slot = &chunk[usize::from(index) % CHUNK];
-        match slot.completion.land(generation, status) {
-            Answer::CompletedRequest(waker) => {
-                self.flying.fetch_sub(1, Relaxed);
+        match slot.completion.complete(generation, status) {
+            Delivery::ToWaiter(waker) => {
+                self.in_flight.fetch_sub(1, Relaxed);
                 waker.into_iter().for_each(defer);
             }
-            Answer::Late => {
-                self.flying.fetch_sub(1, Relaxed);
+            Delivery::Late => {
+                self.in_flight.fetch_sub(1, Relaxed);
             }
-            Answer::Unclaimed => {
-                self.flying.fetch_sub(1, Relaxed);
+            Delivery::Unclaimed => {
+                self.in_flight.fetch_sub(1, Relaxed);
                 drop(SlotGuard { table: self, slot, index });
             }
-            Answer::Stale => {
+            Delivery::Stale => {
                 self.stale.fetch_add(1, Relaxed);
             }
         }
     }
 
     /// Ends the waiting for all requests in flight, whose answers will never come.
-    pub(crate) fn lose_all(&self) {
+    pub(crate) fn abandon_all(&self) {
         self.is_gone.store(true, SeqCst);
         for slot in self.slots() {
-            slot.completion.lose();
+            slot.completion.abandon();
         }
     }
 
@@ -419,8 +419,8 @@ impl SlotGuard {
     /// Is about to be submitted, with this generation and tag. The answer may come before [`end_submit`](Self::end_submit).
     #[inline(always)]
     pub(super) fn begin_submit(&mut self) -> (u32, *mut c_void) {
-        self.table.flying.fetch_add(1, Relaxed);
-        let generation = self.slot.completion.fly();
+        self.table.in_flight.fetch_add(1, Relaxed);
+        let generation = self.slot.completion.begin_submit();
         (generation, self.table.tag(self.index, generation))
     }
 
@@ -441,7 +441,7 @@ impl SlotGuard {
             }
             Err(error) => {
                 slot.completion.recall(generation);
-                table.flying.fetch_sub(1, Relaxed);
+                table.in_flight.fetch_sub(1, Relaxed);
                 Err((self, error))
             }
         }
@@ -478,18 +478,18 @@ pub(crate) struct PendingRequest {
 
 impl PendingRequest {
     /// The end that `completion` told of.
-    fn ended(&mut self, end: End) -> Result<CompletedRequest, Abandoned> {
+    fn ended(&mut self, end: RequestEnd) -> Result<CompletedRequest, Abandoned> {
         let Self { table, slot, index, .. } = *self;
         self.is_over = true;
         if self.is_awaited {
-            table.await_less();
+            table.remove_waiting_future();
         }
         match end {
-            End::CompletedRequest(status) => Ok(CompletedRequest {
-                claim: SlotGuard { table, slot, index },
+            RequestEnd::Completed(status) => Ok(CompletedRequest {
+                slot: SlotGuard { table, slot, index },
                 status: CpaStatus::from_raw(status),
             }),
-            End::Abandoned => {
+            RequestEnd::Abandoned => {
                 table.unpark(index, slot);
                 Err(if table.is_gone.load(Relaxed) { Abandoned::DeviceGone } else { Abandoned::TimedOut })
             }
@@ -507,7 +507,7 @@ impl Future for PendingRequest {
             return Poll::Ready(self.ended(end));
         }
         let is_polled_here = self.table.waiters.is_polled_by_this_thread();
-        if is_polled_here == Some(Waiting::Awake) {
+        if is_polled_here == Some(Waiting::Polling) {
             // It looks again after each poll of the ring.
             return Poll::Pending;
         }
@@ -516,7 +516,7 @@ impl Future for PendingRequest {
         }
         if is_polled_here.is_none() && !self.is_awaited {
             self.is_awaited = true;
-            self.table.await_more();
+            self.table.add_waiting_future();
             self.table.waiters.call();
         }
         Poll::Pending
@@ -534,7 +534,7 @@ impl Drop for PendingRequest {
 
 /// An answered request: its memory is the program's again.
 pub(crate) struct CompletedRequest {
-    claim: SlotGuard,
+    slot: SlotGuard,
     status: CpaStatus,
 }
 
@@ -546,7 +546,7 @@ impl CompletedRequest {
 
     /// Counters and status of a compression.
     pub(crate) fn results(&self) -> CpaDcRqResults {
-        let body = self.claim.body_ref();
+        let body = self.slot.body_ref();
         match (body.api, &body.side) {
             (Api::DataPlane, Some(side)) => side.results(),
             _ => body.results,
@@ -555,32 +555,32 @@ impl CompletedRequest {
 
     /// By which calls it went.
     pub(crate) fn api(&self) -> Api {
-        self.claim.body_ref().api
+        self.slot.body_ref().api
     }
 
     /// Whether it was a compression, as opposed to a decompression.
     pub(crate) fn is_compression(&self) -> bool {
-        self.claim.body_ref().direction == Direction::Compress
+        self.slot.body_ref().direction == Direction::Compress
     }
 
     /// What the device wrote.
     pub(crate) fn output(&self) -> &Blocks {
-        &self.claim.body_ref().output
+        &self.slot.body_ref().output
     }
 
     /// What the device read, or worked on in place.
     pub(crate) fn input(&self) -> &Blocks {
-        &self.claim.body_ref().input
+        &self.slot.body_ref().input
     }
 
     /// The parameters, with a digest that the device wrote.
     pub(crate) fn parameters(&mut self) -> &mut [u8] {
-        self.claim.parameters()
+        self.slot.parameters()
     }
 
     /// Takes the memory of both sides out.
     pub(crate) fn into_memory(mut self) -> (Blocks, Blocks) {
-        self.claim.unload()
+        self.slot.unload()
     }
 }
 
@@ -608,17 +608,17 @@ pub(super) unsafe extern "C" fn notified(_: CpaInstanceHandle, tag: *mut c_void,
     }
 }
 
-fn land(tag: *mut c_void, status: i32) {
+fn complete(tag: *mut c_void, status: i32) {
     let tag = tag.addr() as u64;
     let (index, number, generation) = (tag as u16, (tag >> 16) as u16, (tag >> 32) as u32);
     if let Some(table) = ALL.get(usize::from(number)).and_then(OnceLock::get) {
-        table.land(index, generation, status);
+        table.complete(index, generation, status);
     }
 }
 
 /// The callback of compression.
 pub(super) unsafe extern "C" fn compression_done(tag: *mut c_void, status: i32) {
-    land(tag, status);
+    complete(tag, status);
 }
 
 /// The callback of compression by the data plane.
@@ -626,7 +626,7 @@ pub(super) unsafe extern "C" fn data_plane_done(operation: *mut CpaDcDpOpData) {
     // SAFETY: `cpa_dc_dp.h`: what was submitted, which is the side memory of a slot; a slot keeps it as long as libqat
     // is started.
     let operation = unsafe { &*operation };
-    land(operation.pCallbackTag, operation.responseStatus);
+    complete(operation.pCallbackTag, operation.responseStatus);
 }
 
 /// The callback of symmetric operations.
@@ -638,7 +638,7 @@ pub(super) unsafe extern "C" fn symmetric_done(
     _: *mut CpaBufferList,
     verified: CpaBoolean,
 ) {
-    land_verified(tag, status, verified);
+    complete_verified(tag, status, verified);
 }
 
 /// The callback of symmetric operations by the data plane.
@@ -649,10 +649,10 @@ pub(super) unsafe extern "C" fn symmetric_data_plane_done(
 ) {
     // SAFETY: `cpa_cy_sym_dp.h`: what was submitted, as for `data_plane_done`.
     let tag = unsafe { (*operation).pCallbackTag };
-    land_verified(tag, status, verified);
+    complete_verified(tag, status, verified);
 }
 
-fn land_verified(tag: *mut c_void, status: i32, verified: CpaBoolean) {
+fn complete_verified(tag: *mut c_void, status: i32, verified: CpaBoolean) {
     // A digest that does not match is a success with this flag clear.
-    land(tag, if status == CPA_STATUS_SUCCESS && verified == 0 { NOT_VERIFIED } else { status });
+    complete(tag, if status == CPA_STATUS_SUCCESS && verified == 0 { NOT_VERIFIED } else { status });
 }

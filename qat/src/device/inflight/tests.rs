@@ -270,15 +270,15 @@ impl Bench {
     }
 
     fn claim(&self) -> SlotGuard {
-        let mut claim = loop {
+        let mut slot = loop {
             match self.ring.claim().unwrap() {
-                Some(claim) => break claim,
+                Some(slot) => break slot,
                 None => drop(self.ring.poll()),
             }
         };
         let blocks = |len| Blocks::with_room(self.memory, len).unwrap();
-        claim.load(blocks(3000), blocks(5000));
-        claim
+        slot.load(blocks(3000), blocks(5000));
+        slot
     }
 
     fn submit(&self) -> PendingRequest {
@@ -323,27 +323,27 @@ impl Wake for Count {
     }
 }
 
-fn poll(flight: &mut PendingRequest, waker: &Waker) -> Poll<Result<CompletedRequest, Abandoned>> {
-    std::pin::Pin::new(flight).poll(&mut Context::from_waker(waker))
+fn poll(pending: &mut PendingRequest, waker: &Waker) -> Poll<Result<CompletedRequest, Abandoned>> {
+    std::pin::Pin::new(pending).poll(&mut Context::from_waker(waker))
 }
 
 #[test]
 fn an_answer_wakes_and_gives_the_memory_back() {
     for bench in Bench::each() {
-        let mut flight = bench.submit();
+        let mut pending = bench.submit();
         let count = Arc::new(Count::default());
         let waker = Waker::from(count.clone());
-        assert!(poll(&mut flight, &waker).is_pending());
-        assert_eq!((bench.ring.table().flying(), bench.ring.table().awaited()), (1, 1));
+        assert!(poll(&mut pending, &waker).is_pending());
+        assert_eq!((bench.ring.table().in_flight(), bench.ring.table().waiting_futures()), (1, 1));
         assert_eq!(bench.ring.poll(), Polled::Answers);
-        assert_eq!((count.0.load(SeqCst), bench.ring.table().flying()), (1, 0));
-        let Poll::Ready(Ok(landed)) = poll(&mut flight, &waker) else { panic!("answered") };
-        assert_eq!((landed.status().raw(), landed.results().consumed), (CPA_STATUS_SUCCESS, 77));
+        assert_eq!((count.0.load(SeqCst), bench.ring.table().in_flight()), (1, 0));
+        let Poll::Ready(Ok(completed)) = poll(&mut pending, &waker) else { panic!("answered") };
+        assert_eq!((completed.status().raw(), completed.results().consumed), (CPA_STATUS_SUCCESS, 77));
         let mut byte = [0];
-        landed.output().read(4999, &mut byte);
-        assert_eq!((byte, bench.ring.table().awaited()), ([0x5A], 0));
+        completed.output().read(4999, &mut byte);
+        assert_eq!((byte, bench.ring.table().waiting_futures()), ([0x5A], 0));
         assert_eq!(bench.ring.poll(), Polled::Nothing);
-        drop((landed, flight));
+        drop((completed, pending));
         bench.finish();
     }
 }
@@ -355,9 +355,9 @@ fn a_dropped_flight_keeps_its_memory_until_the_answer() {
         assert!(poll(&mut polled, Waker::noop()).is_pending());
         drop((polled, fresh));
         // The oldest two are the dropped ones.
-        assert_eq!(bench.ring.table().flying(), 3);
+        assert_eq!(bench.ring.table().in_flight(), 3);
         assert_eq!(bench.ring.poll(), Polled::Answers);
-        assert_eq!((bench.ring.table().flying(), bench.ring.table().awaited()), (0, 0));
+        assert_eq!((bench.ring.table().in_flight(), bench.ring.table().waiting_futures()), (0, 0));
         // Dropped when its answer is there and nobody took it.
         drop(answered);
         bench.finish();
@@ -370,14 +370,14 @@ fn a_lost_request_ends_and_a_late_answer_is_its_own() {
         let (mut first, second, mut third) = (bench.submit(), bench.submit(), bench.submit());
         assert_eq!(bench.ring.table().tick(1, 2), 0);
         assert_eq!(bench.ring.table().tick(2, 2), 3);
-        let Poll::Ready(Err(lost)) = poll(&mut first, Waker::noop()) else { panic!("given up") };
-        assert_eq!(lost, Abandoned::TimedOut);
+        let Poll::Ready(Err(reason)) = poll(&mut first, Waker::noop()) else { panic!("given up") };
+        assert_eq!(reason, Abandoned::TimedOut);
         drop(second);
         // Their slots are not free, whatever comes.
         let mut later = bench.submit();
-        bench.ring.table().lose_all();
-        let Poll::Ready(Err(lost)) = poll(&mut later, Waker::noop()) else { panic!("given up") };
-        assert_eq!(lost, Abandoned::DeviceGone);
+        bench.ring.table().abandon_all();
+        let Poll::Ready(Err(reason)) = poll(&mut later, Waker::noop()) else { panic!("given up") };
+        assert_eq!(reason, Abandoned::DeviceGone);
         // The answers come after all: the third's waiter has not looked, and gets it.
         assert_eq!(bench.ring.poll(), Polled::Answers);
         assert!(matches!(poll(&mut third, Waker::noop()), Poll::Ready(Ok(_))));
@@ -390,12 +390,12 @@ fn a_lost_request_ends_and_a_late_answer_is_its_own() {
 #[test]
 fn an_answer_of_another_generation_is_ignored() {
     let bench = Bench::new(Api::Traditional);
-    let flight = bench.submit();
+    let pending = bench.submit();
     let Some(&Submitted::Traditional { tag, .. }) = bench.device.submitted.lock().unwrap().front() else {
         panic!("submitted")
     };
     bench.ring.poll();
-    drop(flight);
+    drop(pending);
     let mut next = bench.submit();
     // SAFETY: any tag may come.
     unsafe { table::compression_done(std::ptr::without_provenance_mut(tag), CPA_STATUS_SUCCESS) };
@@ -420,12 +420,12 @@ fn a_refused_request_is_the_callers_again() {
             is_verified: false,
         };
         let Err(refused) = bench.ring.compress(bench.claim(), &bench.session, how) else { panic!("refused") };
-        assert_eq!((refused.status.raw(), bench.ring.table().flying()), (CPA_STATUS_RETRY, 0));
+        assert_eq!((refused.status.raw(), bench.ring.table().in_flight()), (CPA_STATUS_RETRY, 0));
         bench.device.refusal.store(CPA_STATUS_SUCCESS, SeqCst);
-        let Ok(mut flight) = bench.ring.compress(refused.claim, &bench.session, how) else { panic!("taken") };
+        let Ok(mut pending) = bench.ring.compress(refused.slot, &bench.session, how) else { panic!("taken") };
         bench.ring.poll();
-        assert!(matches!(poll(&mut flight, Waker::noop()), Poll::Ready(Ok(_))));
-        drop(flight);
+        assert!(matches!(poll(&mut pending, Waker::noop()), Poll::Ready(Ok(_))));
+        drop(pending);
         bench.finish();
     }
 }
@@ -444,8 +444,8 @@ fn a_session_is_removed_and_wiped_after_its_last_request() {
             seed: 0,
             is_verified: false,
         };
-        let Ok(flight) = bench.ring.compress(bench.claim(), &session, how) else { panic!("taken") };
-        drop((session, flight));
+        let Ok(pending) = bench.ring.compress(bench.claim(), &session, how) else { panic!("taken") };
+        drop((session, pending));
         assert_eq!(bench.device.sessions_removed.load(SeqCst), 0, "a request uses it");
         bench.ring.poll();
         bench.ring.poll();
@@ -487,12 +487,12 @@ fn threads_of_all_kinds() {
                     let bench = &bench;
                     scope.spawn(move || {
                         for round in 0..rounds {
-                            let mut flight = bench.submit();
+                            let mut pending = bench.submit();
                             if (round + thread) % 3 > 0
-                                && poll(&mut flight, Waker::noop()).is_pending()
+                                && poll(&mut pending, Waker::noop()).is_pending()
                                 && round % 3 == 1
                             {
-                                while poll(&mut flight, Waker::noop()).is_pending() {
+                                while poll(&mut pending, Waker::noop()).is_pending() {
                                     bench.ring.poll();
                                 }
                             }
@@ -507,7 +507,7 @@ fn threads_of_all_kinds() {
             }
         });
         bench.ring.poll();
-        assert_eq!((bench.ring.table().flying(), bench.ring.table().awaited()), (0, 0));
+        assert_eq!((bench.ring.table().in_flight(), bench.ring.table().waiting_futures()), (0, 0));
         bench.finish();
     }
 }

@@ -23,7 +23,7 @@ pub(crate) struct Waiters {
     /// The number of threads that sleep until their answer is found.
     pub(in crate::device) sleepers: AtomicU32,
     /// Whether one of the sleepers wakes up now and then and polls.
-    pub(in crate::device) is_kept: AtomicBool,
+    pub(in crate::device) has_periodic_poller: AtomicBool,
     for_room: Mutex<Vec<Waker>>,
     is_room_wanted: AtomicBool,
 }
@@ -32,9 +32,9 @@ pub(crate) struct Waiters {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Waiting {
     /// It polls, and needs no waker.
-    Awake,
+    Polling,
     /// It is about to sleep.
-    Drowsy,
+    AboutToSleep,
 }
 
 /// How a thread in `block_on` waits, and what it wants polled: bit `i` stands for the rings of index `i` modulo 64.

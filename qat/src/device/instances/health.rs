@@ -8,10 +8,10 @@ use once_cell::sync::Lazy;
 
 /// Failures in a row after which an instance rests.
 const TOLERATED: u32 = 3;
-const FIRST_REST: Duration = Duration::from_millis(100);
-const LONGEST_REST: Duration = Duration::from_secs(30);
+const SHORTEST_SUSPENSION: Duration = Duration::from_millis(100);
+const LONGEST_SUSPENSION: Duration = Duration::from_secs(30);
 /// Failures in a row after which nothing but a new start helps: some tries after rests were among them.
-const HOPELESS: u32 = TOLERATED + 3;
+const RESTART_NEEDED: u32 = TOLERATED + 3;
 
 static EPOCH: Lazy<Instant> = Lazy::new(Instant::now);
 
@@ -21,10 +21,10 @@ pub(crate) struct Health {
     /// In a row.
     failures: AtomicU32,
     /// Milliseconds since the epoch; 0 while it does not rest.
-    resting_until: AtomicU64,
+    suspended_until: AtomicU64,
     errors: AtomicU64,
     retries: AtomicU64,
-    rests: AtomicU64,
+    suspensions: AtomicU64,
 }
 
 /// How grave a failure is.
@@ -44,32 +44,32 @@ impl Health {
 
     /// Not at rest.
     pub(crate) fn may_be_used(&self) -> bool {
-        let until = self.resting_until.load(Relaxed);
+        let until = self.suspended_until.load(Relaxed);
         until == 0 || now() >= until
     }
 
     /// Takes leave to use it: after a rest one request tries, and the others stay away until that one was answered or
     /// has taken as long as the rest.
     pub(crate) fn begin_use(&self) -> bool {
-        let until = self.resting_until.load(Relaxed);
+        let until = self.suspended_until.load(Relaxed);
         if until == 0 {
             return true;
         }
         let now = now();
-        let next = now + rest_after(self.failures.load(Relaxed)).as_millis() as u64;
-        now >= until && self.resting_until.compare_exchange(until, next, Relaxed, Relaxed).is_ok()
+        let next = now + suspension_after(self.failures.load(Relaxed)).as_millis() as u64;
+        now >= until && self.suspended_until.compare_exchange(until, next, Relaxed, Relaxed).is_ok()
     }
 
     /// Only a new start can help.
-    pub(crate) fn is_hopeless(&self) -> bool {
-        self.failures.load(Relaxed) >= HOPELESS
+    pub(crate) fn needs_restart(&self) -> bool {
+        self.failures.load(Relaxed) >= RESTART_NEEDED
     }
 
     /// A request was answered as it should.
     pub(crate) fn succeeded(&self) {
         if !self.is_good() {
             self.failures.store(0, Relaxed);
-            self.resting_until.store(0, Relaxed);
+            self.suspended_until.store(0, Relaxed);
         }
     }
 
@@ -78,12 +78,19 @@ impl Health {
         self.errors.fetch_add(1, Relaxed);
         let failures = self.failures.fetch_add(1, Relaxed) + 1;
         if failures >= TOLERATED || failure == Failure::Trust {
-            let rest = rest_after(failures);
-            let was_resting =
-                self.resting_until.swap(now() + rest.as_millis() as u64, Relaxed).saturating_sub(now()) > 0;
-            if !was_resting {
-                self.rests.fetch_add(1, Relaxed);
-                tracing::warn!(failures, ?rest, "an instance rests");
+            let suspension = suspension_after(failures);
+            let was_suspended = self
+                .suspended_until
+                .swap(now() + suspension.as_millis() as u64, Relaxed)
+                .saturating_sub(now())
+                > 0;
+            if !was_suspended {
+                self.suspensions.fetch_add(1, Relaxed);
+                tracing::warn!(
+                    failures,
+                    ?suspension,
+                    "an instance is suspended after failures of the device"
+                );
             }
         }
     }
@@ -104,15 +111,15 @@ impl Health {
     }
 
     /// Rests, ever.
-    pub(crate) fn rests(&self) -> u64 {
-        self.rests.load(Relaxed)
+    pub(crate) fn suspensions(&self) -> u64 {
+        self.suspensions.load(Relaxed)
     }
 }
 
 /// Doubles with each failure beyond what is tolerated.
-fn rest_after(failures: u32) -> Duration {
+fn suspension_after(failures: u32) -> Duration {
     let doublings = failures.saturating_sub(TOLERATED).min(16);
-    FIRST_REST.saturating_mul(1 << doublings).min(LONGEST_REST)
+    SHORTEST_SUSPENSION.saturating_mul(1 << doublings).min(LONGEST_SUSPENSION)
 }
 
 fn now() -> u64 {
@@ -132,7 +139,7 @@ mod tests {
         }
         health.failed(Failure::Request);
         assert!(!health.may_be_used() && !health.begin_use());
-        assert_eq!((health.errors(), health.rests()), (3, 1));
+        assert_eq!((health.errors(), health.suspensions()), (3, 1));
         health.succeeded();
         assert!(health.may_be_used() && health.begin_use() && health.is_good());
     }
@@ -143,7 +150,7 @@ mod tests {
         health.failed(Failure::Trust);
         assert!(!health.may_be_used());
         Lazy::force(&EPOCH);
-        health.resting_until.store(1, Relaxed);
+        health.suspended_until.store(1, Relaxed);
         while now() < 1 {
             std::thread::yield_now();
         }
@@ -153,21 +160,21 @@ mod tests {
 
     #[test]
     fn rests_double_to_a_bound() {
-        let rests: Vec<_> =
-            (TOLERATED..TOLERATED + 3).map(|failures| rest_after(failures).as_millis()).collect();
-        assert_eq!(rests, [100, 200, 400]);
-        assert_eq!((rest_after(1).as_millis(), rest_after(u32::MAX).as_secs()), (100, 30));
+        let suspensions: Vec<_> =
+            (TOLERATED..TOLERATED + 3).map(|failures| suspension_after(failures).as_millis()).collect();
+        assert_eq!(suspensions, [100, 200, 400]);
+        assert_eq!((suspension_after(1).as_millis(), suspension_after(u32::MAX).as_secs()), (100, 30));
     }
 
     #[test]
     fn only_failures_in_a_row_are_hopeless() {
         let health = Health::default();
-        (1..HOPELESS).for_each(|_| health.failed(Failure::Request));
-        assert!(!health.is_hopeless());
+        (1..RESTART_NEEDED).for_each(|_| health.failed(Failure::Request));
+        assert!(!health.needs_restart());
         health.succeeded();
-        (1..HOPELESS).for_each(|_| health.failed(Failure::Trust));
-        assert!(!health.is_hopeless());
+        (1..RESTART_NEEDED).for_each(|_| health.failed(Failure::Trust));
+        assert!(!health.needs_restart());
         health.failed(Failure::Request);
-        assert!(health.is_hopeless());
+        assert!(health.needs_restart());
     }
 }

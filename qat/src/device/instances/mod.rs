@@ -29,7 +29,7 @@ pub(crate) use watchdog::{IDLE_TICK, RestartReason, TICK, Watchdog};
 pub(crate) use window::Window;
 
 /// What one start of libqat gave: its instances, and what they share.
-pub(crate) struct Pool {
+pub(crate) struct Started {
     pub(crate) services: Services,
     pub(crate) settings: HardwareSettings,
     pub(crate) instances: Vec<Instance>,
@@ -72,20 +72,20 @@ impl Instance {
             requests: table.submitted(),
             errors: self.health.errors(),
             retries: self.health.retries(),
-            in_flight: table.flying(),
+            in_flight: table.in_flight(),
             parked: table.parked(),
             slots_in_use: table.slots_in_use(),
-            resting: !self.health.may_be_used(),
-            rests: self.health.rests(),
+            suspended: !self.health.may_be_used(),
+            suspensions: self.health.suspensions(),
             library: self.ring.library_counts(),
         }
     }
 }
 
 /// What a try to submit came to.
-pub(crate) enum Launched {
+pub(crate) enum Submitted {
     /// In flight, on the instance of this index.
-    Flying(PendingRequest, u16),
+    Pending(PendingRequest, u16),
     /// The next try may wait for this.
     Full(Room),
 }
@@ -99,21 +99,21 @@ pub(crate) enum WhenFull {
 
 /// Why a request was not answered as it should.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fault {
+pub(crate) enum RequestError {
     /// No room, and no when_full.
     Busy,
     /// More than the device's memory can ever hold.
     TooLarge,
-    Device(DeviceFault),
+    Device(DeviceFailure),
 }
 
 /// [`DeviceError`] before it is a caller's.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum DeviceFault {
+pub(crate) enum DeviceFailure {
     Refused(CpaStatus),
     Abandoned(Abandoned),
     NoMemory,
-    Quarantined,
+    Suspended,
 }
 
 thread_local! {
@@ -125,7 +125,7 @@ thread_local! {
 /// its engines, so that less would spread the requests and gain nothing.
 const KEEP: u32 = 32;
 
-impl Pool {
+impl Started {
     pub(crate) fn new(
         services: Services,
         settings: HardwareSettings,
@@ -180,7 +180,7 @@ impl Pool {
         let last = LAST.with(|last| last[work as usize].get());
         if let Some(instance) = self.instances.get(usize::from(last))
             && instance.work == work
-            && instance.ring.table().flying() < KEEP
+            && instance.ring.table().in_flight() < KEEP
             && instance.health.is_good()
         {
             return Some(instance);
@@ -196,7 +196,7 @@ impl Pool {
             .filter(|instance| instance.health.may_be_used())
             .min_by_key(|instance| {
                 let is_far = node.is_some_and(|node| node != instance.node);
-                (instance.ring.table().flying() + if is_far { FAR } else { 0 }, is_far)
+                (instance.ring.table().in_flight() + if is_far { FAR } else { 0 }, is_far)
             })?;
         LAST.with(|last| last[work as usize].set(chosen.index));
         Some(chosen)
@@ -209,82 +209,86 @@ impl Pool {
     }
 
     /// Puts a request into flight: on an instance of the pool's choice, `load` fills a slot and `fly` submits it.
-    pub(crate) async fn launch(
+    pub(crate) async fn submit(
         &self,
         work: Work,
         when_full: WhenFull,
         recorder: &Recorder,
         mut load: impl FnMut(&Instance, &mut SlotGuard) -> Result<(), NoMemory>,
-        mut fly: impl FnMut(&Instance, SlotGuard) -> Result<PendingRequest, Unsent>,
-    ) -> Result<(PendingRequest, u16), Fault> {
+        mut submit: impl FnMut(&Instance, SlotGuard) -> Result<PendingRequest, Unsent>,
+    ) -> Result<(PendingRequest, u16), RequestError> {
         let mut since = None;
         loop {
-            match self.try_launch(work, when_full, recorder, &mut since, &mut load, &mut fly)? {
-                Launched::Flying(flight, instance) => return Ok((flight, instance)),
-                Launched::Full(room) => room.await,
+            match self.try_submit(work, when_full, recorder, &mut since, &mut load, &mut submit)? {
+                Submitted::Pending(pending, instance) => return Ok((pending, instance)),
+                Submitted::Full(room) => room.await,
             }
         }
     }
 
     /// One try of [`launch`](Self::launch). `since` is when a request without room was first tried.
     #[inline(always)]
-    pub(crate) fn try_launch(
+    pub(crate) fn try_submit(
         &self,
         work: Work,
         when_full: WhenFull,
         recorder: &Recorder,
         since: &mut Option<Instant>,
         load: impl FnMut(&Instance, &mut SlotGuard) -> Result<(), NoMemory>,
-        fly: impl FnMut(&Instance, SlotGuard) -> Result<PendingRequest, Unsent>,
-    ) -> Result<Launched, Fault> {
-        let instance = self.choose(work).ok_or(Fault::Device(DeviceFault::Quarantined))?;
-        match self.attempt(instance, load, fly) {
-            Ok(flight) => return Ok(Launched::Flying(flight, instance.index)),
-            Err(Fault::Busy) if when_full == WhenFull::Wait => instance.health.was_full(),
-            Err(fault) => {
-                match fault {
-                    Fault::Device(DeviceFault::Refused(_)) => instance.health.failed(Failure::Request),
-                    Fault::Busy => instance.health.was_full(),
+        submit: impl FnMut(&Instance, SlotGuard) -> Result<PendingRequest, Unsent>,
+    ) -> Result<Submitted, RequestError> {
+        let instance = self.choose(work).ok_or(RequestError::Device(DeviceFailure::Suspended))?;
+        match self.attempt(instance, load, submit) {
+            Ok(pending) => return Ok(Submitted::Pending(pending, instance.index)),
+            Err(RequestError::Busy) if when_full == WhenFull::Wait => instance.health.was_full(),
+            Err(error) => {
+                match error {
+                    RequestError::Device(DeviceFailure::Refused(_)) => {
+                        instance.health.failed(Failure::Request)
+                    }
+                    RequestError::Busy => instance.health.was_full(),
                     // Not the instance's fault, or it is one no more.
-                    Fault::Device(_) | Fault::TooLarge => {}
+                    RequestError::Device(_) | RequestError::TooLarge => {}
                 }
-                return Err(fault);
+                return Err(error);
             }
         }
         recorder.retry();
         if since.get_or_insert_with(Instant::now).elapsed() > self.settings.deadline {
-            return Err(Fault::Busy);
+            return Err(RequestError::Busy);
         }
-        Ok(Launched::Full(Room::on(instance.ring.table())))
+        Ok(Submitted::Full(Room::on(instance.ring.table())))
     }
 
     fn attempt(
         &self,
         instance: &Instance,
         mut load: impl FnMut(&Instance, &mut SlotGuard) -> Result<(), NoMemory>,
-        mut fly: impl FnMut(&Instance, SlotGuard) -> Result<PendingRequest, Unsent>,
-    ) -> Result<PendingRequest, Fault> {
-        let gone = Fault::Device(DeviceFault::Abandoned(Abandoned::DeviceGone));
-        let full = || if instance.ring.is_refusing() { gone } else { Fault::Busy };
-        let mut claim = instance.ring.claim()?.ok_or_else(full)?;
-        load(instance, &mut claim)?;
-        match fly(instance, claim) {
-            Ok(flight) => Ok(flight),
-            Err(Unsent::Refused(Refused { status: CpaStatus::RETRY, .. })) => Err(Fault::Busy),
+        mut submit: impl FnMut(&Instance, SlotGuard) -> Result<PendingRequest, Unsent>,
+    ) -> Result<PendingRequest, RequestError> {
+        let gone = RequestError::Device(DeviceFailure::Abandoned(Abandoned::DeviceGone));
+        let full = || if instance.ring.is_refusing() { gone } else { RequestError::Busy };
+        let mut slot = instance.ring.claim()?.ok_or_else(full)?;
+        load(instance, &mut slot)?;
+        match submit(instance, slot) {
+            Ok(pending) => Ok(pending),
+            Err(Unsent::Refused(Refused { status: CpaStatus::RETRY, .. })) => Err(RequestError::Busy),
             Err(Unsent::Refused(Refused { status: CpaStatus::RESTARTING, .. })) => Err(gone),
-            Err(Unsent::Refused(Refused { status, .. })) => Err(Fault::Device(DeviceFault::Refused(status))),
+            Err(Unsent::Refused(Refused { status, .. })) => {
+                Err(RequestError::Device(DeviceFailure::Refused(status)))
+            }
             Err(Unsent::NoSession(SessionError::Refused(CpaStatus::RESTARTING))) => Err(gone),
             Err(Unsent::NoSession(SessionError::Refused(status))) => {
-                Err(Fault::Device(DeviceFault::Refused(status)))
+                Err(RequestError::Device(DeviceFailure::Refused(status)))
             }
             Err(Unsent::NoSession(SessionError::Memory(error))) => Err(error.into()),
         }
     }
 
     /// Tells the instance's health of a request that got no answer.
-    pub(crate) fn lost(&self, lost: Abandoned, index: u16) -> Fault {
+    pub(crate) fn record_abandoned(&self, reason: Abandoned, index: u16) -> RequestError {
         self.instances[usize::from(index)].health.failed(Failure::Trust);
-        Fault::Device(DeviceFault::Abandoned(lost))
+        RequestError::Device(DeviceFailure::Abandoned(reason))
     }
 
     /// Runs a request on this thread.
@@ -293,22 +297,24 @@ impl Pool {
     }
 
     /// The caller's error for a fault.
-    pub(crate) fn error(&self, fault: Fault) -> Error {
+    pub(crate) fn error(&self, error: RequestError) -> Error {
         let device = |error: DeviceError| Error::from(error);
-        match fault {
-            Fault::Busy => Error::Busy { accelerator: error::HARDWARE },
-            Fault::TooLarge => Error::Unsupported {
+        match error {
+            RequestError::Busy => Error::Busy { accelerator: error::HARDWARE },
+            RequestError::TooLarge => Error::Unsupported {
                 accelerator: error::HARDWARE,
                 operation: "one request of this size".into(),
                 remedy: "use a stream, which cuts it into pieces, or the CPU".into(),
             },
-            Fault::Device(DeviceFault::Refused(status)) => device(DeviceError::Refused { status }),
-            Fault::Device(DeviceFault::Abandoned(Abandoned::TimedOut)) => {
+            RequestError::Device(DeviceFailure::Refused(status)) => device(DeviceError::Refused { status }),
+            RequestError::Device(DeviceFailure::Abandoned(Abandoned::TimedOut)) => {
                 device(DeviceError::TimedOut { deadline: self.settings.deadline })
             }
-            Fault::Device(DeviceFault::Abandoned(Abandoned::DeviceGone)) => device(DeviceError::Gone),
-            Fault::Device(DeviceFault::NoMemory) => device(DeviceError::NoMemory),
-            Fault::Device(DeviceFault::Quarantined) => device(DeviceError::Quarantined),
+            RequestError::Device(DeviceFailure::Abandoned(Abandoned::DeviceGone)) => {
+                device(DeviceError::Gone)
+            }
+            RequestError::Device(DeviceFailure::NoMemory) => device(DeviceError::NoMemory),
+            RequestError::Device(DeviceFailure::Suspended) => device(DeviceError::Suspended),
         }
     }
 }
@@ -334,12 +340,12 @@ impl From<SessionError> for Unsent {
     }
 }
 
-impl From<NoMemory> for Fault {
+impl From<NoMemory> for RequestError {
     fn from(error: NoMemory) -> Self {
         match error {
             NoMemory::TooLarge => Self::TooLarge,
             NoMemory::Limit => Self::Busy,
-            NoMemory::System => Self::Device(DeviceFault::NoMemory),
+            NoMemory::System => Self::Device(DeviceFailure::NoMemory),
         }
     }
 }

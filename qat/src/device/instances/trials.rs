@@ -61,6 +61,6 @@ impl Trials {
 }
 
 /// Returns where the verdict on `cipher` with a key of `key_len` bytes stands among those on the cipher.
-pub(in crate::device) fn place(cipher: Cipher, key_len: usize) -> usize {
+pub(in crate::device) fn key_len_index(cipher: Cipher, key_len: usize) -> usize {
     cipher.key_lens().iter().position(|len| *len == key_len).unwrap_or_default()
 }

@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use qat_sys as sys;
 
-use super::{Instance, Pool};
+use super::{Instance, Started};
 use crate::device::inflight::Work;
 
 /// How often the watchdog looks, with requests in flight and without.
@@ -20,7 +20,7 @@ const HEARTBEAT: Duration = Duration::from_secs(1);
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum RestartReason {
     /// All instances of a service failed time and again.
-    Hopeless,
+    AllFailing,
     /// The heartbeat of all physical functions is gone. While one has it, the requests' deadlines tell the others.
     Heartbeat,
     /// libqat does not poll or take requests any more.
@@ -37,7 +37,7 @@ impl fmt::Display for RestartReason {
             Self::Restarting => "the device announced a restart",
             Self::FatalError => "the device announced a fatal error",
             Self::Refusing => "libqat does not take requests or give answers any more",
-            Self::Hopeless => "no instance of a service answered as it should, time and again",
+            Self::AllFailing => "no instance of a service answered as it should, time and again",
             Self::Heartbeat => "the device's heartbeat stopped",
         })
     }
@@ -83,20 +83,20 @@ impl Watchdog {
     }
 
     /// Asks for events by `ask`, gives up what is overdue in `pool`, and says what is wrong with it.
-    pub(crate) fn look(&mut self, pool: &Pool, ask: impl FnOnce()) -> Option<RestartReason> {
-        let mut trouble = None;
+    pub(crate) fn check(&mut self, started: &Started, ask: impl FnOnce()) -> Option<RestartReason> {
+        let mut reason = None;
         if self.events.is_due(EVENTS) {
-            trouble = pool.take_events(ask);
+            reason = started.take_events(ask);
         }
         let ticks = self.ticks();
         // A request counts from the first look on.
         let limit =
-            u16::try_from(pool.settings.deadline.as_millis() / TICK.as_millis() + 1).unwrap_or(u16::MAX);
-        for instance in &pool.instances {
+            u16::try_from(started.settings.deadline.as_millis() / TICK.as_millis() + 1).unwrap_or(u16::MAX);
+        for instance in &started.instances {
             // Keys that nobody has any more do not stay in device memory.
-            instance.ring.tidy();
+            instance.ring.remove_retired_sessions();
             let table = instance.ring.table();
-            if table.flying() > 0 {
+            if table.in_flight() > 0 {
                 let limit = limit.min(u16::MAX - 2);
                 if table.is_unattended(ticks, limit) {
                     instance.ring.poll();
@@ -106,30 +106,30 @@ impl Watchdog {
                     tracing::warn!(instance = instance.index, overdue, "requests were not answered in time");
                 }
             }
-            if instance.ring.take_trouble() {
+            if instance.ring.take_failure() {
                 instance.end(RestartReason::Refusing);
-                trouble = trouble.max(Some(RestartReason::Refusing));
+                reason = reason.max(Some(RestartReason::Refusing));
             }
         }
-        let of = |work| pool.instances.iter().filter(move |instance| instance.work == work);
-        let is_hopeless = |work| of(work).next().is_some() && of(work).all(|it| it.health.is_hopeless());
-        let hopeless = [Work::Compression, Work::Symmetric].into_iter().any(is_hopeless);
-        trouble.max(hopeless.then_some(RestartReason::Hopeless))
+        let of = |work| started.instances.iter().filter(move |instance| instance.work == work);
+        let needs_restart = |work| of(work).next().is_some() && of(work).all(|it| it.health.needs_restart());
+        let failing = [Work::Compression, Work::Symmetric].into_iter().any(needs_restart);
+        reason.max(failing.then_some(RestartReason::AllFailing))
     }
 }
 
 impl Instance {
     /// Ends its requests, which libqat says are lost.
-    fn end(&self, trouble: RestartReason) {
-        tracing::warn!(instance = self.index, %trouble, "the instance's requests are given up");
+    fn end(&self, reason: RestartReason) {
+        tracing::warn!(instance = self.index, %reason, "the instance's requests are given up");
         self.ring.refuse();
         // What libqat gave up is not polled again, not even by the stop.
         self.ring.pause().close();
-        self.ring.table().lose_all();
+        self.ring.table().abandon_all();
     }
 }
 
-impl Pool {
+impl Started {
     /// Runs `ask`, which has libqat look for events, while nobody uses the rings, and ends the instances that it tells of.
     fn take_events(&self, ask: impl FnOnce()) -> Option<RestartReason> {
         let pauses: Vec<_> = self.rings.iter().map(|ring| ring.pause()).collect();
@@ -138,7 +138,7 @@ impl Pool {
         for (instance, pause) in self.instances.iter().zip(pauses) {
             let events = instance.ring.table().take_events();
             let has = |event: sys::CpaInstanceEvent| events >> event & 1 == 1;
-            let trouble = if has(sys::CPA_INSTANCE_EVENT_FATAL_ERROR) {
+            let reason = if has(sys::CPA_INSTANCE_EVENT_FATAL_ERROR) {
                 RestartReason::FatalError
             } else if has(sys::CPA_INSTANCE_EVENT_RESTARTING) {
                 RestartReason::Restarting
@@ -147,16 +147,16 @@ impl Pool {
             };
             // After a restart the ring is no more, or another one; after a fatal error no answer comes.
             pause.close();
-            ended.push((instance, trouble));
+            ended.push((instance, reason));
         }
-        for (instance, trouble) in &ended {
-            instance.end(*trouble);
+        for (instance, reason) in &ended {
+            instance.end(*reason);
         }
-        ended.into_iter().map(|(_, trouble)| trouble).max()
+        ended.into_iter().map(|(_, reason)| reason).max()
     }
 
     /// Whether requests are in flight.
     pub(crate) fn is_busy(&self) -> bool {
-        self.rings.iter().any(|ring| ring.table().flying() > 0)
+        self.rings.iter().any(|ring| ring.table().in_flight() > 0)
     }
 }

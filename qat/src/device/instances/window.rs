@@ -2,7 +2,7 @@
 
 use std::collections::VecDeque;
 
-use super::{Fault, Pool, WhenFull};
+use super::{RequestError, Started, WhenFull};
 use crate::device::inflight::{CompletedRequest, PendingRequest};
 
 /// Most requests that one call has in flight.
@@ -16,7 +16,7 @@ pub(crate) struct Window<T> {
 }
 
 struct Entry<T> {
-    flight: PendingRequest,
+    pending: PendingRequest,
     instance: u16,
     with: T,
 }
@@ -43,27 +43,30 @@ impl<T> Window<T> {
     /// Takes in what a launch gave; false when there was no room and answers have to be taken first.
     pub(crate) fn push(
         &mut self,
-        launched: Result<(PendingRequest, u16), Fault>,
+        submitted: Result<(PendingRequest, u16), RequestError>,
         with: T,
-    ) -> Result<bool, Fault> {
-        match launched {
-            Ok((flight, instance)) => {
-                let entry = Entry { flight, instance, with };
+    ) -> Result<bool, RequestError> {
+        match submitted {
+            Ok((pending, instance)) => {
+                let entry = Entry { pending, instance, with };
                 match &mut self.first {
                     None => self.first = Some(entry),
                     Some(_) => self.later.push_back(entry),
                 }
                 Ok(true)
             }
-            Err(Fault::Busy) if !self.is_empty() => Ok(false),
-            Err(fault) => Err(fault),
+            Err(RequestError::Busy) if !self.is_empty() => Ok(false),
+            Err(error) => Err(error),
         }
     }
 
     /// The oldest request's answer, its instance, and what was put with it; `None` when none is in flight.
-    pub(crate) async fn next(&mut self, pool: &Pool) -> Option<Result<(CompletedRequest, u16, T), Fault>> {
-        let Entry { flight, instance, with } = std::mem::replace(&mut self.first, self.later.pop_front())?;
-        let landed = flight.await.map_err(|lost| pool.lost(lost, instance));
-        Some(landed.map(|landed| (landed, instance, with)))
+    pub(crate) async fn next(
+        &mut self,
+        started: &Started,
+    ) -> Option<Result<(CompletedRequest, u16, T), RequestError>> {
+        let Entry { pending, instance, with } = std::mem::replace(&mut self.first, self.later.pop_front())?;
+        let completed = pending.await.map_err(|reason| started.record_abandoned(reason, instance));
+        Some(completed.map(|completed| (completed, instance, with)))
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use qat_sys::Symbols;
 
 use super::{DriverState, PROCESS_NAME, Process, services, start};
-use crate::device::instances::{IDLE_TICK, Pool, RestartReason, TICK, Watchdog};
+use crate::device::instances::{IDLE_TICK, RestartReason, Started, TICK, Watchdog};
 use crate::error::Unavailability;
 use crate::raw::sal;
 use crate::report::Services;
@@ -31,7 +31,7 @@ pub(super) struct Owner {
     /// It was there once, so that its absence says something.
     has_heartbeat: bool,
     wait: Duration,
-    started: Instant,
+    started_at: Instant,
 }
 
 impl Owner {
@@ -47,7 +47,7 @@ impl Owner {
             services: None,
             has_heartbeat: false,
             wait: Duration::ZERO,
-            started: Instant::now(),
+            started_at: Instant::now(),
         }
     }
 
@@ -57,48 +57,48 @@ impl Owner {
         answer: &Sender<Result<Arc<DriverState>, Unavailability>>,
         stopped: &Receiver<()>,
     ) {
-        let mut pool = match self.start() {
-            Ok(pool) => pool,
+        let mut started = match self.start() {
+            Ok(started) => started,
             Err(reason) => {
                 let _ = answer.send(Err(reason));
                 return;
             }
         };
-        let current = Arc::new(DriverState::new(pool.clone()));
+        let current = Arc::new(DriverState::new(started.clone()));
         if answer.send(Ok(current.clone())).is_err() {
-            return self.stop(pool);
+            return self.stop(started);
         }
-        let mut watch = Watchdog::new();
+        let mut watchdog = Watchdog::new();
         loop {
-            let tick = if pool.is_busy() { TICK } else { IDLE_TICK };
+            let tick = if started.is_busy() { TICK } else { IDLE_TICK };
             if stopped.recv_timeout(tick) != Err(RecvTimeoutError::Timeout) {
                 current.set(Err(Arc::new(Unavailability::Stopped)));
-                return self.stop(pool);
+                return self.stop(started);
             }
-            let Some(trouble) = self.look(&mut watch, &pool) else { continue };
-            tracing::error!(%trouble, "libqat is stopped and started anew");
-            let reason = Unavailability::Recovering { trouble: trouble.to_string().into() };
-            current.set(Err(Arc::new(reason)));
-            self.stop(pool);
-            match self.start_again(trouble, &current, stopped) {
-                Some(anew) => pool = anew,
+            let Some(reason) = self.check(&mut watchdog, &started) else { continue };
+            tracing::error!(%reason, "libqat is stopped and started anew");
+            let unavailability = Unavailability::Recovering { failure: reason.to_string().into() };
+            current.set(Err(Arc::new(unavailability)));
+            self.stop(started);
+            match self.start_again(reason, &current, stopped) {
+                Some(anew) => started = anew,
                 None => return,
             }
-            watch = Watchdog::new();
+            watchdog = Watchdog::new();
         }
     }
 
     /// Asks for events and heartbeat, and gives up what they and the deadline end.
-    fn look(&mut self, watch: &mut Watchdog, pool: &Pool) -> Option<RestartReason> {
+    fn check(&mut self, watchdog: &mut Watchdog, started: &Started) -> Option<RestartReason> {
         let ask = || {
             // SAFETY: libqat is started, and this thread is the one that stops it.
             if let Err(status) = unsafe { sal::poll_device_events(self.symbols) } {
                 tracing::debug!(%status, "libqat does not look for device events");
             }
         };
-        let trouble = watch.look(pool, ask);
-        let is_dead = self.has_heartbeat && watch.is_heartbeat_due() && !self.is_alive();
-        trouble.max(is_dead.then_some(RestartReason::Heartbeat))
+        let reason = watchdog.check(started, ask);
+        let is_dead = self.has_heartbeat && watchdog.is_heartbeat_due() && !self.is_alive();
+        reason.max(is_dead.then_some(RestartReason::Heartbeat))
     }
 
     fn is_alive(&self) -> bool {
@@ -106,7 +106,7 @@ impl Owner {
         unsafe { sal::check_devices(self.symbols) }.is_ok()
     }
 
-    fn start(&mut self) -> Result<Arc<Pool>, Unavailability> {
+    fn start(&mut self) -> Result<Arc<Started>, Unavailability> {
         // SAFETY: by the contract of its loading, the table holds libqat's functions; this thread stops what it starts.
         unsafe { sal::user_start(self.symbols, PROCESS_NAME) }
             .map_err(|status| Unavailability::StartFailed { status })?;
@@ -129,18 +129,19 @@ impl Owner {
         }
         self.services.get_or_insert(services);
         self.has_heartbeat |= is_alive;
-        self.started = Instant::now();
+        self.started_at = Instant::now();
         // SAFETY: libqat is started; `stop` halts the pool before the stop.
-        let pool = unsafe { start::pool(self.symbols, services, self.settings, &self.process.memory) };
+        let started =
+            unsafe { start::start_instances(self.symbols, services, self.settings, &self.process.memory) };
         tracing::debug!(?services, self.has_heartbeat, "libqat started");
-        Ok(Arc::new(pool))
+        Ok(Arc::new(started))
     }
 
-    fn stop(&self, pool: Arc<Pool>) {
+    fn stop(&self, started: Arc<Started>) {
         // SAFETY: libqat is still started.
-        let pool = unsafe { start::halt(pool) };
+        let started = unsafe { start::halt(started) };
         let is_stopped = self.user_stop();
-        start::finish(&pool, is_stopped);
+        start::finish(&started, is_stopped);
     }
 
     fn user_stop(&self) -> bool {
@@ -158,11 +159,11 @@ impl Owner {
     /// Starts until it works or nobody wants it any more.
     fn start_again(
         &mut self,
-        trouble: RestartReason,
+        reason: RestartReason,
         current: &DriverState,
         stopped: &Receiver<()>,
-    ) -> Option<Arc<Pool>> {
-        if self.started.elapsed() > STABLE {
+    ) -> Option<Arc<Started>> {
+        if self.started_at.elapsed() > STABLE {
             self.wait = Duration::ZERO;
         }
         loop {
@@ -171,16 +172,16 @@ impl Owner {
             }
             self.wait = (self.wait * 2).clamp(FIRST_WAIT, LONGEST_WAIT);
             match self.start() {
-                Ok(pool) => {
+                Ok(started) => {
                     tracing::info!("libqat works again");
                     self.process.recoveries.fetch_add(1, Relaxed);
-                    current.set(Ok(pool.clone()));
-                    return Some(pool);
+                    current.set(Ok(started.clone()));
+                    return Some(started);
                 }
                 Err(cause) => {
                     tracing::error!(%cause, again_in = ?self.wait, "libqat does not start anew");
-                    let trouble = trouble.to_string().into();
-                    current.set(Err(Arc::new(Unavailability::NotRecovered { trouble, cause: cause.into() })));
+                    let failure = reason.to_string().into();
+                    current.set(Err(Arc::new(Unavailability::NotRecovered { failure, cause: cause.into() })));
                 }
             }
         }

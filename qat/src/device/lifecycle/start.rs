@@ -10,7 +10,7 @@ use qat_sys::{self as sys, CpaInstanceHandle, Symbols};
 
 use crate::device;
 use crate::device::inflight::{Ring, SessionTable, Table, Work};
-use crate::device::instances::{Instance, Pool};
+use crate::device::instances::{Instance, Started};
 use crate::device::memory::Memory;
 use crate::raw::{cy, dc, instance};
 use crate::report::MemoryInfo;
@@ -51,12 +51,12 @@ impl Memories {
 ///
 /// # Safety
 /// libqat is started, and [`halt`] comes before its stop.
-pub(super) unsafe fn pool(
+pub(super) unsafe fn start_instances(
     symbols: &'static Symbols,
     services: Services,
     settings: HardwareSettings,
     memories: &Memories,
-) -> Pool {
+) -> Started {
     let mut instances: Vec<Instance> = Vec::new();
     let mut used: Vec<&'static Memory> = Vec::new();
     let Instances { compression, symmetric, .. } = services.instances;
@@ -99,7 +99,7 @@ pub(super) unsafe fn pool(
             }
         }
     }
-    Pool::new(services, settings, instances, used)
+    Started::new(services, settings, instances, used)
 }
 
 /// # Safety
@@ -119,38 +119,38 @@ unsafe fn node_of(symbols: &Symbols, handle: CpaInstanceHandle, work: Work) -> i
 ///
 /// # Safety
 /// libqat is started, by the start that `pool` is of.
-pub(super) unsafe fn halt(mut pool: Arc<Pool>) -> Arc<Pool> {
-    for ring in &pool.rings {
+pub(super) unsafe fn halt(mut started: Arc<Started>) -> Arc<Started> {
+    for ring in &started.rings {
         ring.refuse();
     }
     let give_up = Instant::now() + DRAIN;
-    while pool.rings.iter().any(|ring| ring.table().is_expecting()) && Instant::now() < give_up {
-        for ring in &pool.rings {
+    while started.rings.iter().any(|ring| ring.table().is_expecting()) && Instant::now() < give_up {
+        for ring in &started.rings {
             ring.poll();
         }
         thread::sleep(DRAIN_NAP);
     }
-    for ring in &pool.rings {
-        ring.table().lose_all();
+    for ring in &started.rings {
+        ring.table().abandon_all();
     }
     // Those that were given up return now, and with the last of them the sessions can go in order.
     let give_up = Instant::now() + RETURN;
-    while Arc::strong_count(&pool) > 1 && Instant::now() < give_up {
+    while Arc::strong_count(&started) > 1 && Instant::now() < give_up {
         thread::sleep(DRAIN_NAP);
     }
-    match Arc::get_mut(&mut pool) {
-        Some(pool) => pool.instances.iter_mut().for_each(|instance| instance.sessions.clear()),
+    match Arc::get_mut(&mut started) {
+        Some(started) => started.instances.iter_mut().for_each(|instance| instance.sessions.clear()),
         // A future that was never finished; its pool keeps sessions that nobody uses any more.
         None => tracing::debug!("requests outlive the stop"),
     }
-    for ring in &pool.rings {
+    for ring in &started.rings {
         ring.close();
         // What was submitted between the first time and the closing.
-        ring.table().lose_all();
+        ring.table().abandon_all();
     }
-    pool.reactor.end();
+    started.reactor.end();
     fence(SeqCst);
-    for ring in &pool.rings {
+    for ring in &started.rings {
         ring.table().waiters.set(0, None);
         ring.table().waiters.wake_for_room();
         // SAFETY: the caller's contract.
@@ -158,19 +158,19 @@ pub(super) unsafe fn halt(mut pool: Arc<Pool>) -> Arc<Pool> {
             tracing::debug!(%status, "an instance does not stop");
         }
     }
-    for memory in &pool.memory {
+    for memory in &started.memory {
         memory.close();
     }
-    pool
+    started
 }
 
 /// Gives memory back after libqat's stop, or, where that failed, what no device can have.
-pub(super) fn finish(pool: &Pool, is_stopped: bool) {
-    let given_up: usize = pool.rings.iter().map(|ring| ring.table().retire(is_stopped)).sum();
+pub(super) fn finish(started: &Started, is_stopped: bool) {
+    let given_up: usize = started.rings.iter().map(|ring| ring.table().retire(is_stopped)).sum();
     if given_up > 0 {
         tracing::warn!(given_up, "requests that were never answered keep their memory");
     }
-    for memory in &pool.memory {
+    for memory in &started.memory {
         memory.trim();
     }
 }

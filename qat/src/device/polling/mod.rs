@@ -25,7 +25,7 @@ use pace::{MORE_SPINS, Pace, SPINS, nap};
 pub(crate) use reactor::Reactor;
 
 /// Sleep of a thread whose ring another one looks after, in case that one goes without a word.
-const REST: Duration = Duration::from_millis(50);
+const SLEEP_LIMIT: Duration = Duration::from_millis(50);
 
 thread_local! {
     static PACE: Pace = const { Pace::new() };
@@ -81,7 +81,7 @@ impl Future for Room {
         }
         if waiters.is_polled_by_this_thread().is_none() {
             self.is_awaited = true;
-            self.table.await_more();
+            self.table.add_waiting_future();
             self.table.waiters.call();
         }
         Poll::Pending
@@ -91,14 +91,14 @@ impl Future for Room {
 impl Drop for Room {
     fn drop(&mut self) {
         if self.is_awaited {
-            self.table.await_less();
+            self.table.remove_waiting_future();
         }
     }
 }
 
 /// Runs `attempt`, the first poll of a future for which nobody waits yet, so that nobody has to poll the rings for it.
 pub(crate) fn unattended<T>(attempt: impl FnOnce() -> T) -> T {
-    attempt_while(Waiting::Awake, attempt).0
+    attempt_while(Waiting::Polling, attempt).0
 }
 
 /// Runs `future` on this thread, which polls those of `rings` that it waits for.
@@ -116,7 +116,7 @@ pub(crate) fn block_on_begun<F: Future>(rings: &[Arc<Ring>], begun: Option<usize
     };
     let (mut polled, mut wanted) = match begun {
         Some(index) => (Poll::Pending, bit(index)),
-        None => attempt(Waker::noop(), Waiting::Awake),
+        None => attempt(Waker::noop(), Waiting::Polling),
     };
     let (mut spins, mut since, mut waited_for) = (SPINS, None, 0);
     let output = loop {
@@ -133,14 +133,14 @@ pub(crate) fn block_on_begun<F: Future>(rings: &[Arc<Ring>], begun: Option<usize
                 while spins == 0 && is_near(rings, wanted, &mut since) {
                     spins = spin(rings, wanted, MORE_SPINS);
                 }
-                (polled, wanted) = attempt(Waker::noop(), Waiting::Awake);
+                (polled, wanted) = attempt(Waker::noop(), Waiting::Polling);
             }
             Poll::Pending => {
                 waited_for = wanted;
                 let lying_since = *since.get_or_insert_with(Instant::now);
                 (polled, wanted) = WAKER.with(|(sleeper, waker)| {
                     sleeper.is_woken.store(false, Relaxed);
-                    let (polled, wanted) = attempt(waker, Waiting::Drowsy);
+                    let (polled, wanted) = attempt(waker, Waiting::AboutToSleep);
                     if polled.is_pending() {
                         sleep(rings, wanted, sleeper, lying_since);
                         if sleeper.is_woken.load(Acquire) {
@@ -151,7 +151,7 @@ pub(crate) fn block_on_begun<F: Future>(rings: &[Arc<Ring>], begun: Option<usize
                     (polled, wanted)
                 });
                 if polled.is_pending() {
-                    (polled, wanted) = attempt(Waker::noop(), Waiting::Awake);
+                    (polled, wanted) = attempt(Waker::noop(), Waiting::Polling);
                 }
             }
         }
@@ -189,14 +189,14 @@ fn spin(rings: &[Arc<Ring>], wanted: u64, spins: u32) -> u32 {
         let of = |ring: &Arc<Ring>| ring.table().waiters.answers.load(Acquire);
         wanted_of(rings, wanted).map(of).fold(0, u32::wrapping_add)
     };
-    let (mut before, mut are_kept) = (0_u32, true);
+    let (mut before, mut have_periodic_pollers) = (0_u32, true);
     for ring in wanted_of(rings, wanted) {
         let waiters = &ring.table().waiters;
         before = before.wrapping_add(waiters.answers.load(Acquire));
-        are_kept &= waiters.is_kept.load(Relaxed);
+        have_periodic_pollers &= waiters.has_periodic_poller.load(Relaxed);
     }
     // Where others wait already, their answers come before this one's, and one of them looks after the ring.
-    if are_kept {
+    if have_periodic_pollers {
         return 0;
     }
     for left in (0..spins).rev() {
@@ -220,8 +220,9 @@ fn spin(rings: &[Arc<Ring>], wanted: u64, spins: u32) -> u32 {
 #[cold]
 fn is_near(rings: &[Arc<Ring>], wanted: u64, since: &mut Option<Instant>) -> bool {
     let waited = since.get_or_insert_with(Instant::now).elapsed();
-    let flying = wanted_of(rings, wanted).map(|ring| ring.table().flying()).fold(0, u32::saturating_add);
-    !has_sleepers(rings, wanted) && PACE.with(|pace| pace.is_near(waited, flying))
+    let in_flight =
+        wanted_of(rings, wanted).map(|ring| ring.table().in_flight()).fold(0, u32::saturating_add);
+    !has_sleepers(rings, wanted) && PACE.with(|pace| pace.is_near(waited, in_flight))
 }
 
 /// What was waited for has come.
@@ -244,17 +245,17 @@ fn sleep(rings: &[Arc<Ring>], wanted: u64, sleeper: &Sleeper, since: Instant) {
     for (at, waiters) in all_waiters() {
         // In this order, and with the swap below, whoever does not find the ring kept finds its sleepers.
         waiters.sleepers.fetch_add(1, Relaxed);
-        kept |= u64::from(!waiters.is_kept.swap(true, AcqRel)) << at;
+        kept |= u64::from(!waiters.has_periodic_poller.swap(true, AcqRel)) << at;
     }
     if !sleeper.is_woken.load(Acquire) {
-        thread::park_timeout(if kept == 0 { REST } else { nap(since.elapsed()) });
+        thread::park_timeout(if kept == 0 { SLEEP_LIMIT } else { nap(since.elapsed()) });
     }
     for (at, waiters) in all_waiters() {
         if waiters.sleepers.fetch_sub(1, Relaxed) > 1 {
             PACE.with(Pace::crowded);
         }
         if kept >> at & 1 == 1 {
-            waiters.is_kept.swap(false, AcqRel);
+            waiters.has_periodic_poller.swap(false, AcqRel);
         }
     }
 }
@@ -263,8 +264,8 @@ fn sleep(rings: &[Arc<Ring>], wanted: u64, sleeper: &Sleeper, since: Instant) {
 fn hand_over(rings: &[Arc<Ring>], wanted: u64) {
     for ring in wanted_of(rings, wanted) {
         let table = ring.table();
-        let Waiters { sleepers, is_kept, .. } = &table.waiters;
-        if sleepers.load(Relaxed) > 0 && !is_kept.load(Relaxed) && table.flying() > 0 {
+        let Waiters { sleepers, has_periodic_poller, .. } = &table.waiters;
+        if sleepers.load(Relaxed) > 0 && !has_periodic_poller.load(Relaxed) && table.in_flight() > 0 {
             table.hand_over();
         }
     }

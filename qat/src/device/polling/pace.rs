@@ -42,8 +42,8 @@ impl Pace {
     }
 
     /// Whether an answer that was `waited` for, one of `flying`, is likely to come before a nap would be over.
-    pub(super) fn is_near(&self, waited: Duration, flying: u32) -> bool {
-        flying <= FEW && waited < NEAR && self.typical.get() < NEAR.as_nanos() as u32
+    pub(super) fn is_near(&self, waited: Duration, in_flight: u32) -> bool {
+        in_flight <= FEW && waited < NEAR && self.typical.get() < NEAR.as_nanos() as u32
     }
 }
 

@@ -15,7 +15,7 @@ pub(crate) struct Reactor {
     rings: Vec<Arc<Ring>>,
     thread: OnceLock<Option<Thread>>,
     handle: Mutex<Option<JoinHandle<()>>>,
-    is_resting: AtomicBool,
+    is_parked: AtomicBool,
     is_over: AtomicBool,
 }
 
@@ -25,7 +25,7 @@ impl Reactor {
             rings,
             thread: OnceLock::new(),
             handle: Mutex::default(),
-            is_resting: AtomicBool::new(false),
+            is_parked: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
         })
     }
@@ -47,7 +47,7 @@ impl Reactor {
                 }
             }
         });
-        if self.is_resting.swap(false, SeqCst)
+        if self.is_parked.swap(false, SeqCst)
             && let Some(thread) = thread
         {
             thread.unpark();
@@ -74,7 +74,7 @@ impl Reactor {
         while !self.is_over.load(Acquire) {
             let (mut awaited, mut has_answers) = (0, false);
             for ring in &self.rings {
-                let waiters = ring.table().awaited();
+                let waiters = ring.table().waiting_futures();
                 if waiters > 0 {
                     awaited += waiters;
                     has_answers |= ring.poll() == Polled::Answers;
@@ -86,12 +86,14 @@ impl Reactor {
                     pace.observe(since.elapsed());
                 }
             } else if awaited == 0 {
-                self.is_resting.swap(true, SeqCst);
+                self.is_parked.swap(true, SeqCst);
                 // A call between the look and the store would be missed.
-                if self.rings.iter().all(|ring| ring.table().awaited() == 0) && !self.is_over.load(Acquire) {
+                if self.rings.iter().all(|ring| ring.table().waiting_futures() == 0)
+                    && !self.is_over.load(Acquire)
+                {
                     thread::park();
                 }
-                self.is_resting.store(false, Release);
+                self.is_parked.store(false, Release);
                 (idle, idle_since) = (0, None);
             } else if idle < SPINS {
                 idle += 1;

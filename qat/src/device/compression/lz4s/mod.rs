@@ -41,7 +41,7 @@ impl MinMatch {
 
 /// What is wrong with the device's output.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Fault {
+pub(crate) enum Lz4sError {
     #[error("its LZ4s ends within a sequence")]
     Truncated,
     #[error("its LZ4s has a match {distance} bytes back where {plain} precede it")]
@@ -52,23 +52,28 @@ pub(crate) enum Fault {
     BlockLen { len: usize, most: usize },
 }
 
-impl From<Fault> for Error {
-    fn from(fault: Fault) -> Self {
-        Self::Device { accelerator: HARDWARE, reason: Arc::new(fault) }
+impl From<Lz4sError> for Error {
+    fn from(error: Lz4sError) -> Self {
+        Self::Device { accelerator: HARDWARE, reason: Arc::new(error) }
     }
 }
 
 /// Parses a block's LZ4s to `sequences`, the last of which is literals only. Literals and matches are compared with
 /// `plain`, the block's bytes: libzstd validates lengths and distances, not what they stand for, and a frame that
 /// decompresses to something else must not be written.
-fn parse(lz4s: &[u8], min_match: MinMatch, plain: &[u8], sequences: &mut Vec<Sequence>) -> Result<(), Fault> {
+fn parse(
+    lz4s: &[u8],
+    min_match: MinMatch,
+    plain: &[u8],
+    sequences: &mut Vec<Sequence>,
+) -> Result<(), Lz4sError> {
     let mut rest = lz4s;
     let (mut at, mut literals_from) = (0, 0);
-    let mismatch = |at| Fault::Mismatch { len: plain.len(), at };
+    let mismatch = |at| Lz4sError::Mismatch { len: plain.len(), at };
     while let Some((&token, after)) = rest.split_first() {
         rest = after;
         let len = length(token >> 4, &mut rest)?;
-        let (literals, after) = rest.split_at_checked(len).ok_or(Fault::Truncated)?;
+        let (literals, after) = rest.split_at_checked(len).ok_or(Lz4sError::Truncated)?;
         if !plain[at..].starts_with(literals) {
             return Err(mismatch(at));
         }
@@ -77,7 +82,7 @@ fn parse(lz4s: &[u8], min_match: MinMatch, plain: &[u8], sequences: &mut Vec<Seq
         if rest.is_empty() {
             break;
         }
-        let (distance, after) = rest.split_first_chunk().ok_or(Fault::Truncated)?;
+        let (distance, after) = rest.split_first_chunk().ok_or(Lz4sError::Truncated)?;
         rest = after;
         let code = length(token & 15, &mut rest)?;
         if code == 0 {
@@ -87,7 +92,7 @@ fn parse(lz4s: &[u8], min_match: MinMatch, plain: &[u8], sequences: &mut Vec<Seq
         let from = at
             .checked_sub(distance)
             .filter(|_| distance > 0)
-            .ok_or(Fault::Distance { distance, plain: at })?;
+            .ok_or(Lz4sError::Distance { distance, plain: at })?;
         let len = code.saturating_add(min_match.base());
         let matched = plain[at..].get(..len).ok_or(mismatch(at))?;
         // Also right where the match overlaps itself: each byte equals the one a distance before it.
@@ -106,11 +111,11 @@ fn parse(lz4s: &[u8], min_match: MinMatch, plain: &[u8], sequences: &mut Vec<Seq
 }
 
 /// A length: the nibble, and when that is full, bytes that add up for as long as they are.
-fn length(nibble: u8, rest: &mut &[u8]) -> Result<usize, Fault> {
+fn length(nibble: u8, rest: &mut &[u8]) -> Result<usize, Lz4sError> {
     let mut length = usize::from(nibble);
     if nibble == 15 {
         loop {
-            let (&more, after) = rest.split_first().ok_or(Fault::Truncated)?;
+            let (&more, after) = rest.split_first().ok_or(Lz4sError::Truncated)?;
             *rest = after;
             length = length.saturating_add(usize::from(more));
             if more != 255 {
@@ -177,7 +182,7 @@ impl<'a> FrameWriter<'a> {
         let rest = &self.plain[self.done..];
         let most = rest.len().min(BLOCK_MAX);
         if !(1..=most).contains(&len) {
-            return Err(Fault::BlockLen { len, most }.into());
+            return Err(Lz4sError::BlockLen { len, most }.into());
         }
         parse(lz4s, self.min_match, &rest[..len], self.frame.sequences())?;
         self.encode(len)

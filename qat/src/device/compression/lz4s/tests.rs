@@ -12,7 +12,7 @@ use crate::formats::zstd::parse_header;
 
 const MIN_MATCHES: [MinMatch; 2] = [MinMatch::Three, MinMatch::Four];
 
-fn parsed(lz4s: &[u8], min_match: MinMatch, plain: &[u8]) -> Result<Vec<[u32; 3]>, Fault> {
+fn parsed(lz4s: &[u8], min_match: MinMatch, plain: &[u8]) -> Result<Vec<[u32; 3]>, Lz4sError> {
     let mut sequences = Vec::new();
     parse(lz4s, min_match, plain, &mut sequences)?;
     Ok(sequences.iter().map(|it| [it.litLength, it.matchLength, it.offset]).collect())
@@ -50,13 +50,13 @@ fn long_lengths_by_hand() {
 #[test]
 fn what_is_not_right_is_the_devices_fault() {
     let three = |lz4s: &[u8], plain: &[u8]| parsed(lz4s, MinMatch::Three, plain).unwrap_err();
-    let mismatch = |len, at| Fault::Mismatch { len, at };
+    let mismatch = |len, at| Lz4sError::Mismatch { len, at };
     for cut in [&b"\x30ab"[..], b"\xf0", b"\xf0\xff", b"\x31abc\x03", b"\x3fabc\x03\0", b"\x3fabc\x03\0\xff"]
     {
-        assert_eq!(three(cut, b"abcabcabc"), Fault::Truncated, "{cut:?}");
+        assert_eq!(three(cut, b"abcabcabc"), Lz4sError::Truncated, "{cut:?}");
     }
-    assert_eq!(three(b"\x31abc\0\0", b"abcabc"), Fault::Distance { distance: 0, plain: 3 });
-    assert_eq!(three(b"\x31abc\x04\0", b"abcabc"), Fault::Distance { distance: 4, plain: 3 });
+    assert_eq!(three(b"\x31abc\0\0", b"abcabc"), Lz4sError::Distance { distance: 0, plain: 3 });
+    assert_eq!(three(b"\x31abc\x04\0", b"abcabc"), Lz4sError::Distance { distance: 4, plain: 3 });
     assert_eq!(three(b"\x31abc\x03\0", b"abcabx"), mismatch(6, 3));
     assert_eq!(three(b"\x31abx\x03\0", b"abcabc"), mismatch(6, 0));
     assert_eq!(three(b"\x31abc\x03\0", b"abcab"), mismatch(5, 3));
