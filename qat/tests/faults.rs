@@ -447,7 +447,7 @@ fn the_only_function_is_taken_away() {
             }
         };
         println!("after {:?}: {reason}; {:?}", started.elapsed(), tally.by_kind);
-        assert!(qat.registry().nearest("qat").unwrap().1.reason().unwrap().contains("did not start anew"));
+        assert!(qat.registry().nearest("qat").unwrap().1.reason().unwrap().contains("did not restart"));
         one(&auto, number, None, &tally);
         qat.shutdown();
         assert_nothing_left(&qat, &machine, &[ABANDONED]);
@@ -467,7 +467,7 @@ fn is_told_and_over_by_itself(name: &str, notification: Notification) {
         let gone = changes.recv_timeout(LONGEST).unwrap();
         let state = changes.snapshot().get("qat.compression.deflate").cloned();
         let reason = state.as_ref().and_then(State::reason).unwrap();
-        assert!(reason.contains("stopped and started anew"), "{reason}");
+        assert!(reason.contains("is being restarted"), "{reason}");
         assert!(!gone.is_empty());
         changes.recv_timeout(LONGEST).unwrap();
         assert_eq!(registry.snapshot().entries(), before.entries());
