@@ -17,8 +17,7 @@ use std::time::Duration;
 #[non_exhaustive]
 pub struct HardwareSettings {
     /// The maximum time that the device may take for a request, and the maximum time that a request waits for a free
-    /// place on the device. A missed deadline is detected about a second late, and up to two seconds late while a
-    /// device is restarting.
+    /// place on the device. It is accurate to about a second, and to about two seconds while a device is restarting.
     pub deadline: Duration,
     /// The maximum device memory for each NUMA node, in bytes.
     pub memory: usize,

@@ -1,22 +1,24 @@
-//! What a start has come to by now, for all who use it.
+//! The current state of a started libqat, shared by all accelerators that use it. Only the thread that owns libqat
+//! changes it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 use crate::device::instances::Started;
 use crate::error::Unavailability;
 
-/// A pool, or why there is none for the time being.
+/// The instances of the running libqat, or why there are none at present.
 pub(crate) type StartResult = Result<Arc<Started>, Arc<Unavailability>>;
 
-/// The state of a start, which a recovery changes.
+/// The state of libqat, which a recovery changes, and the observers of its changes.
 pub(crate) struct DriverState {
     state: Mutex<StartResult>,
     observers: Mutex<Vec<Weak<dyn StateObserver>>>,
 }
 
-/// Somebody who wants to know.
+/// An observer of state changes.
 pub(crate) trait StateObserver: Send + Sync {
-    /// The state is another one. Called by the thread that owns libqat, which does nothing else meanwhile.
+    /// Reports that the state has changed. The thread that owns libqat makes the call, and supervises nothing until it
+    /// returns.
     fn changed(&self);
 }
 
@@ -33,7 +35,7 @@ impl DriverState {
         self.lock().clone()
     }
 
-    /// Has `observer` told of all later changes, as long as it exists.
+    /// Registers `observer`, which is notified of all later changes as long as it exists.
     pub(crate) fn subscribe(&self, observer: Weak<dyn StateObserver>) {
         self.observers.lock().unwrap_or_else(PoisonError::into_inner).push(observer);
     }
