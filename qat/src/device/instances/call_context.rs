@@ -1,4 +1,5 @@
-//! What the requests of one call have in common.
+//! The data that the requests of one operation share. The module `accelerator` creates it, and `device::compression`
+//! and `device::encryption` use it.
 
 use accel_core::{Error, Recorder};
 
@@ -6,7 +7,7 @@ use super::{RequestError, Started, WhenFull};
 use crate::device::inflight::{Abandoned, CompletedRequest, PendingRequest};
 use crate::device::polling;
 
-/// One call of a caller's, which may take many requests.
+/// The context of one operation of a caller, which may take many requests.
 #[derive(Clone, Copy)]
 pub(crate) struct CallContext<'a> {
     pub(crate) started: &'a Started,
@@ -15,13 +16,13 @@ pub(crate) struct CallContext<'a> {
 }
 
 impl CallContext<'_> {
-    /// Waits on this thread for a request in flight on `instance`.
+    /// Waits on this thread for a request that is in flight on `instance`.
     #[inline(always)]
     pub(crate) fn wait(&self, pending: PendingRequest, instance: u16) -> Result<CompletedRequest, Error> {
         self.completed(polling::block_on_begun(&self.started.rings, Some(instance.into()), pending), instance)
     }
 
-    /// What became of a request on `instance`.
+    /// Converts the end of a request on `instance`. An abandoned request suspends the instance.
     #[inline(always)]
     pub(crate) fn completed(
         &self,
@@ -31,7 +32,7 @@ impl CallContext<'_> {
         completed.map_err(|reason| self.error(self.started.record_abandoned(reason, instance)))
     }
 
-    /// The caller's error for a fault.
+    /// Converts a failure to the error that the caller sees.
     pub(crate) fn error(&self, error: RequestError) -> Error {
         self.started.error(error)
     }

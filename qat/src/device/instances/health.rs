@@ -1,4 +1,5 @@
-//! Whether an instance can be trusted with the next request.
+//! The health of an instance: it is suspended after failures, and retried later. The choice of an instance asks it, and
+//! those who decode responses update it; nothing here stops an instance.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicU32, AtomicU64};
@@ -6,50 +7,51 @@ use std::time::{Duration, Instant};
 
 use once_cell::sync::Lazy;
 
-/// Failures in a row after which an instance rests.
+/// The number of consecutive failures after which an instance is suspended.
 const TOLERATED: u32 = 3;
 const SHORTEST_SUSPENSION: Duration = Duration::from_millis(100);
 const LONGEST_SUSPENSION: Duration = Duration::from_secs(30);
-/// Failures in a row after which nothing but a new start helps: some tries after rests were among them.
+/// The number of consecutive failures after which libqat has to be restarted. Some of them followed a suspension, so
+/// waiting does not help.
 const RESTART_NEEDED: u32 = TOLERATED + 3;
 
 static EPOCH: Lazy<Instant> = Lazy::new(Instant::now);
 
-/// Failures of an instance, and until when it is left alone for them.
+/// The failures of an instance, and the end of its suspension.
 #[derive(Debug, Default)]
 pub(crate) struct Health {
-    /// In a row.
+    /// The number of consecutive failures.
     failures: AtomicU32,
-    /// Milliseconds since the epoch; 0 while it does not rest.
+    /// The end of the suspension in milliseconds since `EPOCH`; 0 when the instance is not suspended.
     suspended_until: AtomicU64,
     errors: AtomicU64,
     retries: AtomicU64,
     suspensions: AtomicU64,
 }
 
-/// How grave a failure is.
+/// How severe a failure is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Failure {
-    /// One request failed.
+    /// One request failed; the instance is suspended after several in a row.
     Request,
-    /// Nothing came in time, or what came was wrong.
+    /// No response came in time, or the response was wrong; the instance is suspended at once.
     Trust,
 }
 
 impl Health {
-    /// Nothing failed since the last success.
+    /// Returns whether no request has failed since the last success.
     pub(crate) fn is_good(&self) -> bool {
         self.failures.load(Relaxed) == 0
     }
 
-    /// Not at rest.
+    /// Returns whether the instance is not suspended.
     pub(crate) fn may_be_used(&self) -> bool {
         let until = self.suspended_until.load(Relaxed);
         until == 0 || now() >= until
     }
 
-    /// Takes leave to use it: after a rest one request tries, and the others stay away until that one was answered or
-    /// has taken as long as the rest.
+    /// Returns whether the caller may use the instance. After a suspension, one request is allowed as a trial, and the
+    /// suspension is extended for others until the trial completes or the extension ends.
     pub(crate) fn begin_use(&self) -> bool {
         let until = self.suspended_until.load(Relaxed);
         if until == 0 {
@@ -60,12 +62,12 @@ impl Health {
         now >= until && self.suspended_until.compare_exchange(until, next, Relaxed, Relaxed).is_ok()
     }
 
-    /// Only a new start can help.
+    /// Returns whether only a restart of libqat can help.
     pub(crate) fn needs_restart(&self) -> bool {
         self.failures.load(Relaxed) >= RESTART_NEEDED
     }
 
-    /// A request was answered as it should.
+    /// Records a correct response, which ends the suspension.
     pub(crate) fn succeeded(&self) {
         if !self.is_good() {
             self.failures.store(0, Relaxed);
@@ -73,7 +75,7 @@ impl Health {
         }
     }
 
-    /// A request failed by the device's fault.
+    /// Records a request that failed because of the device.
     pub(crate) fn failed(&self, failure: Failure) {
         self.errors.fetch_add(1, Relaxed);
         let failures = self.failures.fetch_add(1, Relaxed) + 1;
@@ -95,28 +97,28 @@ impl Health {
         }
     }
 
-    /// There was no room for a request.
+    /// Records a request that found the instance full.
     pub(crate) fn was_full(&self) {
         self.retries.fetch_add(1, Relaxed);
     }
 
-    /// Requests that failed by the device's fault, ever.
+    /// Returns the number of requests that failed because of the device.
     pub(crate) fn errors(&self) -> u64 {
         self.errors.load(Relaxed)
     }
 
-    /// Requests for which there was no room at first, ever.
+    /// Returns the number of times that a request found the instance full.
     pub(crate) fn retries(&self) -> u64 {
         self.retries.load(Relaxed)
     }
 
-    /// Rests, ever.
+    /// Returns the number of suspensions.
     pub(crate) fn suspensions(&self) -> u64 {
         self.suspensions.load(Relaxed)
     }
 }
 
-/// Doubles with each failure beyond what is tolerated.
+/// Returns the length of a suspension, which doubles with each failure beyond the tolerated ones.
 fn suspension_after(failures: u32) -> Duration {
     let doublings = failures.saturating_sub(TOLERATED).min(16);
     SHORTEST_SUSPENSION.saturating_mul(1 << doublings).min(LONGEST_SUSPENSION)
@@ -131,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_instance_rests_after_failures_in_a_row() {
+    fn an_instance_is_suspended_after_consecutive_failures() {
         let health = Health::default();
         for _ in 1..TOLERATED {
             health.failed(Failure::Request);
@@ -145,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn after_a_rest_one_request_tries() {
+    fn after_a_suspension_one_request_is_a_trial() {
         let health = Health::default();
         health.failed(Failure::Trust);
         assert!(!health.may_be_used());
@@ -159,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn rests_double_to_a_bound() {
+    fn suspensions_double_to_a_bound() {
         let suspensions: Vec<_> =
             (TOLERATED..TOLERATED + 3).map(|failures| suspension_after(failures).as_millis()).collect();
         assert_eq!(suspensions, [100, 200, 400]);
@@ -167,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn only_failures_in_a_row_are_hopeless() {
+    fn only_consecutive_failures_need_a_restart() {
         let health = Health::default();
         (1..RESTART_NEEDED).for_each(|_| health.failed(Failure::Request));
         assert!(!health.needs_restart());

@@ -1,4 +1,5 @@
-//! The instances of one start, and the choice among them.
+//! The instances of one start of libqat, and the choice of an instance for each request. The modules
+//! `device::compression` and `device::encryption` submit here; nothing here builds requests.
 
 mod call_context;
 mod health;
@@ -28,12 +29,12 @@ use trials::Trials;
 pub(crate) use watchdog::{IDLE_TICK, RestartReason, TICK, Watchdog};
 pub(crate) use window::Window;
 
-/// What one start of libqat gave: its instances, and what they share.
+/// A running libqat: the instances of one start, and what they share.
 pub(crate) struct Started {
     pub(crate) services: Services,
     pub(crate) settings: HardwareSettings,
     pub(crate) instances: Vec<Instance>,
-    /// The instances' rings, in the same order.
+    /// The rings of `instances`, in the same order.
     pub(crate) rings: Vec<Arc<Ring>>,
     by_work: [Vec<u16>; 2],
     pub(crate) memory: Vec<&'static Memory>,
@@ -41,15 +42,15 @@ pub(crate) struct Started {
     pub(crate) trials: Trials,
 }
 
-/// One instance.
+/// An instance of libqat.
 pub(crate) struct Instance {
     pub(crate) ring: Arc<Ring>,
-    /// Its place among the instances of the start, compression first.
+    /// The index among the instances of the start; those for compression come first.
     pub(crate) index: u16,
     pub(crate) work: Work,
     pub(crate) node: i32,
     pub(crate) health: Health,
-    /// Sessions that belong to no key.
+    /// The sessions that belong to no key.
     pub(crate) sessions: SessionTable,
 }
 
@@ -82,11 +83,11 @@ impl Instance {
     }
 }
 
-/// What a try to submit came to.
+/// The result of an attempt to submit a request.
 pub(crate) enum Submitted {
-    /// In flight, on the instance of this index.
+    /// The request is in flight on the instance with this index.
     Pending(PendingRequest, u16),
-    /// The next try may wait for this.
+    /// The device is full. The next attempt can wait for this future.
     Full(Room),
 }
 
@@ -97,17 +98,17 @@ pub(crate) enum WhenFull {
     Fail,
 }
 
-/// Why a request was not answered as it should.
+/// Why a request could not be submitted or did not complete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum RequestError {
-    /// No room, and no when_full.
+    /// The device or its memory is full, and the request may not wait, or has waited until the deadline.
     Busy,
-    /// More than the device's memory can ever hold.
+    /// The request is larger than the device's memory.
     TooLarge,
     Device(DeviceFailure),
 }
 
-/// [`DeviceError`] before it is a caller's.
+/// A failure of the device, from which [`Started::error`] creates a [`DeviceError`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum DeviceFailure {
     Refused(CpaStatus),
@@ -117,12 +118,12 @@ pub(crate) enum DeviceFailure {
 }
 
 thread_local! {
-    /// The instance that this thread used last, by work.
+    /// The index of the instance that this thread used last, by kind of work.
     static LAST: [Cell<u16>; 2] = const { [const { Cell::new(u16::MAX) }; 2] };
 }
 
-/// Requests that an instance may have for the thread that used it last to stay with it. The instances of a device share
-/// its engines, so that less would spread the requests and gain nothing.
+/// A thread stays with the instance that it used last while that has fewer requests in flight than this. The instances
+/// of a device share its engines, so spreading requests earlier would gain nothing.
 const KEEP: u32 = 32;
 
 impl Started {
@@ -145,25 +146,26 @@ impl Started {
         Self { services, settings, instances, rings, by_work, memory, reactor, trials: Trials::default() }
     }
 
-    /// What library and device offer, without what they turned out not to do.
+    /// Returns what library and device offer, without what failed its trial.
     pub(crate) fn offered(&self) -> Services {
         let mut services = self.services;
         services.capabilities.encryption = self.trials.offered(services.capabilities.encryption);
         services
     }
 
-    /// Whether its start is.
+    /// Returns whether the libqat start that created this has ended.
     pub(crate) fn is_over(&self) -> bool {
         self.rings.first().is_none_or(|ring| ring.is_closed())
     }
 
-    /// How each instance fares.
+    /// Returns the state and the counters of each instance.
     pub(crate) fn instance_infos(&self) -> Vec<InstanceInfo> {
         self.instances.iter().map(Instance::info).collect()
     }
 
-    /// An instance for the next request: this thread's last one while it has little to do, else the least busy one of
-    /// those in health, near ones first.
+    /// Chooses an instance for the next request: the one that this thread used last while it has few requests, and
+    /// otherwise the least busy one that is not suspended, preferring this thread's NUMA node. Returns `None` when all
+    /// are suspended.
     #[inline(always)]
     fn choose(&self, work: Work) -> Option<&Instance> {
         loop {
@@ -186,7 +188,7 @@ impl Started {
             return Some(instance);
         }
         let node = if self.memory.len() > 1 { node_of_this_thread() } else { None };
-        // Threads that come at the same moment begin at different places.
+        // Threads that choose at the same time begin their search at different instances.
         let start = usize::from(last) % candidates.len().max(1);
         let (before, after) = candidates.split_at(start.min(candidates.len()));
         let chosen = after
@@ -202,13 +204,14 @@ impl Started {
         Some(chosen)
     }
 
-    /// The slab of the node that this thread is on, or else the first.
+    /// Returns the memory of the NUMA node that this thread runs on, or else the first one.
     pub(crate) fn near_memory(&self) -> Option<&'static Memory> {
         let node = if self.memory.len() > 1 { node_of_this_thread() } else { None };
         self.memory.iter().find(|memory| Some(memory.node()) == node).or(self.memory.first()).copied()
     }
 
-    /// Puts a request into flight: on an instance of the pool's choice, `load` fills a slot and `fly` submits it.
+    /// Submits a request on an instance that it chooses: `load` fills a slot, and `submit` submits it. Waits while the
+    /// device is full, if `when_full` says so.
     pub(crate) async fn submit(
         &self,
         work: Work,
@@ -226,7 +229,8 @@ impl Started {
         }
     }
 
-    /// One try of [`launch`](Self::launch). `since` is when a request without room was first tried.
+    /// Makes one attempt of [`submit`](Self::submit). `since` is the time at which the request first found the device
+    /// full.
     #[inline(always)]
     pub(crate) fn try_submit(
         &self,
@@ -247,7 +251,7 @@ impl Started {
                         instance.health.failed(Failure::Request)
                     }
                     RequestError::Busy => instance.health.was_full(),
-                    // Not the instance's fault, or it is one no more.
+                    // These are not failures of the instance, or libqat is stopping.
                     RequestError::Device(_) | RequestError::TooLarge => {}
                 }
                 return Err(error);
@@ -285,18 +289,18 @@ impl Started {
         }
     }
 
-    /// Tells the instance's health of a request that got no answer.
+    /// Records a request without a response in the instance's health.
     pub(crate) fn record_abandoned(&self, reason: Abandoned, index: u16) -> RequestError {
         self.instances[usize::from(index)].health.failed(Failure::Trust);
         RequestError::Device(DeviceFailure::Abandoned(reason))
     }
 
-    /// Runs a request on this thread.
+    /// Runs `future` on this thread, which polls the rings that it waits for.
     pub(crate) fn block_on<F: Future>(&self, future: F) -> F::Output {
         polling::block_on(&self.rings, future)
     }
 
-    /// The caller's error for a fault.
+    /// Converts a failure to the error that the caller sees.
     pub(crate) fn error(&self, error: RequestError) -> Error {
         let device = |error: DeviceError| Error::from(error);
         match error {
@@ -304,7 +308,8 @@ impl Started {
             RequestError::TooLarge => Error::Unsupported {
                 accelerator: error::HARDWARE,
                 operation: "one request of this size".into(),
-                remedy: "use a stream, which cuts it into pieces, or the CPU".into(),
+                remedy: "use a stream, which splits the data, raise HardwareSettings::memory, or use the CPU"
+                    .into(),
             },
             RequestError::Device(DeviceFailure::Refused(status)) => device(DeviceError::Refused { status }),
             RequestError::Device(DeviceFailure::Abandoned(Abandoned::TimedOut)) => {
@@ -319,10 +324,11 @@ impl Started {
     }
 }
 
-/// In units of requests in flight: how much busier a near instance may be than one on another NUMA node.
+/// The number of requests in flight that a near instance may have more than one on another NUMA node and still be
+/// preferred.
 const FAR: u32 = 16;
 
-/// Why `fly` did not.
+/// Why a request was not submitted.
 pub(crate) enum Unsent {
     Refused(Refused),
     NoSession(SessionError),
@@ -350,11 +356,11 @@ impl From<NoMemory> for RequestError {
     }
 }
 
-/// The NUMA node that this thread runs on, where the system tells.
+/// Returns the NUMA node that this thread runs on; `None` where the system does not report it.
 fn node_of_this_thread() -> Option<i32> {
     #[cfg(target_os = "linux")]
     {
-        /// Looked up once for each CPU that a thread is seen on.
+        /// Reads the node of a CPU from sysfs, which happens when a thread is seen on another CPU than before.
         fn node_of(cpu: usize) -> Option<i32> {
             let entries = std::fs::read_dir(format!("/sys/devices/system/cpu/cpu{cpu}")).ok()?;
             entries

@@ -1,4 +1,4 @@
-//! The thread that polls for futures.
+//! The helper thread that polls for futures. Waiting futures call it; blocking operations do not need it.
 
 use std::hint;
 use std::sync::atomic::AtomicBool;
@@ -10,7 +10,7 @@ use std::time::Instant;
 use super::pace::{Pace, SPINS, nap};
 use crate::device::inflight::{Polled, Ring};
 
-/// One for each start; the thread is made when the first future waits.
+/// The helper thread of one start. The thread is created when the first future waits.
 pub(crate) struct Reactor {
     rings: Vec<Arc<Ring>>,
     thread: OnceLock<Option<Thread>>,
@@ -30,7 +30,7 @@ impl Reactor {
         })
     }
 
-    /// Something waits.
+    /// Makes the helper thread poll, because a future waits.
     pub(crate) fn call(self: &Arc<Self>) {
         let thread = self.thread.get_or_init(|| {
             let this = self.clone();
@@ -42,7 +42,7 @@ impl Reactor {
                     Some(thread)
                 }
                 Err(error) => {
-                    tracing::error!(%error, "no thread to poll for futures; they wait for blocking calls to poll");
+                    tracing::error!(%error, "could not create the thread that polls for futures; they complete only when a blocking call polls");
                     None
                 }
             }
@@ -54,7 +54,7 @@ impl Reactor {
         }
     }
 
-    /// Ends the thread. The rings must be closed or idle.
+    /// Ends the thread and waits for it. The rings must be closed or idle.
     pub(crate) fn end(&self) {
         self.is_over.store(true, Release);
         if let Some(Some(thread)) = self.thread.get() {
@@ -87,7 +87,8 @@ impl Reactor {
                 }
             } else if awaited == 0 {
                 self.is_parked.swap(true, SeqCst);
-                // A call between the look and the store would be missed.
+                // SeqCst: the swap is ordered against `add_waiting_future` and the swap in `call`. Without the second
+                // check, a future that begins to wait between the first check and the swap would not wake this thread.
                 if self.rings.iter().all(|ring| ring.table().waiting_futures() == 0)
                     && !self.is_over.load(Acquire)
                 {
