@@ -1,4 +1,5 @@
-//! Compression: the input cut into requests, the answers put together as one stream.
+//! Compression of data of any length: splits the input into requests, and joins their responses to one stream. `single`
+//! does what is one request, without the futures of this module.
 
 use accel_core::{CompressOptions, End, Error, ExecutedOn, Format, Level, Outcome, Result, SoftwareReason};
 use qat_sys as sys;
@@ -15,19 +16,20 @@ use crate::formats::{gzip, lz4 as frame, zlib};
 use crate::settings::{Huffman, Integrity};
 use crate::software::{self, compress_bound};
 
-/// Input of one deflate request, when there is more: with the bound of its output it just fills a block of the slab.
+/// The input of one deflate request of several. The bound of its output just fits into a block of the slab.
 pub(super) const PIECE: usize = 112 << 10;
-/// LZ4 frames of larger inputs have blocks of this length, one request each.
+/// The block length of LZ4 frames of longer input; each block is one request.
 const LZ4_PIECE: usize = 256 << 10;
-/// libqat wants about this much room, however small the input (26.08: 1,026 bytes).
+/// The output buffer that libqat needs at least, however short the input is (26.08: 1,026 bytes), with a margin.
 const LEAST_ROOM: usize = 1152;
-/// Levels that libqat has.
+/// The highest level of libqat.
 const MAX_LEVEL: u8 = 12;
-/// Longest stored block (RFC 1951, section 3.2.4), and what its header takes.
+/// The maximum length of a stored block (RFC 1951, section 3.2.4).
 const STORED_MAX: usize = 65_535;
+/// The length of a stored block's header, at a byte boundary.
 const STORED_HEADER: usize = 5;
 
-/// Where output goes: the front of the caller's buffer.
+/// Writes output to the front of the caller's buffer.
 pub(super) struct Writer<'a> {
     output: &'a mut [u8],
     written: usize,
@@ -35,7 +37,7 @@ pub(super) struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    /// To fill `output`; `bound` is what is asked for where it is too small.
+    /// Creates a writer to `output`. `bound` is the length that the error states when `output` is too small.
     pub(super) fn new(output: &'a mut [u8], bound: usize) -> Self {
         Self { output, written: 0, bound }
     }
@@ -54,14 +56,17 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// What a call came to so far.
+/// The progress of an operation.
 struct Done {
-    /// The last instance that worked for it.
+    /// The last instance that processed a request; `None` before the first.
     instance: Option<u16>,
     checksum: u32,
 }
 
-/// Compresses to the front of `output`.
+/// Compresses `input` to the front of `output`.
+///
+/// # Errors
+/// As the trait method [`compress_into`](accel_core::CompressionAccelerator::compress_into).
 pub(crate) async fn compress(
     call: CallContext<'_>,
     input: &[u8],
@@ -105,21 +110,25 @@ pub(crate) async fn compress(
     Ok(outcome(input.len(), writer.written, instance))
 }
 
-/// Of nothing there is nothing for the device to do; the constant that stands for it is written here.
+/// Returns the outcome of an operation whose last request ran on `instance`. Empty input needs no device request,
+/// because its compressed form is a constant; `instance` is `None` then.
 pub(super) fn outcome(bytes_in: usize, bytes_out: usize, instance: Option<u16>) -> Outcome {
     let path = instance
         .map_or(ExecutedOn::Software(SoftwareReason::TooSmall), |instance| ExecutedOn::Hardware { instance });
     Outcome { bytes_in, bytes_out, path }
 }
 
-/// libqat's level for the caller's: named ones as `CompressOptions` says, integers as they are.
+/// Converts the caller's level to libqat's: named levels as `CompressOptions` documents, numbers as they are.
+///
+/// # Errors
+/// `Unsupported` for a level that only the CPU has, and `InvalidArgument` for one that does not exist.
 pub(crate) fn hardware_level(format: Format, level: Level) -> Result<u8> {
     match level {
         Level::Fast => Ok(1),
         Level::Balanced => Ok(6),
         Level::Best => Ok(9),
         Level::Exact(level @ 1..=MAX_LEVEL) => Ok(level),
-        // What the CPU has and the device has not.
+        // The CPU has these levels, and the device does not.
         Level::Exact(other)
             if match format {
                 Format::Lz4Block | Format::Lz4Frame => false,
@@ -146,18 +155,18 @@ pub(super) fn deflate_kind(call: CallContext<'_>, level: u8, checksum: Checksum)
     SessionKind::Deflate { level, huffman, checksum }
 }
 
-/// Room that is always enough for `len` bytes: fixed Huffman codes take at most nine bits a byte.
+/// Returns an output length that always suffices for `len` bytes: fixed Huffman codes take at most nine bits a byte.
 pub(crate) const fn deflate_room(len: usize) -> usize {
     let room = len + len / 8 + 256;
     if room > LEAST_ROOM { room } else { LEAST_ROOM }
 }
 
-/// Bytes that `len` bytes take in stored blocks.
+/// Returns the length of `len` bytes in stored blocks.
 pub(super) const fn stored_len(len: usize) -> usize {
     len + len.div_ceil(STORED_MAX) * STORED_HEADER
 }
 
-/// Deflates `input`; the checksum is that of `kind`.
+/// Deflates `input`, and returns the last instance and the checksum that `kind` names.
 async fn deflate(
     call: CallContext<'_>,
     kind: SessionKind,
@@ -169,7 +178,8 @@ async fn deflate(
     let adler = matches!(kind, SessionKind::Deflate { checksum: Checksum::Adler32, .. });
     let done = Done { instance: None, checksum: u32::from(adler) };
     if input.is_empty() {
-        // The one fixed block without content (RFC 1951, section 3.2.6), or an empty stored one that stays open.
+        // A final fixed block without content (RFC 1951, section 3.2.6), or an empty stored block after which more may
+        // follow.
         writer.put(if end == End::Final { &[3, 0] } else { &[0, 0, 0, 0xff, 0xff] })?;
         return Ok(done);
     }
@@ -201,17 +211,17 @@ fn piece_of(kind: SessionKind, input: &[u8], is_open: bool) -> StatelessRequest<
     StatelessRequest { kind, prefix: &[], input, room: deflate_room(input.len()), is_open }
 }
 
-/// Where the requests' outputs become one stream.
+/// Joins the outputs of requests to one stream.
 struct OutputJoiner<'a, 'b> {
     call: CallContext<'a>,
     writer: &'a mut Writer<'b>,
-    /// The one that is wanted, if one is.
+    /// The checksum that the format needs, if any.
     checksum: Option<Checksum>,
     done: Done,
 }
 
 impl OutputJoiner<'_, '_> {
-    /// Appends what a request came to.
+    /// Appends the output of a request.
     async fn put(
         &mut self,
         mut completed: CompletedRequest,
@@ -223,14 +233,14 @@ impl OutputJoiner<'_, '_> {
             if left.is_empty() {
                 return Ok(());
             }
-            // The output ran full, which the room rules out, so the device is not what it should be; but what it did
-            // counts, and the rest goes on from there.
+            // The output buffer was full, which its length should prevent, so the device does not behave as specified.
+            // What it compressed is still valid, and another request continues after it.
             request.input = left;
             (completed, instance) = self.call.run(request).await.map_err(|error| self.call.error(error))?;
         }
     }
 
-    /// Appends an answer; what of the request's input it does not stand for.
+    /// Appends a response, and returns the part of the request's input that it does not contain.
     fn append<'i>(
         &mut self,
         completed: CompletedRequest,
@@ -264,7 +274,10 @@ impl OutputJoiner<'_, '_> {
     }
 }
 
-/// How much of a request's input the answer stands for: all of it, or some after an overflow.
+/// Returns how much of a request's input the response contains: all of it, or a part after an overflow.
+///
+/// # Errors
+/// The device's counts contradict each other.
 #[inline(always)]
 pub(super) fn complete(response: &DecodedResponse, len: usize) -> Result<usize> {
     let is_plausible = if response.overflow { response.consumed > 0 } else { response.consumed == len };
@@ -275,21 +288,22 @@ pub(super) fn complete(response: &DecodedResponse, len: usize) -> Result<usize> 
     Err(DeviceError::Wrong { detail: detail.into() }.into())
 }
 
-/// The error for output that did not fit where it always fits.
+/// Returns the error for output that exceeded a buffer whose length always suffices.
 pub(super) fn ran_full() -> Error {
-    DeviceError::Wrong { detail: "its output is longer than its input can become".into() }.into()
+    DeviceError::Wrong { detail: "it is longer than the input can become".into() }.into()
 }
 
-/// How a request ends its output: on a byte boundary with more to come, or for good.
+/// Returns how a request ends its output: at a byte boundary, after which more may follow, or with the end of the
+/// stream.
 pub(super) const fn flush(is_open: bool) -> sys::CpaDcFlush {
     if is_open { sys::CPA_DC_FLUSH_FULL } else { sys::CPA_DC_FLUSH_FINAL }
 }
 
 pub(super) fn wrong_checksum() -> Error {
-    DeviceError::Wrong { detail: "its checksum is not that of the data".into() }.into()
+    DeviceError::Wrong { detail: "the checksum does not match the data".into() }.into()
 }
 
-/// Writes stored blocks, which is what incompressible data are best as.
+/// Writes `input` as stored blocks, the shortest form of incompressible data.
 pub(super) fn store(input: &[u8], writer: &mut Writer<'_>, is_final: bool) -> Result<()> {
     let count = input.len().div_ceil(STORED_MAX);
     for (i, block) in input.chunks(STORED_MAX).enumerate() {
@@ -301,7 +315,7 @@ pub(super) fn store(input: &[u8], writer: &mut Writer<'_>, is_final: bool) -> Re
     Ok(())
 }
 
-/// Room that is always enough for an LZ4 block of `len` bytes with its size word.
+/// Returns an output length that always suffices for an LZ4 block of `len` bytes with its size word.
 fn lz4_room(len: usize) -> usize {
     (software::lz4::block_bound(len) + 4 + 64).max(LEAST_ROOM)
 }
@@ -318,7 +332,7 @@ async fn lz4_frame(
     let mut header = [0; frame::MAX_HEADER];
     let header_len = descriptor.write(&mut header);
     writer.put(&header[..header_len])?;
-    let block = Lz4Block::of_len(descriptor.max_block).expect("a size that frames have");
+    let block = Lz4Block::of_len(descriptor.max_block).expect("a descriptor has one of the four block sizes");
     let kind = SessionKind::Lz4 { level, block };
     let is_whole = input.len() <= descriptor.max_block;
     let mut device_hash = None;
@@ -357,7 +371,7 @@ async fn lz4_frame(
         last = Some(instance);
     }
     writer.put(&[0; 4])?;
-    // The device hashes each request for itself, and hashes of parts do not combine.
+    // The device hashes each request separately, and hashes of parts cannot be combined.
     let hash = match device_hash {
         Some(hash) if is_whole && call.started.settings.integrity == Integrity::Trust => hash,
         _ => XxHash32::oneshot(0, input),
@@ -369,7 +383,7 @@ async fn lz4_frame(
     Ok(last)
 }
 
-/// An LZ4 request has to be done as a whole.
+/// Checks that a response contains all of its LZ4 block.
 fn whole_block(response: &DecodedResponse, len: usize) -> Result<()> {
     if response.overflow || complete(response, len)? != len || response.produced <= 4 {
         let detail = format!("{} of {len} bytes consumed, overflow {}", response.consumed, response.overflow);
@@ -378,7 +392,7 @@ fn whole_block(response: &DecodedResponse, len: usize) -> Result<()> {
     Ok(())
 }
 
-/// The size word in front of a block, which has to be that of the output.
+/// Returns the size word in front of a block, which has to match the length of the output.
 fn block_word(completed: &CompletedRequest, response: &DecodedResponse) -> Result<u32> {
     let mut word = [0; 4];
     completed.output().read(0, &mut word);
@@ -391,7 +405,7 @@ fn block_word(completed: &CompletedRequest, response: &DecodedResponse) -> Resul
     Err(DeviceError::Wrong { detail: detail.into() }.into())
 }
 
-/// A bare block: what the device makes of a frame's block, without the size word.
+/// Compresses to a bare block, which is the device's frame block without its size word.
 async fn lz4_block(
     call: CallContext<'_>,
     level: u8,
@@ -406,7 +420,7 @@ async fn lz4_block(
         return Err(Error::Unsupported {
             accelerator: crate::error::HARDWARE,
             operation: "an LZ4 block of more than 4 MiB".into(),
-            remedy: "use LZ4 frames, or the CPU".into(),
+            remedy: "use the LZ4 frame format, or the CPU".into(),
         });
     };
     let room = lz4_room(input.len());

@@ -1,4 +1,5 @@
-//! Decompression of LZ4: blocks that stand alone side by side, linked ones in one request.
+//! Decompression of LZ4: independent blocks in parallel, linked blocks in one request. `decompress` calls it; stored
+//! blocks are copied without the device.
 
 use accel_core::{Error, Format, Result};
 use twox_hash::XxHash32;
@@ -23,7 +24,7 @@ fn unsupported(operation: &'static str) -> Error {
     }
 }
 
-/// A block without its size word: bare, or of a legacy frame.
+/// Decompresses a block without its size word, which is a bare block or one of a legacy frame.
 pub(super) async fn block(
     call: CallContext<'_>,
     input: &[u8],
@@ -33,7 +34,7 @@ pub(super) async fn block(
 ) -> Result<()> {
     let len = lz4::block_len(input, format)?;
     output.reserve(len).map_err(|error| match error {
-        // Of a bare block this is all that there is.
+        // A bare block is the whole input, so its length is the required length of the output.
         Error::OutputTooSmall { available, .. } if format == Format::Lz4Block => {
             Error::OutputTooSmall { required: Some(len), available }
         }
@@ -56,7 +57,7 @@ pub(super) async fn block(
     Ok(())
 }
 
-/// Accepts an answer of `len` bytes.
+/// Copies the output of a response that must have `len` bytes to the caller.
 fn take(
     call: CallContext<'_>,
     completed: &CompletedRequest,
@@ -65,7 +66,7 @@ fn take(
     output: &mut Output<'_>,
 ) -> Result<()> {
     if response.overflow || len != response.produced {
-        let detail = format!("{} bytes of output instead of {len}", response.produced);
+        let detail = format!("it has {} bytes instead of {len}", response.produced);
         return Err(DeviceError::Wrong { detail: detail.into() }.into());
     }
     accept(completed, response, output)?;
@@ -78,6 +79,7 @@ fn take(
     Ok(())
 }
 
+/// Decompresses all frames of `input`.
 pub(super) async fn frames(
     call: CallContext<'_>,
     input: &[u8],
@@ -96,6 +98,7 @@ pub(super) async fn frames(
     Ok(())
 }
 
+/// Decompresses one frame, and returns its length.
 async fn ordinary_frame(
     call: CallContext<'_>,
     input: &[u8],
@@ -165,16 +168,16 @@ async fn ordinary_frame(
 
 /// A block of a frame.
 struct Part<'a> {
-    /// Its size word.
+    /// The size word of the block.
     word: u32,
     data: &'a [u8],
-    /// Where the next block begins.
+    /// The offset at which the next block begins.
     next: usize,
     is_stored: bool,
 }
 
 impl<'a> Part<'a> {
-    /// The block at `at`, its checksum checked; `None` for the end mark.
+    /// Returns the block at `at` after checking its checksum; `None` for the end mark.
     fn at(input: &'a [u8], at: usize, descriptor: &frame::Descriptor) -> Result<Option<Self>> {
         let truncated = || Error::Truncated { format: Format::Lz4Frame };
         let word = input.get(at..).and_then(le32).ok_or_else(truncated)?;
@@ -200,7 +203,8 @@ impl<'a> Part<'a> {
     }
 }
 
-/// A frame whose blocks refer to earlier ones: one request for all of them, which begin at `at`.
+/// Decompresses a frame whose blocks refer to earlier ones, with one request for all of them. The first block is at
+/// offset `begin`.
 async fn linked_frame(
     call: CallContext<'_>,
     descriptor: &frame::Descriptor,
@@ -231,7 +235,7 @@ async fn linked_frame(
     Ok(at + lz4::check_content(descriptor, &output.filled()[start..], &input[at..])?)
 }
 
-/// A frame of the format's first days: blocks of up to 8 MiB, and no end mark.
+/// Decompresses a legacy frame, which has blocks of up to 8 MiB and no end mark.
 async fn legacy_frame(
     call: CallContext<'_>,
     input: &[u8],

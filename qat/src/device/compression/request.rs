@@ -1,4 +1,5 @@
-//! One stateless request, and what its answer says.
+//! A stateless request for compression or decompression, and the decoding of its response. The modules of the formats
+//! create requests; nothing here knows a format's header.
 
 use accel_core::{Error, Format};
 
@@ -13,38 +14,43 @@ use crate::error::CpaStatus;
 use crate::error::{DeviceError, RequestStatus};
 use crate::settings::Integrity;
 
-/// A request to be.
+/// A stateless request before its submission.
 #[derive(Clone, Copy)]
 pub(super) struct StatelessRequest<'a> {
     pub(super) kind: SessionKind,
-    /// In front of the input, where the device wants a header that the format does not have.
+    /// Bytes in front of the input, where the device needs a header that the format does not have.
     pub(super) prefix: &'a [u8],
     pub(super) input: &'a [u8],
-    /// Room for the output in bytes.
+    /// The length of the output buffer in bytes.
     pub(super) room: usize,
-    /// More of the same stream follows.
+    /// Whether more of the same stream follows.
     pub(super) is_open: bool,
 }
 
-/// An answer that counts.
+/// The decoded response to a request that succeeded or whose output buffer was full.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct DecodedResponse {
+    /// The number of input bytes that the output contains.
     pub(super) consumed: usize,
+    /// The number of output bytes.
     pub(super) produced: usize,
+    /// The checksum of the plain data.
     pub(super) checksum: u32,
-    /// The output ran full; what was produced stands for what was consumed.
+    /// Whether the output buffer was full. What was produced is valid for what was consumed.
     pub(super) overflow: bool,
+    /// Whether a decompression has reached the end of its stream.
     pub(super) end_of_stream: bool,
 }
 
 impl CallContext<'_> {
+    /// Submits a request, and returns it with its instance.
     pub(super) async fn submit(
         &self,
         request: StatelessRequest<'_>,
         when_full: WhenFull,
     ) -> Result<(PendingRequest, u16), RequestError> {
         let len = request.prefix.len() + request.input.len() + request.room;
-        // An answer counts in 32 bits.
+        // The counts of a response have 32 bits.
         if len > self.started.settings.memory || u32::try_from(len).is_err() {
             return Err(RequestError::TooLarge);
         }
@@ -65,7 +71,7 @@ impl CallContext<'_> {
         self.started.submit(Work::Compression, when_full, self.recorder, load, submit).await
     }
 
-    /// Launches and waits.
+    /// Submits a request and waits for its response.
     pub(super) async fn run(
         &self,
         request: StatelessRequest<'_>,
@@ -75,7 +81,7 @@ impl CallContext<'_> {
         Ok((completed, instance))
     }
 
-    /// What a request of this kind has beside data and session.
+    /// Returns the parameters of a request of this kind beside its data and session.
     pub(super) fn stateless(&self, kind: SessionKind, is_open: bool) -> Stateless {
         let direction = kind.direction();
         Stateless {
@@ -86,15 +92,16 @@ impl CallContext<'_> {
         }
     }
 
-    /// Whether libqat is to compare what the device read and wrote with the memory. LZ4 says the length of its blocks
-    /// and hashes their content itself, and the library would do it only without recovery.
+    /// Returns whether libqat has to compare what the device read and wrote with what is in memory. It does not for
+    /// LZ4, whose format has lengths and hashes of its blocks, and for which the library would only compare without
+    /// recovery.
     fn is_verified(&self, kind: SessionKind) -> bool {
         matches!(kind, SessionKind::Deflate { .. } | SessionKind::Inflate { .. })
             && self.started.settings.integrity == Integrity::EndToEnd
             && self.started.services.capabilities.compression.integrity_crcs
     }
 
-    /// Passes `result` on, and lets the instance rest if it says that the instance's output was wrong.
+    /// Returns `result`, and suspends the instance if it is an error of the device.
     pub(super) fn penalise_on_error<T>(&self, instance: u16, result: Result<T, Error>) -> Result<T, Error> {
         if let Err(Error::Device { .. }) = result {
             self.started.instances[usize::from(instance)].health.failed(Failure::Trust);
@@ -102,7 +109,11 @@ impl CallContext<'_> {
         result
     }
 
-    /// Reads an answer, and tells the instance's health of it. `format` is what corrupt input is corrupt as.
+    /// Decodes a response, and records it in the instance's health. `format` is the format that an error for corrupt
+    /// input names.
+    ///
+    /// # Errors
+    /// `Corrupt` when the device reports bad input, and `Device` when the request failed or its counts are impossible.
     #[inline(always)]
     pub(super) fn decode(
         &self,
@@ -136,7 +147,7 @@ impl CallContext<'_> {
             health.succeeded();
             return Ok(response);
         }
-        // Data to be compressed cannot be bad.
+        // Only a decompression can have bad input. For a compression, such a status is a failure of the device.
         if let Some(detail) = request.bad_data().filter(|_| !completed.is_compression()) {
             health.succeeded();
             return Err(Error::Corrupt { format, detail: detail.into() });

@@ -1,4 +1,5 @@
-//! Slices that one deflate request takes: copied there and back, without the futures that longer ones need.
+//! Compression of slices that are one deflate request: copied to the device and back, without the futures that longer
+//! data needs. `compress` handles everything else.
 
 use super::session;
 use accel_core::{CompressOptions, End, Error, ExecutedOn, Format, Outcome, Result};
@@ -11,7 +12,7 @@ use crate::device::instances::{CallContext, Instance, RequestError, Submitted};
 use crate::settings::Integrity;
 use crate::software::compress_bound;
 
-/// A compression that is one request.
+/// A compression that consists of one request.
 #[derive(Clone, Copy)]
 pub(crate) struct Single {
     plan: Plan,
@@ -19,8 +20,8 @@ pub(crate) struct Single {
 }
 
 impl Single {
-    /// Submits it: with the request and its instance. `None` for what [`compress`](super::compress) has to do: more than
-    /// one request, or waiting for room.
+    /// Submits the request, and returns it with its instance. Returns `None` for what [`compress`](super::compress) has
+    /// to do: more than one request, or waiting while the device is full.
     #[inline(always)]
     pub(crate) fn begin(
         call: CallContext<'_>,
@@ -62,8 +63,8 @@ impl Single {
         call.started.try_submit(Work::Compression, call.when_full, call.recorder, &mut None, load, submit)
     }
 
-    /// What the answer comes to. `None` when the output ran full, which its room rules out, so that the device is not what
-    /// it should be: then all is to be done again.
+    /// Writes the output of the response. Returns `None` when the device's output buffer was full, which its length
+    /// should prevent: then [`compress`](super::compress) has to do the whole operation.
     #[inline(always)]
     pub(crate) fn finish(
         &self,

@@ -1,4 +1,5 @@
-//! Requests on the caller's own device memory: one request, no copy.
+//! Requests on device memory of the caller, which are one request each and copy nothing. `DmaSession` calls it;
+//! `single` shares its plan.
 
 use std::cell::Cell;
 use std::ops::Range;
@@ -20,23 +21,24 @@ use crate::software::{check_end, nothing_after, zlib_effort};
 
 pub(crate) use compress::deflate_room;
 
-/// Both buffers of a request on device memory, with its result.
+/// A completed request on device memory: both buffers and the result.
 #[derive(Debug)]
 pub struct DmaCompletion {
-    /// Input and output; `None` when the device did not answer in time and may still write to them.
+    /// The input and the output buffer; `None` when the device did not respond in time, so that it may still write to
+    /// them.
     pub buffers: Option<(DmaBuffer, DmaBuffer)>,
-    /// What the request came to; the output begins at the front of its buffer.
+    /// The result of the request. The output begins at the front of its buffer.
     pub result: Result<Outcome>,
 }
 
-/// What a call wants.
+/// The operation of a session.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Job {
     Compress(CompressOptions),
     Decompress(Format),
 }
 
-/// What the requests of a session have in common.
+/// The parameters that the requests of a session share.
 #[derive(Clone, Copy)]
 pub(crate) struct Plan {
     format: Format,
@@ -44,21 +46,25 @@ pub(crate) struct Plan {
     pub(super) checksum: Checksum,
     pub(super) how: Stateless,
     pub(super) session: SessionSlot,
-    /// Bytes in front of the deflate data, and behind them.
+    /// The bytes before the deflate data, and the bytes after it.
     pub(super) framing: (usize, usize),
 }
 
-/// Lengths in bytes of one request.
+/// The lengths of one request, in bytes.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Spans {
     input: usize,
     output: usize,
-    /// In front of the deflate data.
+    /// The bytes before the deflate data.
     header: usize,
 }
 
 impl Plan {
-    /// The requests for `job`, or why there are none.
+    /// Determines the parameters of requests for `job`.
+    ///
+    /// # Errors
+    /// `Unsupported` for another format than deflate, zlib and gzip, or for a level that only the CPU has, and
+    /// `InvalidArgument` for a level that does not exist.
     pub(crate) fn new(call: CallContext<'_>, job: &Job) -> Result<Self> {
         let (Job::Compress(CompressOptions { format, .. }) | Job::Decompress(format)) = *job;
         if let Job::Compress(options) = job {
@@ -76,13 +82,17 @@ impl Plan {
         Ok(Self { format, level, checksum, how, session: SessionSlot::new(kind, how, true), framing })
     }
 
-    /// The lengths of a request with these buffers, or why there is none.
+    /// Determines the lengths of a request with these buffers.
+    ///
+    /// # Errors
+    /// `Unsupported` for empty input, `OutputTooSmall`, and, for decompression, `Corrupt` or `Truncated` for a bad
+    /// header.
     pub(crate) fn spans(&self, input: &DmaBuffer, output: &DmaBuffer) -> Result<Spans> {
         let header = match self.how.direction {
             Direction::Compress => {
                 let required = self.framing.0 + deflate_room(input.len()) + self.framing.1;
                 if input.is_empty() {
-                    return unsupported("compressing nothing");
+                    return unsupported("compressing empty input");
                 }
                 if output.len() < required {
                     return Err(Error::OutputTooSmall { required: Some(required), available: output.len() });
@@ -101,7 +111,7 @@ impl Plan {
         Ok(Spans { input: input.len(), output: output.len(), header })
     }
 
-    /// Length of what stands in front of the deflate data, if it is whole.
+    /// Returns the length of the header before the deflate data; `None` if the header is incomplete.
     fn header_of(&self, input: &[u8]) -> Result<Option<usize>> {
         Ok(match self.format {
             Format::Gzip => gzip::parse_header(input)?.map(|header| header.len),
@@ -110,7 +120,7 @@ impl Plan {
         })
     }
 
-    /// What the device reads, and where it may write.
+    /// Returns the range of the input that the device reads, and the range of the output that it may write.
     fn ranges(&self, spans: Spans) -> (Range<usize>, Range<usize>) {
         match self.how.direction {
             Direction::Compress => (0..spans.input, spans.header..spans.output - self.framing.1),
@@ -118,7 +128,7 @@ impl Plan {
         }
     }
 
-    /// One try to submit. `held` has the buffers; it is empty when the device has them.
+    /// Makes one attempt to submit. `held` contains the buffers, and is empty afterwards if the request was submitted.
     pub(crate) fn try_submit(
         &self,
         call: CallContext<'_>,
@@ -128,7 +138,8 @@ impl Plan {
     ) -> Result<Submitted, RequestError> {
         let held = Cell::from_mut(held);
         let load = |_: &Instance, slot: &mut SlotGuard| {
-            let (mut input, mut output) = held.take().expect("given back by whoever did not send them");
+            let (mut input, mut output) =
+                held.take().expect("an attempt that does not submit returns the buffers");
             let is_ready = input.prepare().and_then(|()| output.prepare());
             if is_ready.is_err() {
                 held.set(Some((input, output)));
@@ -157,7 +168,7 @@ impl Plan {
         call.started.try_submit(Work::Compression, call.when_full, call.recorder, since, load, submit)
     }
 
-    /// What the answer comes to.
+    /// Converts a response to the result, and returns the buffers.
     pub(crate) fn finish(
         &self,
         call: CallContext<'_>,
@@ -182,7 +193,7 @@ impl Plan {
         DmaCompletion { buffers: Some((input, output)), result }
     }
 
-    /// Checks what was compressed, and writes what stands around it; the length of both.
+    /// Checks compressed output, writes header and trailer around it, and returns the total length.
     fn compressed(
         &self,
         call: CallContext<'_>,
@@ -205,8 +216,7 @@ impl Plan {
         Ok(len)
     }
 
-    /// Writes what stands around the deflate data: the front and the end of `output`, for plain data of this checksum and
-    /// length.
+    /// Writes header and trailer to the front and the end of `output`, for plain data with this checksum and length.
     #[inline(always)]
     pub(super) fn frame(&self, output: &mut [u8], sum: u32, plain_len: usize) {
         let (header, trailer) = self.framing;
@@ -224,7 +234,7 @@ impl Plan {
         }
     }
 
-    /// Checks what was decompressed against what stands behind it in the input, which has a header; its length.
+    /// Checks decompressed output against the trailer in the input, and returns its length.
     fn decompressed(
         &self,
         call: CallContext<'_>,
@@ -264,7 +274,7 @@ impl Plan {
     }
 }
 
-/// Whole buffers again.
+/// Converts the blocks of a request back to the caller's buffers.
 #[inline(always)]
 fn whole((input, output): (Blocks, Blocks), spans: Spans) -> Option<(DmaBuffer, DmaBuffer)> {
     let (input, output) = input.into_block().zip(output.into_block())?;
@@ -275,11 +285,11 @@ fn unsupported<T>(what: impl Into<std::borrow::Cow<'static, str>>) -> Result<T> 
     Err(Error::Unsupported {
         accelerator: crate::error::HARDWARE,
         operation: what.into(),
-        remedy: "use slices, which every format takes".into(),
+        remedy: "use the operations on slices, which support it".into(),
     })
 }
 
-/// Bytes in front of and behind the deflate data, and the checksum that the format has.
+/// Returns the lengths of header and trailer, and the checksum of the format.
 fn framing(format: Format) -> Result<((usize, usize), Checksum)> {
     match format {
         Format::Deflate => Ok(((0, 0), Checksum::Crc32)),

@@ -1,4 +1,5 @@
-//! Zstandard by LZ4s: the device finds the matches of all blocks, this thread codes them in order.
+//! Compression to Zstandard through LZ4s: the device finds the matches of all blocks, and this thread encodes them in
+//! order. `compress` calls it.
 
 use accel_core::{End, Format, Result};
 
@@ -13,14 +14,14 @@ use crate::software::lz4::store_block;
 /// The shortest match of [`SessionKind::Lz4s`].
 const MIN_MATCH: MinMatch = MinMatch::Three;
 
-/// Room for the LZ4s of `len` bytes. The published bounds are known to be too small, so this is far beyond them; what
-/// does not fit all the same becomes a block of literals.
+/// Returns the output length for the LZ4s of `len` bytes. The published bounds are known to be too small, so this is
+/// much larger; a block that still does not fit becomes a block of literals.
 fn room(len: usize) -> usize {
     2 * len + 2048
 }
 
-/// Compresses `input` to one frame at the front of `output`, or to blocks of an open one; the bytes written, and the last
-/// instance at work.
+/// Compresses `input` to one frame at the front of `output`, or to blocks of an open one. Returns the bytes written,
+/// and the last instance that processed a request.
 pub(super) async fn compress(
     call: CallContext<'_>,
     level: u8,
@@ -56,7 +57,7 @@ pub(super) async fn compress(
             frame.block(piece.len(), &literals)?;
         } else {
             call.penalise_on_error(instance, complete(&response, piece.len()))?;
-            // So little room is always in one part.
+            // An output buffer of this length is always one block.
             let lz4s = completed.output().parts().next().and_then(|part| part.get(..response.produced));
             call.penalise_on_error(instance, frame.block(piece.len(), lz4s.unwrap_or_default()))?;
         }
