@@ -1,19 +1,22 @@
-//! Telling a forked child from its parent without a system call.
+//! Detects that this process is a forked child of the process that created a value, without a system call.
+//!
+//! The modules `device` and `accelerator` use it to leave the parent's hardware alone. It never frees a value: in a
+//! child, the parent's locks may be held by threads that do not exist there.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 
 use arc_swap::ArcSwapOption;
 
-/// Forks on the way from the first process of this program image to this one.
+/// The number of forks between the first process of this program image and this process.
 static FORKS: AtomicU32 = AtomicU32::new(0);
 
-/// A process, as far as it can be told from its forked children.
+/// Identifies a process among its forked children.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct ProcessMark(u32);
 
 impl ProcessMark {
-    /// This process. Forks from now on are noticed.
+    /// Returns the mark of this process. Forks are detected from the first call on.
     pub(crate) fn of_this() -> Self {
         #[cfg(unix)]
         {
@@ -22,25 +25,26 @@ impl ProcessMark {
                 FORKS.fetch_add(1, Relaxed);
             }
             WATCH.call_once(|| {
-                // SAFETY: pthread_atfork(3): the function stays loaded as long as the program, and does nothing but
-                // count, which it may between fork and exec.
+                // SAFETY: pthread_atfork(3): the function stays loaded as long as the program, and only increments an
+                // atomic counter, which is async-signal-safe.
                 let status = unsafe { libc::pthread_atfork(None, None, Some(in_child)) };
                 if status != 0 {
-                    tracing::warn!(status, "forks go unnoticed");
+                    tracing::warn!(status, "pthread_atfork failed; forked processes will not be detected");
                 }
             });
         }
         Self(FORKS.load(Relaxed))
     }
 
-    /// Whether it is the calling one.
+    /// Returns whether the mark belongs to the calling process.
     pub(crate) fn is_this(self) -> bool {
         self.0 == FORKS.load(Relaxed)
     }
 }
 
-/// A value of which each process has its own. A forked child finds its parent's, sees by the mark that it is, and makes
-/// another: locks in the old one may be held by threads that the child does not have. Values are never freed.
+/// A value of which each process has its own. A forked child recognises its parent's value by the mark and creates
+/// another one, because locks in the old one may be held by threads that do not exist in the child. Values are never
+/// freed.
 pub(crate) struct PerProcess<T: 'static>(ArcSwapOption<&'static Owned<T>>);
 
 struct Owned<T> {
@@ -53,7 +57,7 @@ impl<T> PerProcess<T> {
         Self(ArcSwapOption::const_empty())
     }
 
-    /// Returns this process's value, which `make` makes on the first call.
+    /// Returns this process's value, which `make` creates on the first call.
     pub(crate) fn get(&self, make: impl FnOnce() -> T) -> &'static T {
         let own = |held: &Option<Arc<&'static Owned<T>>>| {
             held.as_deref().copied().filter(|owned| owned.process.is_this()).map(|owned| &owned.value)
@@ -64,7 +68,8 @@ impl<T> PerProcess<T> {
         }
         let fresh: &'static Owned<T> =
             Box::leak(Box::new(Owned { process: ProcessMark::of_this(), value: make() }));
-        // The value of whoever was first stays; a second one of the same moment is lost, unused.
+        // Only one of two threads that create the value at the same time stores it; the other's value is leaked,
+        // unused.
         let before = self.0.compare_and_swap(&seen, Some(Arc::new(fresh)));
         own(&before).unwrap_or(&fresh.value)
     }

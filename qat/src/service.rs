@@ -1,4 +1,5 @@
-//! The services that a QAT device can be configured for.
+//! The services that a QAT device can be configured for, in the kernel's words (`cfg_services`). The probe and the
+//! reports use them; nothing here configures a device.
 
 use std::convert::Infallible;
 use std::fmt;
@@ -11,7 +12,7 @@ use serde::{Serialize, Serializer};
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Service {
-    /// Ciphers, authentication, digests.
+    /// Symmetric encryption, authentication and digests.
     Symmetric,
     /// Public-key arithmetic.
     Asymmetric,
@@ -19,14 +20,14 @@ pub enum Service {
     Compression,
     /// Compression chained with a digest.
     CompressionChaining,
-    /// Decompression alone.
+    /// Decompression only.
     Decompression,
-    /// A word that is not known here.
+    /// A word of the kernel's that this crate does not know.
     Other(Box<str>),
 }
 
 impl Service {
-    /// What it works on.
+    /// Returns the kinds of work that the service does; empty for an unknown one.
     #[must_use]
     pub const fn types(&self) -> AcceleratorTypes {
         match self {
@@ -38,7 +39,7 @@ impl Service {
         }
     }
 
-    /// The services of a `cfg_services` text: words separated by semicolons, in any order.
+    /// Parses the text of `cfg_services`: words separated by semicolons, in any order.
     #[must_use]
     pub fn parse_list(text: &str) -> Vec<Self> {
         let words = text.split(';').map(str::trim).filter(|word| !word.is_empty());
@@ -76,7 +77,7 @@ impl FromStr for Service {
 
 impl Serialize for Service {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        // In JSON it is the kernel's word.
+        // The serialised form is the kernel's word.
         serializer.collect_str(self)
     }
 }

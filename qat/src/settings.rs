@@ -1,9 +1,10 @@
-//! How the hardware is used.
+//! The settings of the hardware: deadline, memory limit, Huffman codes and integrity checks. The caller creates them,
+//! and the module `device` applies them.
 
 use std::time::Duration;
 
-/// How the hardware is used. The accelerator that starts libqat decides for the process; those that join it see its
-/// settings.
+/// The settings of the QAT hardware. The accelerator that starts libqat determines them for the process; accelerators
+/// that join the started library use the same settings.
 ///
 /// # Examples
 /// ```
@@ -15,29 +16,30 @@ use std::time::Duration;
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub struct HardwareSettings {
-    /// Longest time that the device may take for a request, and longest wait for room on it. Kept to about a second,
-    /// and to two while a device is restarting.
+    /// The maximum time that the device may take for a request, and the maximum time that a request waits for a free
+    /// place on the device. It is accurate to about a second, and to about two seconds while a device is restarting.
     pub deadline: Duration,
-    /// Most bytes of device memory for each NUMA node.
+    /// The maximum device memory for each NUMA node, in bytes.
     pub memory: usize,
-    /// Which codes deflate uses.
+    /// The Huffman codes that deflate uses.
     pub huffman: Huffman,
-    /// How far the device is believed.
+    /// How the device's output is checked.
     pub integrity: Integrity,
 }
 
-/// How far the device is believed.
+/// How the device's output is checked.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
 #[non_exhaustive]
 pub enum Integrity {
-    /// Its checksums are taken as they are. Compress-and-verify is on all the same.
+    /// The device's checksums are used unchecked. The device still verifies its own compression (compress-and-verify).
     Trust,
-    /// Its checksums are compared with the CPU's where they are part of the output, or nothing else tells.
+    /// The device's checksums are compared with checksums computed on the CPU, where they are part of the output or
+    /// where nothing else detects wrong output.
     #[default]
     Checksums,
-    /// And what it read and wrote is compared with what is in memory: by libqat, which computes CRC-64s of input and
-    /// output on the CPU for that. For deflate, zlib and gzip, where the library offers it
-    /// ([`CompressionCapabilities::integrity_crcs`](crate::CompressionCapabilities::integrity_crcs)).
+    /// As [`Checksums`](Self::Checksums), and libqat compares what the device read and wrote with what is in memory,
+    /// for which it computes CRC-64s of input and output on the CPU. This applies to deflate, zlib and gzip, where the
+    /// library offers it ([`CompressionCapabilities::integrity_crcs`](crate::CompressionCapabilities::integrity_crcs)).
     EndToEnd,
 }
 
@@ -53,28 +55,28 @@ impl Default for HardwareSettings {
 }
 
 impl HardwareSettings {
-    /// The same with another deadline.
+    /// Returns the settings with another deadline.
     #[must_use]
     pub const fn deadline(mut self, deadline: Duration) -> Self {
         self.deadline = deadline;
         self
     }
 
-    /// The same with another limit of device memory.
+    /// Returns the settings with another limit of device memory, in bytes for each NUMA node.
     #[must_use]
     pub const fn memory(mut self, bytes: usize) -> Self {
         self.memory = bytes;
         self
     }
 
-    /// The same with other codes.
+    /// Returns the settings with other Huffman codes.
     #[must_use]
     pub const fn huffman(mut self, huffman: Huffman) -> Self {
         self.huffman = huffman;
         self
     }
 
-    /// The same with other trust.
+    /// Returns the settings with other integrity checks.
     #[must_use]
     pub const fn integrity(mut self, integrity: Integrity) -> Self {
         self.integrity = integrity;
@@ -82,13 +84,13 @@ impl HardwareSettings {
     }
 }
 
-/// Which codes deflate uses.
+/// The Huffman codes that deflate uses.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Hash)]
 #[non_exhaustive]
 pub enum Huffman {
-    /// Made for the data: smaller output.
+    /// Codes computed for the data, for smaller output.
     #[default]
     Dynamic,
-    /// RFC 1951's fixed codes: lower latency.
+    /// The fixed codes of RFC 1951, for lower latency.
     Static,
 }

@@ -15,7 +15,7 @@ use loom::sync::atomic::Ordering::{AcqRel, Acquire, Relaxed};
 use loom::sync::atomic::{AtomicBool, AtomicU32};
 use loom::thread;
 
-use completion::{Answer, Completion, End, UnderWay};
+use completion::{Completion, Delivery, RequestEnd, StillPending};
 
 /// What the protocol is made of here.
 mod sync {
@@ -64,7 +64,7 @@ struct Slot {
 
 impl Slot {
     /// With a request in flight.
-    fn flying() -> (Arc<Self>, u32) {
+    fn in_flight() -> (Arc<Self>, u32) {
         let slot = Arc::new(Self {
             completion: Completion::new(),
             memory: UnsafeCell::new(FREE),
@@ -83,21 +83,21 @@ impl Slot {
     fn submit(&self) -> u32 {
         self.completion.hold();
         self.write(SUBMITTED);
-        self.completion.fly()
+        self.completion.begin_submit()
     }
 
     /// The device, and the callback.
     fn answer(&self, generation: u32) {
         self.write(ANSWERED);
-        match self.completion.land(generation, STATUS) {
-            Answer::CompletedRequest(waker) => {
+        match self.completion.complete(generation, STATUS) {
+            Delivery::ToWaiter(waker) => {
                 if let Some(waker) = waker {
                     waker.wake();
                 }
             }
-            Answer::Late => {}
-            Answer::Unclaimed => self.free(),
-            Answer::Stale => panic!("the first answer of its request"),
+            Delivery::Late => {}
+            Delivery::Unclaimed => self.free(),
+            Delivery::Stale => panic!("the first answer of its request"),
         }
     }
 
@@ -109,15 +109,15 @@ impl Slot {
     }
 
     /// What the waiter does in the end.
-    fn end(&self, end: End) {
+    fn end(&self, end: RequestEnd) {
         match end {
-            End::CompletedRequest(status) => {
+            RequestEnd::Completed(status) => {
                 assert_eq!(status, STATUS);
                 // SAFETY: as in `write`.
                 assert_eq!(self.memory.with(|memory| unsafe { *memory }), ANSWERED);
                 self.free();
             }
-            End::Abandoned => self.free_if_safe(),
+            RequestEnd::Abandoned => self.free_if_safe(),
         }
     }
 
@@ -134,7 +134,7 @@ impl Slot {
     }
 
     /// Waits as a future does.
-    fn wait(&self, generation: u32) -> End {
+    fn wait(&self, generation: u32) -> RequestEnd {
         block_on(poll_fn(|context| {
             let end = self
                 .completion
@@ -166,7 +166,7 @@ fn spawn(slot: &Arc<Slot>, work: impl FnOnce(&Slot) + 'static) -> thread::JoinHa
 #[test]
 fn an_answer_and_a_waiter_that_leaves() {
     model(|| {
-        let (slot, generation) = Slot::flying();
+        let (slot, generation) = Slot::in_flight();
         let device = spawn(&slot, move |slot| slot.answer(generation));
         slot.end(slot.completion.leave(generation));
         device.join().unwrap();
@@ -177,7 +177,7 @@ fn an_answer_and_a_waiter_that_leaves() {
 #[test]
 fn an_answer_wakes_the_waiter() {
     model(|| {
-        let (slot, generation) = Slot::flying();
+        let (slot, generation) = Slot::in_flight();
         let device = spawn(&slot, move |slot| slot.answer(generation));
         slot.end(slot.wait(generation));
         device.join().unwrap();
@@ -189,7 +189,7 @@ fn an_answer_wakes_the_waiter() {
 #[test]
 fn an_answer_and_a_hand_over() {
     model(|| {
-        let (slot, generation) = Slot::flying();
+        let (slot, generation) = Slot::in_flight();
         let device = spawn(&slot, move |slot| slot.answer(generation));
         let leaver = spawn(&slot, |slot| {
             if let Some(waker) = slot.completion.take_waker() {
@@ -206,9 +206,9 @@ fn an_answer_and_a_hand_over() {
 #[test]
 fn an_answer_and_the_watchdog_and_the_waiter() {
     model(|| {
-        let (slot, generation) = Slot::flying();
+        let (slot, generation) = Slot::in_flight();
         let device = spawn(&slot, move |slot| slot.answer(generation));
-        let watchdog = spawn(&slot, |slot| slot.completion.lose());
+        let watchdog = spawn(&slot, |slot| slot.completion.abandon());
         slot.end(slot.wait(generation));
         device.join().unwrap();
         watchdog.join().unwrap();
@@ -219,9 +219,9 @@ fn an_answer_and_the_watchdog_and_the_waiter() {
 #[test]
 fn an_answer_and_the_watchdog_and_a_waiter_that_leaves() {
     model(|| {
-        let (slot, generation) = Slot::flying();
+        let (slot, generation) = Slot::in_flight();
         let device = spawn(&slot, move |slot| slot.answer(generation));
-        let watchdog = spawn(&slot, |slot| slot.completion.lose());
+        let watchdog = spawn(&slot, |slot| slot.completion.abandon());
         slot.end(slot.completion.leave(generation));
         device.join().unwrap();
         watchdog.join().unwrap();
@@ -232,10 +232,10 @@ fn an_answer_and_the_watchdog_and_a_waiter_that_leaves() {
 #[test]
 fn a_loss_wakes_the_waiter_and_the_answer_comes_late() {
     model(|| {
-        let (slot, generation) = Slot::flying();
-        let watchdog = spawn(&slot, |slot| slot.completion.lose());
+        let (slot, generation) = Slot::in_flight();
+        let watchdog = spawn(&slot, |slot| slot.completion.abandon());
         let end = slot.wait(generation);
-        assert_eq!(end, End::Abandoned);
+        assert_eq!(end, RequestEnd::Abandoned);
         slot.end(end);
         slot.answer(generation);
         watchdog.join().unwrap();
@@ -247,7 +247,7 @@ fn a_loss_wakes_the_waiter_and_the_answer_comes_late() {
 #[test]
 fn a_stop_and_a_waiter_that_leaves() {
     model(|| {
-        let (slot, generation) = Slot::flying();
+        let (slot, generation) = Slot::in_flight();
         let owner = spawn(&slot, Slot::stop);
         slot.end(slot.completion.leave(generation));
         owner.join().unwrap();
@@ -258,9 +258,9 @@ fn a_stop_and_a_waiter_that_leaves() {
 #[test]
 fn a_stop_and_a_waiter_that_learns_of_the_loss() {
     model(|| {
-        let (slot, generation) = Slot::flying();
+        let (slot, generation) = Slot::in_flight();
         let owner = spawn(&slot, |slot| {
-            slot.completion.lose();
+            slot.completion.abandon();
             slot.stop();
         });
         slot.end(slot.wait(generation));
@@ -273,7 +273,7 @@ fn a_stop_and_a_waiter_that_learns_of_the_loss() {
 #[test]
 fn the_next_request_is_young() {
     model(|| {
-        let (slot, generation) = Slot::flying();
+        let (slot, generation) = Slot::in_flight();
         assert!(!slot.completion.tick(1, 5));
         let device = spawn(&slot, move |slot| slot.answer(generation));
         let watchdog = spawn(&slot, |slot| _ = slot.completion.tick(10, 5));
@@ -283,7 +283,7 @@ fn the_next_request_is_young() {
         device.join().unwrap();
         watchdog.join().unwrap();
         if let Some(next) = next {
-            assert_eq!(slot.completion.take(next), Err(UnderWay));
+            assert_eq!(slot.completion.take(next), Err(StillPending));
             assert!(slot.completion.is_expected());
         } else {
             slot.assert_freed_once();
@@ -295,10 +295,10 @@ fn the_next_request_is_young() {
 #[test]
 fn an_answer_of_another_generation() {
     model(|| {
-        let (slot, generation) = Slot::flying();
+        let (slot, generation) = Slot::in_flight();
         let device = spawn(&slot, move |slot| slot.answer(generation));
         let confused = spawn(&slot, move |slot| {
-            assert!(matches!(slot.completion.land(generation - 1, STATUS + 1), Answer::Stale));
+            assert!(matches!(slot.completion.complete(generation - 1, STATUS + 1), Delivery::Stale));
         });
         slot.end(slot.wait(generation));
         device.join().unwrap();

@@ -390,7 +390,7 @@ fn a_device_that_goes_while_it_is_in_use_is_not_claimed_again() {
         machine.emulator.restore(0);
         for _ in 0..2 {
             let error = qat.reinitialize().unwrap_err();
-            assert!(error.to_string().contains("start this process anew"), "{error}");
+            assert!(error.to_string().contains("restart this process"), "{error}");
             let expected = Unavailability::NoInstances { service: None };
             assert_eq!(qat.unavailability().as_deref(), Some(&expected));
             assert!(!qat.registry().is_present("qat"));

@@ -408,7 +408,7 @@ fn one_of_two_functions_is_taken_away() {
         let tally = load(&qat, 60, requests(600), Some(is_device_error));
         let info = qat.info();
         assert_eq!((qat.unavailability(), info.recoveries), (None, 0));
-        let (good, bad): (Vec<_>, Vec<_>) = info.instances.iter().partition(|it| it.rests == 0);
+        let (good, bad): (Vec<_>, Vec<_>) = info.instances.iter().partition(|it| it.suspensions == 0);
         assert!(!good.is_empty() && !bad.is_empty() && bad.len() <= 4, "{:?}", info.instances);
         assert!(bad.iter().all(|it| it.errors > 0));
         assert!(tally.hardware.into_inner() > 300, "{:?}", tally.by_kind);
@@ -447,7 +447,7 @@ fn the_only_function_is_taken_away() {
             }
         };
         println!("after {:?}: {reason}; {:?}", started.elapsed(), tally.by_kind);
-        assert!(qat.registry().nearest("qat").unwrap().1.reason().unwrap().contains("did not start anew"));
+        assert!(qat.registry().nearest("qat").unwrap().1.reason().unwrap().contains("did not restart"));
         one(&auto, number, None, &tally);
         qat.shutdown();
         assert_nothing_left(&qat, &machine, &[ABANDONED]);
@@ -467,7 +467,7 @@ fn is_told_and_over_by_itself(name: &str, notification: Notification) {
         let gone = changes.recv_timeout(LONGEST).unwrap();
         let state = changes.snapshot().get("qat.compression.deflate").cloned();
         let reason = state.as_ref().and_then(State::reason).unwrap();
-        assert!(reason.contains("stopped and started anew"), "{reason}");
+        assert!(reason.contains("is being restarted"), "{reason}");
         assert!(!gone.is_empty());
         changes.recv_timeout(LONGEST).unwrap();
         assert_eq!(registry.snapshot().entries(), before.entries());
@@ -527,9 +527,9 @@ fn a_lost_heartbeat_is_seen_and_told_until_it_is_back() {
             let error = qat.compress(&plain, &gzip).unwrap_err();
             assert!(is_device_error(&error), "{error}");
             match qat.unavailability().as_deref() {
-                Some(Unavailability::NotRecovered { trouble, cause }) => {
+                Some(Unavailability::NotRecovered { failure, cause }) => {
                     assert_eq!(**cause, Unavailability::NoHeartbeat);
-                    break trouble.clone();
+                    break failure.clone();
                 }
                 _ => assert!(started.elapsed() < LONGEST, "{error}"),
             }
@@ -576,7 +576,7 @@ fn one_of_two_devices_loses_its_heartbeat() {
         }
         let info = qat.info();
         assert_eq!((qat.unavailability(), info.recoveries), (None, 0));
-        assert!(hardware > 100 && info.instances.iter().any(|it| it.rests > 0), "{:?}", info.instances);
+        assert!(hardware > 100 && info.instances.iter().any(|it| it.suspensions > 0), "{:?}", info.instances);
         qat.shutdown();
         assert_nothing_left(&qat, &machine, &[ABANDONED]);
     });

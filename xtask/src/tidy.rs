@@ -128,7 +128,8 @@ fn words(file: &Path, text: &str) -> Vec<String> {
 }
 
 /// Members whose modules form no cycle.
-const ORDERED: &[&str] = &["accel-core", "capability-registry", "qat", "qat-cli", "qat-emu", "qat-sys", "xtask"];
+const ORDERED: &[&str] =
+    &["accel-core", "capability-registry", "qat", "qat-cli", "qat-emu", "qat-sys", "xtask"];
 
 const LONGEST_MODULE: usize = 800;
 const LONGEST_LIB: usize = 120;

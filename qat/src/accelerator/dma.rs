@@ -1,4 +1,5 @@
-//! Calls on device memory: no copy on the way to the device and back.
+//! Operations on device memory, which copy nothing on the way to the device and back. Programs call them; nothing here
+//! uses the CPU engine.
 
 use std::fmt;
 use std::pin::Pin;
@@ -12,7 +13,7 @@ use super::QatAccelerator;
 pub use crate::device::compression::zero_copy::DmaCompletion;
 use crate::device::compression::zero_copy::{self, Job, Plan, Spans};
 use crate::device::inflight::PendingRequest;
-use crate::device::instances::{CallContext, Launched, Pool, WhenFull};
+use crate::device::instances::{CallContext, Started, Submitted, WhenFull};
 use crate::device::memory::DmaBuffer;
 use crate::device::memory::{NoMemory, NotMapped};
 use crate::device::polling::{self, Room};
@@ -21,48 +22,49 @@ use crate::process::ProcessMark;
 use crate::raw::clock;
 
 impl QatAccelerator {
-    /// Device memory of `len` bytes, at most 64 MiB, on the NUMA node of an instance of the hardware. Initialises on the
-    /// first call.
+    /// Allocates device memory of `len` bytes, at most 64 MiB, on the NUMA node of an instance of the hardware. The
+    /// first call initialises the hardware.
     ///
     /// # Errors
-    /// [`Unavailable`](Error::Unavailable), [`InvalidArgument`](Error::InvalidArgument) for more than 64 MiB,
-    /// [`Busy`](Error::Busy) when [`HardwareSettings::memory`](crate::HardwareSettings::memory) is reached, and
-    /// [`Device`](Error::Device) when the system has none.
+    /// [`Unavailable`](Error::Unavailable) without hardware, [`InvalidArgument`](Error::InvalidArgument) for more than
+    /// 64 MiB, [`Busy`](Error::Busy) when the limit [`HardwareSettings::memory`](crate::HardwareSettings::memory) is
+    /// reached, and [`Device`](Error::Device) when libusdm cannot allocate memory.
     #[doc(alias = "qaeMemAllocNUMA")]
     pub fn dma_buffer(&self, len: usize) -> Result<DmaBuffer> {
-        let pool = self.pool(AcceleratorTypes::empty())?;
-        let memory = pool.near_memory().ok_or(DeviceError::NoMemory)?;
+        let started = self.pool(AcceleratorTypes::empty())?;
+        let memory = started.near_memory().ok_or(DeviceError::NoMemory)?;
         match memory.take(len) {
             Ok(block) => Ok(DmaBuffer::new(block, len)),
             Err(NoMemory::TooLarge) => Err(Error::InvalidArgument {
                 argument: "len",
-                remedy: format!("device memory comes in pieces of at most 64 MiB, not {len} bytes").into(),
+                remedy: format!("allocate at most 64 MiB of device memory at once, not {len} bytes").into(),
             }),
             Err(NoMemory::Limit) => Err(Error::Busy { accelerator: crate::error::HARDWARE }),
             Err(NoMemory::System) => Err(DeviceError::NoMemory.into()),
         }
     }
 
-    /// Memory of the caller's own as device memory, without a copy: at most 64 MiB in whole pages of 4 KiB, or of 2 MiB
-    /// where libusdm works with such (`QAT_MAX_2M_HPG_PER_PROCESS`). Needs libusdm of qatlib 26.02. Initialises on the first
-    /// call.
+    /// Maps memory of the caller as device memory, without a copy: at most 64 MiB in whole pages of 4 KiB, or of 2 MiB
+    /// where libusdm uses huge pages (`QAT_MAX_2M_HPG_PER_PROCESS`). This needs libusdm of qatlib 26.02 or newer. The
+    /// first call initialises the hardware.
     ///
-    /// The region is pinned, and counts as locked memory; other than the memory of [`dma_buffer`](Self::dma_buffer) it is not
-    /// in [`info`](Self::info). It belongs to the buffer from now on and is dropped with it, but never while a device may
-    /// write to it: after a request that was not answered, at the stop of libqat. That may be on another thread, which it must
-    /// not keep waiting. A stop takes the mapping back; the next use maps it anew.
+    /// The region is pinned, and counts as locked memory. Unlike the memory of [`dma_buffer`](Self::dma_buffer),
+    /// [`info`](Self::info) does not report it. The buffer owns the region and drops it, but never while a device may
+    /// write to it: after a request without a response, the region is dropped when libqat stops. This may happen on
+    /// another thread, so dropping the region must not block. A stop of libqat unmaps the region, and its next use maps
+    /// it again.
     ///
     /// # Errors
-    /// The region comes back with [`Unavailable`](Error::Unavailable), [`Unsupported`](Error::Unsupported) where libusdm is
-    /// older, [`InvalidArgument`](Error::InvalidArgument) where it is not whole pages, and [`Device`](Error::Device) where
-    /// libusdm or the system does not map it.
+    /// The error is returned together with the region: [`Unavailable`](Error::Unavailable) without hardware,
+    /// [`Unsupported`](Error::Unsupported) where libusdm is older, [`InvalidArgument`](Error::InvalidArgument) where
+    /// the region is not whole pages, and [`Device`](Error::Device) where libusdm or the system does not map it.
     #[doc(alias = "qaeMemMapContiguousIova")]
     pub fn map_memory<R: AsMut<[u8]> + Send + 'static>(
         &self,
         region: R,
     ) -> std::result::Result<DmaBuffer, (R, Error)> {
         let memory = match self.pool(AcceleratorTypes::empty()) {
-            Ok(pool) => pool.near_memory(),
+            Ok(started) => started.near_memory(),
             Err(error) => return Err((region, error)),
         };
         let Some(memory) = memory else { return Err((region, DeviceError::NoMemory.into())) };
@@ -76,54 +78,56 @@ impl QatAccelerator {
         let error = match why {
             NotMapped::Unsupported => Error::Unsupported {
                 accelerator: crate::error::HARDWARE,
-                operation: "device memory of the caller's own".into(),
+                operation: "mapping the caller's memory for the device".into(),
                 remedy: "install qatlib 26.02 or newer, or copy to the memory of dma_buffer".into(),
             },
             NotMapped::NotPages => Error::InvalidArgument {
                 argument: "region",
-                remedy: "begin at a multiple of 4096, with at most 64 MiB in multiples of 4096 bytes".into(),
+                remedy: "use a region that begins at a multiple of 4096 and has a multiple of 4096 bytes, at most 64 MiB".into(),
             },
             NotMapped::Refused => DeviceError::NoMemory.into(),
         };
         Err((region, error))
     }
 
-    /// Prepares requests that compress all of their input to the front of their output, without a copy. Formats: deflate,
-    /// zlib, gzip. Initialises on the first call.
+    /// Prepares requests that compress all of their input to the front of their output, without a copy. The formats are
+    /// deflate, zlib and gzip. The first call initialises the hardware.
     ///
-    /// [`dma_room`](Self::dma_room) says how long an output has to be.
+    /// [`dma_room`](Self::dma_room) returns the length that an output needs.
     ///
     /// # Errors
-    /// [`Unavailable`](Error::Unavailable), [`Unsupported`](Error::Unsupported) for another format or level, and
-    /// [`InvalidArgument`](Error::InvalidArgument) for a level that does not exist.
+    /// [`Unavailable`](Error::Unavailable) without hardware, [`Unsupported`](Error::Unsupported) for another format or
+    /// level, and [`InvalidArgument`](Error::InvalidArgument) for a level that does not exist.
     #[doc(alias = "cpaDcDpInitSession")]
     pub fn dma_compressor(&self, options: &CompressOptions) -> Result<DmaSession> {
         DmaSession::new(self, Job::Compress(*options))
     }
 
-    /// Prepares requests that decompress the one stream or gzip member of their input to the front of their output, without
-    /// a copy. Formats: deflate, zlib, gzip. Initialises on the first call.
+    /// Prepares requests that decompress the single stream or gzip member of their input to the front of their output,
+    /// without a copy. The formats are deflate, zlib and gzip. The first call initialises the hardware.
     ///
     /// # Errors
-    /// [`Unavailable`](Error::Unavailable), and [`Unsupported`](Error::Unsupported) for another format.
+    /// [`Unavailable`](Error::Unavailable) without hardware, and [`Unsupported`](Error::Unsupported) for another
+    /// format.
     #[doc(alias = "cpaDcDpInitSession")]
     pub fn dma_decompressor(&self, format: Format) -> Result<DmaSession> {
         DmaSession::new(self, Job::Decompress(format))
     }
 
-    /// Length in bytes that an output buffer needs for a [`dma_compressor`](Self::dma_compressor)'s request of `input_len`
-    /// bytes.
+    /// Returns the length in bytes that an output buffer needs for a request of `input_len` bytes of a
+    /// [`dma_compressor`](Self::dma_compressor).
     #[must_use]
     pub const fn dma_room(input_len: usize) -> usize {
-        // Header and trailer of gzip are the longest.
+        // gzip has the longest header and trailer of the three formats.
         zero_copy::deflate_room(input_len) + 18
     }
 }
 
-/// Requests of one kind on device memory: what they have in common is found once, and nothing is copied on the way to the
-/// device and back.
+/// A session for requests of one kind on device memory. What the requests have in common is determined once, and
+/// nothing is copied on the way to the device and back.
 ///
-/// Threads use a clone each. When the hardware was stopped, or started anew, the next request finds out.
+/// Each thread uses its own clone. After the hardware was stopped or restarted, the next request prepares the session
+/// again.
 ///
 /// # Examples
 /// ```no_run
@@ -142,27 +146,28 @@ impl QatAccelerator {
 #[derive(Debug, Clone)]
 pub struct DmaSession(Arc<Prepared>);
 
-/// What the requests of a session have in common.
+/// The state that the requests of a session share.
 struct Prepared {
     accelerator: QatAccelerator,
     job: Job,
-    pool: Arc<Pool>,
+    started: Arc<Started>,
     process: ProcessMark,
     plan: Plan,
 }
 
 impl Prepared {
     fn new(accelerator: &QatAccelerator, job: Job) -> Result<Self> {
-        let pool = accelerator.pool(AcceleratorTypes::COMPRESSION)?;
-        let plan = Plan::new(accelerator.call(&pool, WhenFull::Wait), &job)?;
-        Ok(Self { accelerator: accelerator.clone(), job, pool, process: ProcessMark::of_this(), plan })
+        let started = accelerator.pool(AcceleratorTypes::COMPRESSION)?;
+        let plan = Plan::new(accelerator.call(&started, WhenFull::Wait), &job)?;
+        Ok(Self { accelerator: accelerator.clone(), job, started, process: ProcessMark::of_this(), plan })
     }
 
     fn call(&self) -> CallContext<'_> {
-        self.accelerator.call(&self.pool, WhenFull::Wait)
+        self.accelerator.call(&self.started, WhenFull::Wait)
     }
 
-    /// Tries to submit. Takes the buffers if it did.
+    /// Tries to submit a request. Takes the buffers if it was submitted. `since` is the time at which the request first
+    /// found the device full.
     #[inline(always)]
     fn attempt(
         &self,
@@ -170,16 +175,16 @@ impl Prepared {
         buffers: &mut Option<(DmaBuffer, DmaBuffer)>,
         mut since: Option<Instant>,
     ) -> Step {
-        match self.plan.try_launch(self.call(), spans, &mut since, buffers) {
-            Ok(Launched::Flying(flight, instance)) => Step::Flying(flight, instance),
-            Ok(Launched::Full(room)) => Step::Full { room, since },
-            Err(fault) => Step::Failed(self.pool.error(fault)),
+        match self.plan.try_submit(self.call(), spans, &mut since, buffers) {
+            Ok(Submitted::Pending(pending, instance)) => Step::Pending(pending, instance),
+            Ok(Submitted::Full(room)) => Step::Full { room, since },
+            Err(error) => Step::Failed(self.started.error(error)),
         }
     }
 
-    /// Of a start that goes on, in this process.
+    /// Returns whether the libqat start that this was prepared for is still running, in this process.
     fn is_current(&self) -> bool {
-        self.process.is_this() && !self.pool.is_over()
+        self.process.is_this() && !self.started.is_over()
     }
 }
 
@@ -194,32 +199,34 @@ impl DmaSession {
         Prepared::new(accelerator, job).map(|prepared| Self(Arc::new(prepared)))
     }
 
-    /// Makes one request and waits for it.
+    /// Submits one request and waits for its completion.
     #[doc(alias = "cpaDcDpEnqueueOp")]
     pub fn run(&mut self, input: DmaBuffer, output: DmaBuffer) -> DmaCompletion {
         let request = self.begin(input, output);
         let begun = match request.step {
-            Step::Flying(_, instance) => Some(instance.into()),
+            Step::Pending(_, instance) => Some(instance.into()),
             _ => None,
         };
-        polling::block_on_begun(&self.0.pool.rings, begun, request)
+        polling::block_on_begun(&self.0.started.rings, begun, request)
     }
 
-    /// Submits one request, unless the device is full; then the future does when there is room. Allocates nothing.
+    /// Submits one request and returns a future for its completion. When the device is full, the future submits the
+    /// request later. The call does not allocate memory.
     ///
-    /// The device answers to whoever waits: awaiting the future, or [`block_on`](QatAccelerator::block_on) on a thread
-    /// without an executor.
+    /// The request completes only when a thread awaits the future, or, without an executor, runs it with
+    /// [`block_on`](QatAccelerator::block_on).
     #[doc(alias = "cpaDcDpEnqueueOp")]
     pub fn submit(&mut self, input: DmaBuffer, output: DmaBuffer) -> DmaRequest {
         self.begin(input, output)
     }
 
-    /// [`submit`](Self::submit), inside its caller: the request is made where it stays.
+    /// Implements [`submit`](Self::submit). It is inlined so that the request is built in its final place, without a
+    /// move.
     #[inline(always)]
     fn begin(&mut self, input: DmaBuffer, output: DmaBuffer) -> DmaRequest {
         let renewed = if self.0.is_current() { Ok(()) } else { self.renew() };
         let prepared = &*self.0;
-        let started = clock::now();
+        let started_at = clock::now();
         prepared.accelerator.0.recorder.begin();
         let spans = renewed.and_then(|()| prepared.plan.spans(&input, &output));
         let mut buffers = Some((input, output));
@@ -227,10 +234,10 @@ impl DmaSession {
             Ok(spans) => (spans, prepared.attempt(spans, &mut buffers, None)),
             Err(error) => (Spans::default(), Step::Failed(error)),
         };
-        DmaRequest { prepared: self.0.clone(), started, spans, buffers, step }
+        DmaRequest { prepared: self.0.clone(), started_at, spans, buffers, step }
     }
 
-    /// The hardware may have been started anew.
+    /// Prepares the session again, because the libqat start that it was prepared for has ended.
     #[cold]
     fn renew(&mut self) -> Result<()> {
         let Self(prepared) = self;
@@ -239,22 +246,23 @@ impl DmaSession {
     }
 }
 
-/// A request on device memory; resolves when it was answered. Dropped before, its buffers stay with the driver until then.
+/// A request on device memory, as a future that resolves when the request has completed. If it is dropped before, the
+/// driver keeps the buffers until the device has responded.
 #[derive(Debug)]
-#[must_use = "the device answers to whoever awaits this"]
+#[must_use = "the request completes only when this future is awaited"]
 pub struct DmaRequest {
     prepared: Arc<Prepared>,
-    started: u64,
+    started_at: u64,
     spans: Spans,
-    /// Not while the device has them.
+    /// `None` while the device has them.
     buffers: Option<(DmaBuffer, DmaBuffer)>,
     step: Step,
 }
 
 enum Step {
-    /// With its instance.
-    Flying(PendingRequest, u16),
-    /// There was no room for it at first, which was `since`.
+    /// The request is in flight on the instance with this index.
+    Pending(PendingRequest, u16),
+    /// The device is full. `since` is the time at which the request was first tried.
     Full {
         room: Room,
         since: Option<Instant>,
@@ -266,7 +274,7 @@ enum Step {
 impl fmt::Debug for Step {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
-            Self::Flying(..) => "Flying",
+            Self::Pending(..) => "Pending",
             Self::Full { .. } => "Full",
             Self::Failed(_) => "Failed",
             Self::Over => "Over",
@@ -287,12 +295,12 @@ impl Future for DmaRequest {
         let this = self.get_mut();
         let completion = loop {
             match &mut this.step {
-                Step::Flying(flight, instance) => {
-                    let Prepared { plan, pool, .. } = &*this.prepared;
-                    break match ready!(Pin::new(flight).poll(context)) {
-                        Ok(landed) => plan.finish(this.prepared.call(), this.spans, landed, *instance),
-                        Err(lost) => {
-                            let error = pool.error(pool.lost(lost, *instance));
+                Step::Pending(pending, instance) => {
+                    let Prepared { plan, started, .. } = &*this.prepared;
+                    break match ready!(Pin::new(pending).poll(context)) {
+                        Ok(completed) => plan.finish(this.prepared.call(), this.spans, completed, *instance),
+                        Err(reason) => {
+                            let error = started.error(started.record_abandoned(reason, *instance));
                             DmaCompletion { buffers: None, result: Err(error) }
                         }
                     };
@@ -305,12 +313,12 @@ impl Future for DmaRequest {
                     Step::Failed(error) => {
                         break DmaCompletion { buffers: this.buffers.take(), result: Err(error) };
                     }
-                    _ => panic!("polled after its end"),
+                    _ => panic!("a DmaRequest was polled after it completed"),
                 },
             }
         };
         this.step = Step::Over;
-        let took = Duration::from_nanos(clock::now().saturating_sub(this.started));
+        let took = Duration::from_nanos(clock::now().saturating_sub(this.started_at));
         this.recorder().end(took, completion.result.as_ref().ok());
         Poll::Ready(completion)
     }

@@ -1,7 +1,8 @@
-//! Says more closely what libqat only calls "no device", "failed" or "no instances".
+//! Finds the cause of what libqat only reports as "no device", "failed" or "no instances". The accelerator calls it
+//! after each failed start, and after a start without instances of some service.
 //!
-//! libqat reports a status at most. The causes are in sysfs, so this reads the probe's devices after each failure, and after
-//! a start that gave no instances of some service. It never changes anything.
+//! libqat reports a status at most, but the causes are visible in sysfs, from where the probe reads the devices.
+//! Nothing here changes the system.
 
 use accel_core::{DeviceId, Error, HardwareProbe};
 use qat_sys::Library;
@@ -12,31 +13,31 @@ use crate::probe::{Access, DeviceState, Function, HugePages, QatDevice, Support}
 use crate::report::Services;
 use crate::service::Service;
 
-/// What decides whether libqat uses the system's huge pages.
+/// The conditions under which libqat uses the system's huge pages.
 #[derive(Debug, Clone, Copy, Default)]
 pub(super) struct HugePageUse {
-    /// This release takes them as soon as the system has any.
+    /// Whether this release uses them as soon as the system has any.
     pub(super) unasked: bool,
-    /// What `QAT_MAX_2M_HPG_PER_PROCESS` says, if it is set.
+    /// The value of `QAT_MAX_2M_HPG_PER_PROCESS`; `None` when it is not set.
     pub(super) wanted: Option<u64>,
 }
 
 impl HugePageUse {
-    /// That of this process. qatlib 25.08 to 26.02 take huge pages unasked (QAT20-42018 of its list of issues); 26.02 is left
-    /// out, since its functions are those of 26.08.
+    /// Returns the conditions in this process. qatlib 25.08 to 26.02 use huge pages unasked (QAT20-42018 in its list of
+    /// issues); 26.02 is not recognised, since it has the same functions as 26.08.
     pub(super) fn of(library: Option<&Library>) -> Self {
         let has =
             |name| library.is_some_and(|library| library.symbols().groups().any(|group| group.name == name));
         let wanted = std::env::var("QAT_MAX_2M_HPG_PER_PROCESS").ok();
         Self {
             unasked: has("capability_by_type") && !has("zstd"),
-            // What is no number is 0 to libqat.
+            // libqat reads text that is not a number as 0.
             wanted: wanted.map(|text| text.parse().unwrap_or_default()),
         }
     }
 }
 
-/// The closer reason for a start that failed.
+/// Returns the specific cause of a failed start, or `reason` when it is specific already or no cause is visible.
 pub(super) fn explain(
     reason: Unavailability,
     probe: &dyn HardwareProbe,
@@ -54,7 +55,7 @@ pub(super) fn explain(
     let devices = match qat_devices(probe) {
         Ok(devices) => devices,
         Err(error) => {
-            tracing::debug!(%error, "the probe does not help to explain");
+            tracing::debug!(%error, "the probe failed, so the cause of the failed start is not known");
             let Error::Unavailable { reason: cause, .. } = error else { return reason };
             return match cause.downcast_ref::<Unavailability>() {
                 Some(cause) if reason == Unavailability::NoDevice => cause.clone(),
@@ -91,7 +92,7 @@ pub(super) fn explain(
     }
 }
 
-/// Why libqat does not use what looks usable.
+/// Returns why libqat does not use a device that is bound to VFIO and accessible.
 fn explain_usable(
     reason: Unavailability,
     devices: &[QatDevice],
@@ -116,15 +117,16 @@ fn explain_usable(
     }
 }
 
-/// What libqat offers, held against what the devices are configured for.
+/// The services that the usable devices are configured for, to compare with those that libqat offers.
 #[derive(Debug, Default)]
 pub(super) struct Configured {
-    /// The first usable device of each service.
+    /// Each service with the first usable device that is configured for it.
     services: Vec<(Service, DeviceId)>,
 }
 
 impl Configured {
-    /// The configuration of the devices that this process can use; empty where it is not known, as inside a virtual machine.
+    /// Reads the configuration of the devices that this process can use. It is empty where the kernel does not show it,
+    /// as inside a virtual machine.
     pub(super) fn read(probe: &dyn HardwareProbe) -> Self {
         let devices = qat_devices(probe).unwrap_or_default();
         let mut services: Vec<(Service, DeviceId)> = Vec::new();
@@ -140,15 +142,15 @@ impl Configured {
 
     fn device_with(&self, service: &Service) -> Option<&DeviceId> {
         let is_one = |(configured, _): &&(Service, DeviceId)| match (service, configured) {
-            // Chaining is compression, too.
+            // A device for chaining compresses, too.
             (Service::Compression, Service::CompressionChaining) => true,
             _ => configured == service,
         };
         self.services.iter().find(is_one).map(|(_, device)| device)
     }
 
-    /// The reason if nothing of what libqat offers is what the devices are configured for: it takes its own defaults for
-    /// granted where a device does not answer.
+    /// Returns the cause if no device is configured for any service that libqat offers: libqat assumes its own defaults
+    /// when a device does not respond.
     pub(super) fn no_answer(&self, offered: &Services) -> Option<Unavailability> {
         let (_, device) = self.services.first()?;
         let mut offered = offered.instances.by_service().into_iter().filter(|(_, count)| *count > 0);
@@ -158,7 +160,7 @@ impl Configured {
         })
     }
 
-    /// Why there are no instances of `service`.
+    /// Returns why there are no instances of `service`.
     pub(super) fn missing(&self, service: Service) -> Unavailability {
         match self.device_with(&service) {
             Some(device) => {
@@ -173,7 +175,7 @@ fn supported(devices: &[QatDevice]) -> impl Iterator<Item = &QatDevice> {
     devices.iter().filter(|device| device.support == Support::Supported)
 }
 
-/// Virtual functions that are bound to VFIO and open to this process.
+/// Returns the virtual functions that are bound to VFIO and accessible to this process.
 fn usable(devices: &[QatDevice]) -> impl Iterator<Item = &QatDevice> {
     let is_open = |device: &&QatDevice| {
         device.is_virtual() && device.vfio.as_ref().is_some_and(|vfio| vfio.access == Access::Granted)
@@ -181,7 +183,7 @@ fn usable(devices: &[QatDevice]) -> impl Iterator<Item = &QatDevice> {
     supported(devices).filter(is_open)
 }
 
-/// The reason if the physical function of a virtual one is down.
+/// Returns the cause if the physical function of a virtual one is down.
 fn down(devices: &[QatDevice], device: &QatDevice) -> Option<Unavailability> {
     let Function::Virtual { physical: Some(physical) } = &device.function else { return None };
     let physical = devices.iter().find(|device| device.id == *physical)?;
@@ -189,7 +191,7 @@ fn down(devices: &[QatDevice], device: &QatDevice) -> Option<Unavailability> {
         .then(|| Unavailability::DeviceDown { device: physical.id.clone() })
 }
 
-/// Why a physical function has no virtual ones, and how far it is from having some.
+/// Returns why a physical function has no virtual ones, with a rank that is lower the fewer steps are missing.
 fn without_virtual_functions(device: &QatDevice) -> Option<(u8, Unavailability)> {
     if device.is_virtual() {
         return None;
@@ -208,7 +210,7 @@ fn without_virtual_functions(device: &QatDevice) -> Option<(u8, Unavailability)>
     })
 }
 
-/// The reason if libqat wants huge pages that are not there.
+/// Returns the cause if libqat needs huge pages that are not available.
 fn no_huge_pages(device: &QatDevice, HugePageUse { unasked, wanted }: HugePageUse) -> Option<Unavailability> {
     let HugePages { total, free, is_open } = HugePages::beside(device);
     let asks = wanted.is_some_and(|wanted| wanted > 0);
@@ -318,7 +320,7 @@ mod tests {
     }
 
     #[test]
-    fn virtual_functions_are_told_by_their_driver_and_their_device() {
+    fn virtual_functions_are_explained_by_their_driver_and_their_device() {
         for driver in [None, Some("4xxxvf"), Some("uio_pci_generic")] {
             let tree = Tree::new();
             physical(&tree, 0x4940, Some("4xxx"), "up\n");
@@ -345,7 +347,7 @@ mod tests {
     }
 
     #[test]
-    fn a_start_for_want_of_huge_pages_says_so() {
+    fn a_start_that_lacks_huge_pages_says_so() {
         let wants = |wanted| HugePageUse { unasked: false, wanted: Some(wanted) };
         let unasked = HugePageUse { unasked: true, wanted: None };
         let tree = Tree::new();
@@ -364,7 +366,7 @@ mod tests {
                 assert_ne!(of(&tree, reason.clone(), pages).0, "no-huge-pages", "{pages:?}");
             }
         }
-        // Pages that others use; qatlib 25.08 wants them all the same.
+        // Other processes use all pages; qatlib 25.08 still needs some.
         huge_pages(&tree, 64, 0);
         for pages in [wants(8), unasked] {
             assert_says(of(&tree, none.clone(), pages), "no-huge-pages", &["0 of the system's 64"]);
@@ -373,7 +375,7 @@ mod tests {
         for pages in [wants(8), unasked] {
             assert_says(of(&tree, none.clone(), pages), "no-instances-left", &[VIRTUAL]);
         }
-        // Without an IOMMU there must be some.
+        // VFIO without an IOMMU needs huge pages.
         let tree = Tree::new();
         physical(&tree, 0x4940, Some("4xxx"), "up\n");
         virtual_function(&tree, Some("vfio-pci"), Some("noiommu-15"));
@@ -385,7 +387,7 @@ mod tests {
     }
 
     #[test]
-    fn no_instances_of_configured_devices_is_no_matter_of_configuration() {
+    fn missing_instances_of_configured_devices_are_not_blamed_on_the_configuration() {
         let none = Unavailability::NoInstances { service: None };
         let tree = Tree::new();
         physical(&tree, 0x4940, Some("4xxx"), "up\n");
@@ -396,7 +398,7 @@ mod tests {
             &[VIRTUAL, "other processes", "dmesg"],
         );
         assert_says(of(&tree, failed(), UNUSED), "start-failed", &[]);
-        // Inside a virtual machine the configuration is not to be seen.
+        // Inside a virtual machine the configuration is not visible.
         let guest = Tree::new();
         virtual_function(&guest, Some("vfio-pci"), Some("15"));
         assert_says(of(&guest, none, UNUSED), "no-instances", &[]);

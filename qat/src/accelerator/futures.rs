@@ -16,7 +16,7 @@ use super::counted::Counted;
 use super::operations::{plain_len, run};
 use super::single::SingleRequest;
 use crate::device::inflight::PendingRequest;
-use crate::device::instances::{CallContext, Pool, WhenFull};
+use crate::device::instances::{CallContext, Started, WhenFull};
 use crate::device::{compression, encryption, polling};
 use crate::error::HARDWARE;
 use crate::job::WorkClass;
@@ -44,7 +44,7 @@ impl QatAccelerator {
     }
 
     /// The instances for `types`. A question that may start the hardware is asked on another thread.
-    pub(super) async fn pool_async(&self, types: AcceleratorTypes) -> Result<Arc<Pool>> {
+    pub(super) async fn pool_async(&self, types: AcceleratorTypes) -> Result<Arc<Started>> {
         match self.0.valid_answer() {
             Some(answer) if answer.result.is_ok() || !self.0.is_look_due() => answer.pool(types).cloned(),
             _ => {
@@ -112,13 +112,13 @@ impl QatAccelerator {
             None => Ok(None),
         };
         match (begun, pool) {
-            (Ok(Some((single, flight, instance))), Some(pool)) => {
+            (Ok(Some((single, pending, instance))), Some(pool)) => {
                 let is_new = matches!(output, OwnedOutput::New);
                 let mut output = output.close(if is_new { vec![0; len] } else { Vec::new() });
                 Box::pin(async move {
                     let call = counted.accelerator().call(&pool, when_full);
-                    let finish = |landed| single.finish(call, landed, instance, &input, &mut output);
-                    let finished = call.landed(flight.await, instance).and_then(finish).transpose();
+                    let finish = |completed| single.finish(call, completed, instance, &input, &mut output);
+                    let finished = call.completed(pending.await, instance).and_then(finish).transpose();
                     let result = match finished {
                         Some(result) => result,
                         None => {

@@ -1,4 +1,8 @@
-//! The QAT hardware as an accelerator.
+//! `QatAccelerator`: detects the hardware, registers its capabilities, and offers its operations as the traits of
+//! `accel_core`.
+//!
+//! Programs call it, directly or through `AutoAccelerator`. It calls the module `device`, and never does an operation's
+//! work on the CPU.
 
 mod batch;
 mod counted;
@@ -19,7 +23,7 @@ use accel_core::{AcceleratorTypes, Error, HardwareProbe, Recorder, Result};
 use arc_swap::ArcSwapOption;
 use capability_registry::{Feature, Registration, Registry, State, Value};
 
-use crate::device::instances::Pool;
+use crate::device::instances::Started;
 use crate::device::lifecycle::{self, Driver, DriverState, Lease, StateObserver};
 use crate::error::HARDWARE;
 use crate::error::Unavailability;
@@ -33,51 +37,52 @@ use crate::settings::HardwareSettings;
 use explain::{Configured, HugePageUse, explain};
 use retry::Retry;
 
-/// Compression and encryption on QAT hardware, never on the CPU. Cheap to clone; clones are one accelerator.
+/// Compression and encryption on QAT hardware, never on the CPU. Clones are cheap and share one accelerator.
 ///
-/// Construction touches nothing. The first question that needs an answer loads libqat, asks it for a device and starts
-/// it; concurrent askers wait for that one answer. Hardware stays until [`shutdown`](Self::shutdown) or the last drop. All
-/// accelerators of a process share one started libqat; the last one to go stops it.
+/// Construction does not access the system. The first call that needs the hardware loads libqat, asks it for a device
+/// and starts it; concurrent callers wait for the result. The hardware is kept until [`shutdown`](Self::shutdown) or
+/// until the last clone is dropped. All accelerators of a process share one started libqat, which the last one stops.
 ///
-/// # Hardware that comes later
-/// A process may be started before `qat.service` has set up the devices. Where there is no hardware, later calls look again,
-/// after pauses that double from one second to one minute, and as soon as the probe finds that devices have come or gone and
-/// have been still for a second. The one call that looks waits for the start, others go on with the old answer meanwhile;
-/// no thread and no timer does it, so that nothing happens while nobody asks. What comes of it is an event (`tracing`) and in
-/// the registry. [`reinitialize`](Self::reinitialize) looks at once. A start that gave some services and not others is not
-/// repeated.
+/// # Hardware that appears later
+/// A process may be started before `qat.service` has set up the devices. While there is no hardware, later calls check
+/// again, after pauses that double from one second to one minute, and as soon as the probe finds that devices were
+/// added or removed and have not changed for a second. The call that checks waits for the start, while others continue
+/// with the old result. Neither a thread nor a timer does this, so nothing happens without calls. The outcome is
+/// reported as a `tracing` event and in the registry. [`reinitialize`](Self::reinitialize) checks immediately. A start
+/// that provided some services but not others is not repeated.
 ///
-/// While there is an answer, the registry has it under `qat` and below: what libqat and the device offer is present,
-/// everything else absent with the reason.
+/// After detection, the registry has the result under `qat` and below: what libqat and the device offer is present,
+/// everything else is absent with the reason.
 ///
-/// Operations fail with [`Error::Unavailable`] without a device, with [`Error::Unsupported`] where device or library do
-/// not do them, and with [`Error::Device`] and a [`DeviceError`](crate::DeviceError) inside when the device fails.
-/// [`AutoAccelerator`](crate::AutoAccelerator) does the work on the CPU in all these cases.
+/// Operations fail with [`Error::Unavailable`] without a device, with [`Error::Unsupported`] where the device or the
+/// library does not support them, and with [`Error::Device`], whose reason is a [`DeviceError`](crate::DeviceError),
+/// when the device fails. [`AutoAccelerator`](crate::AutoAccelerator) uses the CPU in all these cases.
 ///
 /// # Compression
 /// | format | on the device |
 /// |---|---|
-/// | gzip, zlib, deflate | levels 1 to 12; decompression of a stream, member by member, is one request each, of at most what [`HardwareSettings::memory`] holds |
-/// | LZ4 frame | levels 1 to 12; blocks side by side, linked ones in one request |
+/// | gzip, zlib, deflate | levels 1 to 12; decompression takes one request for each stream or member, which must fit into [`HardwareSettings::memory`] |
+/// | LZ4 frame | levels 1 to 12; independent blocks in parallel, linked blocks in one request |
 /// | LZ4 block | levels 1 to 12; at most 4 MiB |
-/// | Zstandard | levels 1 to 12: the device finds the matches, libzstd codes them here; no decompression |
+/// | Zstandard | levels 1 to 12: the device finds the matches, and libzstd encodes them on the CPU; no decompression |
 ///
-/// Named levels are 1, 6 and 9. Empty input, and stored blocks of LZ4 frames, need no device; an outcome without any
-/// request says [`SoftwareReason::TooSmall`](accel_core::SoftwareReason::TooSmall).
+/// Named levels are 1, 6 and 9. Empty input, and stored blocks of LZ4 frames, need no device; the outcome of an
+/// operation without any request states [`SoftwareReason::TooSmall`](accel_core::SoftwareReason::TooSmall).
 ///
 /// # Encryption
-/// Each cipher goes through one trial for each start and key length, compared with the CPU: libqat reports a request that
-/// the device refused as done. One that fails is [`Error::Unsupported`] and absent from the registry; a single request
-/// that was refused is an [`Error::Device`], never a result. Sessions live in the [`Key`](accel_core::Key), so clone a
-/// key rather than building it anew.
+/// Each cipher is tried once for each start and key length, and the result is compared with the CPU's, because libqat
+/// reports a request that the device rejected as a success. A cipher that fails its trial is [`Error::Unsupported`] and
+/// absent from the registry; a single request that was rejected is an [`Error::Device`], never a result. Sessions are
+/// kept in the [`Key`](accel_core::Key), so a program should clone a key rather than create it again.
 ///
-/// AES-GCM and ChaCha20-Poly1305 take at most 240 bytes of associated data, whose length should not change from call to
-/// call: it is part of a session, of which a key keeps four for each instance and direction. Libqat does not take
-/// ChaCha20-Poly1305 of no bytes. What is authenticated, AES-CBC encryption and digests go as one request, which holds
+/// AES-GCM and ChaCha20-Poly1305 accept at most 240 bytes of associated data. Its length should not change from call to
+/// call, because it is part of a session, of which a key keeps four for each instance and direction. libqat does not
+/// accept an empty message for ChaCha20-Poly1305. Authenticated encryption and digests take one request, which may use
 /// at most half of [`HardwareSettings::memory`].
 ///
 /// # Forked processes
-/// In a child, hardware that the parent started is [`Unavailability::Forked`]; `reinitialize` starts afresh there.
+/// In a child process, hardware that the parent started is [`Unavailability::Forked`]; `reinitialize` starts it in the
+/// child.
 ///
 /// # Examples
 /// ```
@@ -96,43 +101,43 @@ struct Inner {
     driver: &'static Driver,
     settings: HardwareSettings,
     recorder: Arc<Recorder>,
-    /// The same as the board's.
+    /// The current result of detection, shared with `publication`.
     answer: Arc<ArcSwapOption<Detection>>,
     retry: Retry,
-    // Dropped in this order: first nobody is told of the hardware any more, then it goes.
-    board: Arc<Publication>,
+    // The fields are dropped in this order: the registration ends before the lease stops the hardware.
+    publication: Arc<Publication>,
     lease: Mutex<Option<Lease>>,
 }
 
-/// Where the answer is put up, for callers and for the registry. A recovery changes it.
+/// Publishes the result of detection to callers and to the registry. A recovery of the hardware changes it.
 struct Publication {
     answer: Arc<ArcSwapOption<Detection>>,
     probe: Arc<dyn HardwareProbe>,
-    told: Mutex<Option<Published>>,
-    /// Failed trials that the registry knows of.
+    published: Mutex<Option<Published>>,
+    /// The number of failed trials that the registry reflects.
     failures: AtomicU32,
 }
 
-/// Behind an answer that may change.
+/// The published result's connection to the driver and the registry.
 struct Published {
-    /// What the answer follows, with a started libqat.
+    /// The driver state that the result follows; `None` when libqat was not started.
     current: Option<Arc<DriverState>>,
     registration: Option<Registration>,
 }
 
-/// What detection came to.
+/// The result of detection.
 struct Detection {
-    /// Of the process that asked.
+    /// The process that ran detection.
     process: ProcessMark,
     result: lifecycle::StartResult,
-    /// Why services are missing that `result` has no instances of.
+    /// Why services have no instances in `result`.
     missing: Missing,
-    /// Whose telemetry says how busy the hardware is; looked for on the first question.
+    /// The devices whose telemetry determines the utilisation; the first query looks for them.
     measured: OnceLock<Vec<QatDevice>>,
 }
 
 impl Default for QatAccelerator {
-    /// The system's QAT, with a registry of its own.
+    /// Returns an accelerator for the system's QAT hardware, with a registry of its own.
     fn default() -> Self {
         Self::new(Registry::new(), Arc::new(QatProbe::new()))
     }
@@ -142,16 +147,20 @@ impl std::fmt::Debug for QatAccelerator {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let answer = self.0.answer.load();
         f.debug_struct("QatAccelerator")
-            .field("answer", &answer.as_ref().map(|answer| answer.result.as_ref().map(|pool| pool.services)))
+            .field(
+                "answer",
+                &answer.as_ref().map(|answer| answer.result.as_ref().map(|started| started.services)),
+            )
             .finish_non_exhaustive()
     }
 }
 
 impl QatAccelerator {
-    /// An accelerator that will tell `registry` what it finds and asks `probe` why it finds nothing.
+    /// Returns an accelerator that registers in `registry` what it detects, and uses `probe` to find out why there is
+    /// no hardware.
     ///
-    /// Stores the two and touches nothing. Of several accelerators on one registry, the first to detect is the one that
-    /// tells it.
+    /// The call does not access the system. Of several accelerators with one registry, the first that detects
+    /// registers.
     #[must_use]
     pub fn new(registry: Registry, probe: Arc<dyn HardwareProbe>) -> Self {
         Self::with_driver(registry, probe, &lifecycle::SYSTEM)
@@ -173,61 +182,74 @@ impl QatAccelerator {
     ) -> Self {
         let recorder = Arc::new(Recorder::new());
         let answer = Arc::new(ArcSwapOption::empty());
-        let board = Arc::new(Publication {
+        let publication = Arc::new(Publication {
             answer: answer.clone(),
             probe: probe.clone(),
-            told: Mutex::default(),
+            published: Mutex::default(),
             failures: AtomicU32::new(0),
         });
         let (lease, retry) = (Mutex::default(), Retry::new());
-        Self(Arc::new(Inner { registry, probe, driver, settings, recorder, answer, retry, board, lease }))
+        Self(Arc::new(Inner {
+            registry,
+            probe,
+            driver,
+            settings,
+            recorder,
+            answer,
+            retry,
+            publication,
+            lease,
+        }))
     }
 
-    /// The same with other settings, if it is the first to start the hardware in this process. Forgets what was found
-    /// and counted.
+    /// Returns an accelerator with other settings, without results and statistics of this one. The settings apply only
+    /// if the accelerator is the first to start the hardware in this process.
     #[must_use]
     pub fn with_settings(self, settings: HardwareSettings) -> Self {
         Self::with_parts(self.0.registry.clone(), self.0.probe.clone(), self.0.driver, settings)
     }
 
-    /// The registry that it fills.
+    /// Returns the registry that the accelerator registers its capabilities in.
     #[must_use]
     pub fn registry(&self) -> &Registry {
         &self.0.registry
     }
 
-    /// Why the hardware cannot be used; `None` when it can. Initialises on the first call.
+    /// Returns why the hardware cannot be used; `None` when it can. The first call initialises the hardware.
     #[must_use]
     pub fn unavailability(&self) -> Option<Arc<Unavailability>> {
         self.0.answer().result.as_ref().err().cloned()
     }
 
-    /// Why the hardware cannot be used for one of `types`; `None` when it can be used for all of them. A device may
-    /// serve encryption without compression, or the other way round.
+    /// Returns why the hardware cannot be used for one of `types`; `None` when it can be used for all of them. A device
+    /// may support encryption without compression, or the other way round. The first call initialises the hardware.
     #[must_use]
     pub fn unavailability_for(&self, types: AcceleratorTypes) -> Option<Arc<Unavailability>> {
         let answer = self.0.answer();
         match &answer.result {
             Err(reason) => Some(reason.clone()),
-            Ok(pool) => missing_service(&pool.services, types).map(|service| answer.missing.reason(&service)),
+            Ok(started) => {
+                missing_service(&started.services, types).map(|service| answer.missing.reason(&service))
+            }
         }
     }
 
-    /// Whether the hardware can be used for all of `types`. Initialises on the first call.
+    /// Returns whether the hardware can be used for all of `types`. The first call initialises the hardware.
     #[must_use]
     pub fn is_available_for(&self, types: AcceleratorTypes) -> bool {
         let answer = self.0.answer();
-        answer.result.as_ref().is_ok_and(|pool| missing_service(&pool.services, types).is_none())
+        answer.result.as_ref().is_ok_and(|started| missing_service(&started.services, types).is_none())
     }
 
-    /// What library and device offer; `None` when the hardware cannot be used.
+    /// Returns the capabilities of library and device; `None` when the hardware cannot be used. The first call
+    /// initialises the hardware.
     #[must_use]
     pub fn capabilities(&self) -> Option<Capabilities> {
-        self.0.answer().result.as_ref().ok().map(|pool| pool.offered().capabilities)
+        self.0.answer().result.as_ref().ok().map(|started| started.offered().capabilities)
     }
 
-    /// Everything that is known of QAT here. Initialises on the first call, and looks for devices and reads their
-    /// counters each time.
+    /// Returns everything that is known about QAT on this machine. The first call initialises the hardware, and each
+    /// call lists the devices and reads their counters.
     #[must_use]
     pub fn info(&self) -> Info {
         let answer = self.0.answer();
@@ -235,7 +257,7 @@ impl QatAccelerator {
             Ok(devices) => (devices, None),
             Err(error) => (Vec::new(), Some(error.to_string())),
         };
-        let services = answer.result.as_ref().ok().map(|pool| pool.offered());
+        let services = answer.result.as_ref().ok().map(|started| started.offered());
         let service_info = |(service, instances): (Service, u16)| ServiceInfo {
             unavailability: (instances == 0).then(|| Unavailability::clone(&answer.missing.reason(&service))),
             service,
@@ -253,17 +275,17 @@ impl QatAccelerator {
                 .map(|services| services.instances.by_service().map(service_info).into())
                 .unwrap_or_default(),
             capabilities: services.map(|services| services.capabilities),
-            instances: answer.result.as_ref().map(|pool| pool.instance_infos()).unwrap_or_default(),
+            instances: answer.result.as_ref().map(|started| started.instance_infos()).unwrap_or_default(),
             memory: self.0.driver.memory(),
             recoveries: self.0.driver.recoveries(),
         }
     }
 
-    /// Forgets the answer and asks again: after a device came or went, after a shutdown, in a forked child. While other
-    /// accelerators use the started libqat, this one joins them and sees what they see.
+    /// Repeats detection: after a device was added or removed, after a shutdown, or in a forked child. While other
+    /// accelerators use the started libqat, this one joins them and uses the same devices.
     ///
     /// # Errors
-    /// As [`initialize`](accel_core::HardwareAccelerator::initialize).
+    /// [`Unavailable`](Error::Unavailable) when there is no usable hardware.
     pub fn reinitialize(&self) -> Result<()> {
         let Some(_detection) = self.0.driver.lock_detection() else {
             return Err(unavailable(Arc::new(Unavailability::Stopped)));
@@ -272,19 +294,20 @@ impl QatAccelerator {
         self.0.detect().result.as_ref().map(drop).map_err(|reason| unavailable(reason.clone()))
     }
 
-    /// Gives the hardware back and empties the registry's entries. Operations fail with [`Unavailability::Stopped`]
-    /// from now on. Dropping the last clone does the same.
+    /// Releases the hardware and removes the registry's entries. Operations fail with [`Unavailability::Stopped`]
+    /// afterwards. Dropping the last clone releases the hardware, too.
     ///
-    /// The last accelerator of the process waits until libqat is stopped. A waker may run on one of the threads that end
-    /// with the stop: there, and while a stop is going on, nothing waits for it; the stop goes on by itself, and a
-    /// question that would need a start is answered with [`Unavailability::Stopped`].
+    /// The last accelerator of the process waits until libqat is stopped. On a thread of this crate, where a waker may run,
+    /// and while another stop is in progress, this call does not wait: the stop continues by itself, and an operation that
+    /// would need a start fails with [`Unavailability::Stopped`].
     pub fn shutdown(&self) {
         // Without the lock, this shutdown comes before what its holder finds.
         let _detection = self.0.driver.lock_detection();
         self.0.release(Some(Unavailability::Stopped));
     }
 
-    /// Share of the capacity in use of all devices that could do this accelerator's work, where all of them tell.
+    /// Returns the utilisation of all devices that could do this accelerator's work, from 0 to 1; `None` unless all of
+    /// them report telemetry.
     pub(crate) fn utilisation(&self) -> Option<f64> {
         let answer = self.0.valid_answer()?;
         answer.result.as_ref().ok()?;
@@ -297,14 +320,14 @@ impl QatAccelerator {
         probe::utilisation(&measured.iter().map(read).collect::<Option<Vec<_>>>()?)
     }
 
-    /// Requests running now.
+    /// Returns the number of operations that run now.
     pub(crate) fn in_flight(&self) -> u64 {
         self.0.recorder.in_flight()
     }
 }
 
 impl Inner {
-    /// The answer, found now if it was not before.
+    /// Returns the result of detection, which the first call runs.
     fn answer(&self) -> Arc<Detection> {
         if let Some(answer) = self.valid_answer() {
             return if answer.result.is_err() && self.is_look_due() {
@@ -320,12 +343,14 @@ impl Inner {
             return answer;
         }
         if self.answer.load().is_some() {
-            return self.release(Some(Unavailability::Forked)).expect("just given");
+            return self
+                .release(Some(Unavailability::Forked))
+                .expect("`release` returns a result when it was passed a reason");
         }
         self.detect()
     }
 
-    /// The answer there is, unless it is that of a parent who started the hardware.
+    /// Returns the current result, unless the parent of this process started the hardware.
     fn valid_answer(&self) -> Option<Arc<Detection>> {
         let answer = self.answer.load();
         let answer = answer.as_ref()?;
@@ -334,13 +359,13 @@ impl Inner {
         (!is_of_a_start || answer.process.is_this()).then(|| answer.clone())
     }
 
-    /// Whether the next question looks for hardware once more.
+    /// Returns whether a repeated check for hardware is due.
     #[inline]
     fn is_look_due(&self) -> bool {
         self.retry.is_due(|| self.driver.now())
     }
 
-    /// Looks for hardware once more, if nobody else does.
+    /// Checks for hardware again, unless another thread is doing so.
     #[cold]
     fn look_again(&self, before: Arc<Detection>) -> Arc<Detection> {
         let Some(_detection) = self.driver.try_lock_detection() else { return before };
@@ -349,98 +374,99 @@ impl Inner {
         if !self.retry.is_to_try(self.driver.now(), self.probe.fingerprint()) {
             return answer;
         }
-        let started = Instant::now();
+        let started_at = Instant::now();
         match self.acquire() {
-            Ok(lease) => self.put_up(Ok(lease), started),
+            Ok(lease) => self.publish(Ok(lease), started_at),
             Err(now) => {
                 let again_in = self.retry.failed(self.driver.now());
                 if now == **reason {
                     tracing::debug!(%now, ?again_in, "QAT is still not available");
                     return answer;
                 }
-                self.put_up(Err(now), started)
+                self.publish(Err(now), started_at)
             }
         }
     }
 
-    /// Puts up an answer without hardware, or none, empties the registry and gives the hardware back.
+    /// Publishes `reason`, or no result at all, removes the registration and releases the hardware. The caller holds
+    /// the detection lock.
     fn release(&self, reason: Option<Unavailability>) -> Option<Arc<Detection>> {
         self.retry.stop();
         let answer = reason.map(|reason| Detection::new(Err(Arc::new(reason)), &*self.probe));
-        let told = {
-            // Under the lock, so that no change of the hardware's comes after.
-            let mut told = self.board.told();
+        let published = {
+            // The lock keeps a recovery, which the owning thread publishes, from overwriting the result.
+            let mut published = self.publication.lock();
             self.answer.store(answer.clone());
-            told.take()
+            published.take()
         };
-        drop(told);
+        drop(published);
         let lease = self.lease.lock().unwrap_or_else(PoisonError::into_inner).take();
         drop(lease);
         answer
     }
 
-    /// Asks library and device, tells the registry, keeps the answer. The caller holds the detection lock and has
-    /// released what an earlier answer held.
+    /// Starts the hardware and publishes the result. The caller holds the detection lock and has released the hardware
+    /// of an earlier result.
     fn detect(&self) -> Arc<Detection> {
-        let (started, fingerprint) = (Instant::now(), self.probe.fingerprint());
+        let (started_at, fingerprint) = (Instant::now(), self.probe.fingerprint());
         let acquired = self.acquire();
         if acquired.is_err() {
             self.retry.start(self.driver.now(), fingerprint);
         }
-        self.put_up(acquired, started)
+        self.publish(acquired, started_at)
     }
 
-    /// Starts libqat or joins those who use it.
+    /// Starts libqat, or joins the accelerators that use it.
     fn acquire(&self) -> Result<Lease, Unavailability> {
         let lease = self
             .driver
             .acquire(self.settings)
             .map_err(|reason| explain(reason, &*self.probe, HugePageUse::of(self.driver.library())))?;
-        let no_answer = lease.current().state().ok().and_then(|pool| {
-            missing_service(&pool.services, AcceleratorTypes::all())?;
-            Configured::read(&*self.probe).no_answer(&pool.services)
+        let no_answer = lease.current().state().ok().and_then(|started| {
+            missing_service(&started.services, AcceleratorTypes::all())?;
+            Configured::read(&*self.probe).no_answer(&started.services)
         });
         no_answer.map_or(Ok(lease), Err)
     }
 
-    /// Tells the registry and keeps the answer. The caller holds the detection lock.
-    fn put_up(&self, acquired: Result<Lease, Unavailability>, started: Instant) -> Arc<Detection> {
-        let took = started.elapsed();
-        let mut told = self.board.told();
+    /// Publishes the result of detection to callers and to the registry. The caller holds the detection lock.
+    fn publish(&self, acquired: Result<Lease, Unavailability>, started_at: Instant) -> Arc<Detection> {
+        let took = started_at.elapsed();
+        let mut published = self.publication.lock();
         let (current, result) = match acquired {
             Ok(lease) => {
                 self.retry.stop();
                 let current = lease.current().clone();
                 *self.lease.lock().unwrap_or_else(PoisonError::into_inner) = Some(lease);
-                let watcher: Weak<Publication> = Arc::downgrade(&self.board);
-                current.tell(watcher);
-                // What changes from now on waits for the lock.
+                let observer: Weak<Publication> = Arc::downgrade(&self.publication);
+                current.subscribe(observer);
+                // Later changes wait for the lock in `changed`, so none of them is overwritten by this state.
                 let state = current.state();
                 (Some(current), state)
             }
             Err(reason) => (None, Err(Arc::new(reason))),
         };
         match &result {
-            Ok(pool) => {
-                tracing::info!(?took, instances = pool.services.instances.total(), "QAT is available");
+            Ok(started) => {
+                tracing::info!(?took, instances = started.services.instances.total(), "QAT is available");
             }
             Err(reason) => tracing::info!(?took, %reason, "QAT is not available"),
         }
         let answer = Detection::new(result, &*self.probe);
         let entries = answer.entries();
-        let registration = match told.take().and_then(|told| told.registration) {
+        let registration = match published.take().and_then(|published| published.registration) {
             Some(registration) => registration.replace(entries).map(|_| registration),
             None => self.registry.register(HARDWARE, entries),
         };
         let registration = registration
             .inspect_err(|error| tracing::warn!(%error, "could not update the capability registry"))
             .ok();
-        *told = Some(Published { current, registration });
-        self.board.settle(answer)
+        *published = Some(Published { current, registration });
+        self.publication.store(answer)
     }
 }
 
-/// Why services have no instances.
+/// Why services have no instances, for each service.
 struct Missing([Arc<Unavailability>; 4]);
 
 impl Missing {
@@ -458,10 +484,10 @@ impl Missing {
 }
 
 impl Detection {
-    /// Asks `probe` where libqat has no instances of some service.
+    /// Creates a result. Uses `probe` when libqat has no instances of some service.
     fn new(result: lifecycle::StartResult, probe: &dyn HardwareProbe) -> Arc<Self> {
         let is_partial =
-            |pool: &Arc<Pool>| missing_service(&pool.services, AcceleratorTypes::all()).is_some();
+            |started: &Arc<Started>| missing_service(&started.services, AcceleratorTypes::all()).is_some();
         let configured = if result.as_ref().is_ok_and(is_partial) {
             Configured::read(probe)
         } else {
@@ -471,34 +497,34 @@ impl Detection {
         Arc::new(Self { process: ProcessMark::of_this(), result, missing, measured: OnceLock::new() })
     }
 
-    /// What the registry is told.
+    /// Returns the registry's entries for this result.
     fn entries(&self) -> Vec<(Feature, State)> {
         entries(&services_of(&self.result), &self.missing)
     }
 }
 
 impl Publication {
-    fn told(&self) -> MutexGuard<'_, Option<Published>> {
-        self.told.lock().unwrap_or_else(PoisonError::into_inner)
+    fn lock(&self) -> MutexGuard<'_, Option<Published>> {
+        self.published.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Tells the registry what the device turned out not to do, if that is news.
-    fn tell_failed_trials(&self) {
-        let told = self.told();
+    /// Updates the registry if more operations have failed their trial since the last update.
+    fn report_failed_trials(&self) {
+        let published = self.lock();
         let answer = self.answer.load();
         let Some(answer) = answer.as_ref() else { return };
-        let Ok(pool) = &answer.result else { return };
-        let failures = pool.trials.failures();
+        let Ok(started) = &answer.result else { return };
+        let failures = started.trials.failures();
         if self.failures.swap(failures, Relaxed) != failures
-            && let Some(Published { registration: Some(registration), .. }) = &*told
+            && let Some(Published { registration: Some(registration), .. }) = &*published
             && let Err(error) = registration.replace(answer.entries())
         {
             tracing::warn!(%error, "could not update the capability registry");
         }
     }
 
-    fn settle(&self, answer: Arc<Detection>) -> Arc<Detection> {
-        self.failures.store(answer.result.as_ref().map_or(0, |pool| pool.trials.failures()), Relaxed);
+    fn store(&self, answer: Arc<Detection>) -> Arc<Detection> {
+        self.failures.store(answer.result.as_ref().map_or(0, |started| started.trials.failures()), Relaxed);
         self.answer.store(Some(answer.clone()));
         answer
     }
@@ -506,15 +532,15 @@ impl Publication {
 
 impl StateObserver for Publication {
     fn changed(&self) {
-        let told = self.told();
-        let Some(Published { current: Some(current), registration }) = &*told else { return };
+        let published = self.lock();
+        let Some(Published { current: Some(current), registration }) = &*published else { return };
         let answer = Detection::new(current.state(), &*self.probe);
         if let Some(registration) = registration
             && let Err(error) = registration.replace(answer.entries())
         {
             tracing::warn!(%error, "could not update the capability registry");
         }
-        self.settle(answer);
+        self.store(answer);
     }
 }
 
@@ -527,7 +553,7 @@ fn qat_devices(probe: &dyn HardwareProbe) -> Result<Vec<QatDevice>> {
     Ok(devices.iter().filter_map(|device| QatDevice::try_from(device).ok()).collect())
 }
 
-/// Whether libqat may have given us a share of this device.
+/// Returns whether libqat may have given this process instances of the device.
 fn is_at_work(device: &QatDevice) -> bool {
     let work = AcceleratorTypes::COMPRESSION | AcceleratorTypes::ENCRYPTION;
     device.support == Support::Supported
@@ -535,7 +561,7 @@ fn is_at_work(device: &QatDevice) -> bool {
         && device.types().intersects(work)
 }
 
-/// The first service that one of `types` needs and that has no instance.
+/// Returns the first service that one of `types` needs and that has no instance.
 fn missing_service(services: &Services, types: AcceleratorTypes) -> Option<Service> {
     let instances = &services.instances;
     let is_missing = |asked, count: u64| count == 0 && types.intersects(asked);
@@ -556,10 +582,10 @@ fn compression_instances(services: &Services) -> u64 {
 }
 
 fn services_of(result: &lifecycle::StartResult) -> Result<Services, Arc<Unavailability>> {
-    result.as_ref().map(|pool| pool.offered()).map_err(Arc::clone)
+    result.as_ref().map(|started| started.offered()).map_err(Arc::clone)
 }
 
-/// The registry's entries for an answer.
+/// Returns the registry's entries for a result of detection.
 fn entries(result: &Result<Services, Arc<Unavailability>>, missing: &Missing) -> Vec<(Feature, State)> {
     let services = result.as_ref().copied().unwrap_or_default();
     let Services { instances, capabilities } = services;

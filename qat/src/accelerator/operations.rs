@@ -11,7 +11,7 @@ use super::counted::Counted;
 use super::single::SingleRequest;
 use super::{Detection, QatAccelerator, missing_service, unavailable};
 use crate::device::inflight::PendingRequest;
-use crate::device::instances::{CallContext, Pool, WhenFull};
+use crate::device::instances::{CallContext, Started, WhenFull};
 use crate::device::{compression, encryption};
 use crate::error::HARDWARE;
 use crate::job::{WorkClass, size_hint};
@@ -19,7 +19,7 @@ use crate::job::{WorkClass, size_hint};
 impl Detection {
     /// The instances for `types`, or why there are none.
     #[inline]
-    pub(super) fn pool(&self, types: AcceleratorTypes) -> Result<&Arc<Pool>> {
+    pub(super) fn pool(&self, types: AcceleratorTypes) -> Result<&Arc<Started>> {
         match &self.result {
             Ok(pool) => match missing_service(&pool.services, types) {
                 None => Ok(pool),
@@ -32,12 +32,12 @@ impl Detection {
 
 impl QatAccelerator {
     /// The instances for `types`. Initialises on the first call.
-    pub(super) fn pool(&self, types: AcceleratorTypes) -> Result<Arc<Pool>> {
+    pub(super) fn pool(&self, types: AcceleratorTypes) -> Result<Arc<Started>> {
         self.look(types, |pool| Ok(pool.clone()))
     }
 
     #[inline(always)]
-    fn look<T>(&self, types: AcceleratorTypes, work: impl FnOnce(&Arc<Pool>) -> Result<T>) -> Result<T> {
+    fn look<T>(&self, types: AcceleratorTypes, work: impl FnOnce(&Arc<Started>) -> Result<T>) -> Result<T> {
         let seen = self.0.answer.load();
         match seen.as_ref().filter(|answer| answer.result.is_ok() && answer.process.is_this()) {
             Some(answer) => work(answer.pool(types)?),
@@ -46,14 +46,14 @@ impl QatAccelerator {
     }
 
     /// The instances for `types`, if the hardware was started.
-    pub(super) fn started_pool(&self, types: AcceleratorTypes) -> Option<Arc<Pool>> {
+    pub(super) fn started_pool(&self, types: AcceleratorTypes) -> Option<Arc<Started>> {
         let seen = self.0.answer.load();
         let answer = seen.as_ref().filter(|answer| answer.process.is_this())?;
         answer.pool(types).ok().cloned()
     }
 
-    pub(super) fn call<'a>(&'a self, pool: &'a Pool, when_full: WhenFull) -> CallContext<'a> {
-        CallContext { pool, recorder: &self.0.recorder, when_full }
+    pub(super) fn call<'a>(&'a self, pool: &'a Started, when_full: WhenFull) -> CallContext<'a> {
+        CallContext { started: pool, recorder: &self.0.recorder, when_full }
     }
 
     /// Runs a job on this thread, by a single request where that is possible.
@@ -100,9 +100,9 @@ impl QatAccelerator {
             let call = self.call(pool, when_full);
             let single = || {
                 let room = output.room_for(len)?;
-                let Some((single, flight, instance)) = begin(call, room.len())? else { return Ok(None) };
-                let landed = call.wait(flight, instance)?;
-                let done = single.finish(call, landed, instance, input, room)?;
+                let Some((single, pending, instance)) = begin(call, room.len())? else { return Ok(None) };
+                let completed = call.wait(pending, instance)?;
+                let done = single.finish(call, completed, instance, input, room)?;
                 Ok(done.inspect(|outcome| output.advance(outcome.bytes_out)))
             };
             self.reported(match single() {
@@ -133,7 +133,7 @@ impl QatAccelerator {
     #[inline(always)]
     pub(super) fn reported(&self, result: Result<Outcome>) -> Result<Outcome> {
         if let Err(Error::Unsupported { .. }) = &result {
-            self.0.board.tell_failed_trials();
+            self.0.publication.report_failed_trials();
         }
         result
     }

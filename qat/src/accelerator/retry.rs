@@ -1,32 +1,33 @@
-//! When a start that failed is tried again.
+//! Decides when a failed start is retried. The accelerator asks it on each call while there is no hardware; nothing
+//! here starts libqat.
 //!
-//! A daemon may be started before `qat.service` has set up the devices. So an answer without hardware is asked again by
-//! requests that come later, after pauses that double from [`SHORTEST`] to [`LONGEST`]. Between two tries the probe's
-//! fingerprint is compared once in [`SHORTEST`]: when devices came or went and nothing has moved since, the next try is at
-//! once and the pauses begin anew.
+//! A daemon may be started before `qat.service` has set up the devices. Therefore later calls retry a failed start,
+//! after pauses that double from [`SHORTEST`] to [`LONGEST`]. Between two retries the probe's fingerprint is compared
+//! once per [`SHORTEST`]: when devices were added or removed and nothing has changed since, the next retry is
+//! immediate, and the pauses begin again at [`SHORTEST`].
 //!
-//! There is no thread: who asks pays. A request that finds nothing to do pays for one atomic load and a look at the clock.
-//! Everything but [`Retry::is_due`] is called under the driver's detection lock.
+//! No thread is needed: the call that finds a retry due makes it. Every other call takes one atomic load and reads the
+//! clock. Everything but [`Retry::is_due`] is called with the driver's detection lock held.
 
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
 use std::time::Duration;
 
-/// Between two looks for devices, and after the first failure.
+/// The time between two checks for devices, and the pause after the first failure.
 const SHORTEST: Duration = Duration::from_secs(1);
-/// The longest pause between two tries while nothing changes.
+/// The longest pause between two retries while no device changes.
 const LONGEST: Duration = Duration::from_secs(60);
 
 const NEVER: u64 = u64::MAX;
 
-/// Moments are nanoseconds of the driver's clock.
+/// The times of the next check and retry, in nanoseconds of the driver's clock.
 pub(super) struct Retry {
-    /// The next look for devices, or `NEVER`.
+    /// The time of the next check for devices, or `NEVER`.
     look_at: AtomicU64,
-    /// The next try, whether or not anything changed.
+    /// The time of the next retry if no device changes before.
     try_at: AtomicU64,
     pause: AtomicU64,
     fingerprint: AtomicU64,
-    /// Whether the fingerprint changed since the last try: 1 or 0.
+    /// 1 if the fingerprint has changed since the last retry, else 0.
     is_changed: AtomicU64,
 }
 
@@ -41,29 +42,29 @@ impl Retry {
         }
     }
 
-    /// Whether to look for devices. Asks the clock only after a failure.
+    /// Returns whether a check for devices is due. Reads the clock only after a failure.
     #[inline]
     pub(super) fn is_due(&self, now: impl FnOnce() -> u64) -> bool {
         let look_at = self.look_at.load(Relaxed);
         look_at != NEVER && now() >= look_at
     }
 
-    /// There is hardware, or nobody wants it.
+    /// Stops retrying, because the hardware is available or no longer wanted.
     pub(super) fn stop(&self) {
         self.look_at.store(NEVER, Relaxed);
     }
 
-    /// The first start failed at `now`, when devices had this fingerprint.
+    /// Records that the first start failed at `now`, when the devices had this fingerprint.
     pub(super) fn start(&self, now: u64, fingerprint: u64) {
         self.fingerprint.store(fingerprint, Relaxed);
         self.wait(now, nanos(SHORTEST));
     }
 
-    /// Whether to try again, on a look at `now` that found this fingerprint. If not, sets the next look.
+    /// Returns whether to retry, after a check at `now` found this fingerprint. Schedules the next check.
     pub(super) fn is_to_try(&self, now: u64, fingerprint: u64) -> bool {
         let next = now.saturating_add(nanos(SHORTEST));
         if self.fingerprint.swap(fingerprint, Relaxed) != fingerprint {
-            // Devices come one after the other: a start in between would have the first of them only.
+            // Devices appear one after the other: a start between two of them would use only the first ones.
             self.is_changed.store(1, Relaxed);
             self.look_at.store(next, Relaxed);
             return false;
@@ -73,7 +74,7 @@ impl Retry {
         self.is_changed.load(Relaxed) == 1 || now >= try_at
     }
 
-    /// The try failed at `now`. Returns the pause until the next one.
+    /// Records that the retry failed at `now`, and returns the pause until the next one.
     pub(super) fn failed(&self, now: u64) -> Duration {
         let pause = match self.is_changed.load(Relaxed) {
             1 => nanos(SHORTEST),
@@ -101,7 +102,8 @@ mod tests {
 
     const SECOND: u64 = 1_000_000_000;
 
-    /// The seconds, of the first `until`, in which a try is made, when each fails and somebody asks ten times a second.
+    /// Returns the seconds, of the first `until`, in which a retry is made, when each fails and a call asks ten times a
+    /// second.
     fn tries(until: u64, fingerprint: impl Fn(u64) -> u64) -> Vec<u64> {
         let retry = Retry::new();
         retry.start(0, fingerprint(0));
@@ -122,7 +124,8 @@ mod tests {
 
     #[test]
     fn devices_that_came_are_tried_when_nothing_moves_any_more() {
-        // Something moves in each of the seconds 100, 101 and 102: tried in 103, and from then on as after a first failure.
+        // The fingerprint changes in each of the seconds 100, 101 and 102: the retry is in 103, and the pauses begin
+        // again.
         assert_eq!(
             tries(120, |second| second.clamp(99, 102)),
             [1, 3, 7, 15, 31, 63, 103, 104, 106, 110, 118]

@@ -16,7 +16,7 @@ pub(super) trait SingleRequest: Send + 'static {
     fn finish(
         self,
         call: CallContext<'_>,
-        landed: CompletedRequest,
+        completed: CompletedRequest,
         instance: u16,
         input: &[u8],
         output: &mut [u8],
@@ -30,12 +30,12 @@ impl SingleRequest for compression::Single {
     fn finish(
         self,
         call: CallContext<'_>,
-        landed: CompletedRequest,
+        completed: CompletedRequest,
         instance: u16,
         input: &[u8],
         output: &mut [u8],
     ) -> Result<Option<Outcome>> {
-        Self::finish(&self, call, &landed, instance, input, output)
+        Self::finish(&self, call, &completed, instance, input, output)
     }
 }
 
@@ -46,12 +46,12 @@ impl SingleRequest for encryption::Sealing {
     fn finish(
         self,
         call: CallContext<'_>,
-        landed: CompletedRequest,
+        completed: CompletedRequest,
         instance: u16,
         _: &[u8],
         output: &mut [u8],
     ) -> Result<Option<Outcome>> {
-        Self::finish(self, call, landed, instance, output).map(Some)
+        Self::finish(self, call, completed, instance, output).map(Some)
     }
 }
 
@@ -62,11 +62,11 @@ impl SingleRequest for encryption::Opening {
     fn finish(
         self,
         call: CallContext<'_>,
-        landed: CompletedRequest,
+        completed: CompletedRequest,
         instance: u16,
         _: &[u8],
         output: &mut [u8],
     ) -> Result<Option<Outcome>> {
-        Self::finish(self, call, &landed, instance, output).map(Some)
+        Self::finish(self, call, &completed, instance, output).map(Some)
     }
 }

@@ -1,5 +1,5 @@
-//! Everything between an operation and libqat: sessions, requests, memory of the device, polling, and the life of the
-//! library in this process. The accelerator calls it; it never does an operation's work on the CPU.
+//! Everything between an operation and libqat: sessions, requests, device memory, polling, and starting and stopping
+//! the library in this process. The module `accelerator` calls it; it never does an operation's work on the CPU.
 
 pub(crate) mod compression;
 pub(crate) mod encryption;

@@ -1,4 +1,4 @@
-//! What can go wrong with a request on the device.
+//! The failures of a request on the device. The module `device` creates them; nothing here touches a request.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -10,30 +10,30 @@ use qat_sys as sys;
 
 use crate::error::CpaStatus;
 
-/// What a compression request came to, as `cpa_dc.h` numbers it. An open set: a number that a later release brings stays
-/// itself.
+/// The status of a compression request, with the numbers of `cpa_dc.h`. The set is open: a number that only a later
+/// release defines keeps its value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct RequestStatus(i32);
 
 impl RequestStatus {
-    /// It worked.
+    /// The request succeeded.
     pub const OK: Self = Self(sys::CPA_DC_OK);
-    /// The output did not fit.
+    /// The output did not fit into its buffer.
     pub const OVERFLOW: Self = Self(sys::CPA_DC_OVERFLOW);
 
-    /// The status of this number.
+    /// Returns the status with this number.
     #[must_use]
     pub const fn from_raw(raw: i32) -> Self {
         Self(raw)
     }
 
-    /// Its number.
+    /// Returns the number of the status.
     #[must_use]
     pub const fn raw(self) -> i32 {
         self.0
     }
 
-    /// What is wrong with the data, if the data are to blame.
+    /// Returns what is wrong with the input data; `None` for a status that does not report bad data.
     pub(crate) const fn bad_data(self) -> Option<&'static str> {
         Some(match self.0 {
             sys::CPA_DC_INVALID_BLOCK_TYPE => "invalid block type",
@@ -84,49 +84,52 @@ impl fmt::Display for RequestStatus {
     }
 }
 
-/// Why a request failed on the device. The reason inside [`Error::Device`].
+/// Why a request failed on the device. [`Error::Device`] carries it as its reason.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[non_exhaustive]
 pub enum DeviceError {
-    /// libqat did not take the request.
-    #[error("libqat refused the request: {status}; it may have said more on the standard error stream")]
+    /// libqat rejected the request when it was submitted.
+    #[error(
+        "libqat rejected the request: {status}; see standard error, where libqat may have printed the reason"
+    )]
     Refused {
-        /// What the call returned.
+        /// The status that the call returned.
         status: CpaStatus,
     },
-    /// The device answered with a failure.
+    /// The device's response reports a failure.
     #[error("the request failed on the device: {status}, {request}")]
     Failed {
-        /// What the callback was given.
+        /// The status that libqat passed to the callback.
         status: CpaStatus,
-        /// What the request's results say; `OK` where they say nothing.
+        /// The status in the request's results; `OK` for requests whose results have none.
         request: RequestStatus,
     },
-    /// No answer came in time. The request's memory stays with the driver until one comes.
+    /// No response arrived in time. This crate keeps the request's memory until the response arrives.
     #[error(
-        "the device did not answer within {deadline:?}; check its state (`qat info`), or raise the deadline"
+        "the device did not respond within {deadline:?}; check its state with `qat info`, or raise the deadline"
     )]
     TimedOut {
-        /// The deadline.
+        /// The deadline that has passed.
         deadline: Duration,
     },
-    /// The device was restarted, or taken away, with the request on it.
-    #[error("the device was restarted or removed while it had the request; the request can be made again")]
+    /// The device was restarted or removed while it processed the request.
+    #[error("the device was restarted or removed while it processed the request; repeat the request")]
     Gone,
-    /// The device's output does not agree with itself: lengths or checksums are wrong.
+    /// The device's output is inconsistent: lengths or checksums are wrong.
     #[error("the device's output is wrong: {detail}")]
     Wrong {
-        /// What does not agree.
+        /// What is inconsistent.
         detail: Cow<'static, str>,
     },
-    /// libusdm has no memory for the request.
+    /// libusdm could not allocate memory for the request.
     #[error(
-        "no device memory: check the limit of locked memory (ulimit -l), or lower the number of requests at a time"
+        "libusdm could not allocate device memory; raise the limit of locked memory (ulimit -l), or submit fewer \
+         requests at a time"
     )]
     NoMemory,
-    /// All instances are at rest after failures.
-    #[error("all instances are in quarantine after failures of the device; they are tried again by and by")]
-    Quarantined,
+    /// All instances that could process the request are suspended after failures.
+    #[error("all instances are suspended after repeated device failures; they are retried automatically")]
+    Suspended,
 }
 
 impl From<DeviceError> for Error {

@@ -1,45 +1,46 @@
-//! What a call into libqat came to.
+//! The status that a call into libqat returns. Every wrapper in the module `raw` returns it; nothing here calls libqat.
 
 use std::fmt;
 
 use qat_sys as sys;
 use serde::{Serialize, Serializer};
 
-/// Status of a libqat call, as `cpa.h` numbers it. An open set: a number that a later release brings stays itself.
+/// The status of a libqat call, with the numbers of `cpa.h`. The set is open: a number that only a later release
+/// defines keeps its value.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct CpaStatus(i32);
 
 impl CpaStatus {
-    /// It worked.
+    /// The call succeeded.
     pub const SUCCESS: Self = Self(sys::CPA_STATUS_SUCCESS);
-    /// It failed, and the library does not say why; it may have printed something on the standard error stream.
+    /// The call failed, and the library does not report why; it may have printed a reason to standard error.
     pub const FAIL: Self = Self(sys::CPA_STATUS_FAIL);
-    /// No room now; the same call may work later.
+    /// The device's queue is full; the same call may succeed later.
     pub const RETRY: Self = Self(sys::CPA_STATUS_RETRY);
-    /// A resource is missing: memory, an instance, the started library.
+    /// A resource is missing: memory, an instance, or the started library.
     pub const RESOURCE: Self = Self(sys::CPA_STATUS_RESOURCE);
-    /// An argument was refused.
+    /// The library rejected an argument.
     pub const INVALID_PARAM: Self = Self(sys::CPA_STATUS_INVALID_PARAM);
-    /// The device or the library is beyond repair.
+    /// The device or the library failed in a way that only a restart can repair.
     pub const FATAL: Self = Self(sys::CPA_STATUS_FATAL);
-    /// This library or this device does not do it.
+    /// This library or this device does not support the operation.
     pub const UNSUPPORTED: Self = Self(sys::CPA_STATUS_UNSUPPORTED);
     /// The device is being restarted.
     pub const RESTARTING: Self = Self(sys::CPA_STATUS_RESTARTING);
 
-    /// The status of this number.
+    /// Returns the status with this number.
     #[must_use]
     pub const fn from_raw(raw: i32) -> Self {
         Self(raw)
     }
 
-    /// Its number.
+    /// Returns the number of the status.
     #[must_use]
     pub const fn raw(self) -> i32 {
         self.0
     }
 
-    /// Its name, where `cpa.h` of 26.08 has one.
+    /// Returns the name of the status; `None` for a number that `cpa.h` of qatlib 26.08 does not define.
     #[must_use]
     pub const fn name(self) -> Option<&'static str> {
         Some(match self {
@@ -55,7 +56,7 @@ impl CpaStatus {
         })
     }
 
-    /// `Ok` for [`SUCCESS`](Self::SUCCESS), else the status as the error.
+    /// Returns `Ok` for [`SUCCESS`](Self::SUCCESS), and otherwise the status as the error.
     pub(crate) fn into_result(self) -> Result<(), Self> {
         if self == Self::SUCCESS { Ok(()) } else { Err(self) }
     }
@@ -80,7 +81,7 @@ impl Serialize for CpaStatus {
 mod tests {
     use super::*;
 
-    /// The numbers are those of `cpa.h`, typed here once more.
+    /// The expected numbers are typed from `cpa.h`, not taken from the bindings.
     #[test]
     fn known_statuses_have_names_and_unknown_ones_keep_their_number() {
         let names =

@@ -1,4 +1,5 @@
-//! Instances by service: `cpa.h`.
+//! Wrappers of the calls that list instances by service: `cpa.h`. The module `device::lifecycle` calls them; nothing
+//! here starts an instance.
 
 use std::ptr;
 
@@ -6,26 +7,33 @@ use qat_sys::{CpaAccelerationServiceType, CpaInstanceHandle, Symbols};
 
 use crate::error::CpaStatus;
 
-/// Number of instances of a service that this process has. Every release leaves the number unwritten in some case (24.02
-/// after a stop), so it starts as 0.
+/// Returns the number of instances of a service that this process has. Every release leaves the number unwritten in
+/// some case (24.02 after a stop), so it is initialised to 0.
+///
+/// # Errors
+/// The status that libqat returns.
 ///
 /// # Safety
-/// The symbols are those of a real libqat or of functions that keep its contract.
+/// The symbols belong to libqat or to functions with the same contract.
 #[doc(alias = "cpaGetNumInstances")]
 pub(crate) unsafe fn num_instances(
     symbols: &Symbols,
     service: CpaAccelerationServiceType,
 ) -> Result<u16, CpaStatus> {
     let mut count = 0;
-    // SAFETY: `cpa.h`: writes one number where the pointer says.
+    // SAFETY: `cpa.h`: the call writes at most one number to the pointer.
     let status = unsafe { (symbols.cpaGetNumInstances)(service, &mut count) };
     CpaStatus::from_raw(status).into_result().map(|()| count)
 }
 
-/// The first `count` instances of a service; null where the library wrote none.
+/// Returns the first `count` instances of a service, with null where libqat wrote no handle.
+///
+/// # Errors
+/// The status that libqat returns.
 ///
 /// # Safety
-/// libqat is started, and `count` is at most what [`num_instances`] gave since. The handles end with the stop.
+/// libqat is started, and `count` is at most what [`num_instances`] returned in this start. The handles are valid until
+/// libqat stops.
 #[doc(alias = "cpaGetInstances")]
 pub(crate) unsafe fn instances(
     symbols: &Symbols,
@@ -33,7 +41,7 @@ pub(crate) unsafe fn instances(
     count: u16,
 ) -> Result<Vec<CpaInstanceHandle>, CpaStatus> {
     let mut handles = vec![ptr::null_mut(); usize::from(count)];
-    // SAFETY: `cpa.h`: writes `count` handles, for which there is room.
+    // SAFETY: `cpa.h`: the call writes `count` handles, which the vector has space for.
     let status = unsafe { (symbols.cpaGetInstances)(service, count, handles.as_mut_ptr()) };
     CpaStatus::from_raw(status).into_result().map(|()| handles)
 }

@@ -1,9 +1,10 @@
-//! ISA-L's deflate (`libisal.so.2`), loaded at run time where it is installed.
+//! ISA-L's deflate (`libisal.so.2`), loaded at run time where it is installed. `software::deflate` calls it; without
+//! ISA-L, libdeflate compresses instead.
 //!
-//! The structure is that of `igzip_lib.h` as far as a caller sets and reads it; what follows is the library's own
-//! business and only its size matters. The soname fixes the layout: 82,384 bytes in 2.30, with room here. What the
-//! soname does not fix is what the functions do, so the library has to compress a sample before it is used, and what it
-//! counts is checked at each call. A library that fails either is not used any more, and [`Isal::load`] says why.
+//! [`ZStream`] declares the fields of `igzip_lib.h` that a caller sets or reads; the rest is internal to the library,
+//! and only its size matters. The soname fixes the layout: 82,384 bytes in ISA-L 2.30, and more is reserved here. The
+//! soname does not fix what the functions do, so the library has to pass a self-test before it is used, and its counts
+//! are checked after each call. A library that fails either is not used any more, and [`Isal::load`] returns why.
 
 use std::ffi::{c_int, c_void};
 use std::mem::offset_of;
@@ -13,7 +14,7 @@ use libloading::Library;
 use once_cell::sync::OnceCell;
 use zlib_rs::{Inflate, InflateFlush, Status};
 
-/// Names tried, in order.
+/// The file names that are tried, in order.
 pub(crate) const NAMES: &[&str] = if cfg!(windows) { &["isa-l.dll"] } else { &["libisal.so.2"] };
 
 const FULL_FLUSH: u16 = 2;
@@ -21,7 +22,7 @@ const COMP_OK: c_int = 0;
 /// `ISAL_DEF_LVLx_DEFAULT` is 276, 324 and 340 KiB for levels 1 to 3.
 const LEVEL_BUFFER: usize = 352 * 1024;
 const MAX_LEVEL: u32 = 3;
-/// Spare bytes behind the structure, should a later minor release grow it.
+/// The bytes reserved behind the structure, in case a later minor release enlarges it.
 const SPARE: usize = 16 * 1024;
 
 #[repr(C, align(64))]
@@ -43,17 +44,17 @@ struct ZStream {
     internal: [u8; 82_320 + SPARE],
 }
 
-// The offset that `igzip_lib.h` gives on every 64-bit target.
+// `igzip_lib.h` gives this offset on every 64-bit target.
 const _: () = assert!(offset_of!(ZStream, internal) == 64);
 
-/// The functions in use.
+/// A loaded ISA-L.
 pub(crate) struct Isal {
     functions: Functions,
-    /// The file that they come from, where the system tells.
+    /// The library's file; `None` where the system does not name it.
     path: Option<PathBuf>,
-    /// What the library did that it may not do.
+    /// How the library broke its contract; empty while it has not.
     fault: OnceCell<String>,
-    /// Below the addresses, which are worth nothing without it; `None` where they are a test's.
+    /// Keeps the functions loaded; `None` in tests, which supply their own.
     _library: Option<Library>,
 }
 
@@ -64,7 +65,10 @@ struct Functions {
 }
 
 impl Isal {
-    /// The library, loaded and tried once per process; the reason when it is not there or not fit for use.
+    /// Returns the library, which the first call in the process loads and tests.
+    ///
+    /// # Errors
+    /// The reason when the library is not installed, fails its self-test, or broke its contract later.
     pub(crate) fn load() -> Result<&'static Self, &'static str> {
         static ISAL: OnceCell<Result<Isal, String>> = OnceCell::new();
         let isal = ISAL.get_or_init(|| {
@@ -73,11 +77,12 @@ impl Isal {
             }
             let mut tried = Vec::new();
             for name in NAMES {
-                // SAFETY: loading runs the library's initialisers; libisal has none beyond its CPU dispatch tables.
+                // SAFETY: `Library::new`: loading runs the library's initialisers; libisal's only fill its CPU dispatch
+                // tables.
                 match unsafe { Library::new(*name) } {
                     Ok(library) => {
                         let isal = Self::resolve(library).map_err(|error| format!("{name}: {error}"))?;
-                        return isal.tried().map_err(|fault| format!("{name}: {fault}"));
+                        return isal.self_tested().map_err(|fault| format!("{name}: {fault}"));
                     }
                     Err(error) => tried.push(error.to_string()),
                 }
@@ -89,10 +94,10 @@ impl Isal {
     }
 
     fn resolve(library: Library) -> Result<Self, libloading::Error> {
-        /// Copies one function pointer out of the library, which the caller keeps loaded beside it.
+        /// Copies one function pointer out of the library, which `Isal` keeps loaded beside the pointer.
         macro_rules! symbol {
             ($name:literal) => {
-                // SAFETY: the signatures above are those of `igzip_lib.h`.
+                // SAFETY: `Library::get`: the signatures in `Functions` are those of `igzip_lib.h`.
                 *unsafe { library.get(concat!($name, "\0").as_bytes()) }?
             };
         }
@@ -104,14 +109,15 @@ impl Isal {
         Ok(Self { functions, path, fault: OnceCell::new(), _library: Some(library) })
     }
 
-    /// The file that it was loaded from, links followed, where the system tells. The name ends with its version.
+    /// Returns the library's file with symbolic links resolved, whose name ends with the version; `None` where the
+    /// system does not name it.
     pub(crate) fn path(&self) -> Option<&Path> {
         self.path.as_deref()
     }
 
-    /// Returns `self` if it compresses a sample to what another library reads back as the sample.
-    fn tried(self) -> Result<Self, String> {
-        // Longer than deflate's window: words, a run, and bytes without a pattern.
+    /// Returns `self` if zlib-rs decompresses to the sample what this library compressed from it.
+    fn self_tested(self) -> Result<Self, String> {
+        // The sample is longer than deflate's window, and has words, a run, and bytes without a pattern.
         let words =
             b"the library has to compress a sample before it is used ".iter().copied().cycle().take(20_000);
         let noise = (0..10_000_u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8);
@@ -120,7 +126,7 @@ impl Isal {
         let failed = |what: &str, level: u32| {
             let file = self.path.as_ref().map_or_else(String::new, |path| format!(" ({})", path.display()));
             let fault = format!("its self-test failed{file}: level {level} {what}");
-            tracing::warn!(fault, "ISA-L is not used; libdeflate takes its place");
+            tracing::warn!(fault, "ISA-L is not used; libdeflate compresses instead");
             fault
         };
         for level in 0..=MAX_LEVEL {
@@ -145,29 +151,30 @@ impl Isal {
         Ok(self)
     }
 
-    /// Remembers that the library broke its contract, and says so once.
-    fn blame(&self, fault: String) {
+    /// Records that the library broke its contract, so that it is not used any more, and logs it once.
+    fn disable(&self, fault: String) {
         if self.fault.set(fault).is_ok() {
             let (fault, file) = (self.fault.get(), self.path.as_ref());
-            tracing::warn!(fault, ?file, "ISA-L is not used any more; libdeflate takes its place");
+            tracing::warn!(fault, ?file, "ISA-L is not used any more; libdeflate compresses instead");
         }
     }
 }
 
-/// The file that a function was loaded from, links followed.
+/// Returns the file that a function was loaded from, with symbolic links resolved.
 fn file_of(function: *const c_void) -> Option<PathBuf> {
     #[cfg(unix)]
     {
         use std::ffi::{CStr, OsStr};
         use std::os::unix::ffi::OsStrExt as _;
-        // SAFETY: a C structure of pointers, for which all zeroes is a value.
+        // SAFETY: `Dl_info` of dladdr(3) has only pointers, for which zero is a valid value.
         let mut info = unsafe { std::mem::zeroed::<libc::Dl_info>() };
-        // SAFETY: `dladdr(3)`: takes any address, and writes one structure where the pointer says.
+        // SAFETY: dladdr(3): the call takes any address, and writes one structure to the pointer.
         let found = unsafe { libc::dladdr(function, &mut info) };
         if found == 0 || info.dli_fname.is_null() {
             return None;
         }
-        // SAFETY: `dladdr(3)`: the name is a string that stays as long as the library is loaded.
+        // SAFETY: dladdr(3): the name is a zero-terminated string that is valid while the library is loaded, which it
+        // is during this call.
         let name = unsafe { CStr::from_ptr(info.dli_fname) };
         std::fs::canonicalize(OsStr::from_bytes(name.to_bytes())).ok()
     }
@@ -178,27 +185,27 @@ fn file_of(function: *const c_void) -> Option<PathBuf> {
     }
 }
 
-/// A reusable compressor of whole blocks.
+/// A reusable compressor, which keeps no state from call to call.
 pub(crate) struct Deflater<'a> {
     isal: &'a Isal,
     stream: Box<ZStream>,
     level_buffer: Box<[u8]>,
 }
 
-// SAFETY: `igzip_lib.h` ties the structure to no thread; the raw pointers in it are set for each call and mean nothing
+// SAFETY: `igzip_lib.h` ties the structure to no thread; the raw pointers in it are set for each call and not used
 // between calls.
 unsafe impl Send for Deflater<'_> {}
 
 impl<'a> Deflater<'a> {
     pub(crate) fn new(isal: &'a Isal) -> Self {
-        // SAFETY: a C structure of integers, pointers and bytes, for which all zeroes is a value.
+        // SAFETY: `ZStream` has only integers, pointers and bytes, for which zero is a valid value.
         let stream = Box::new(unsafe { std::mem::zeroed::<ZStream>() });
         Self { isal, stream, level_buffer: vec![0; LEVEL_BUFFER].into_boxed_slice() }
     }
 
-    /// Compresses `input` to raw deflate at ISA-L's `level` (0 to 3). With `last` unset the output ends on a byte
-    /// boundary and more may follow. `None` when `output` is too small, when the length of `input` is beyond 32 bits, and
-    /// when the library breaks its contract.
+    /// Compresses `input` to raw deflate at ISA-L's `level` (0 to 3), and returns the bytes written. With `last` unset
+    /// the output ends on a byte boundary and more may follow. Returns `None` when `output` is too small, when the
+    /// length of `input` exceeds 32 bits, and when the library breaks its contract.
     pub(crate) fn deflate(
         &mut self,
         input: &[u8],
@@ -210,10 +217,10 @@ impl<'a> Deflater<'a> {
             return None;
         }
         let avail_in = u32::try_from(input.len()).ok()?;
-        // Room beyond 32 bits is more than it can fill.
+        // Output of at most 32 bits of length never fills more.
         let avail_out = u32::try_from(output.len()).unwrap_or(u32::MAX);
         let stream = &mut *self.stream;
-        // SAFETY: `stream` is a whole `isal_zstream`; init only writes its fields.
+        // SAFETY: `igzip_lib.h`: the call writes the fields of an `isal_zstream`, which `ZStream` has in full.
         unsafe { (self.isal.functions.deflate_stateless_init)(stream) };
         stream.level = level;
         stream.level_buf = self.level_buffer.as_mut_ptr();
@@ -224,19 +231,21 @@ impl<'a> Deflater<'a> {
         stream.avail_in = avail_in;
         stream.next_out = output.as_mut_ptr();
         stream.avail_out = avail_out;
-        // SAFETY: `igzip_lib.h`: reads `avail_in` bytes at `next_in`, writes at most `avail_out` at `next_out`, uses
-        // `level_buf` of `level_buf_size` bytes; all three are valid for these lengths and distinct.
+        // SAFETY: `igzip_lib.h`: the call reads `avail_in` bytes at `next_in`, writes at most `avail_out` bytes at
+        // `next_out`, and uses `level_buf` of `level_buf_size` bytes; the three are valid for these lengths and do not
+        // overlap.
         let status = unsafe { (self.isal.functions.deflate_stateless)(stream) };
         if status != COMP_OK {
             return None;
         }
-        // What it says that it took and wrote: all of the input, and no more than there was room for.
+        // The counts are checked because the length of the output depends on them: all input must be consumed, and no
+        // more written than the buffer holds.
         let written =
             u32::checked_sub(avail_out, stream.avail_out).filter(|written| *written == stream.total_out);
         let (Some(written), 0) = (written, stream.avail_in) else {
-            self.isal.blame(format!(
-                "it says that of {avail_in} bytes of input {} are left, and that {} of {avail_out} bytes of room are \
-                 left behind {} bytes of output",
+            self.isal.disable(format!(
+                "it reports {} of {avail_in} bytes of input as left, and {} of {avail_out} bytes of the output buffer as free \
+                 after {} bytes of output",
                 stream.avail_in, stream.avail_out, stream.total_out
             ));
             return None;
@@ -255,7 +264,7 @@ mod tests {
     fn blocks_and_streams_round_trip_where_isal_is_installed() {
         let isal = match Isal::load() {
             Ok(isal) => isal,
-            // CI installs it and demands it; elsewhere it is optional by design.
+            // CI installs ISA-L and sets the variable; elsewhere the library is optional.
             Err(reason) => {
                 assert!(std::env::var_os("QAT_TEST_REQUIRE_ISAL").is_none(), "{reason}");
                 return;
@@ -281,16 +290,17 @@ mod tests {
         }
     }
 
-    /// A library made of `deflate_stateless`.
+    /// Returns a library with this `deflate_stateless`.
     fn fake(deflate_stateless: unsafe extern "C" fn(*mut ZStream) -> c_int) -> Isal {
         unsafe extern "C" fn init(_: *mut ZStream) {}
         let functions = Functions { deflate_stateless_init: init, deflate_stateless };
         Isal { functions, path: None, fault: OnceCell::new(), _library: None }
     }
 
-    /// Stored blocks: the simplest that is right.
+    /// Compresses to a stored block, the simplest correct output.
     unsafe extern "C" fn stores(stream: *mut ZStream) -> c_int {
-        // SAFETY: the caller passes a whole structure, whose pointers and lengths are those of its slices.
+        // SAFETY: `igzip_lib.h`: the caller passes a whole structure, whose pointers and lengths are those of its
+        // slices.
         let stream = unsafe { &mut *stream };
         // SAFETY: `next_in` and `avail_in` are the pointer and length of the caller's input slice.
         let input = unsafe { std::slice::from_raw_parts(stream.next_in, stream.avail_in as usize) };
@@ -309,13 +319,13 @@ mod tests {
 
     #[test]
     fn a_library_that_does_what_it_should_passes_the_self_test() {
-        assert!(fake(stores).tried().is_ok());
+        assert!(fake(stores).self_tested().is_ok());
     }
 
     #[test]
     fn a_library_that_fails_its_self_test_is_not_used() {
         unsafe extern "C" fn writes_nothing(stream: *mut ZStream) -> c_int {
-            // SAFETY: the caller passes a whole structure.
+            // SAFETY: `igzip_lib.h`: the caller passes a whole structure.
             unsafe { (*stream).avail_in = 0 };
             COMP_OK
         }
@@ -323,22 +333,22 @@ mod tests {
             -1
         }
         unsafe extern "C" fn alters(stream: *mut ZStream) -> c_int {
-            // SAFETY: the caller passes a whole structure.
+            // SAFETY: `igzip_lib.h`: the caller passes a whole structure.
             let first = unsafe { &*stream }.next_out.wrapping_add(5);
-            // SAFETY: this function's own contract.
+            // SAFETY: `igzip_lib.h`: `stream` is the whole structure that the caller passed.
             let status = unsafe { stores(stream) };
-            // SAFETY: `stores` has written there.
+            // SAFETY: `stores` has written the first byte of the block there.
             unsafe { *first ^= 1 };
             status
         }
         for broken in [writes_nothing, refuses, alters] {
-            let fault = fake(broken).tried().err().expect("it is not fit for use");
+            let fault = fake(broken).self_tested().err().expect("it is not fit for use");
             assert!(fault.contains("its self-test failed"), "{fault}");
         }
     }
 
-    /// After it passed its self-test it gives input back, counts more output than there was room for, or counts what
-    /// it does not write: it is not believed, and not asked again.
+    /// A library whose counts are impossible, which reports more input left than it was given, unread input, more free
+    /// space than there was, or more output than fits, is not used again.
     #[test]
     fn counts_that_cannot_be_end_the_use_of_the_library() {
         static CALLED: AtomicBool = AtomicBool::new(false);
@@ -352,7 +362,7 @@ mod tests {
             ];
             unsafe extern "C" fn deflate<const WHICH: usize>(stream: *mut ZStream) -> c_int {
                 CALLED.store(true, Ordering::Relaxed);
-                // SAFETY: the caller passes a whole structure.
+                // SAFETY: `igzip_lib.h`: the caller passes a whole structure.
                 COUNTS[WHICH](unsafe { &mut *stream });
                 COMP_OK
             }

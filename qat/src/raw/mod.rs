@@ -1,4 +1,8 @@
-//! The only code that calls a C symbol.
+//! The wrappers of the C functions that this crate calls: libqat's, libusdm's, ISA-L's, libzstd's, and the system's
+//! clock.
+//!
+//! The modules `device` and `software` call them. A wrapper adds types and the `# Safety` contract of its function, and
+//! never a decision.
 
 pub(crate) mod clock;
 pub(crate) mod cy;

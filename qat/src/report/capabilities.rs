@@ -1,29 +1,30 @@
-//! What the running library and device offer.
+//! The capabilities of the started library and its devices, converted from libqat's structures. Nothing here calls
+//! libqat.
 
 use accel_core::{Cipher, Digest};
 use capability_registry::Feature;
 use qat_sys as sys;
 use serde::Serialize;
 
-/// What the instances of this process can do, as libqat answered. All false where a service has no instance.
+/// The capabilities of this process's instances, as libqat reports them. All are false for a service without instances.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Capabilities {
-    /// Compression.
+    /// The capabilities of compression.
     pub compression: CompressionCapabilities,
-    /// Symmetric encryption.
+    /// The capabilities of symmetric encryption, digests and HMAC.
     pub encryption: EncryptionCapabilities,
-    /// Public-key arithmetic.
+    /// The capabilities of public-key arithmetic.
     pub public_key: PublicKeyCapabilities,
 }
 
-/// The two directions of a format.
+/// The directions in which the device supports a format.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Directions {
-    /// Compresses to it.
+    /// Whether the device compresses to the format.
     pub compress: bool,
-    /// Decompresses from it.
+    /// Whether the device decompresses the format.
     pub decompress: bool,
 }
 
@@ -33,78 +34,79 @@ impl Directions {
     }
 }
 
-/// Capabilities of compression, all for requests that are complete in themselves.
+/// The capabilities of compression, all of them for stateless requests.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct CompressionCapabilities {
-    /// Deflate (RFC 1951).
+    /// Whether deflate (RFC 1951) is supported.
     pub deflate: Directions,
-    /// LZ4.
+    /// Whether LZ4 is supported.
     pub lz4: Directions,
-    /// LZ4s, Intel's intermediate format from which software makes Zstandard.
+    /// Whether LZ4s is supported, Intel's intermediate format from which software creates Zstandard.
     pub lz4s: Directions,
-    /// Zstandard (RFC 8878). Known from qatlib 25.08 on.
+    /// Whether Zstandard (RFC 8878) is supported. Libraries before qatlib 25.08 do not report it.
     pub zstd: Directions,
-    /// Deflate with Huffman codes made for the data.
+    /// Whether deflate uses Huffman codes computed for the data.
     pub dynamic_huffman: bool,
-    /// CRC-32 of the plain data.
+    /// Whether the device computes the CRC-32 of the plain data.
     pub crc32: bool,
-    /// Adler-32 of the plain data.
+    /// Whether the device computes the Adler-32 of the plain data.
     pub adler32: bool,
-    /// xxHash32 of the plain data.
+    /// Whether the device computes the xxHash32 of the plain data.
     pub xxhash32: bool,
-    /// The device decompresses what it compressed and compares.
+    /// Whether the device decompresses what it compressed, and compares the result with the input.
     pub compress_and_verify: bool,
-    /// The device stores the data instead when that comparison fails.
+    /// Whether the device emits stored blocks when that comparison fails.
     pub compress_and_verify_and_recover: bool,
-    /// CRCs of what the device reads and writes, for [`Integrity::EndToEnd`](crate::Integrity::EndToEnd).
+    /// Whether the device computes CRCs of what it reads and writes, which are needed for
+    /// [`Integrity::EndToEnd`](crate::Integrity::EndToEnd).
     pub integrity_crcs: bool,
 }
 
-/// Capabilities of symmetric encryption.
+/// The capabilities of symmetric encryption, digests and HMAC.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct EncryptionCapabilities {
-    /// AES-GCM.
+    /// Whether AES-GCM is supported.
     pub aes_gcm: bool,
-    /// AES-CBC.
+    /// Whether AES-CBC is supported.
     pub aes_cbc: bool,
-    /// AES-CBC with HMAC-SHA-256.
+    /// Whether AES-CBC with HMAC-SHA-256 is supported.
     pub aes_cbc_hmac_sha256: bool,
-    /// AES-CTR.
+    /// Whether AES-CTR is supported.
     pub aes_ctr: bool,
-    /// ChaCha20-Poly1305.
+    /// Whether ChaCha20-Poly1305 is supported.
     pub chacha20_poly1305: bool,
-    /// AES-XTS.
+    /// Whether AES-XTS is supported.
     pub aes_xts: bool,
-    /// AES-CCM.
+    /// Whether AES-CCM is supported.
     pub aes_ccm: bool,
-    /// SHA-256, SHA-384 and SHA-512.
+    /// Whether SHA-224, SHA-256, SHA-384 and SHA-512 are supported.
     pub sha2: bool,
-    /// SHA3-256, SHA3-384 and SHA3-512.
+    /// Whether SHA3-256, SHA3-384 and SHA3-512 are supported.
     pub sha3: bool,
-    /// HMAC by those of SHA-2.
+    /// Whether HMAC with the SHA-2 digests is supported.
     pub hmac_sha2: bool,
-    /// HMAC by those of SHA-3.
+    /// Whether HMAC with the SHA-3 digests is supported.
     pub hmac_sha3: bool,
 }
 
-/// Capabilities of public-key arithmetic.
+/// The capabilities of public-key arithmetic.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct PublicKeyCapabilities {
-    /// RSA.
+    /// Whether RSA is supported.
     pub rsa: bool,
-    /// Diffie-Hellman over prime fields.
+    /// Whether Diffie-Hellman over prime fields is supported.
     pub dh: bool,
-    /// Diffie-Hellman over elliptic curves.
+    /// Whether Diffie-Hellman over elliptic curves is supported.
     pub ecdh: bool,
-    /// Signatures over elliptic curves.
+    /// Whether signatures over elliptic curves are supported.
     pub ecdsa: bool,
 }
 
 impl EncryptionCapabilities {
-    /// Whether the device offers `cipher`.
+    /// Returns whether the device offers `cipher`.
     #[must_use]
     pub const fn offers(&self, cipher: Cipher) -> bool {
         match cipher {
@@ -119,7 +121,7 @@ impl EncryptionCapabilities {
         }
     }
 
-    /// Whether the device offers `digest`.
+    /// Returns whether the device offers `digest`.
     #[must_use]
     pub const fn offers_digest(&self, digest: Digest) -> bool {
         match digest {
@@ -129,7 +131,7 @@ impl EncryptionCapabilities {
         }
     }
 
-    /// Whether the device offers HMAC by `digest`.
+    /// Returns whether the device offers HMAC with `digest`.
     #[must_use]
     pub const fn offers_hmac(&self, digest: Digest) -> bool {
         match digest {
@@ -139,17 +141,17 @@ impl EncryptionCapabilities {
         }
     }
 
-    /// Takes HMAC by the family of `digest` out.
+    /// Clears the capability of HMAC with the family of `digest`.
     pub(crate) const fn withdraw_hmac(&mut self, digest: Digest) {
         match digest {
             Digest::Sha256 | Digest::Sha384 | Digest::Sha512 => self.hmac_sha2 = false,
             Digest::Sha3_256 | Digest::Sha3_384 | Digest::Sha3_512 => self.hmac_sha3 = false,
-            // Nothing promises it.
+            // No capability stands for it.
             _ => {}
         }
     }
 
-    /// Takes `cipher` out.
+    /// Clears the capability of `cipher`.
     pub(crate) const fn withdraw(&mut self, cipher: Cipher) {
         match cipher {
             Cipher::AesGcm => self.aes_gcm = false,
@@ -165,7 +167,7 @@ impl EncryptionCapabilities {
 }
 
 impl CompressionCapabilities {
-    /// The registry's names of the formats.
+    /// Returns the formats under their names in the capability registry, each with whether it is supported.
     pub(crate) fn features(&self) -> [(Feature, bool); 4] {
         [
             (Feature::from_static("qat.compression.deflate"), self.deflate.any()),
@@ -177,7 +179,7 @@ impl CompressionCapabilities {
 }
 
 impl EncryptionCapabilities {
-    /// The registry's names of the ciphers, and of HMAC.
+    /// Returns the ciphers and HMAC under their names in the capability registry, each with whether it is supported.
     pub(crate) fn features(&self) -> [(Feature, bool); 9] {
         [
             (Feature::from_static("qat.encryption.aes-gcm"), self.aes_gcm),
@@ -194,7 +196,7 @@ impl EncryptionCapabilities {
 }
 
 impl PublicKeyCapabilities {
-    /// The registry's names of the families.
+    /// Returns the families under their names in the capability registry, each with whether it is supported.
     pub(crate) fn features(&self) -> [(Feature, bool); 4] {
         [
             (Feature::from_static("qat.public-key.rsa"), self.rsa),
@@ -245,7 +247,7 @@ impl From<&sys::CpaCySymCapabilitiesInfo> for EncryptionCapabilities {
             aes_ccm: cipher(sys::CPA_CY_SYM_CIPHER_AES_CCM) && hash(sys::CPA_CY_SYM_HASH_AES_CCM),
             sha2,
             sha3,
-            // libqat names the digest, and leaves open in which modes.
+            // libqat reports digests without their modes, so a digest counts as HMAC, too, until its trial fails.
             hmac_sha2: sha2,
             hmac_sha3: sha3,
         }
@@ -263,7 +265,7 @@ impl From<&sys::CpaCyCapabilitiesInfo> for PublicKeyCapabilities {
     }
 }
 
-/// `cpa_types.h`: bit `id % 32` of word `id / 32`.
+/// Returns whether `id` is set in a bitmap of `cpa_types.h`: bit `id % 32` of word `id / 32`.
 fn is_set(bitmap: &[u32], id: u32) -> bool {
     bitmap.get(id as usize / 32).is_some_and(|word| word >> (id % 32) & 1 == 1)
 }

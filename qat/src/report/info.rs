@@ -1,4 +1,5 @@
-//! What there is on this machine, in one serialisable record.
+//! The record of everything that is known about QAT on this machine. `QatAccelerator::info` creates it, and the command
+//! `qat info` prints it.
 
 use std::fs;
 use std::path::PathBuf;
@@ -10,46 +11,47 @@ use crate::error::Unavailability;
 use crate::probe::{DeviceCounters, QatDevice, Service};
 use crate::report::Capabilities;
 
-/// Everything that is known of QAT here, with the reason for whatever is missing.
+/// Everything that is known about QAT on this machine, with the reason for whatever is missing.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Info {
     /// Whether the hardware can be used.
     pub available: bool,
-    /// Why not.
+    /// Why the hardware cannot be used; `None` when it can.
     pub unavailability: Option<Unavailability>,
-    /// Environment variables that name libraries and are ignored, because this process has more rights than its caller
-    /// (set-user-ID, set-group-ID or file capabilities).
+    /// The environment variables that name libraries and are ignored, because this process has more rights than its
+    /// caller (set-user-ID, set-group-ID or file capabilities).
     pub ignored_variables: Vec<&'static str>,
-    /// The library, when it is loaded.
+    /// The loaded libqat; `None` when it is not loaded.
     pub library: Option<LibraryInfo>,
-    /// Devices that the probe found, whether usable or not.
+    /// The devices that the probe found, whether usable or not.
     pub devices: Vec<QatDevice>,
-    /// Why the probe could not look.
+    /// Why the probe could not list devices; `None` when it could.
     pub devices_error: Option<String>,
-    /// What the kernel's driver counts of the physical functions among them, for all processes together.
+    /// The kernel driver's counters of the physical functions among `devices`, for all processes together.
     pub counters: Vec<DeviceCounters>,
-    /// Services; empty when the hardware cannot be used.
+    /// The services of the device; empty when the hardware cannot be used.
     pub services: Vec<ServiceInfo>,
-    /// Capabilities, as library and device answered.
+    /// The capabilities that library and device report; `None` when the hardware cannot be used.
     pub capabilities: Option<Capabilities>,
-    /// Instances that this process uses.
+    /// The instances that this process uses; empty when the hardware cannot be used.
     pub instances: Vec<InstanceInfo>,
-    /// Device memory of this process, by NUMA node; there until the process ends.
+    /// The device memory of this process, by NUMA node. Its entries remain until the process ends.
     pub memory: Vec<MemoryInfo>,
-    /// New starts of libqat after failures of its devices, since this process loaded it.
+    /// The number of times that libqat was restarted after a device failure, since this process loaded it.
     pub recoveries: u64,
 }
 
-/// The libqat in use.
+/// The libqat that this process uses.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct LibraryInfo {
-    /// Its file, where the system tells.
+    /// The path of the library file; `None` where `/proc/self/maps` does not name it.
     pub path: Option<PathBuf>,
-    /// The qatlib release whose functions it has; it may be a later one that brought none.
+    /// The newest qatlib release whose functions the library has. A later release without new functions is not
+    /// distinguishable from it.
     pub release_at_least: &'static str,
-    /// Optional groups of functions.
+    /// The optional groups of functions, present or not.
     pub groups: Vec<GroupInfo>,
 }
 
@@ -57,86 +59,87 @@ pub struct LibraryInfo {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct GroupInfo {
-    /// Its name in `qat_sys::Symbols`.
+    /// The name of the group in `qat_sys::Symbols`.
     pub name: &'static str,
-    /// The qatlib release that brought it.
+    /// The qatlib release that introduced the group.
     pub since: &'static str,
-    /// Whether this library has it.
+    /// Whether the loaded library has the group.
     pub present: bool,
 }
 
-/// What libqat itself counted of an instance since the start. It counts no requests by its data-plane calls, which most
-/// are, but the recoveries of compressions.
+/// libqat's own counters of an instance since its start. libqat does not count requests of the data-plane API, which
+/// most requests use; it does count recovered compressions of both APIs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
 #[non_exhaustive]
 pub struct LibraryCounts {
-    /// Requests taken.
+    /// The number of requests that libqat accepted.
     pub requests: u64,
-    /// Answers.
+    /// The number of responses.
     pub completed: u64,
-    /// Requests refused, and answers that are errors.
+    /// The number of rejected requests and of responses that report an error.
     pub errors: u64,
-    /// Compressions whose verification failed, and that the device recovered with stored blocks.
+    /// The number of compressions whose verification failed and that the device recovered with stored blocks.
     pub recovered: u64,
 }
 
-/// An instance of the started library, and how it fares. Counts are of this start; a recovery begins anew.
+/// An instance of the started library, with its state and counters. The counters begin at zero with each start of
+/// libqat.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct InstanceInfo {
-    /// The number that [`ExecutedOn::Hardware`](accel_core::ExecutedOn::Hardware) has.
+    /// The index of the instance, as in [`ExecutedOn::Hardware`](accel_core::ExecutedOn::Hardware).
     pub index: u16,
-    /// What it does.
+    /// The service that the instance provides.
     pub service: Service,
-    /// NUMA node.
+    /// The NUMA node of the instance's device.
     pub node: i32,
-    /// Requests submitted.
+    /// The number of submitted requests.
     pub requests: u64,
-    /// Requests that failed by the device's fault.
+    /// The number of requests that failed because of the device.
     pub errors: u64,
-    /// Times that a request found no room.
+    /// The number of times that a request found the instance full.
     pub retries: u64,
-    /// Requests on the device now, among them the `parked`.
+    /// The number of requests that are in flight now, including those that are `parked`.
     pub in_flight: u32,
-    /// Requests that nobody waits for any more, and whose memory waits for the device.
+    /// The number of requests that no caller waits for any more, but whose memory is kept until the device responds.
     pub parked: usize,
-    /// Slots of the table of requests that are not free.
+    /// The number of slots in the request table that are not free.
     pub slots_in_use: usize,
-    /// Whether it rests after failures now.
-    pub resting: bool,
-    /// Rests so far.
-    pub rests: u64,
-    /// What the library says of it, where it does.
+    /// Whether the instance is suspended now because its requests failed.
+    pub suspended: bool,
+    /// The number of times that the instance was suspended.
+    pub suspensions: u64,
+    /// libqat's own counters of the instance; `None` where libqat does not report them.
     pub library: Option<LibraryCounts>,
 }
 
-/// Device memory of one NUMA node.
+/// The device memory of one NUMA node.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct MemoryInfo {
-    /// NUMA node.
+    /// The NUMA node.
     pub node: i32,
-    /// Bytes taken from libusdm.
+    /// The number of bytes allocated from libusdm.
     pub allocated: usize,
-    /// Bytes of blocks in use: requests, sessions, [`DmaBuffer`](crate::dma::DmaBuffer)s.
+    /// The number of bytes in blocks that requests, sessions and [`DmaBuffer`](crate::dma::DmaBuffer)s use.
     pub in_use: usize,
-    /// Most bytes that may be taken.
+    /// The maximum number of bytes that may be allocated.
     pub limit: usize,
 }
 
-/// A service of the started library.
+/// A service of the started library, with its number of instances.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct ServiceInfo {
-    /// Which.
+    /// The service.
     pub service: Service,
-    /// Instances that this process has.
+    /// The number of instances that this process has.
     pub instances: u16,
-    /// Why there are none.
+    /// Why there are no instances; `None` when there are some.
     pub unavailability: Option<Unavailability>,
 }
 
-/// The oldest release that `qat-sys` binds.
+/// The oldest qatlib release that `qat-sys` supports.
 const OLDEST: &str = "23.08";
 
 impl LibraryInfo {
@@ -154,7 +157,7 @@ impl LibraryInfo {
     }
 }
 
-/// The file whose mapping holds the address (proc(5): `from-to permissions offset device inode path`).
+/// Returns the file whose mapping contains `address` (proc(5): `from-to permissions offset device inode path`).
 fn file_of(address: usize) -> Option<PathBuf> {
     let maps = fs::read_to_string("/proc/self/maps").ok()?;
     maps.lines().find_map(|line| {

@@ -1,4 +1,7 @@
-//! What the accelerator reports about itself: the library, its services and instances, and what they can do.
+//! The types in which the accelerator reports about itself: the library, its services and instances, and their
+//! capabilities.
+//!
+//! The modules `accelerator` and `device` fill them in; nothing here calls libqat.
 
 mod capabilities;
 mod info;

@@ -1,33 +1,33 @@
-//! What one start of libqat gave.
+//! The services that one start of libqat provides. `device::lifecycle` fills them in.
 
 use serde::Serialize;
 
 use super::Capabilities;
 use crate::service::Service;
 
-/// What one start of libqat gave: its instances, and what library and device can do.
+/// The services that one start of libqat provides: the instance counts, and the capabilities of library and device.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) struct Services {
     pub(crate) instances: Instances,
     pub(crate) capabilities: Capabilities,
 }
 
-/// Instances of this process by service.
+/// The number of instances that this process has, by service.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
 #[non_exhaustive]
 pub struct Instances {
-    /// Compression and decompression.
+    /// Instances for compression and decompression.
     pub compression: u16,
-    /// Decompression alone.
+    /// Instances for decompression only.
     pub decompression: u16,
-    /// Symmetric encryption.
+    /// Instances for symmetric encryption, digests and HMAC.
     pub symmetric: u16,
-    /// Public-key arithmetic.
+    /// Instances for public-key arithmetic.
     pub asymmetric: u16,
 }
 
 impl Instances {
-    /// The count of each service.
+    /// Returns each service with its number of instances.
     #[must_use]
     pub const fn by_service(&self) -> [(Service, u16); 4] {
         [
@@ -38,7 +38,7 @@ impl Instances {
         ]
     }
 
-    /// All of them together.
+    /// Returns the number of instances of all services together.
     #[must_use]
     pub fn total(&self) -> u64 {
         self.by_service().iter().map(|(_, count)| u64::from(*count)).sum()

@@ -1,4 +1,5 @@
-//! Compression: the input cut into requests, the answers put together as one stream.
+//! Compression of data of any length: splits the input into requests, and joins their responses to one stream. `single`
+//! does what is one request, without the futures of this module.
 
 use accel_core::{CompressOptions, End, Error, ExecutedOn, Format, Level, Outcome, Result, SoftwareReason};
 use qat_sys as sys;
@@ -6,7 +7,7 @@ use twox_hash::XxHash32;
 use zlib_rs::adler32::adler32_combine;
 use zlib_rs::crc32::crc32_combine;
 
-use super::request::{Answer, Request};
+use super::request::{DecodedResponse, StatelessRequest};
 use super::session::{Checksum, Lz4Block, SessionKind};
 use crate::device::inflight::{CompletedRequest, Direction};
 use crate::device::instances::{CallContext, Window};
@@ -15,19 +16,20 @@ use crate::formats::{gzip, lz4 as frame, zlib};
 use crate::settings::{Huffman, Integrity};
 use crate::software;
 
-/// Input of one deflate request, when there is more: with the bound of its output it just fills a block of the slab.
+/// The input of one deflate request of several. The bound of its output just fits into a block of the slab.
 pub(super) const PIECE: usize = 112 << 10;
-/// LZ4 frames of larger inputs have blocks of this length, one request each.
+/// The block length of LZ4 frames of longer input; each block is one request.
 const LZ4_PIECE: usize = 256 << 10;
-/// libqat wants about this much room, however small the input (26.08: 1,026 bytes).
+/// The output buffer that libqat needs at least, however short the input is (26.08: 1,026 bytes), with a margin.
 const LEAST_ROOM: usize = 1152;
-/// Levels that libqat has.
+/// The highest level of libqat.
 const MAX_LEVEL: u8 = 12;
-/// Longest stored block (RFC 1951, section 3.2.4), and what its header takes.
+/// The maximum length of a stored block (RFC 1951, section 3.2.4).
 const STORED_MAX: usize = 65_535;
+/// The length of a stored block's header, at a byte boundary.
 const STORED_HEADER: usize = 5;
 
-/// Where output goes: the front of the caller's buffer.
+/// Writes output to the front of the caller's buffer.
 pub(super) struct Writer<'a> {
     output: &'a mut [u8],
     written: usize,
@@ -35,7 +37,7 @@ pub(super) struct Writer<'a> {
 }
 
 impl<'a> Writer<'a> {
-    /// To fill `output`; `bound` is what is asked for where it is too small.
+    /// Creates a writer to `output`. `bound` is the length that the error states when `output` is too small.
     pub(super) fn new(output: &'a mut [u8], bound: usize) -> Self {
         Self { output, written: 0, bound }
     }
@@ -54,14 +56,17 @@ impl<'a> Writer<'a> {
     }
 }
 
-/// What a call came to so far.
+/// The progress of an operation.
 struct Done {
-    /// The last instance that worked for it.
+    /// The last instance that processed a request; `None` before the first.
     instance: Option<u16>,
     checksum: u32,
 }
 
-/// Compresses to the front of `output`.
+/// Compresses `input` to the front of `output`.
+///
+/// # Errors
+/// As the trait method [`compress_into`](accel_core::CompressionAccelerator::compress_into).
 pub(crate) async fn compress(
     call: CallContext<'_>,
     input: &[u8],
@@ -105,21 +110,25 @@ pub(crate) async fn compress(
     Ok(outcome(input.len(), writer.written, instance))
 }
 
-/// Of nothing there is nothing for the device to do; the constant that stands for it is written here.
+/// Returns the outcome of an operation whose last request ran on `instance`. Empty input needs no device request,
+/// because its compressed form is a constant; `instance` is `None` then.
 pub(super) fn outcome(bytes_in: usize, bytes_out: usize, instance: Option<u16>) -> Outcome {
     let path = instance
         .map_or(ExecutedOn::Software(SoftwareReason::TooSmall), |instance| ExecutedOn::Hardware { instance });
     Outcome { bytes_in, bytes_out, path }
 }
 
-/// libqat's level for the caller's: named ones as `CompressOptions` says, integers as they are.
+/// Converts the caller's level to libqat's: named levels as `CompressOptions` documents, numbers as they are.
+///
+/// # Errors
+/// `Unsupported` for a level that only the CPU has, and `InvalidArgument` for one that does not exist.
 pub(crate) fn hardware_level(format: Format, level: Level) -> Result<u8> {
     match level {
         Level::Fast => Ok(1),
         Level::Balanced => Ok(6),
         Level::Best => Ok(9),
         Level::Exact(level @ 1..=MAX_LEVEL) => Ok(level),
-        // What the CPU has and the device has not.
+        // The CPU has these levels, and the device does not.
         Level::Exact(other)
             if match format {
                 Format::Lz4Block | Format::Lz4Frame => false,
@@ -141,23 +150,23 @@ pub(crate) fn hardware_level(format: Format, level: Level) -> Result<u8> {
 }
 
 pub(super) fn deflate_kind(call: CallContext<'_>, level: u8, checksum: Checksum) -> SessionKind {
-    let has_dynamic = call.pool.services.capabilities.compression.dynamic_huffman;
-    let huffman = if has_dynamic { call.pool.settings.huffman } else { Huffman::Static };
+    let has_dynamic = call.started.services.capabilities.compression.dynamic_huffman;
+    let huffman = if has_dynamic { call.started.settings.huffman } else { Huffman::Static };
     SessionKind::Deflate { level, huffman, checksum }
 }
 
-/// Room that is always enough for `len` bytes: fixed Huffman codes take at most nine bits a byte.
+/// Returns an output length that always suffices for `len` bytes: fixed Huffman codes take at most nine bits a byte.
 pub(crate) const fn deflate_room(len: usize) -> usize {
     let room = len + len / 8 + 256;
     if room > LEAST_ROOM { room } else { LEAST_ROOM }
 }
 
-/// Bytes that `len` bytes take in stored blocks.
+/// Returns the length of `len` bytes in stored blocks.
 pub(super) const fn stored_len(len: usize) -> usize {
     len + len.div_ceil(STORED_MAX) * STORED_HEADER
 }
 
-/// Deflates `input`; the checksum is that of `kind`.
+/// Deflates `input`, and returns the last instance and the checksum that `kind` names.
 async fn deflate(
     call: CallContext<'_>,
     kind: SessionKind,
@@ -169,11 +178,12 @@ async fn deflate(
     let adler = matches!(kind, SessionKind::Deflate { checksum: Checksum::Adler32, .. });
     let done = Done { instance: None, checksum: u32::from(adler) };
     if input.is_empty() {
-        // The one fixed block without content (RFC 1951, section 3.2.6), or an empty stored one that stays open.
+        // A final fixed block without content (RFC 1951, section 3.2.6), or an empty stored block after which more may
+        // follow.
         writer.put(if end == End::Final { &[3, 0] } else { &[0, 0, 0, 0xff, 0xff] })?;
         return Ok(done);
     }
-    let mut joint = Joint {
+    let mut joiner = OutputJoiner {
         call,
         writer,
         checksum: is_checksum_used.then_some(if adler { Checksum::Adler32 } else { Checksum::Crc32 }),
@@ -185,66 +195,67 @@ async fn deflate(
         while !rest.is_empty() && !window.is_full() {
             let (piece, later) = rest.split_at(rest.len().min(PIECE));
             let request = piece_of(kind, piece, !later.is_empty() || end == End::Open);
-            let launched = call.launch(request, window.when_full(call.when_full)).await;
-            if !window.push(launched, request).map_err(|fault| call.error(fault))? {
+            let submitted = call.submit(request, window.when_full(call.when_full)).await;
+            if !window.push(submitted, request).map_err(|error| call.error(error))? {
                 break;
             }
             rest = later;
         }
-        let Some(next) = window.next(call.pool).await else { return Ok(joint.done) };
-        let (landed, instance, request) = next.map_err(|fault| call.error(fault))?;
-        joint.put(landed, instance, request).await?;
+        let Some(next) = window.next(call.started).await else { return Ok(joiner.done) };
+        let (completed, instance, request) = next.map_err(|error| call.error(error))?;
+        joiner.put(completed, instance, request).await?;
     }
 }
 
-fn piece_of(kind: SessionKind, input: &[u8], is_open: bool) -> Request<'_> {
-    Request { kind, prefix: &[], input, room: deflate_room(input.len()), is_open }
+fn piece_of(kind: SessionKind, input: &[u8], is_open: bool) -> StatelessRequest<'_> {
+    StatelessRequest { kind, prefix: &[], input, room: deflate_room(input.len()), is_open }
 }
 
-/// Where the requests' outputs become one stream.
-struct Joint<'a, 'b> {
+/// Joins the outputs of requests to one stream.
+struct OutputJoiner<'a, 'b> {
     call: CallContext<'a>,
     writer: &'a mut Writer<'b>,
-    /// The one that is wanted, if one is.
+    /// The checksum that the format needs, if any.
     checksum: Option<Checksum>,
     done: Done,
 }
 
-impl Joint<'_, '_> {
-    /// Appends what a request came to.
+impl OutputJoiner<'_, '_> {
+    /// Appends the output of a request.
     async fn put(
         &mut self,
-        mut landed: CompletedRequest,
+        mut completed: CompletedRequest,
         mut instance: u16,
-        mut request: Request<'_>,
+        mut request: StatelessRequest<'_>,
     ) -> Result<()> {
         loop {
-            let left = self.append(landed, instance, request)?;
+            let left = self.append(completed, instance, request)?;
             if left.is_empty() {
                 return Ok(());
             }
-            // The output ran full, which the room rules out, so the device is not what it should be; but what it did
-            // counts, and the rest goes on from there.
+            // The output buffer was full, which its length should prevent, so the device does not behave as specified.
+            // What it compressed is still valid, and another request continues after it.
             request.input = left;
-            (landed, instance) = self.call.run(request).await.map_err(|fault| self.call.error(fault))?;
+            (completed, instance) = self.call.run(request).await.map_err(|error| self.call.error(error))?;
         }
     }
 
-    /// Appends an answer; what of the request's input it does not stand for.
+    /// Appends a response, and returns the part of the request's input that it does not contain.
     fn append<'i>(
         &mut self,
-        landed: CompletedRequest,
+        completed: CompletedRequest,
         instance: u16,
-        request: Request<'i>,
+        request: StatelessRequest<'i>,
     ) -> Result<&'i [u8]> {
         let Self { call, writer, .. } = self;
         let len = request.input.len();
-        let answer = call.answer(&landed, instance, len, request.room, Format::Deflate)?;
-        let (packed, left) = request.input.split_at(call.blame(instance, complete(&answer, len))?);
+        let response = call.decode(&completed, instance, len, request.room, Format::Deflate)?;
+        let (packed, left) =
+            request.input.split_at(call.penalise_on_error(instance, complete(&response, len))?);
         if let Some(checksum) = self.checksum {
-            let sum = answer.checksum;
-            if call.pool.settings.integrity != Integrity::Trust && sum != checksum.of(packed) {
-                return call.blame(instance, Err(wrong_checksum()));
+            let sum = response.checksum;
+            if call.started.settings.integrity != Integrity::Trust && sum != checksum.of(packed) {
+                return call.penalise_on_error(instance, Err(wrong_checksum()));
             }
             let (before, more) = (self.done.checksum, packed.len() as u64);
             self.done.checksum = match (self.done.instance, checksum) {
@@ -254,41 +265,45 @@ impl Joint<'_, '_> {
             };
         }
         self.done.instance = Some(instance);
-        if answer.produced >= stored_len(packed.len()) {
+        if response.produced >= stored_len(packed.len()) {
             store(packed, writer, !request.is_open && left.is_empty())?;
         } else {
-            landed.output().read(0, writer.room(answer.produced)?);
+            completed.output().read(0, writer.room(response.produced)?);
         }
         Ok(left)
     }
 }
 
-/// How much of a request's input the answer stands for: all of it, or some after an overflow.
+/// Returns how much of a request's input the response contains: all of it, or a part after an overflow.
+///
+/// # Errors
+/// The device's counts contradict each other.
 #[inline(always)]
-pub(super) fn complete(answer: &Answer, len: usize) -> Result<usize> {
-    let is_plausible = if answer.overflow { answer.consumed > 0 } else { answer.consumed == len };
-    if is_plausible && answer.produced > 0 {
-        return Ok(answer.consumed);
+pub(super) fn complete(response: &DecodedResponse, len: usize) -> Result<usize> {
+    let is_plausible = if response.overflow { response.consumed > 0 } else { response.consumed == len };
+    if is_plausible && response.produced > 0 {
+        return Ok(response.consumed);
     }
-    let detail = format!("{} of {len} bytes consumed, {} produced", answer.consumed, answer.produced);
+    let detail = format!("{} of {len} bytes consumed, {} produced", response.consumed, response.produced);
     Err(DeviceError::Wrong { detail: detail.into() }.into())
 }
 
-/// The error for output that did not fit where it always fits.
+/// Returns the error for output that exceeded a buffer whose length always suffices.
 pub(super) fn ran_full() -> Error {
-    DeviceError::Wrong { detail: "its output is longer than its input can become".into() }.into()
+    DeviceError::Wrong { detail: "it is longer than the input can become".into() }.into()
 }
 
-/// How a request ends its output: on a byte boundary with more to come, or for good.
+/// Returns how a request ends its output: at a byte boundary, after which more may follow, or with the end of the
+/// stream.
 pub(super) const fn flush(is_open: bool) -> sys::CpaDcFlush {
     if is_open { sys::CPA_DC_FLUSH_FULL } else { sys::CPA_DC_FLUSH_FINAL }
 }
 
 pub(super) fn wrong_checksum() -> Error {
-    DeviceError::Wrong { detail: "its checksum is not that of the data".into() }.into()
+    DeviceError::Wrong { detail: "the checksum does not match the data".into() }.into()
 }
 
-/// Writes stored blocks, which is what incompressible data are best as.
+/// Writes `input` as stored blocks, the shortest form of incompressible data.
 pub(super) fn store(input: &[u8], writer: &mut Writer<'_>, is_final: bool) -> Result<()> {
     let count = input.len().div_ceil(STORED_MAX);
     for (i, block) in input.chunks(STORED_MAX).enumerate() {
@@ -300,7 +315,7 @@ pub(super) fn store(input: &[u8], writer: &mut Writer<'_>, is_final: bool) -> Re
     Ok(())
 }
 
-/// Room that is always enough for an LZ4 block of `len` bytes with its size word.
+/// Returns an output length that always suffices for an LZ4 block of `len` bytes with its size word.
 fn lz4_room(len: usize) -> usize {
     (software::lz4::block_bound(len) + 4 + 64).max(LEAST_ROOM)
 }
@@ -317,7 +332,7 @@ async fn lz4_frame(
     let mut header = [0; frame::MAX_HEADER];
     let header_len = descriptor.write(&mut header);
     writer.put(&header[..header_len])?;
-    let block = Lz4Block::of_len(descriptor.max_block).expect("a size that frames have");
+    let block = Lz4Block::of_len(descriptor.max_block).expect("a descriptor has one of the four block sizes");
     let kind = SessionKind::Lz4 { level, block };
     let is_whole = input.len() <= descriptor.max_block;
     let mut device_hash = None;
@@ -327,64 +342,70 @@ async fn lz4_frame(
     loop {
         while !rest.is_empty() && !window.is_full() {
             let (piece, later) = rest.split_at(rest.len().min(descriptor.max_block));
-            let request =
-                Request { kind, prefix: &[], input: piece, room: lz4_room(piece.len()), is_open: false };
-            let launched = call.launch(request, window.when_full(call.when_full)).await;
-            if !window.push(launched, piece).map_err(|fault| call.error(fault))? {
+            let request = StatelessRequest {
+                kind,
+                prefix: &[],
+                input: piece,
+                room: lz4_room(piece.len()),
+                is_open: false,
+            };
+            let submitted = call.submit(request, window.when_full(call.when_full)).await;
+            if !window.push(submitted, piece).map_err(|error| call.error(error))? {
                 break;
             }
             rest = later;
         }
-        let Some(next) = window.next(call.pool).await else { break };
-        let (landed, instance, piece) = next.map_err(|fault| call.error(fault))?;
-        let answer = call.answer(&landed, instance, piece.len(), lz4_room(piece.len()), Format::Lz4Frame)?;
-        call.blame(instance, whole_block(&answer, piece.len()))?;
-        call.blame(instance, block_word(&landed, &answer).map(drop))?;
-        if answer.produced >= piece.len() + 4 {
+        let Some(next) = window.next(call.started).await else { break };
+        let (completed, instance, piece) = next.map_err(|error| call.error(error))?;
+        let response =
+            call.decode(&completed, instance, piece.len(), lz4_room(piece.len()), Format::Lz4Frame)?;
+        call.penalise_on_error(instance, whole_block(&response, piece.len()))?;
+        call.penalise_on_error(instance, block_word(&completed, &response).map(drop))?;
+        if response.produced >= piece.len() + 4 {
             writer.put(&(piece.len() as u32 | frame::STORED).to_le_bytes())?;
             writer.put(piece)?;
         } else {
-            landed.output().read(0, writer.room(answer.produced)?);
+            completed.output().read(0, writer.room(response.produced)?);
         }
-        device_hash = Some(answer.checksum);
+        device_hash = Some(response.checksum);
         last = Some(instance);
     }
     writer.put(&[0; 4])?;
-    // The device hashes each request for itself, and hashes of parts do not combine.
+    // The device hashes each request separately, and hashes of parts cannot be combined.
     let hash = match device_hash {
-        Some(hash) if is_whole && call.pool.settings.integrity == Integrity::Trust => hash,
+        Some(hash) if is_whole && call.started.settings.integrity == Integrity::Trust => hash,
         _ => XxHash32::oneshot(0, input),
     };
     if is_whole && device_hash.is_some_and(|device_hash| device_hash != hash) {
-        return call.blame(last.unwrap_or_default(), Err(wrong_checksum()));
+        return call.penalise_on_error(last.unwrap_or_default(), Err(wrong_checksum()));
     }
     writer.put(&hash.to_le_bytes())?;
     Ok(last)
 }
 
-/// An LZ4 request has to be done as a whole.
-fn whole_block(answer: &Answer, len: usize) -> Result<()> {
-    if answer.overflow || complete(answer, len)? != len || answer.produced <= 4 {
-        let detail = format!("{} of {len} bytes consumed, overflow {}", answer.consumed, answer.overflow);
+/// Checks that a response contains all of its LZ4 block.
+fn whole_block(response: &DecodedResponse, len: usize) -> Result<()> {
+    if response.overflow || complete(response, len)? != len || response.produced <= 4 {
+        let detail = format!("{} of {len} bytes consumed, overflow {}", response.consumed, response.overflow);
         return Err(DeviceError::Wrong { detail: detail.into() }.into());
     }
     Ok(())
 }
 
-/// The size word in front of a block, which has to be that of the output.
-fn block_word(landed: &CompletedRequest, answer: &Answer) -> Result<u32> {
+/// Returns the size word in front of a block, which has to match the length of the output.
+fn block_word(completed: &CompletedRequest, response: &DecodedResponse) -> Result<u32> {
     let mut word = [0; 4];
-    landed.output().read(0, &mut word);
+    completed.output().read(0, &mut word);
     let word = u32::from_le_bytes(word);
     let len = word & !frame::STORED;
-    if len as usize + 4 == answer.produced {
+    if len as usize + 4 == response.produced {
         return Ok(word);
     }
-    let detail = format!("a block of {len} bytes in {} of output", answer.produced);
+    let detail = format!("a block of {len} bytes in {} of output", response.produced);
     Err(DeviceError::Wrong { detail: detail.into() }.into())
 }
 
-/// A bare block: what the device makes of a frame's block, without the size word.
+/// Compresses to a bare block, which is the device's frame block without its size word.
 async fn lz4_block(
     call: CallContext<'_>,
     level: u8,
@@ -399,20 +420,25 @@ async fn lz4_block(
         return Err(Error::Unsupported {
             accelerator: crate::error::HARDWARE,
             operation: "an LZ4 block of more than 4 MiB".into(),
-            remedy: "use LZ4 frames, or the CPU".into(),
+            remedy: "use the LZ4 frame format, or the CPU".into(),
         });
     };
     let room = lz4_room(input.len());
-    let request =
-        Request { kind: SessionKind::Lz4 { level, block }, prefix: &[], input, room, is_open: false };
-    let (landed, instance) = call.run(request).await.map_err(|fault| call.error(fault))?;
-    let answer = call.answer(&landed, instance, input.len(), room, Format::Lz4Block)?;
-    call.blame(instance, whole_block(&answer, input.len()))?;
-    let word = call.blame(instance, block_word(&landed, &answer))?;
+    let request = StatelessRequest {
+        kind: SessionKind::Lz4 { level, block },
+        prefix: &[],
+        input,
+        room,
+        is_open: false,
+    };
+    let (completed, instance) = call.run(request).await.map_err(|error| call.error(error))?;
+    let response = call.decode(&completed, instance, input.len(), room, Format::Lz4Block)?;
+    call.penalise_on_error(instance, whole_block(&response, input.len()))?;
+    let word = call.penalise_on_error(instance, block_word(&completed, &response))?;
     if word & frame::STORED != 0 {
         software::lz4::store_block(input, |bytes| writer.put(bytes))?;
     } else {
-        landed.output().read(4, writer.room(word as usize)?);
+        completed.output().read(4, writer.room(word as usize)?);
     }
     Ok(Some(instance))
 }

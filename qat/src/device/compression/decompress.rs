@@ -1,10 +1,11 @@
-//! Decompression: streams found in the input, each by requests that hold all of it.
+//! Decompression: finds the streams or members in the input, and decompresses each with requests that contain all of
+//! it. `lz4` handles the LZ4 formats.
 
 use accel_core::{Error, Format, Outcome, Output, Result};
 
 use super::compress::{outcome, ran_full, wrong_checksum};
 use super::lz4;
-use super::request::{Answer, Request};
+use super::request::{DecodedResponse, StatelessRequest};
 use super::session::{Checksum, SessionKind};
 use crate::device::inflight::{CompletedRequest, Direction};
 use crate::device::instances::CallContext;
@@ -12,22 +13,27 @@ use crate::formats::{gzip, zlib};
 use crate::settings::Integrity;
 use crate::software;
 
-/// Most input of the first request for a stream whose end is not known; each further one takes [`MORE`] times as much.
+/// The maximum input of the first request for a stream whose end is not known. Each further request takes [`MORE`]
+/// times as much.
 const FIRST_INPUT: usize = 4 << 20;
-/// Least input of such a request.
+/// The minimum input of such a request.
 const LEAST_INPUT: usize = 1 << 10;
-/// How much more input the next request takes than one that did not reach the stream's end, and than the member before.
+/// The factor by which the next request takes more input than one that did not reach the stream's end, or than the
+/// previous member.
 const MORE: usize = 4;
-/// Least room for output. Too little costs another request, and a line of libqat's on the standard error stream.
+/// The minimum output buffer. One that is too short costs another request, and libqat prints a line to standard error.
 pub(super) const LEAST_ROOM: usize = 64 << 10;
-/// Least room of the first request for a stream of unknown length: small ones never run out of it.
+/// The minimum output buffer of the first request for a stream of unknown length, which suffices for small streams.
 const FIRST_ROOM: usize = 512 << 10;
-/// What a byte of deflate data can become at most: a match of 258 bytes for two bits, and its block's header.
+/// The maximum plain bytes for a byte of deflate data: a match of 258 bytes takes two bits, and its block has a header.
 const MAX_RATIO: usize = 1040;
-/// Most output of one request.
+/// The maximum output buffer of one request.
 const MAX_ROOM: usize = 512 << 20;
 
 /// Decompresses all of `input`.
+///
+/// # Errors
+/// As the trait method [`decompress_into`](accel_core::CompressionAccelerator::decompress_into).
 pub(crate) async fn decompress(
     call: CallContext<'_>,
     input: &[u8],
@@ -36,9 +42,9 @@ pub(crate) async fn decompress(
 ) -> Result<Outcome> {
     super::check_offered(call, format, Direction::Decompress)?;
     let mut last = None;
-    let is_checked = call.pool.settings.integrity != Integrity::Trust;
-    let blame = |result, last: Option<u16>| match last {
-        Some(instance) => call.blame(instance, result),
+    let is_checked = call.started.settings.integrity != Integrity::Trust;
+    let penalise_on_error = |result, last: Option<u16>| match last {
+        Some(instance) => call.penalise_on_error(instance, result),
         None => result,
     };
     match format {
@@ -56,7 +62,7 @@ pub(crate) async fn decompress(
             let used = used + zlib::HEADER_LEN;
             let trailer = input[used..].first_chunk().ok_or(Error::Truncated { format })?;
             let plain = &output.filled()[start..];
-            blame(check_zlib(trailer, adler, plain, is_checked), last)?;
+            penalise_on_error(check_zlib(trailer, adler, plain, is_checked), last)?;
             software::nothing_after(input, used + zlib::TRAILER_LEN, format)?;
         }
         Format::Gzip => {
@@ -73,7 +79,7 @@ pub(crate) async fn decompress(
                 at += used;
                 let trailer = input[at..].first_chunk().ok_or(Error::Truncated { format })?;
                 let plain = &output.filled()[start..];
-                blame(check_gzip(trailer, crc, plain), last)?;
+                penalise_on_error(check_gzip(trailer, crc, plain), last)?;
                 at += gzip::TRAILER_LEN;
                 if !software::is_member_next(&input[at..], at)? {
                     break;
@@ -82,28 +88,30 @@ pub(crate) async fn decompress(
         }
         Format::Lz4Block => lz4::block(call, input, output, format, &mut last).await?,
         Format::Lz4Frame => lz4::frames(call, input, output, &mut last).await?,
-        // Zstandard would be here, where `capabilities.compression.zstd.decompress` is: from qatlib 25.08 on, and for
-        // devices after generation 4.
+        // Zstandard belongs here when `capabilities.compression.zstd.decompress` is set, which needs qatlib 25.08 and a
+        // device after generation 4.
         other => return Err(super::not_offered(other, Direction::Decompress)),
     }
     Ok(outcome(input.len(), output.written(), last))
 }
 
-/// Checks a zlib stream's trailer, and with `is_checked` the device's checksum, against each other and `plain`.
+/// Checks a zlib stream's trailer against the device's checksum, and with `is_checked` the device's checksum against
+/// `plain`.
 pub(super) fn check_zlib(trailer: &[u8; 4], adler: u32, plain: &[u8], is_checked: bool) -> Result<()> {
     match zlib::check_trailer(trailer, adler) {
-        // The format does not say the length, so the trailer fits the device's sum even if output is missing.
+        // The format has no length, so trailer and checksum match even if output is missing.
         Ok(()) if is_checked && Checksum::Adler32.of(plain) != adler => Err(wrong_checksum()),
         checked => witness(checked, adler, Checksum::Adler32, plain),
     }
 }
 
-/// Checks a gzip member's trailer against the device's checksum and `plain`.
+/// Checks a gzip member's trailer against the device's checksum and the length of `plain`.
 pub(super) fn check_gzip(trailer: &[u8; gzip::TRAILER_LEN], crc: u32, plain: &[u8]) -> Result<()> {
     witness(gzip::check_trailer(trailer, crc, plain.len() as u64), crc, Checksum::Crc32, plain)
 }
 
-/// When the stream's own checksum does not fit the device's: are the data to blame, or the device?
+/// Determines whether the data or the device is wrong when the stream's checksum does not match the device's, by
+/// computing the checksum on the CPU.
 fn witness(checked: Result<()>, device: u32, checksum: Checksum, plain: &[u8]) -> Result<()> {
     match checked {
         Ok(()) => Ok(()),
@@ -112,31 +120,32 @@ fn witness(checked: Result<()>, device: u32, checksum: Checksum, plain: &[u8]) -
     }
 }
 
-/// What the first request for a stream takes.
+/// The parameters of the first request for a stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Guess {
-    /// Bytes of input.
+    /// The bytes of input.
     taken: usize,
-    /// Plain length of the stream, where it says so.
+    /// The plain length that the stream states; `None` if it does not.
     plain: Option<usize>,
 }
 
 impl Guess {
-    /// All of `input` is one stream, as far as anybody knows.
+    /// Returns the guess that all of `input` is one stream.
     fn whole(input: &[u8]) -> Self {
         Self { taken: input.len(), plain: None }
     }
 }
 
-/// How much input the members of a gzip file are likely to take. A request with more than its member is copied for
-/// nothing, so that many small members with all that follows them would cost the square of the file's length. What is
-/// handed to the device stays below a multiple of that length: each guess is at most [`MORE`] times the member before or
-/// what did not reach the end of this one, and a file that lied about a member's length is not believed again.
+/// The expected input length of a gzip file's members. Input beyond the end of a member is copied to the device in
+/// vain, so that a request with all remaining input for each of many small members would cost the square of the file's
+/// length. The total that is copied stays below a multiple of that length: each guess is at most [`MORE`] times the
+/// previous member, or [`MORE`] times the request that did not reach the end of this one, and after a wrong length in a
+/// header, further headers are ignored.
 #[derive(Debug)]
 struct Members {
-    /// For a member that does not say its length.
+    /// The guess for a member that does not state its length.
     likely: usize,
-    /// Lengths in headers were true so far.
+    /// Whether all lengths in headers were right so far.
     is_honest: bool,
 }
 
@@ -147,7 +156,8 @@ impl Default for Members {
 }
 
 impl Members {
-    /// The first request for a member whose data begin `available` bytes of input. `sizes` are what it says of itself.
+    /// Returns the first request for a member at the front of `available` bytes of input. `sizes` are the lengths in
+    /// its header.
     fn guess(&self, sizes: Option<gzip::MemberSizes>, available: usize) -> Guess {
         let sizes = sizes.filter(|sizes| self.is_honest && sizes.deflated > 0);
         Guess {
@@ -156,20 +166,21 @@ impl Members {
         }
     }
 
-    /// The member took `used` bytes.
+    /// Records that the member took `used` bytes.
     fn learn(&mut self, guess: Guess, used: usize) {
         self.is_honest &= guess.plain.is_none() || guess.taken == used;
         self.likely = used.saturating_mul(MORE).clamp(LEAST_INPUT, FIRST_INPUT);
     }
 }
 
-/// Input of the request after one with `taken` bytes that did not reach the stream's end, of `available` bytes.
+/// Returns the input length of the request after one with `taken` of `available` bytes that did not reach the stream's
+/// end.
 fn more_input(taken: usize, available: usize) -> usize {
     taken.saturating_mul(MORE).min(available)
 }
 
-/// Inflates one stream from the front of `input`; the bytes consumed, and the plain data's checksum. `guess` is what the
-/// first request takes.
+/// Inflates one stream from the front of `input`, and returns the bytes consumed and the checksum of the plain data.
+/// `guess` determines the first request.
 async fn inflate(
     call: CallContext<'_>,
     input: &[u8],
@@ -186,28 +197,29 @@ async fn inflate(
     let mut taken = guess.taken;
     let mut room = room_for(call, output, taken, guess.plain);
     loop {
-        let request = Request { kind, prefix: &[], input: &input[..taken], room, is_open: false };
-        let (landed, instance) = call.run(request).await.map_err(|fault| call.error(fault))?;
-        let answer = call.answer(&landed, instance, taken, room, format)?;
-        if answer.overflow {
-            // A stateless request does not go on, so it starts again with more room.
+        let request = StatelessRequest { kind, prefix: &[], input: &input[..taken], room, is_open: false };
+        let (completed, instance) = call.run(request).await.map_err(|error| call.error(error))?;
+        let response = call.decode(&completed, instance, taken, room, format)?;
+        if response.overflow {
+            // A stateless request cannot be continued, so it is repeated with a longer output buffer.
             more_than(output, room)?;
             let more = (room * 4).min(most(call, output, taken));
             if room >= taken.saturating_mul(MAX_RATIO).max(LEAST_ROOM) {
-                return call.blame(instance, Err(ran_full()));
+                return call.penalise_on_error(instance, Err(ran_full()));
             }
             if room >= more {
                 return Err(Error::Unsupported {
                     accelerator: crate::error::HARDWARE,
                     operation: format!("a {format} stream of more than {room} bytes of output").into(),
-                    remedy: "use a format with members or frames, more device memory (HardwareSettings), or the CPU"
-                        .into(),
+                    remedy:
+                        "use a format with members or frames, raise HardwareSettings::memory, or use the CPU"
+                            .into(),
                 });
             }
             room = more;
             continue;
         }
-        if !answer.end_of_stream {
+        if !response.end_of_stream {
             if taken == input.len() {
                 return Err(Error::Truncated { format });
             }
@@ -215,30 +227,30 @@ async fn inflate(
             room = room_for(call, output, taken, None).max(room);
             continue;
         }
-        accept(&landed, &answer, output)?;
+        accept(&completed, &response, output)?;
         *last = Some(instance);
         let plain = output.filled();
-        let plain = &plain[plain.len() - answer.produced..];
+        let plain = &plain[plain.len() - response.produced..];
         if format == Format::Deflate
-            && call.pool.settings.integrity != Integrity::Trust
-            && libdeflater::crc32(plain) != answer.checksum
+            && call.started.settings.integrity != Integrity::Trust
+            && libdeflater::crc32(plain) != response.checksum
         {
-            // No trailer tells.
-            return call.blame(instance, Err(wrong_checksum()));
+            // Raw deflate has no trailer, so only this comparison detects wrong output.
+            return call.penalise_on_error(instance, Err(wrong_checksum()));
         }
-        return Ok((answer.consumed, answer.checksum));
+        return Ok((response.consumed, response.checksum));
     }
 }
 
-/// Most room that a request with `taken` bytes of input may have: one byte more than `output` may take, so that too
-/// much is seen as too much; no more than such input can become, nor than the device's memory has.
+/// Returns the maximum output buffer of a request with `taken` bytes of input: one byte more than `output` may take, so
+/// that excess output is detected, and no more than such input can become or the device's memory holds.
 fn most(call: CallContext<'_>, output: &Output<'_>, taken: usize) -> usize {
-    let device = (call.pool.settings.memory / 4 * 3).saturating_sub(taken).min(MAX_ROOM);
+    let device = (call.started.settings.memory / 4 * 3).saturating_sub(taken).min(MAX_ROOM);
     let wanted = output.remaining().saturating_add(1).min(taken.saturating_mul(MAX_RATIO));
     wanted.min(device).max(LEAST_ROOM)
 }
 
-/// A first guess for the output of `taken` bytes; `plain` is its length, if the stream tells the truth.
+/// Returns the first output buffer for `taken` bytes of input. `plain` is the length that the stream states.
 fn room_for(call: CallContext<'_>, output: &mut Output<'_>, taken: usize, plain: Option<usize>) -> usize {
     let room = output.room().len().saturating_add(1);
     let guess = match plain {
@@ -249,16 +261,20 @@ fn room_for(call: CallContext<'_>, output: &mut Output<'_>, taken: usize, plain:
     guess.clamp(LEAST_ROOM, most(call, output, taken))
 }
 
-/// The error for more than `room` bytes, if `output` may not take so many.
+/// Returns an error if `output` may not take more than `room` bytes.
 fn more_than(output: &mut Output<'_>, room: usize) -> Result<()> {
     if room < output.remaining() { Ok(()) } else { output.reserve(room.saturating_add(1)) }
 }
 
-/// Copies an answer's output to the caller.
-pub(super) fn accept(landed: &CompletedRequest, answer: &Answer, output: &mut Output<'_>) -> Result<()> {
-    output.reserve(answer.produced)?;
-    landed.output().read(0, &mut output.room()[..answer.produced]);
-    output.advance(answer.produced);
+/// Copies the output of a response to the caller.
+pub(super) fn accept(
+    completed: &CompletedRequest,
+    response: &DecodedResponse,
+    output: &mut Output<'_>,
+) -> Result<()> {
+    output.reserve(response.produced)?;
+    completed.output().read(0, &mut output.room()[..response.produced]);
+    output.advance(response.produced);
     Ok(())
 }
 
@@ -266,7 +282,8 @@ pub(super) fn accept(landed: &CompletedRequest, answer: &Answer, output: &mut Ou
 mod tests {
     use super::*;
 
-    /// The bytes handed to the device for members of these lengths, each with what it says of its own.
+    /// Returns the bytes that are copied to the device for members of these lengths, each with the length in its
+    /// header.
     fn handed(members: &[(usize, Option<u32>)]) -> usize {
         let (mut rest, mut handed) = (members.iter().map(|(len, _)| len).sum::<usize>(), 0);
         let mut seen = Members::default();
@@ -285,9 +302,9 @@ mod tests {
         handed
     }
 
-    /// The square of the length of any of these would be hundreds of times as much.
+    /// The square of the length of any of these files would be hundreds of times as much.
     #[test]
-    fn what_the_device_is_given_is_a_small_multiple_of_the_file() {
+    fn what_is_copied_to_the_device_is_a_small_multiple_of_the_file() {
         let small = [(31, None)].repeat(32_000);
         let honest = [(100_000, Some(100_000))].repeat(50);
         let lying = [(2000, Some(u32::MAX))].repeat(10_000);
@@ -305,7 +322,7 @@ mod tests {
             ("falling", falling),
         ] {
             let len: usize = members.iter().map(|(len, _)| len).sum();
-            // The first guess, the least for each member, and eleven times what there is at most.
+            // The bound is the first guess, the minimum for each member, and eleven times the length of the file.
             let bound = FIRST_INPUT.min(len) + members.len() * LEAST_INPUT + 11 * len;
             let handed = handed(&members);
             assert!(handed <= bound, "{what}: {handed} bytes for {len}, more than {bound}");

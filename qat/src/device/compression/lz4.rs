@@ -1,16 +1,17 @@
-//! Decompression of LZ4: blocks that stand alone side by side, linked ones in one request.
+//! Decompression of LZ4: independent blocks in parallel, linked blocks in one request. `decompress` calls it; stored
+//! blocks are copied without the device.
 
 use accel_core::{Error, Format, Output, Result};
 use twox_hash::XxHash32;
 
 use super::compress::wrong_checksum;
 use super::decompress::{LEAST_ROOM, accept};
-use super::request::{Answer, Request};
+use super::request::{DecodedResponse, StatelessRequest};
 use super::session::{Lz4Block, SessionKind};
 use crate::device::inflight::CompletedRequest;
 use crate::device::instances::{CallContext, Window};
 use crate::error::DeviceError;
-use crate::formats::{le32, lz4 as container};
+use crate::formats::{le32, lz4 as frame};
 use crate::settings::Integrity;
 use crate::software::lz4;
 
@@ -22,7 +23,7 @@ fn unsupported(operation: &'static str) -> Error {
     }
 }
 
-/// A block without its size word: bare, or of a legacy frame.
+/// Decompresses a block without its size word, which is a bare block or one of a legacy frame.
 pub(super) async fn block(
     call: CallContext<'_>,
     input: &[u8],
@@ -32,7 +33,7 @@ pub(super) async fn block(
 ) -> Result<()> {
     let len = lz4::block_len(input, format)?;
     output.reserve(len).map_err(|error| match error {
-        // Of a bare block this is all that there is.
+        // A bare block is the whole input, so its length is the required length of the output.
         Error::OutputTooSmall { available, .. } if format == Format::Lz4Block => {
             Error::OutputTooSmall { required: Some(len), available }
         }
@@ -47,35 +48,37 @@ pub(super) async fn block(
     let prefix = (input.len() as u32).to_le_bytes();
     let kind = SessionKind::Unlz4 { block, has_block_checksums: false };
     let room = len.max(LEAST_ROOM);
-    let request = Request { kind, prefix: &prefix, input, room, is_open: false };
-    let (landed, instance) = call.run(request).await.map_err(|fault| call.error(fault))?;
-    let answer = call.answer(&landed, instance, input.len() + 4, room, format)?;
-    call.blame(instance, take(call, &landed, &answer, len, output))?;
+    let request = StatelessRequest { kind, prefix: &prefix, input, room, is_open: false };
+    let (completed, instance) = call.run(request).await.map_err(|error| call.error(error))?;
+    let response = call.decode(&completed, instance, input.len() + 4, room, format)?;
+    call.penalise_on_error(instance, take(call, &completed, &response, len, output))?;
     *last = Some(instance);
     Ok(())
 }
 
-/// Accepts an answer of `len` bytes.
+/// Copies the output of a response that must have `len` bytes to the caller.
 fn take(
     call: CallContext<'_>,
-    landed: &CompletedRequest,
-    answer: &Answer,
+    completed: &CompletedRequest,
+    response: &DecodedResponse,
     len: usize,
     output: &mut Output<'_>,
 ) -> Result<()> {
-    if answer.overflow || len != answer.produced {
-        let detail = format!("{} bytes of output instead of {len}", answer.produced);
+    if response.overflow || len != response.produced {
+        let detail = format!("it has {} bytes instead of {len}", response.produced);
         return Err(DeviceError::Wrong { detail: detail.into() }.into());
     }
-    accept(landed, answer, output)?;
+    accept(completed, response, output)?;
     let plain = output.filled();
     let plain = &plain[plain.len() - len..];
-    if call.pool.settings.integrity != Integrity::Trust && XxHash32::oneshot(0, plain) != answer.checksum {
+    if call.started.settings.integrity != Integrity::Trust && XxHash32::oneshot(0, plain) != response.checksum
+    {
         return Err(wrong_checksum());
     }
     Ok(())
 }
 
+/// Decompresses all frames of `input`.
 pub(super) async fn frames(
     call: CallContext<'_>,
     input: &[u8],
@@ -88,20 +91,21 @@ pub(super) async fn frames(
         at += match lz4::next_frame(rest, at)? {
             lz4::Frame::Skippable { len } => len,
             lz4::Frame::Legacy => legacy_frame(call, rest, output, last).await?,
-            lz4::Frame::Ordinary => frame(call, rest, output, last).await?,
+            lz4::Frame::Ordinary => ordinary_frame(call, rest, output, last).await?,
         };
     }
     Ok(())
 }
 
-async fn frame(
+/// Decompresses one frame, and returns its length.
+async fn ordinary_frame(
     call: CallContext<'_>,
     input: &[u8],
     output: &mut Output<'_>,
     last: &mut Option<u16>,
 ) -> Result<usize> {
     let format = Format::Lz4Frame;
-    let (descriptor, mut at) = container::Descriptor::parse(input)?.ok_or(Error::Truncated { format })?;
+    let (descriptor, mut at) = frame::Descriptor::parse(input)?.ok_or(Error::Truncated { format })?;
     if !descriptor.independent {
         return linked_frame(call, &descriptor, input, at, output, last).await;
     }
@@ -123,26 +127,27 @@ async fn frame(
                 stored = Some(data);
             } else {
                 let plain_len = part.plain_len(&descriptor)?;
-                let request = Request {
+                let request = StatelessRequest {
                     kind,
                     prefix: &word.to_le_bytes(),
                     input: data,
                     room: plain_len.max(LEAST_ROOM),
                     is_open: false,
                 };
-                let launched = call.launch(request, window.when_full(call.when_full)).await;
+                let submitted = call.submit(request, window.when_full(call.when_full)).await;
                 let lens = (data.len(), plain_len);
-                if !window.push(launched, lens).map_err(|fault| call.error(fault))? {
+                if !window.push(submitted, lens).map_err(|error| call.error(error))? {
                     break;
                 }
             }
             at = next;
         }
-        match window.next(call.pool).await {
+        match window.next(call.started).await {
             Some(next) => {
-                let (landed, instance, (len, plain_len)) = next.map_err(|fault| call.error(fault))?;
-                let answer = call.answer(&landed, instance, len + 4, plain_len.max(LEAST_ROOM), format)?;
-                call.blame(instance, take(call, &landed, &answer, plain_len, output))?;
+                let (completed, instance, (len, plain_len)) = next.map_err(|error| call.error(error))?;
+                let response =
+                    call.decode(&completed, instance, len + 4, plain_len.max(LEAST_ROOM), format)?;
+                call.penalise_on_error(instance, take(call, &completed, &response, plain_len, output))?;
                 *last = Some(instance);
             }
             None => match stored.take() {
@@ -162,17 +167,17 @@ async fn frame(
 
 /// A block of a frame.
 struct Part<'a> {
-    /// Its size word.
+    /// The size word of the block.
     word: u32,
     data: &'a [u8],
-    /// Where the next block begins.
+    /// The offset at which the next block begins.
     next: usize,
     is_stored: bool,
 }
 
 impl<'a> Part<'a> {
-    /// The block at `at`, its checksum checked; `None` for the end mark.
-    fn at(input: &'a [u8], at: usize, descriptor: &container::Descriptor) -> Result<Option<Self>> {
+    /// Returns the block at `at` after checking its checksum; `None` for the end mark.
+    fn at(input: &'a [u8], at: usize, descriptor: &frame::Descriptor) -> Result<Option<Self>> {
         let truncated = || Error::Truncated { format: Format::Lz4Frame };
         let word = input.get(at..).and_then(le32).ok_or_else(truncated)?;
         if word == 0 {
@@ -189,7 +194,7 @@ impl<'a> Part<'a> {
         Ok(Some(Self { word, data, next, is_stored }))
     }
 
-    fn plain_len(&self, descriptor: &container::Descriptor) -> Result<usize> {
+    fn plain_len(&self, descriptor: &frame::Descriptor) -> Result<usize> {
         if self.is_stored {
             return Ok(self.data.len());
         }
@@ -197,10 +202,11 @@ impl<'a> Part<'a> {
     }
 }
 
-/// A frame whose blocks refer to earlier ones: one request for all of them, which begin at `at`.
+/// Decompresses a frame whose blocks refer to earlier ones, with one request for all of them. The first block is at
+/// offset `begin`.
 async fn linked_frame(
     call: CallContext<'_>,
-    descriptor: &container::Descriptor,
+    descriptor: &frame::Descriptor,
     input: &[u8],
     begin: usize,
     output: &mut Output<'_>,
@@ -219,16 +225,16 @@ async fn linked_frame(
         let block = Lz4Block::of_len(descriptor.max_block).expect("a size that frames have");
         let kind = SessionKind::Unlz4 { block, has_block_checksums: descriptor.block_checksum };
         let room = len.max(LEAST_ROOM);
-        let request = Request { kind, prefix: &[], input: &input[begin..at], room, is_open: false };
-        let (landed, instance) = call.run(request).await.map_err(|fault| call.error(fault))?;
-        let answer = call.answer(&landed, instance, at - begin, room, format)?;
-        call.blame(instance, take(call, &landed, &answer, len, output))?;
+        let request = StatelessRequest { kind, prefix: &[], input: &input[begin..at], room, is_open: false };
+        let (completed, instance) = call.run(request).await.map_err(|error| call.error(error))?;
+        let response = call.decode(&completed, instance, at - begin, room, format)?;
+        call.penalise_on_error(instance, take(call, &completed, &response, len, output))?;
         *last = Some(instance);
     }
     Ok(at + lz4::check_content(descriptor, &output.filled()[start..], &input[at..])?)
 }
 
-/// A frame of the format's first days: blocks of up to 8 MiB, and no end mark.
+/// Decompresses a legacy frame, which has blocks of up to 8 MiB and no end mark.
 async fn legacy_frame(
     call: CallContext<'_>,
     input: &[u8],
@@ -241,7 +247,7 @@ async fn legacy_frame(
         let word = le32(&input[at..]).ok_or_else(truncated)?;
         let Some(len) = lz4::legacy_block_size(word, at == 4)? else { break };
         let data = input.get(at + 4..).and_then(|rest| rest.get(..len)).ok_or_else(truncated)?;
-        lz4::frame_block_len(data, container::LEGACY_BLOCK)?;
+        lz4::frame_block_len(data, frame::LEGACY_BLOCK)?;
         block(call, data, output, Format::Lz4Frame, last).await?;
         at += 4 + len;
     }

@@ -1,4 +1,5 @@
-//! Compression on the device: formats around stateless requests.
+//! Compression and decompression on the device: the formats around stateless requests. The module `accelerator` calls
+//! it; the only data that it compresses on the CPU is what the device returns as LZ4s, which libzstd encodes.
 
 mod compress;
 mod decompress;
@@ -21,12 +22,12 @@ pub(crate) use decompress::decompress;
 pub(crate) use session::SESSIONS;
 pub(crate) use single::Single;
 
-/// Refuses what library and device do not offer.
+/// Returns an error for what library and device do not offer.
 fn check_offered(call: CallContext<'_>, format: Format, direction: Direction) -> Result<()> {
-    let offered = &call.pool.services.capabilities.compression;
+    let offered = &call.started.services.capabilities.compression;
     let directions = match format {
         Format::Lz4Block | Format::Lz4Frame => offered.lz4,
-        // The native format is not used yet, so only what LZ4s gives counts.
+        // The device's native Zstandard is not used yet, so only LZ4s counts.
         Format::Zstd => Directions { decompress: false, ..offered.lz4s },
         _ => offered.deflate,
     };
@@ -42,6 +43,6 @@ fn not_offered(format: Format, direction: Direction) -> Error {
     Error::Unsupported {
         accelerator: crate::error::HARDWARE,
         operation: format!("{what} {format} on this device").into(),
-        remedy: "choose another format, or the CPU".into(),
+        remedy: "choose a format that the device offers (`qat info`), or the CPU".into(),
     }
 }

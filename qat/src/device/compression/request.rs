@@ -1,4 +1,5 @@
-//! One stateless request, and what its answer says.
+//! A stateless request for compression or decompression, and the decoding of its response. The modules of the formats
+//! create requests; nothing here knows a format's header.
 
 use accel_core::{Error, Format};
 
@@ -8,71 +9,79 @@ use super::session::{SessionKind, SessionSlot};
 use crate::device::inflight::{
     Blocks, CompletedRequest, Direction, PendingRequest, SlotGuard, Stateless, Work,
 };
-use crate::device::instances::{CallContext, Failure, Fault, Instance, WhenFull};
+use crate::device::instances::{CallContext, Failure, Instance, RequestError, WhenFull};
 use crate::error::CpaStatus;
 use crate::error::{DeviceError, RequestStatus};
 use crate::settings::Integrity;
 
-/// A request to be.
+/// A stateless request before its submission.
 #[derive(Clone, Copy)]
-pub(super) struct Request<'a> {
+pub(super) struct StatelessRequest<'a> {
     pub(super) kind: SessionKind,
-    /// In front of the input, where the device wants a header that the format does not have.
+    /// Bytes in front of the input, where the device needs a header that the format does not have.
     pub(super) prefix: &'a [u8],
     pub(super) input: &'a [u8],
-    /// Room for the output in bytes.
+    /// The length of the output buffer in bytes.
     pub(super) room: usize,
-    /// More of the same stream follows.
+    /// Whether more of the same stream follows.
     pub(super) is_open: bool,
 }
 
-/// An answer that counts.
+/// The decoded response to a request that succeeded or whose output buffer was full.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Answer {
+pub(super) struct DecodedResponse {
+    /// The number of input bytes that the output contains.
     pub(super) consumed: usize,
+    /// The number of output bytes.
     pub(super) produced: usize,
+    /// The checksum of the plain data.
     pub(super) checksum: u32,
-    /// The output ran full; what was produced stands for what was consumed.
+    /// Whether the output buffer was full. What was produced is valid for what was consumed.
     pub(super) overflow: bool,
+    /// Whether a decompression has reached the end of its stream.
     pub(super) end_of_stream: bool,
 }
 
 impl CallContext<'_> {
-    pub(super) async fn launch(
+    /// Submits a request, and returns it with its instance.
+    pub(super) async fn submit(
         &self,
-        request: Request<'_>,
+        request: StatelessRequest<'_>,
         when_full: WhenFull,
-    ) -> Result<(PendingRequest, u16), Fault> {
+    ) -> Result<(PendingRequest, u16), RequestError> {
         let len = request.prefix.len() + request.input.len() + request.room;
-        // An answer counts in 32 bits.
-        if len > self.pool.settings.memory || u32::try_from(len).is_err() {
-            return Err(Fault::TooLarge);
+        // The counts of a response have 32 bits.
+        if len > self.started.settings.memory || u32::try_from(len).is_err() {
+            return Err(RequestError::TooLarge);
         }
-        let load = |instance: &Instance, claim: &mut SlotGuard| {
+        let load = |instance: &Instance, slot: &mut SlotGuard| {
             let memory = instance.ring.memory();
             let mut input = Blocks::with_room(memory, request.prefix.len() + request.input.len())?;
             input.write(0, request.prefix);
             input.write(request.prefix.len(), request.input);
-            claim.load(input, Blocks::with_room(memory, request.room)?);
+            slot.load(input, Blocks::with_room(memory, request.room)?);
             Ok(())
         };
         let how = self.stateless(request.kind, request.is_open);
-        let fly = |instance: &Instance, claim: SlotGuard| {
-            let key = SessionSlot::new(request.kind, how, claim.is_flat());
+        let submit = |instance: &Instance, slot: SlotGuard| {
+            let key = SessionSlot::new(request.kind, how, slot.is_flat());
             let session = session::session(instance, key)?;
-            Ok(instance.ring.compress(claim, session, how)?)
+            Ok(instance.ring.compress(slot, session, how)?)
         };
-        self.pool.launch(Work::Compression, when_full, self.recorder, load, fly).await
+        self.started.submit(Work::Compression, when_full, self.recorder, load, submit).await
     }
 
-    /// Launches and waits.
-    pub(super) async fn run(&self, request: Request<'_>) -> Result<(CompletedRequest, u16), Fault> {
-        let (flight, instance) = self.launch(request, self.when_full).await?;
-        let landed = flight.await.map_err(|lost| self.pool.lost(lost, instance))?;
-        Ok((landed, instance))
+    /// Submits a request and waits for its response.
+    pub(super) async fn run(
+        &self,
+        request: StatelessRequest<'_>,
+    ) -> Result<(CompletedRequest, u16), RequestError> {
+        let (pending, instance) = self.submit(request, self.when_full).await?;
+        let completed = pending.await.map_err(|reason| self.started.record_abandoned(reason, instance))?;
+        Ok((completed, instance))
     }
 
-    /// What a request of this kind has beside data and session.
+    /// Returns the parameters of a request of this kind beside its data and session.
     pub(super) fn stateless(&self, kind: SessionKind, is_open: bool) -> Stateless {
         let direction = kind.direction();
         Stateless {
@@ -83,58 +92,63 @@ impl CallContext<'_> {
         }
     }
 
-    /// Whether libqat is to compare what the device read and wrote with the memory. LZ4 says the length of its blocks
-    /// and hashes their content itself, and the library would do it only without recovery.
+    /// Returns whether libqat has to compare what the device read and wrote with what is in memory. It does not for
+    /// LZ4, whose format has lengths and hashes of its blocks, and for which the library would only compare without
+    /// recovery.
     fn is_verified(&self, kind: SessionKind) -> bool {
         matches!(kind, SessionKind::Deflate { .. } | SessionKind::Inflate { .. })
-            && self.pool.settings.integrity == Integrity::EndToEnd
-            && self.pool.services.capabilities.compression.integrity_crcs
+            && self.started.settings.integrity == Integrity::EndToEnd
+            && self.started.services.capabilities.compression.integrity_crcs
     }
 
-    /// Passes `result` on, and lets the instance rest if it says that the instance's output was wrong.
-    pub(super) fn blame<T>(&self, instance: u16, result: Result<T, Error>) -> Result<T, Error> {
+    /// Returns `result`, and suspends the instance if it is an error of the device.
+    pub(super) fn penalise_on_error<T>(&self, instance: u16, result: Result<T, Error>) -> Result<T, Error> {
         if let Err(Error::Device { .. }) = result {
-            self.pool.instances[usize::from(instance)].health.failed(Failure::Trust);
+            self.started.instances[usize::from(instance)].health.failed(Failure::Trust);
         }
         result
     }
 
-    /// Reads an answer, and tells the instance's health of it. `format` is what corrupt input is corrupt as.
+    /// Decodes a response, and records it in the instance's health. `format` is the format that an error for corrupt
+    /// input names.
+    ///
+    /// # Errors
+    /// `Corrupt` when the device reports bad input, and `Device` when the request failed or its counts are impossible.
     #[inline(always)]
-    pub(super) fn answer(
+    pub(super) fn decode(
         &self,
-        landed: &CompletedRequest,
+        completed: &CompletedRequest,
         instance: u16,
         request_len: usize,
         room: usize,
         format: Format,
-    ) -> Result<Answer, Error> {
-        let results = landed.results();
-        let health = &self.pool.instances[usize::from(instance)].health;
+    ) -> Result<DecodedResponse, Error> {
+        let results = completed.results();
+        let health = &self.started.instances[usize::from(instance)].health;
         let request = RequestStatus::from_raw(results.status);
-        let answer = Answer {
+        let response = DecodedResponse {
             consumed: results.consumed as usize,
             produced: results.produced as usize,
             checksum: results.checksum,
             overflow: request == RequestStatus::OVERFLOW,
             end_of_stream: results.endOfLastBlock != 0,
         };
-        let status = landed.status();
-        let is_answered = status == CpaStatus::SUCCESS && request == RequestStatus::OK || answer.overflow;
+        let status = completed.status();
+        let is_answered = status == CpaStatus::SUCCESS && request == RequestStatus::OK || response.overflow;
         if is_answered {
-            if answer.consumed > request_len || answer.produced > room {
+            if response.consumed > request_len || response.produced > room {
                 health.failed(Failure::Trust);
                 let detail = format!(
                     "{} of {request_len} bytes consumed, {} bytes produced in room for {room}",
-                    answer.consumed, answer.produced
+                    response.consumed, response.produced
                 );
                 return Err(DeviceError::Wrong { detail: detail.into() }.into());
             }
             health.succeeded();
-            return Ok(answer);
+            return Ok(response);
         }
-        // Data to be compressed cannot be bad.
-        if let Some(detail) = request.bad_data().filter(|_| !landed.is_compression()) {
+        // Only a decompression can have bad input. For a compression, such a status is a failure of the device.
+        if let Some(detail) = request.bad_data().filter(|_| !completed.is_compression()) {
             health.succeeded();
             return Err(Error::Corrupt { format, detail: detail.into() });
         }

@@ -1,4 +1,5 @@
-//! The sessions of one instance: one for each kind of request, made on the first of its kind.
+//! The sessions of one instance for compression: one for each kind of request, created by the first of its kind.
+//! `request`, `single` and `zero_copy` ask for them.
 
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use crate::device::inflight::{Api, Direction, Session, SessionError, Stateless};
 use crate::device::instances::Instance;
 use crate::settings::Huffman;
 
-/// What a session is for.
+/// The kind of requests that a session is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SessionKind {
     Deflate { level: u8, huffman: Huffman, checksum: Checksum },
@@ -26,7 +27,7 @@ pub(crate) enum Checksum {
 }
 
 impl Checksum {
-    /// The same by the CPU.
+    /// Computes the checksum on the CPU.
     pub(super) fn of(self, plain: &[u8]) -> u32 {
         match self {
             Self::Crc32 => libdeflater::crc32(plain),
@@ -35,17 +36,17 @@ impl Checksum {
     }
 }
 
-/// Largest block of an LZ4 frame: 64 KiB, 256 KiB, 1 MiB or 4 MiB.
+/// The maximum block size of an LZ4 frame: 64 KiB, 256 KiB, 1 MiB or 4 MiB.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Lz4Block(u8);
 
 impl Lz4Block {
-    /// The one of `len` bytes, if there is.
+    /// Returns the size of exactly `len` bytes, if it exists.
     pub(crate) fn of_len(len: usize) -> Option<Self> {
         (0..4).map(Self).find(|block| block.len() == len)
     }
 
-    /// The smallest that holds `len` bytes, if there is.
+    /// Returns the smallest size of at least `len` bytes, if it exists.
     pub(crate) fn for_len(len: usize) -> Option<Self> {
         (0..4).map(Self).find(|block| block.len() >= len)
     }
@@ -55,7 +56,7 @@ impl Lz4Block {
     }
 }
 
-/// Levels of the API; generation 4 knows three, and libqat maps these to them.
+/// The number of levels in the API. Generation 4 has three, to which libqat maps them.
 const LEVELS: usize = 12;
 const DEFLATE: usize = 0;
 const INFLATE: usize = DEFLATE + LEVELS * 2 * 2;
@@ -72,7 +73,7 @@ impl SessionKind {
         }
     }
 
-    /// Where its checksum begins.
+    /// Returns the initial value of the checksum.
     pub(super) const fn seed(self) -> u32 {
         match self {
             Self::Deflate { checksum: Checksum::Adler32, .. }
@@ -81,7 +82,7 @@ impl SessionKind {
         }
     }
 
-    fn place(self) -> usize {
+    fn index(self) -> usize {
         let at = |level: u8| usize::from(level) - 1;
         match self {
             Self::Deflate { level, huffman, checksum } => {
@@ -130,7 +131,7 @@ impl SessionKind {
             minMatch: sys::CPA_DC_MIN_3_BYTE_MATCH,
             lz4BlockMaxSize: block,
             lz4BlockChecksum: matches!(self, Self::Unlz4 { has_block_checksums: true, .. }).into(),
-            // Decompression ignores it.
+            // libqat ignores this field for decompression.
             lz4BlockIndependence: matches!(self, Self::Lz4 { .. }).into(),
             checksum,
             accumulateXXHash: sys::CPA_FALSE,
@@ -138,30 +139,30 @@ impl SessionKind {
     }
 }
 
-/// Which session a request needs.
+/// Identifies the session that a request needs.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SessionSlot {
     kind: SessionKind,
     api: Api,
-    place: usize,
+    index: usize,
 }
 
 impl SessionSlot {
-    /// For a request of this kind, each side of which is one piece if it `is_flat`.
+    /// Returns the session for requests of this kind. `is_flat` states whether input and output are one buffer each.
     pub(super) fn new(kind: SessionKind, how: Stateless, is_flat: bool) -> Self {
         let is_deflate = matches!(kind, SessionKind::Deflate { .. } | SessionKind::Inflate { .. });
         let is_whole = how.flush == sys::CPA_DC_FLUSH_FINAL && !how.is_verified;
         let api = if is_deflate && is_whole && is_flat { Api::DataPlane } else { Api::Traditional };
-        Self { kind, api, place: kind.place() }
+        Self { kind, api, index: kind.index() }
     }
 }
 
-/// The number of sessions that an instance for compression may have: one for each kind and each of the two sets of calls.
+/// The number of sessions that an instance for compression may have: one for each kind and each of the two APIs.
 pub(crate) const SESSIONS: usize = 2 * KINDS;
 
-/// Returns the session of `instance` for requests that need `slot`, which the first of them makes.
+/// Returns the session of `instance` for requests that need `slot`, which the first of them creates.
 #[inline]
 pub(super) fn session(instance: &Instance, slot: SessionSlot) -> Result<&Arc<Session>, SessionError> {
-    let at = slot.api as usize * KINDS + slot.place;
+    let at = slot.api as usize * KINDS + slot.index;
     instance.sessions.get(at, || instance.ring.compression_session(slot.api, &slot.kind.setup()))
 }

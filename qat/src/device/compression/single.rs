@@ -1,4 +1,5 @@
-//! Slices that one deflate request takes: copied there and back, without the futures that longer ones need.
+//! Compression of slices that are one deflate request: copied to the device and back, without the futures that longer
+//! data needs. `compress` handles everything else.
 
 use super::session;
 use accel_core::{CompressOptions, End, Error, ExecutedOn, Format, Outcome, Result};
@@ -7,10 +8,10 @@ use super::check_offered;
 use super::compress::{PIECE, Writer, complete, deflate_room, store, stored_len, wrong_checksum};
 use super::zero_copy::{Job, Plan};
 use crate::device::inflight::{Blocks, CompletedRequest, Direction, PendingRequest, SlotGuard, Work};
-use crate::device::instances::{CallContext, Fault, Instance, Launched};
+use crate::device::instances::{CallContext, Instance, RequestError, Submitted};
 use crate::settings::Integrity;
 
-/// A compression that is one request.
+/// A compression that consists of one request.
 #[derive(Clone, Copy)]
 pub(crate) struct Single {
     plan: Plan,
@@ -18,8 +19,8 @@ pub(crate) struct Single {
 }
 
 impl Single {
-    /// Submits it: with the request and its instance. `None` for what [`compress`](super::compress) has to do: more than
-    /// one request, or waiting for room.
+    /// Submits the request, and returns it with its instance. Returns `None` for what [`compress`](super::compress) has
+    /// to do: more than one request, or waiting while the device is full.
     #[inline(always)]
     pub(crate) fn begin(
         call: CallContext<'_>,
@@ -27,10 +28,10 @@ impl Single {
         options: &CompressOptions,
     ) -> Result<Option<(Self, PendingRequest, u16)>> {
         let Some(single) = Self::new(call, input, options)? else { return Ok(None) };
-        match single.try_launch(call, input) {
-            Ok(Launched::Flying(flight, instance)) => Ok(Some((single, flight, instance))),
-            Ok(Launched::Full(_)) => Ok(None),
-            Err(fault) => Err(call.error(fault)),
+        match single.try_submit(call, input) {
+            Ok(Submitted::Pending(pending, instance)) => Ok(Some((single, pending, instance))),
+            Ok(Submitted::Full(_)) => Ok(None),
+            Err(error) => Err(call.error(error)),
         }
     }
 
@@ -38,7 +39,7 @@ impl Single {
     fn new(call: CallContext<'_>, input: &[u8], options: &CompressOptions) -> Result<Option<Self>> {
         let is_deflate = matches!(options.format, Format::Deflate | Format::Gzip | Format::Zlib);
         let is_one = is_deflate && (1..=PIECE).contains(&input.len());
-        if !is_one || input.len() + deflate_room(input.len()) > call.pool.settings.memory {
+        if !is_one || input.len() + deflate_room(input.len()) > call.started.settings.memory {
             return Ok(None);
         }
         let plan = Plan::new(call, &Job::Compress(*options))?;
@@ -47,43 +48,43 @@ impl Single {
     }
 
     #[inline(always)]
-    fn try_launch(&self, call: CallContext<'_>, input: &[u8]) -> Result<Launched, Fault> {
-        let load = |instance: &Instance, claim: &mut SlotGuard| {
+    fn try_submit(&self, call: CallContext<'_>, input: &[u8]) -> Result<Submitted, RequestError> {
+        let load = |instance: &Instance, slot: &mut SlotGuard| {
             let memory = instance.ring.memory();
             let room = Blocks::with_room(memory, deflate_room(input.len()))?;
-            claim.load(Blocks::copied(memory, input)?, room);
+            slot.load(Blocks::copied(memory, input)?, room);
             Ok(())
         };
-        let fly = |instance: &Instance, claim: SlotGuard| {
+        let submit = |instance: &Instance, slot: SlotGuard| {
             let session = session::session(instance, self.plan.session)?;
-            Ok(instance.ring.compress(claim, session, self.plan.how)?)
+            Ok(instance.ring.compress(slot, session, self.plan.how)?)
         };
-        call.pool.try_launch(Work::Compression, call.when_full, call.recorder, &mut None, load, fly)
+        call.started.try_submit(Work::Compression, call.when_full, call.recorder, &mut None, load, submit)
     }
 
-    /// What the answer comes to. `None` when the output ran full, which its room rules out, so that the device is not what
-    /// it should be: then all is to be done again.
+    /// Writes the output of the response. Returns `None` when the device's output buffer was full, which its length
+    /// should prevent: then [`compress`](super::compress) has to do the whole operation.
     #[inline(always)]
     pub(crate) fn finish(
         &self,
         call: CallContext<'_>,
-        landed: &CompletedRequest,
+        completed: &CompletedRequest,
         instance: u16,
         input: &[u8],
         output: &mut [u8],
     ) -> Result<Option<Outcome>> {
         let (len, plan) = (input.len(), &self.plan);
-        let answer = call.answer(landed, instance, len, deflate_room(len), Format::Deflate)?;
-        if call.blame(instance, complete(&answer, len))? < len {
+        let response = call.decode(completed, instance, len, deflate_room(len), Format::Deflate)?;
+        if call.penalise_on_error(instance, complete(&response, len))? < len {
             return Ok(None);
         }
         let (header, trailer) = plan.framing;
-        let is_checked = trailer > 0 && call.pool.settings.integrity != Integrity::Trust;
-        if is_checked && answer.checksum != plan.checksum.of(input) {
-            return call.blame(instance, Err(wrong_checksum()));
+        let is_checked = trailer > 0 && call.started.settings.integrity != Integrity::Trust;
+        if is_checked && response.checksum != plan.checksum.of(input) {
+            return call.penalise_on_error(instance, Err(wrong_checksum()));
         }
-        let is_stored = answer.produced >= stored_len(len);
-        let packed_len = if is_stored { stored_len(len) } else { answer.produced };
+        let is_stored = response.produced >= stored_len(len);
+        let packed_len = if is_stored { stored_len(len) } else { response.produced };
         let (bytes_out, available) = (header + packed_len + trailer, output.len());
         let Some(output) = output.get_mut(..bytes_out) else {
             let required = Some(self.options.bound(len));
@@ -93,9 +94,9 @@ impl Single {
         if is_stored {
             store(input, &mut Writer::new(packed, packed_len), self.options.end == End::Final)?;
         } else {
-            landed.output().read(0, packed);
+            completed.output().read(0, packed);
         }
-        plan.frame(output, answer.checksum, len);
+        plan.frame(output, response.checksum, len);
         Ok(Some(Outcome { bytes_in: len, bytes_out, path: ExecutedOn::Hardware { instance } }))
     }
 }

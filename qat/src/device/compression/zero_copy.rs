@@ -1,4 +1,5 @@
-//! Requests on the caller's own device memory: one request, no copy.
+//! Requests on device memory of the caller, which are one request each and copy nothing. `DmaSession` calls it;
+//! `single` shares its plan.
 
 use std::cell::Cell;
 use std::ops::Range;
@@ -8,11 +9,11 @@ use accel_core::{CompressOptions, End, Error, ExecutedOn, Format, Outcome, Resul
 
 use super::compress::{self, complete, ran_full, wrong_checksum};
 use super::decompress::{check_gzip, check_zlib};
-use super::request::Answer;
+use super::request::DecodedResponse;
 use super::session::{self};
 use super::session::{Checksum, SessionKind, SessionSlot};
 use crate::device::inflight::{Blocks, CompletedRequest, Direction, SlotGuard, Stateless, Work};
-use crate::device::instances::{CallContext, Fault, Instance, Launched, Unsent};
+use crate::device::instances::{CallContext, Instance, RequestError, Submitted, Unsent};
 use crate::device::memory::DmaBuffer;
 use crate::formats::{gzip, zlib};
 use crate::settings::Integrity;
@@ -20,23 +21,24 @@ use crate::software::{check_end, nothing_after, zlib_effort};
 
 pub(crate) use compress::deflate_room;
 
-/// Both buffers of a request on device memory, with its result.
+/// A completed request on device memory: both buffers and the result.
 #[derive(Debug)]
 pub struct DmaCompletion {
-    /// Input and output; `None` when the device did not answer in time and may still write to them.
+    /// The input and the output buffer; `None` when the device did not respond in time, so that it may still write to
+    /// them.
     pub buffers: Option<(DmaBuffer, DmaBuffer)>,
-    /// What the request came to; the output begins at the front of its buffer.
+    /// The result of the request. The output begins at the front of its buffer.
     pub result: Result<Outcome>,
 }
 
-/// What a call wants.
+/// The operation of a session.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Job {
     Compress(CompressOptions),
     Decompress(Format),
 }
 
-/// What the requests of a session have in common.
+/// The parameters that the requests of a session share.
 #[derive(Clone, Copy)]
 pub(crate) struct Plan {
     format: Format,
@@ -44,21 +46,25 @@ pub(crate) struct Plan {
     pub(super) checksum: Checksum,
     pub(super) how: Stateless,
     pub(super) session: SessionSlot,
-    /// Bytes in front of the deflate data, and behind them.
+    /// The bytes before the deflate data, and the bytes after it.
     pub(super) framing: (usize, usize),
 }
 
-/// Lengths in bytes of one request.
+/// The lengths of one request, in bytes.
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Spans {
     input: usize,
     output: usize,
-    /// In front of the deflate data.
+    /// The bytes before the deflate data.
     header: usize,
 }
 
 impl Plan {
-    /// The requests for `job`, or why there are none.
+    /// Determines the parameters of requests for `job`.
+    ///
+    /// # Errors
+    /// `Unsupported` for another format than deflate, zlib and gzip, or for a level that only the CPU has, and
+    /// `InvalidArgument` for a level that does not exist.
     pub(crate) fn new(call: CallContext<'_>, job: &Job) -> Result<Self> {
         let (Job::Compress(CompressOptions { format, .. }) | Job::Decompress(format)) = *job;
         if let Job::Compress(options) = job {
@@ -76,13 +82,17 @@ impl Plan {
         Ok(Self { format, level, checksum, how, session: SessionSlot::new(kind, how, true), framing })
     }
 
-    /// The lengths of a request with these buffers, or why there is none.
+    /// Determines the lengths of a request with these buffers.
+    ///
+    /// # Errors
+    /// `Unsupported` for empty input, `OutputTooSmall`, and, for decompression, `Corrupt` or `Truncated` for a bad
+    /// header.
     pub(crate) fn spans(&self, input: &DmaBuffer, output: &DmaBuffer) -> Result<Spans> {
         let header = match self.how.direction {
             Direction::Compress => {
                 let required = self.framing.0 + deflate_room(input.len()) + self.framing.1;
                 if input.is_empty() {
-                    return unsupported("compressing nothing");
+                    return unsupported("compressing empty input");
                 }
                 if output.len() < required {
                     return Err(Error::OutputTooSmall { required: Some(required), available: output.len() });
@@ -101,7 +111,7 @@ impl Plan {
         Ok(Spans { input: input.len(), output: output.len(), header })
     }
 
-    /// Length of what stands in front of the deflate data, if it is whole.
+    /// Returns the length of the header before the deflate data; `None` if the header is incomplete.
     fn header_of(&self, input: &[u8]) -> Result<Option<usize>> {
         Ok(match self.format {
             Format::Gzip => gzip::parse_header(input)?.map(|header| header.len),
@@ -110,7 +120,7 @@ impl Plan {
         })
     }
 
-    /// What the device reads, and where it may write.
+    /// Returns the range of the input that the device reads, and the range of the output that it may write.
     fn ranges(&self, spans: Spans) -> (Range<usize>, Range<usize>) {
         match self.how.direction {
             Direction::Compress => (0..spans.input, spans.header..spans.output - self.framing.1),
@@ -118,63 +128,64 @@ impl Plan {
         }
     }
 
-    /// One try to submit. `held` has the buffers; it is empty when the device has them.
-    pub(crate) fn try_launch(
+    /// Makes one attempt to submit. `held` contains the buffers, and is empty afterwards if the request was submitted.
+    pub(crate) fn try_submit(
         &self,
         call: CallContext<'_>,
         spans: Spans,
         since: &mut Option<Instant>,
         held: &mut Option<(DmaBuffer, DmaBuffer)>,
-    ) -> Result<Launched, Fault> {
+    ) -> Result<Submitted, RequestError> {
         let held = Cell::from_mut(held);
-        let load = |_: &Instance, claim: &mut SlotGuard| {
-            let (mut input, mut output) = held.take().expect("given back by whoever did not send them");
+        let load = |_: &Instance, slot: &mut SlotGuard| {
+            let (mut input, mut output) =
+                held.take().expect("an attempt that does not submit returns the buffers");
             let is_ready = input.prepare().and_then(|()| output.prepare());
             if is_ready.is_err() {
                 held.set(Some((input, output)));
                 return is_ready;
             }
             let (read, write) = self.ranges(spans);
-            claim.load(Blocks::part(input.into_block(), read), Blocks::part(output.into_block(), write));
+            slot.load(Blocks::part(input.into_block(), read), Blocks::part(output.into_block(), write));
             Ok(())
         };
-        let take_back = |claim: &mut SlotGuard| {
-            held.set(whole(claim.unload(), spans));
+        let take_back = |slot: &mut SlotGuard| {
+            held.set(whole(slot.unload(), spans));
         };
-        let fly = |instance: &Instance, mut claim: SlotGuard| {
+        let submit = |instance: &Instance, mut slot: SlotGuard| {
             let session = match session::session(instance, self.session) {
                 Ok(session) => session,
                 Err(error) => {
-                    take_back(&mut claim);
+                    take_back(&mut slot);
                     return Err(Unsent::from(error));
                 }
             };
-            instance.ring.compress(claim, session, self.how).map_err(|mut refused| {
-                take_back(&mut refused.claim);
+            instance.ring.compress(slot, session, self.how).map_err(|mut refused| {
+                take_back(&mut refused.slot);
                 Unsent::from(refused)
             })
         };
-        call.pool.try_launch(Work::Compression, call.when_full, call.recorder, since, load, fly)
+        call.started.try_submit(Work::Compression, call.when_full, call.recorder, since, load, submit)
     }
 
-    /// What the answer comes to.
+    /// Converts a response to the result, and returns the buffers.
     pub(crate) fn finish(
         &self,
         call: CallContext<'_>,
         spans: Spans,
-        landed: CompletedRequest,
+        completed: CompletedRequest,
         instance: u16,
     ) -> DmaCompletion {
         let (read, write) = self.ranges(spans);
-        let answer = call.answer(&landed, instance, read.len(), write.len(), self.format);
-        let Some((input, mut output)) = whole(landed.into_memory(), spans) else {
-            return DmaCompletion { buffers: None, result: answer.and_then(|_| Err(ran_full())) };
+        let response = call.decode(&completed, instance, read.len(), write.len(), self.format);
+        let Some((input, mut output)) = whole(completed.into_memory(), spans) else {
+            return DmaCompletion { buffers: None, result: response.and_then(|_| Err(ran_full())) };
         };
-        let result = answer.and_then(|answer| {
+        let result = response.and_then(|response| {
             let bytes_out = match self.how.direction {
-                Direction::Compress => self.compressed(call, &answer, instance, &input, &mut output)?,
+                Direction::Compress => self.compressed(call, &response, instance, &input, &mut output)?,
                 Direction::Decompress => {
-                    self.decompressed(call, &answer, instance, (&input, spans.header), &output)?
+                    self.decompressed(call, &response, instance, (&input, spans.header), &output)?
                 }
             };
             Ok(Outcome { bytes_in: spans.input, bytes_out, path: ExecutedOn::Hardware { instance } })
@@ -182,31 +193,30 @@ impl Plan {
         DmaCompletion { buffers: Some((input, output)), result }
     }
 
-    /// Checks what was compressed, and writes what stands around it; the length of both.
+    /// Checks compressed output, writes header and trailer around it, and returns the total length.
     fn compressed(
         &self,
         call: CallContext<'_>,
-        answer: &Answer,
+        response: &DecodedResponse,
         instance: u16,
         input: &[u8],
         output: &mut [u8],
     ) -> Result<usize> {
-        if call.blame(instance, complete(answer, input.len()))? < input.len() {
+        if call.penalise_on_error(instance, complete(response, input.len()))? < input.len() {
             return Err(ran_full());
         }
         let (header, trailer) = self.framing;
-        let sum = answer.checksum;
-        let is_checked = trailer > 0 && call.pool.settings.integrity != Integrity::Trust;
+        let sum = response.checksum;
+        let is_checked = trailer > 0 && call.started.settings.integrity != Integrity::Trust;
         if is_checked && sum != self.checksum.of(input) {
-            return call.blame(instance, Err(wrong_checksum()));
+            return call.penalise_on_error(instance, Err(wrong_checksum()));
         }
-        let len = header + answer.produced + trailer;
+        let len = header + response.produced + trailer;
         self.frame(&mut output[..len], sum, input.len());
         Ok(len)
     }
 
-    /// Writes what stands around the deflate data: the front and the end of `output`, for plain data of this checksum and
-    /// length.
+    /// Writes header and trailer to the front and the end of `output`, for plain data with this checksum and length.
     #[inline(always)]
     pub(super) fn frame(&self, output: &mut [u8], sum: u32, plain_len: usize) {
         let (header, trailer) = self.framing;
@@ -224,47 +234,47 @@ impl Plan {
         }
     }
 
-    /// Checks what was decompressed against what stands behind it in the input, which has a header; its length.
+    /// Checks decompressed output against the trailer in the input, and returns its length.
     fn decompressed(
         &self,
         call: CallContext<'_>,
-        answer: &Answer,
+        response: &DecodedResponse,
         instance: u16,
         (input, header): (&[u8], usize),
         output: &[u8],
     ) -> Result<usize> {
         let format = self.format;
-        if answer.overflow {
+        if response.overflow {
             return Err(Error::OutputTooSmall { required: None, available: output.len() });
         }
-        if !answer.end_of_stream {
+        if !response.end_of_stream {
             return Err(Error::Truncated { format });
         }
-        let plain = &output[..answer.produced];
-        let used = header + answer.consumed;
+        let plain = &output[..response.produced];
+        let used = header + response.consumed;
         let rest = &input[used..];
-        let sum = answer.checksum;
-        let is_checked = call.pool.settings.integrity != Integrity::Trust;
+        let sum = response.checksum;
+        let is_checked = call.started.settings.integrity != Integrity::Trust;
         match format {
             Format::Gzip => {
                 let trailer = rest.first_chunk().ok_or(Error::Truncated { format })?;
-                call.blame(instance, check_gzip(trailer, sum, plain))?;
+                call.penalise_on_error(instance, check_gzip(trailer, sum, plain))?;
             }
             Format::Zlib => {
                 let trailer = rest.first_chunk().ok_or(Error::Truncated { format })?;
-                call.blame(instance, check_zlib(trailer, sum, plain, is_checked))?;
+                call.penalise_on_error(instance, check_zlib(trailer, sum, plain, is_checked))?;
             }
             _ if is_checked && self.checksum.of(plain) != sum => {
-                return call.blame(instance, Err(wrong_checksum()));
+                return call.penalise_on_error(instance, Err(wrong_checksum()));
             }
             _ => {}
         }
         nothing_after(input, used + self.framing.1, format)?;
-        Ok(answer.produced)
+        Ok(response.produced)
     }
 }
 
-/// Whole buffers again.
+/// Converts the blocks of a request back to the caller's buffers.
 #[inline(always)]
 fn whole((input, output): (Blocks, Blocks), spans: Spans) -> Option<(DmaBuffer, DmaBuffer)> {
     let (input, output) = input.into_block().zip(output.into_block())?;
@@ -275,11 +285,11 @@ fn unsupported<T>(what: impl Into<std::borrow::Cow<'static, str>>) -> Result<T> 
     Err(Error::Unsupported {
         accelerator: crate::error::HARDWARE,
         operation: what.into(),
-        remedy: "use slices, which every format takes".into(),
+        remedy: "use the operations on slices, which support it".into(),
     })
 }
 
-/// Bytes in front of and behind the deflate data, and the checksum that the format has.
+/// Returns the lengths of header and trailer, and the checksum of the format.
 fn framing(format: Format) -> Result<((usize, usize), Checksum)> {
     match format {
         Format::Deflate => Ok(((0, 0), Checksum::Crc32)),

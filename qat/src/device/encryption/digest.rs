@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use accel_core::{Digest, Key, Outcome, Output, Result};
 
-use super::request::{self, Request};
+use super::request::{self, SymmetricRequest};
 use super::seal::path;
 use super::session::{Sessions, Use, of_digest};
 use super::trial;
@@ -51,8 +51,8 @@ pub(super) async fn hash(
             None => of_digest(instance, digest).cloned(),
         }
     };
-    let request = Request { head: [input, &[]], has_digest: true, ..Request::default() };
-    let mut answer = request::run(call, &request, session).await?;
-    output.write(&answer.digest()[..digest.len()])?;
-    Ok(Outcome { bytes_in: input.len(), bytes_out: digest.len(), path: path(Some(answer.instance)) })
+    let request = SymmetricRequest { head: [input, &[]], has_digest: true, ..SymmetricRequest::default() };
+    let mut response = request::run(call, &request, session).await?;
+    output.write(&response.digest()[..digest.len()])?;
+    Ok(Outcome { bytes_in: input.len(), bytes_out: digest.len(), path: path(Some(response.instance)) })
 }

@@ -3,7 +3,7 @@
 use accel_core::{Cipher, CipherOptions, Error, Iv, Key, Outcome, Result};
 
 use super::layout::{self, BLOCK};
-use super::request::{self, Request};
+use super::request::{self, SymmetricRequest};
 use super::seal::{aead, authenticated, keyed, path, pieces, plain};
 use super::trial;
 use crate::device::instances::CallContext;
@@ -39,10 +39,10 @@ pub(super) async fn open(
     let iv = iv.as_bytes();
     let bit_len = layout::bit_len(aad);
     let request = match cipher {
-        Cipher::AesGcm | Cipher::ChaCha20Poly1305 => Request { tag, ..aead(cipher, iv, aad, body) },
-        Cipher::AesCcm => Request { tag, tail: tag, ..aead(cipher, iv, aad, body) },
+        Cipher::AesGcm | Cipher::ChaCha20Poly1305 => SymmetricRequest { tag, ..aead(cipher, iv, aad, body) },
+        Cipher::AesCcm => SymmetricRequest { tag, tail: tag, ..aead(cipher, iv, aad, body) },
         Cipher::AesXts => plain(iv, [body, &[]]),
-        Cipher::AesCbcHmacSha256 => Request { tag, ..authenticated(iv, aad, [body, &[]], &bit_len) },
+        Cipher::AesCbcHmacSha256 => SymmetricRequest { tag, ..authenticated(iv, aad, [body, &[]], &bit_len) },
         _ => {
             let done = pieces(call, keyed, iv, body, output).await.and_then(|instance| {
                 let is_padded = cipher.is_padded();
@@ -55,17 +55,17 @@ pub(super) async fn open(
             return done;
         }
     };
-    let answer = request::run(call, &request, |instance| keyed.session(instance)).await?;
-    if !answer.is_verified {
+    let response = request::run(call, &request, |instance| keyed.session(instance)).await?;
+    if !response.is_verified {
         return Err(failed());
     }
     let text_at = request.text_range().start;
     let mut len = body.len();
     if cipher.is_padded() {
         let mut last = [0; BLOCK];
-        answer.landed.input().read(text_at + len - BLOCK, &mut last);
+        response.completed.input().read(text_at + len - BLOCK, &mut last);
         len -= BLOCK - unpadded_len(&last).ok_or_else(failed)?;
     }
-    answer.landed.input().read(text_at, &mut output[..len]);
-    Ok((len, Some(answer.instance)))
+    response.completed.input().read(text_at, &mut output[..len]);
+    Ok((len, Some(response.instance)))
 }

@@ -11,7 +11,7 @@ use crate::device::inflight::{
     Api, Blocks, CompletedRequest, NOT_VERIFIED, PendingRequest, Session, SessionError, SlotGuard, Symmetric,
     Work,
 };
-use crate::device::instances::{CallContext, Failure, Fault, Instance, WhenFull};
+use crate::device::instances::{CallContext, Failure, Instance, RequestError, WhenFull};
 use crate::device::memory::{Memory, NoMemory};
 use crate::error::CpaStatus;
 use crate::error::{DeviceError, RequestStatus};
@@ -29,7 +29,7 @@ pub(super) const LEAST: usize = 16;
 
 /// A request to be.
 #[derive(Clone, Default)]
-pub(super) struct Request<'a> {
+pub(super) struct SymmetricRequest<'a> {
     /// The data in order: the text is what is enciphered, if anything is, with padding behind it where it has any.
     pub(super) head: [&'a [u8]; 2],
     pub(super) text: [&'a [u8]; 2],
@@ -43,7 +43,7 @@ pub(super) struct Request<'a> {
     pub(super) is_ccm: bool,
 }
 
-impl Request<'_> {
+impl SymmetricRequest<'_> {
     fn parts(&self) -> [&[u8]; 5] {
         let ([first, second], [text, padding]) = (self.head, self.text);
         [first, second, text, padding, self.tail]
@@ -60,7 +60,7 @@ impl Request<'_> {
         start..start + len_of(&self.text)
     }
 
-    fn load(&self, memory: &'static Memory, claim: &mut SlotGuard) -> Result<(), NoMemory> {
+    fn load(&self, memory: &'static Memory, slot: &mut SlotGuard) -> Result<(), NoMemory> {
         let len = self.len();
         // Lengths are 32 bits wide, and what can never be had is not waited for.
         if len > memory.limit() / 2 || u32::try_from(len).is_err() {
@@ -72,8 +72,8 @@ impl Request<'_> {
             input.write(at, part);
             at += part.len();
         }
-        claim.load(input, Blocks::default());
-        let parameters = claim.parameters();
+        slot.load(input, Blocks::default());
+        let parameters = slot.parameters();
         let (mut iv_at, mut aad_at) = (IV_AT, AAD_AT);
         if self.is_ccm {
             parameters[IV_AT..][..BLOCK].fill(0);
@@ -116,41 +116,41 @@ impl Keyed<'_> {
 }
 
 /// Puts a request into flight.
-pub(super) fn launch(
+pub(super) fn submit(
     call: CallContext<'_>,
     when_full: WhenFull,
-    request: &Request<'_>,
+    request: &SymmetricRequest<'_>,
     session: impl Fn(&Instance) -> Result<Arc<Session>, SessionError>,
-) -> impl Future<Output = Result<(PendingRequest, u16), Fault>> {
-    let load = |instance: &Instance, claim: &mut SlotGuard| request.load(instance.ring.memory(), claim);
-    let fly = move |instance: &Instance, claim: SlotGuard| {
+) -> impl Future<Output = Result<(PendingRequest, u16), RequestError>> {
+    let load = |instance: &Instance, slot: &mut SlotGuard| request.load(instance.ring.memory(), slot);
+    let submit = move |instance: &Instance, slot: SlotGuard| {
         let session = session(instance)?;
-        Ok(instance.ring.perform(claim, session, &request.operation())?)
+        Ok(instance.ring.perform(slot, session, &request.operation())?)
     };
-    call.pool.launch(Work::Symmetric, when_full, call.recorder, load, fly)
+    call.started.submit(Work::Symmetric, when_full, call.recorder, load, submit)
 }
 
 /// An answer that counts.
-pub(super) struct Answer {
-    pub(super) landed: CompletedRequest,
+pub(super) struct CheckedResponse {
+    pub(super) completed: CompletedRequest,
     pub(super) instance: u16,
     /// False when the device compared the tag and found another one.
     pub(super) is_verified: bool,
 }
 
-impl Answer {
+impl CheckedResponse {
     /// The digest that the device wrote.
     pub(super) fn digest(&mut self) -> &[u8; MAX_DIGEST] {
-        self.landed.parameters()[DIGEST_AT..].first_chunk().expect("parameters are longer")
+        self.completed.parameters()[DIGEST_AT..].first_chunk().expect("parameters are longer")
     }
 
     /// The tag that it wrote for `request`: the front of the digest.
-    pub(super) fn tag(&mut self, request: &Request<'_>) -> [u8; TAG] {
+    pub(super) fn tag(&mut self, request: &SymmetricRequest<'_>) -> [u8; TAG] {
         let mut tag = [0; TAG];
         if request.is_ccm {
-            self.landed.input().read(request.text_range().end, &mut tag);
+            self.completed.input().read(request.text_range().end, &mut tag);
         } else {
-            tag.copy_from_slice(&self.landed.parameters()[DIGEST_AT..][..TAG]);
+            tag.copy_from_slice(&self.completed.parameters()[DIGEST_AT..][..TAG]);
         }
         tag
     }
@@ -159,37 +159,37 @@ impl Answer {
 /// Launches and waits.
 pub(super) async fn run(
     call: CallContext<'_>,
-    request: &Request<'_>,
+    request: &SymmetricRequest<'_>,
     session: impl Fn(&Instance) -> Result<Arc<Session>, SessionError>,
-) -> Result<Answer, Error> {
-    let error = |fault| call.error(fault);
-    let (flight, instance) = launch(call, call.when_full, request, session).await.map_err(error)?;
-    let landed = flight.await.map_err(|lost| error(call.pool.lost(lost, instance)))?;
-    answer(call, landed, instance, request)
+) -> Result<CheckedResponse, Error> {
+    let error = |error| call.error(error);
+    let (pending, instance) = submit(call, call.when_full, request, session).await.map_err(error)?;
+    let completed = pending.await.map_err(|reason| error(call.started.record_abandoned(reason, instance)))?;
+    check(call, completed, instance, request)
 }
 
 /// Reads an answer, and tells the instance's health of it.
-pub(super) fn answer(
+pub(super) fn check(
     call: CallContext<'_>,
-    landed: CompletedRequest,
+    completed: CompletedRequest,
     instance: u16,
-    request: &Request<'_>,
-) -> Result<Answer, Error> {
-    let is_verified = is_verified(call, &landed, instance, || is_untouched(&landed, request))?;
-    Ok(Answer { landed, instance, is_verified })
+    request: &SymmetricRequest<'_>,
+) -> Result<CheckedResponse, Error> {
+    let is_verified = is_verified(call, &completed, instance, || is_untouched(&completed, request))?;
+    Ok(CheckedResponse { completed, instance, is_verified })
 }
 
 /// Whether the device found the tag that it was to compare, if any; and tells the instance's health of the answer.
 #[inline(always)]
 pub(super) fn is_verified(
     call: CallContext<'_>,
-    landed: &CompletedRequest,
+    completed: &CompletedRequest,
     instance: u16,
     is_untouched: impl FnOnce() -> bool,
 ) -> Result<bool, Error> {
-    let health = &call.pool.instances[usize::from(instance)].health;
-    let mut status = landed.status();
-    if status == CpaStatus::SUCCESS && landed.api() == Api::Traditional && is_untouched() {
+    let health = &call.started.instances[usize::from(instance)].health;
+    let mut status = completed.status();
+    if status == CpaStatus::SUCCESS && completed.api() == Api::Traditional && is_untouched() {
         status = CpaStatus::UNSUPPORTED;
     }
     let is_verified = status == CpaStatus::SUCCESS;
@@ -206,9 +206,9 @@ pub(super) fn is_verified(
 
 /// The traditional call reports a request that the device refused as a success, with the text as it was. Only AES-XTS goes
 /// by it, whose text is a block at least.
-fn is_untouched(landed: &CompletedRequest, request: &Request<'_>) -> bool {
+fn is_untouched(completed: &CompletedRequest, request: &SymmetricRequest<'_>) -> bool {
     let [text, _] = request.text;
     let mut after = [0; BLOCK];
-    landed.input().read(0, &mut after);
+    completed.input().read(0, &mut after);
     text.first_chunk() == Some(&after)
 }

@@ -3,7 +3,7 @@
 use accel_core::{Cipher, CipherOptions, Error, ExecutedOn, Iv, Key, Outcome, Result, SoftwareReason};
 
 use super::layout::{self, BLOCK, LINK};
-use super::request::{self, Keyed, Request, TAG, answer, launch};
+use super::request::{self, Keyed, SymmetricRequest, TAG, check, submit};
 use super::session::{Sessions, Use};
 use super::{max_aad, trial, unsupported};
 use crate::device::inflight::Api;
@@ -79,14 +79,14 @@ pub(super) async fn seal(
         Cipher::AesCbcHmacSha256 => authenticated(iv, aad, [plaintext, padding], &bit_len),
         _ => plain(iv, [plaintext, padding]),
     };
-    let mut answer = request::run(call, &request, |instance| keyed.session(instance)).await?;
+    let mut response = request::run(call, &request, |instance| keyed.session(instance)).await?;
     let text = request.text_range();
     let (body, tag) = output.split_at_mut(text.len());
-    answer.landed.input().read(text.start, body);
+    response.completed.input().read(text.start, body);
     if !tag.is_empty() {
-        tag.copy_from_slice(&answer.tag(&request));
+        tag.copy_from_slice(&response.tag(&request));
     }
-    Ok(Some(answer.instance))
+    Ok(Some(response.instance))
 }
 
 /// Encrypts by AES-CBC: what is too long for one request goes on from the last block of the one before.
@@ -105,11 +105,11 @@ async fn chain(
         let is_last = links.peek().is_none();
         let request = plain(&iv, [link, if is_last { padding } else { &[] }]);
         let len = request.text_range().len();
-        let answer = request::run(call, &request, |instance| keyed.session(instance)).await?;
+        let response = request::run(call, &request, |instance| keyed.session(instance)).await?;
         let made = &mut output[at..at + len];
-        answer.landed.input().read(0, made);
+        response.completed.input().read(0, made);
         if is_last {
-            return Ok(Some(answer.instance));
+            return Ok(Some(response.instance));
         }
         iv = *made.last_chunk().expect("as long as a link");
         at += len;
@@ -117,15 +117,23 @@ async fn chain(
 }
 
 /// A request without a tag.
-pub(super) fn plain<'a>(iv: &'a [u8], text: [&'a [u8]; 2]) -> Request<'a> {
-    Request { text, iv, ..Request::default() }
+pub(super) fn plain<'a>(iv: &'a [u8], text: [&'a [u8]; 2]) -> SymmetricRequest<'a> {
+    SymmetricRequest { text, iv, ..SymmetricRequest::default() }
 }
 
 /// A request for AES-GCM, ChaCha20-Poly1305 or AES-CCM that writes a tag.
-pub(super) fn aead<'a>(cipher: Cipher, iv: &'a [u8], aad: &'a [u8], text: &'a [u8]) -> Request<'a> {
+pub(super) fn aead<'a>(cipher: Cipher, iv: &'a [u8], aad: &'a [u8], text: &'a [u8]) -> SymmetricRequest<'a> {
     let is_ccm = cipher == Cipher::AesCcm;
     let tail = if is_ccm { &[0; TAG][..] } else { &[] };
-    Request { text: [text, &[]], tail, iv, aad, has_digest: true, is_ccm, ..Request::default() }
+    SymmetricRequest {
+        text: [text, &[]],
+        tail,
+        iv,
+        aad,
+        has_digest: true,
+        is_ccm,
+        ..SymmetricRequest::default()
+    }
 }
 
 /// A request for AES-CBC with HMAC (RFC 7518, section 5.2.2.1): the HMAC covers associated data, IV, ciphertext and
@@ -135,8 +143,15 @@ pub(super) fn authenticated<'a>(
     aad: &'a [u8],
     text: [&'a [u8]; 2],
     bit_len: &'a [u8; 8],
-) -> Request<'a> {
-    Request { head: [aad, iv], text, tail: bit_len, iv, has_digest: true, ..Request::default() }
+) -> SymmetricRequest<'a> {
+    SymmetricRequest {
+        head: [aad, iv],
+        text,
+        tail: bit_len,
+        iv,
+        has_digest: true,
+        ..SymmetricRequest::default()
+    }
 }
 
 /// Runs a cipher whose pieces stand for themselves: AES-CTR either way, AES-CBC decryption. `output` is as long as
@@ -160,18 +175,18 @@ pub(super) async fn pieces(
                 _ => input[..sent].last_chunk().copied().unwrap_or(first),
             };
             let piece = plain(&iv, [&input[sent..end], &[]]);
-            let launched =
-                launch(call, window.when_full(call.when_full), &piece, |instance| keyed.session(instance))
+            let submitted =
+                submit(call, window.when_full(call.when_full), &piece, |instance| keyed.session(instance))
                     .await;
-            if !window.push(launched, sent..end).map_err(|fault| call.error(fault))? {
+            if !window.push(submitted, sent..end).map_err(|error| call.error(error))? {
                 break;
             }
             sent = end;
         }
-        let Some(next) = window.next(call.pool).await else { return Ok(last) };
-        let (landed, instance, range) = next.map_err(|fault| call.error(fault))?;
-        let answer = answer(call, landed, instance, &Request::default())?;
-        answer.landed.input().read(0, &mut output[range]);
+        let Some(next) = window.next(call.started).await else { return Ok(last) };
+        let (completed, instance, range) = next.map_err(|error| call.error(error))?;
+        let response = check(call, completed, instance, &SymmetricRequest::default())?;
+        response.completed.input().read(0, &mut output[range]);
         last = Some(instance);
     }
 }

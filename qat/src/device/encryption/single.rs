@@ -9,7 +9,7 @@ use super::trial;
 use crate::device::inflight::{
     Blocks, CompletedRequest, MAX_FLAT, PendingRequest, SlotGuard, Symmetric, Work,
 };
-use crate::device::instances::{CallContext, Instance, Launched};
+use crate::device::instances::{CallContext, Instance, Submitted};
 use crate::device::memory::NoMemory;
 use crate::software::cipher::{check_decrypt, check_encrypt};
 
@@ -34,7 +34,7 @@ impl Sealing {
         let what = (options.cipher, &iv, &*options.aad);
         let begun = submit(call, key, plaintext, &[], what, false)?;
         let sealing = Self { cipher: options.cipher, text_len: plaintext.len() };
-        Ok(begun.map(|(flight, instance)| (sealing, flight, instance)))
+        Ok(begun.map(|(pending, instance)| (sealing, pending, instance)))
     }
 
     /// What the answer comes to; the ciphertext goes to the front of `output`.
@@ -42,17 +42,17 @@ impl Sealing {
     pub(crate) fn finish(
         self,
         call: CallContext<'_>,
-        mut landed: CompletedRequest,
+        mut completed: CompletedRequest,
         instance: u16,
         output: &mut [u8],
     ) -> Result<Outcome> {
-        is_verified(call, &landed, instance, || false)?;
+        is_verified(call, &completed, instance, || false)?;
         let bytes_out = self.text_len + self.cipher.tag_len();
         let (body, tag) = output[..bytes_out].split_at_mut(self.text_len);
-        landed.input().read(0, body);
+        completed.input().read(0, body);
         // Of a length known here, which spares a call.
         if let Some(tag) = tag.first_chunk_mut::<TAG>() {
-            tag.copy_from_slice(&landed.parameters()[DIGEST_AT..][..TAG]);
+            tag.copy_from_slice(&completed.parameters()[DIGEST_AT..][..TAG]);
         }
         Ok(Outcome { bytes_in: self.text_len, bytes_out, path: ExecutedOn::Hardware { instance } })
     }
@@ -78,7 +78,7 @@ impl Opening {
         let what = (options.cipher, &iv, &*options.aad);
         let begun = submit(call, key, body, tag, what, true)?;
         let opening = Self { cipher: options.cipher, text_len: body.len() };
-        Ok(begun.map(|(flight, instance)| (opening, flight, instance)))
+        Ok(begun.map(|(pending, instance)| (opening, pending, instance)))
     }
 
     /// What the answer comes to; the plaintext goes to the front of `output`, unless the tag was another one.
@@ -86,15 +86,15 @@ impl Opening {
     pub(crate) fn finish(
         self,
         call: CallContext<'_>,
-        landed: &CompletedRequest,
+        completed: &CompletedRequest,
         instance: u16,
         output: &mut [u8],
     ) -> Result<Outcome> {
         let Self { cipher, text_len } = self;
-        if !is_verified(call, landed, instance, || false)? {
+        if !is_verified(call, completed, instance, || false)? {
             return Err(Error::Authentication { cipher });
         }
-        landed.input().read(0, &mut output[..text_len]);
+        completed.input().read(0, &mut output[..text_len]);
         let bytes_in = text_len + cipher.tag_len();
         Ok(Outcome { bytes_in, bytes_out: text_len, path: ExecutedOn::Hardware { instance } })
     }
@@ -126,13 +126,13 @@ fn submit(
     }
     let keyed = keyed(key, cipher, is_decrypting && cipher != Cipher::AesCtr, aad, text.len())?;
     let (iv, len) = (iv.as_bytes(), text.len() as u32);
-    let load = |instance: &Instance, claim: &mut SlotGuard| {
+    let load = |instance: &Instance, slot: &mut SlotGuard| {
         let memory = instance.ring.memory();
         if text.len() > memory.limit() / 2 {
             return Err(NoMemory::TooLarge);
         }
-        claim.load(Blocks::copied(memory, text)?, Blocks::default());
-        let parameters = claim.parameters();
+        slot.load(Blocks::copied(memory, text)?, Blocks::default());
+        let parameters = slot.parameters();
         match iv.first_chunk::<12>() {
             Some(usual) if iv.len() == 12 => parameters[IV_AT..][..12].copy_from_slice(usual),
             _ => parameters[IV_AT..][..iv.len()].copy_from_slice(iv),
@@ -153,12 +153,12 @@ fn submit(
         digest_at: (cipher.tag_len() > 0).then_some(DIGEST_AT),
         aad_at: (!aad.is_empty()).then_some(AAD_AT),
     };
-    let fly = |instance: &Instance, claim: SlotGuard| {
-        Ok(instance.ring.perform(claim, keyed.session(instance)?, &operation)?)
+    let submit = |instance: &Instance, slot: SlotGuard| {
+        Ok(instance.ring.perform(slot, keyed.session(instance)?, &operation)?)
     };
-    match call.pool.try_launch(Work::Symmetric, call.when_full, call.recorder, &mut None, load, fly) {
-        Ok(Launched::Flying(flight, instance)) => Ok(Some((flight, instance))),
-        Ok(Launched::Full(_)) => Ok(None),
-        Err(fault) => Err(call.error(fault)),
+    match call.started.try_submit(Work::Symmetric, call.when_full, call.recorder, &mut None, load, submit) {
+        Ok(Submitted::Pending(pending, instance)) => Ok(Some((pending, instance))),
+        Ok(Submitted::Full(_)) => Ok(None),
+        Err(error) => Err(call.error(error)),
     }
 }

@@ -7,7 +7,7 @@ use accel_core::{Cipher, CipherOptions, Digest, Error, Iv, Key, Output, Result};
 
 use super::{digest, hmac_name, not_offered, open, seal, unsupported};
 use crate::device::instances::CallContext;
-use crate::device::instances::trials::{BAD, GOOD, NOT_EMPTY, place};
+use crate::device::instances::trials::{BAD, GOOD, NOT_EMPTY, key_len_index};
 use crate::error::CpaStatus;
 use crate::error::DeviceError;
 use crate::software;
@@ -15,13 +15,13 @@ use crate::software;
 /// Whether [`admit`] knows the cipher to be good.
 #[inline(always)]
 pub(super) fn is_good_already(call: CallContext<'_>, cipher: Cipher, key: &Key) -> bool {
-    let verdicts = &call.pool.trials.ciphers[cipher as usize];
-    verdicts[place(cipher, key.encryption().len())].0.load(Relaxed) == GOOD
+    let verdicts = &call.started.trials.ciphers[cipher as usize];
+    verdicts[key_len_index(cipher, key.encryption().len())].0.load(Relaxed) == GOOD
 }
 
 /// Lets a cipher pass that the device offers and has shown to master.
 pub(super) async fn admit(call: CallContext<'_>, cipher: Cipher, key: &Key, is_empty: bool) -> Result<()> {
-    if !call.pool.services.capabilities.encryption.offers(cipher) {
+    if !call.started.services.capabilities.encryption.offers(cipher) {
         return Err(not_offered(cipher));
     }
     let nothing = || unsupported(format!("{cipher} of nothing"), "use the CPU for it");
@@ -29,9 +29,9 @@ pub(super) async fn admit(call: CallContext<'_>, cipher: Cipher, key: &Key, is_e
     if is_empty && cipher == Cipher::ChaCha20Poly1305 {
         return Err(nothing());
     }
-    let trials = &call.pool.trials;
+    let trials = &call.started.trials;
     let key_len = key.encryption().len();
-    let verdict = &trials.ciphers[cipher as usize][place(cipher, key_len)];
+    let verdict = &trials.ciphers[cipher as usize][key_len_index(cipher, key_len)];
     let mut found = verdict.0.load(Relaxed);
     if found == 0 {
         // Boxed, or each call's future would have room for it.
@@ -110,11 +110,11 @@ fn is_good<T>(result: Result<T>) -> Result<bool> {
 pub(super) async fn admit_hash(call: CallContext<'_>, digest: Digest, is_hmac: bool) -> Result<()> {
     let name = || if is_hmac { hmac_name(digest) } else { format!("{digest:?}") };
     let refused = || unsupported(name(), "use the CPU");
-    let capabilities = &call.pool.services.capabilities.encryption;
+    let capabilities = &call.started.services.capabilities.encryption;
     if !if is_hmac { capabilities.offers_hmac(digest) } else { capabilities.offers_digest(digest) } {
         return Err(refused());
     }
-    let trials = &call.pool.trials;
+    let trials = &call.started.trials;
     let verdict = &if is_hmac { &trials.hmacs } else { &trials.digests }[digest as usize];
     if verdict.0.load(Relaxed) == 0 {
         let mut is_good_so_far = true;

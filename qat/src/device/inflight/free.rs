@@ -1,4 +1,4 @@
-//! The numbers of free slots.
+//! The indices of the free slots of a table. `table` takes and frees them; nothing here accesses a slot.
 
 use std::sync::atomic::{
     AtomicU16, AtomicU64,
@@ -9,15 +9,17 @@ use super::table::DEPTH;
 
 const NONE: u16 = u16::MAX;
 
-/// A stack, because the slot that was used last is the one that the caches still have.
+/// A lock-free stack, so that the slot that was used last, which is still in the CPU caches, is used next.
 pub(super) struct FreeSlots {
-    /// The top in the lower 16 bits, a count of changes above, so that a top that came back is seen as another one.
+    /// The top slot in the lower 16 bits, and a count of changes above, without which a compare-and-exchange could
+    /// succeed although the top was popped and pushed again meanwhile (ABA).
     head: AtomicU64,
+    /// The slot below each slot of the stack.
     below: [AtomicU16; DEPTH],
 }
 
 impl FreeSlots {
-    /// All of them.
+    /// Creates a stack of all slots.
     pub(super) fn all() -> Self {
         let below =
             std::array::from_fn(|at| AtomicU16::new(if at + 1 < DEPTH { at as u16 + 1 } else { NONE }));
@@ -32,7 +34,8 @@ impl FreeSlots {
         let mut head = self.head.load(Acquire);
         loop {
             let top = head as u16;
-            // The one that another thread just took may have anything below, but then the head has changed.
+            // Another thread may have popped `top` and changed what is below it, but then the head has changed, and the
+            // exchange fails.
             let below = self.below.get(usize::from(top))?.load(Relaxed);
             match self.head.compare_exchange_weak(head, Self::after(head, below), AcqRel, Acquire) {
                 Ok(_) => return Some(top),
@@ -41,7 +44,7 @@ impl FreeSlots {
         }
     }
 
-    /// Frees one that was popped.
+    /// Pushes a slot that was popped.
     pub(super) fn push(&self, slot: u16) {
         let mut head = self.head.load(Relaxed);
         loop {

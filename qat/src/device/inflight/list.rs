@@ -1,4 +1,5 @@
-//! Scattered buffers as libqat takes them.
+//! The memory of a request's input or output, and the buffer lists that describe it to libqat. `device::compression`
+//! and `device::encryption` fill the memory; `ring` passes the lists.
 
 use std::ops::Range;
 use std::ptr::{self, NonNull};
@@ -7,37 +8,37 @@ use qat_sys::{CpaBufferList, CpaFlatBuffer, CpaPhysBufferList, CpaPhysFlatBuffer
 
 use crate::device::memory::{Block, Memory, NoMemory};
 
-/// Most buffers of one list.
+/// The maximum number of buffers in one list.
 pub(crate) const MAX_BUFFERS: usize = 64;
-/// Larger data are scattered over blocks of this length, as long as the list is long enough for them.
+/// The length of the blocks that longer data is divided into, unless that needs more than [`MAX_BUFFERS`] blocks.
 pub(crate) const MAX_FLAT: usize = 1 << 20;
 
-/// The memory of one side of a request. A single block, the usual case, costs no allocation.
+/// The memory of a request's input or output. A single block, the usual case, needs no allocation on the heap.
 #[derive(Default)]
 pub(crate) struct Blocks {
     first: Option<Block>,
-    /// Where in the first block the data begin.
+    /// The offset in the first block at which the data begins.
     start: usize,
     rest: Option<Box<[Block]>>,
     len: usize,
 }
 
 impl Blocks {
-    /// The first `len` bytes of `block`.
+    /// Returns the first `len` bytes of `block`.
     fn one(block: Block, len: usize) -> Self {
         Self::part(block, 0..len)
     }
 
-    /// These bytes of `block`.
+    /// Returns the bytes of `block` in `range`.
     ///
     /// # Panics
-    /// When it does not have them.
+    /// Panics when the range exceeds the block.
     pub(crate) fn part(block: Block, range: Range<usize>) -> Self {
         assert!(range.end <= block.len());
         Self { start: range.start, len: range.len(), first: Some(block), rest: None }
     }
 
-    /// Room for `len` bytes.
+    /// Allocates `len` bytes.
     pub(crate) fn with_room(memory: &'static Memory, len: usize) -> Result<Self, NoMemory> {
         if len <= MAX_FLAT {
             return Ok(Self::one(memory.take(len)?, len));
@@ -47,7 +48,7 @@ impl Blocks {
         Ok(Self { rest: Some(blocks.collect::<Result<_, _>>()?), len, ..Self::default() })
     }
 
-    /// A block with a copy of `bytes`, at most [`MAX_FLAT`].
+    /// Allocates a block and copies `bytes`, at most [`MAX_FLAT`], into it.
     #[inline(always)]
     pub(crate) fn copied(memory: &'static Memory, bytes: &[u8]) -> Result<Self, NoMemory> {
         let mut block = memory.take(bytes.len())?;
@@ -55,21 +56,21 @@ impl Blocks {
         Ok(Self::one(block, bytes.len()))
     }
 
-    /// Gives them back, if there are any.
+    /// Frees the blocks, if there are any.
     pub(super) fn clear(&mut self) {
         if self.first.is_some() || self.rest.is_some() {
             *self = Self::default();
         }
     }
 
-    /// Puts `blocks` in the place of these, which are mostly none.
+    /// Replaces these blocks, of which there are usually none.
     pub(super) fn put(&mut self, blocks: Self) {
         self.clear();
-        // Nothing is left to drop, and asking costs more than the move.
+        // The old value is empty, and the check for that in its destructor takes longer than the move.
         std::mem::forget(std::mem::replace(self, blocks));
     }
 
-    /// The parts in order; together `len` bytes.
+    /// Iterates over the parts of the data in order; together they are `len` bytes.
     pub(crate) fn parts(&self) -> impl Iterator<Item = &[u8]> {
         self.pieces().map(|(block, at, len)| &block.bytes()[at..][..len as usize])
     }
@@ -84,10 +85,10 @@ impl Blocks {
         })
     }
 
-    /// Writes `bytes` from offset `at` on.
+    /// Writes `bytes` at offset `at`.
     ///
     /// # Panics
-    /// When they do not fit.
+    /// Panics when the bytes do not fit.
     pub(crate) fn write(&mut self, mut at: usize, mut bytes: &[u8]) {
         if bytes.is_empty() {
             return;
@@ -102,17 +103,17 @@ impl Blocks {
             bytes = &bytes[len..];
             at = 0;
         }
-        assert!(bytes.is_empty(), "{} bytes too many", bytes.len());
+        assert!(bytes.is_empty(), "{} bytes do not fit", bytes.len());
     }
 
-    /// Fills `out` with the bytes from offset `at` on.
+    /// Fills `out` with the bytes at offset `at`.
     ///
     /// # Panics
-    /// When there are too few.
+    /// Panics when there are too few bytes.
     #[inline(always)]
     pub(crate) fn read(&self, at: usize, out: &mut [u8]) {
         match &self.first {
-            // A range of the one block: the usual case.
+            // The usual case is a single block.
             Some(block) if at + out.len() <= self.len => {
                 out.copy_from_slice(&block.bytes()[self.start + at..][..out.len()]);
             }
@@ -132,42 +133,42 @@ impl Blocks {
             out = later;
             at = 0;
         }
-        assert!(out.is_empty(), "{} bytes are not there", out.len());
+        assert!(out.is_empty(), "{} bytes are missing", out.len());
     }
 
-    /// Where a device sees the data, and their length, if all are in one block.
+    /// Returns the bus address and the length of the data; `None` if it is empty or in several blocks.
     pub(super) fn flat(&self) -> Option<(u64, u32)> {
         let block = self.first.as_ref().filter(|_| self.rest.is_none() && self.len > 0)?;
-        // A block has at most 64 MiB.
+        // A block has at most 64 MiB, so the length fits into 32 bits.
         Some((block.bus_address(self.start), self.len as u32))
     }
 
-    /// Each block, where the data begin in it, and how many bytes they are.
+    /// Iterates over the blocks, with the offset and the length of the data in each.
     fn pieces(&self) -> impl Iterator<Item = (&Block, usize, u32)> {
         let (mut left, mut start) = (self.len, self.start);
         self.first.iter().chain(self.rest.iter().flatten()).map(move |block| {
             let at = std::mem::take(&mut start);
             let len = (block.len() - at).min(left);
             left -= len;
-            // A block has at most 64 MiB.
+            // A block has at most 64 MiB, so the length fits into 32 bits.
             (block, at, len as u32)
         })
     }
 
-    /// The one block, where there is one.
+    /// Returns the block; `None` for data in several blocks.
     pub(crate) fn into_block(self) -> Option<Block> {
         self.first
     }
 }
 
-/// A `CpaBufferList` with its flat buffers in place.
+/// A `CpaBufferList` together with its flat buffers.
 pub(super) struct List {
     header: CpaBufferList,
     buffers: [CpaFlatBuffer; MAX_BUFFERS],
 }
 
 impl List {
-    /// An empty list with metadata at `meta`.
+    /// Creates an empty list whose private metadata is at `meta`.
     pub(super) fn new(meta: NonNull<u8>) -> Self {
         Self {
             header: CpaBufferList {
@@ -180,7 +181,7 @@ impl List {
         }
     }
 
-    /// Names the memory of `blocks`, and gives the address of the list, which holds as long as it is not moved.
+    /// Makes the list describe the memory of `blocks`, and returns its address, which is valid until the list is moved.
     pub(super) fn name(&mut self, blocks: &Blocks) -> *mut CpaBufferList {
         let mut count = 0;
         for ((block, at, len), buffer) in blocks.pieces().zip(&mut self.buffers) {
@@ -193,7 +194,7 @@ impl List {
     }
 }
 
-/// A `CpaPhysBufferList` with its flat buffers behind it, as a device reads it.
+/// A `CpaPhysBufferList` followed by its flat buffers, as a device reads it.
 #[repr(C)]
 pub(super) struct PhysicalList {
     header: CpaPhysBufferList,
@@ -201,7 +202,7 @@ pub(super) struct PhysicalList {
 }
 
 impl PhysicalList {
-    /// Names the memory of `blocks`.
+    /// Creates a list that describes the memory of `blocks`.
     pub(super) fn new(blocks: &Blocks) -> Self {
         let none = CpaPhysFlatBuffer { dataLenInBytes: 0, reserved: 0, bufferPhysAddr: 0 };
         let mut list = Self { header: CpaPhysBufferList::default(), buffers: [none; MAX_BUFFERS] };
@@ -222,7 +223,7 @@ mod tests {
 
     extern "C" fn alloc(len: usize, _: c_int, align: usize) -> *mut c_void {
         let layout = std::alloc::Layout::from_size_align(len, align).unwrap();
-        // SAFETY: the length is not 0; nothing frees it, as the slab lives as long as the program.
+        // SAFETY: `alloc_zeroed`: the length is not 0. The slab is leaked, so nothing frees the memory.
         unsafe { std::alloc::alloc_zeroed(layout) }.cast()
     }
 
@@ -259,7 +260,7 @@ mod tests {
             assert!(blocks.parts().collect::<Vec<_>>().concat() == plain, "{len}");
             let count = blocks.parts().filter(|part| !part.is_empty()).count();
             assert!(count <= MAX_BUFFERS && (count > 1) == (len > MAX_FLAT), "{len}: {count} parts");
-            // From any offset, over the borders of parts.
+            // Reads begin at any offset and cross the borders of parts.
             for at in [0, 1, MAX_FLAT - 3, MAX_FLAT, MAX_FLAT + 1, len.saturating_sub(7)] {
                 let Some(expected) = plain.get(at..(at + 2 * MAX_FLAT + 3).min(len)) else { continue };
                 let mut out = vec![0; expected.len()];
@@ -287,7 +288,7 @@ mod tests {
             let physical = PhysicalList::new(&blocks);
             assert_eq!(physical.header.numBuffers as usize, named.len());
             for (physical, buffer) in physical.buffers.iter().zip(named) {
-                // As `bus_address` has it.
+                // `bus_address` of this test returns the address of the process.
                 assert_eq!(physical.bufferPhysAddr, buffer.pData.addr() as u64);
                 assert_eq!(physical.dataLenInBytes, buffer.dataLenInBytes);
             }
@@ -329,13 +330,13 @@ mod tests {
     }
 
     #[test]
-    #[should_panic(expected = "1 bytes are not there")]
+    #[should_panic(expected = "1 bytes are missing")]
     fn what_is_not_there_is_not_read() {
         Blocks::copied(memory(1 << 20), &[0; 10]).unwrap().read(5, &mut [0; 6]);
     }
 
     #[test]
-    #[should_panic(expected = "1 bytes too many")]
+    #[should_panic(expected = "1 bytes do not fit")]
     fn too_much_is_not_written() {
         Blocks::with_room(memory(1 << 20), 10).unwrap().write(5, &[0; 6]);
     }

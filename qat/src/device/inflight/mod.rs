@@ -1,8 +1,10 @@
-//! Requests in flight: who owns their memory, how their answers come back, and the C calls that send them.
+//! Requests in flight: the ownership of their memory, the delivery of their responses, and the C calls that submit and
+//! poll. The modules `device::instances` and `device::polling` call it; nothing here chooses an instance or waits.
 //!
-//! A request lives in a [`Slot`](table) of its ring's table from before it is submitted until its answer was taken. The
-//! callback's tag is table, slot and generation, never an address, so that an answer that comes too late finds nothing
-//! rather than the wrong request. A dropped [`PendingRequest`] parks its slot: the memory stays until the device has answered.
+//! A request is kept in a [slot](table) of its ring's table from before its submission until its response was taken.
+//! The tag of the callback consists of table, slot and generation, and is never an address, so that a late response
+//! finds no request rather than the wrong one. Dropping a [`PendingRequest`] parks its slot: the memory is kept until
+//! the device has responded.
 
 mod completion;
 mod free;
@@ -19,7 +21,7 @@ pub(crate) use session::{Api, Session, SessionTable};
 pub(crate) use setup::{Hash, SymmetricSetup};
 pub(crate) use table::{Abandoned, CompletedRequest, NOT_VERIFIED, PendingRequest, SlotGuard, Table};
 
-/// What `completion` is made of; its models have loom's instead.
+/// The atomics of `completion`. `qat/tests/completion.rs` replaces them with loom's.
 mod sync {
     pub(super) use std::sync::atomic::{AtomicBool, AtomicI32, AtomicU16, AtomicU64, fence};
 

@@ -1,4 +1,6 @@
-//! One instance of libqat: the C calls that submit, poll, and make sessions.
+//! The ring of one instance of libqat: the calls that submit requests, poll for responses, and create sessions.
+//! `device::instances` submits, `device::polling` polls, and the thread that owns libqat starts and closes rings;
+//! nothing here waits for a response.
 
 use std::collections::BTreeSet;
 use std::ffi::c_void;
@@ -20,15 +22,16 @@ use crate::error::CpaStatus;
 use crate::raw::{cy, cy_dp, dc, dc_dp};
 use crate::report::LibraryCounts;
 
-/// What an instance works on, which decides by which calls.
+/// The kind of work that an instance does, which determines the calls.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Work {
     Compression,
     Symmetric,
 }
 
-/// An instance between start and stop. One thread at a time is inside libqat by it, behind a gate that the owner of the
-/// start closes before the stop: the data-plane calls demand it, and so nothing is submitted while libqat takes answers.
+/// An instance between its start and its stop. A gate admits one thread at a time to libqat's calls for the instance,
+/// which the data-plane API requires. The thread that owns libqat closes the gate before the stop, so that no call
+/// follows it.
 pub(crate) struct Ring {
     symbols: &'static Symbols,
     handle: Handle,
@@ -36,68 +39,75 @@ pub(crate) struct Ring {
     table: &'static Table,
     memory: &'static Memory,
     meta_len: usize,
-    /// Locked by whoever is inside; whether anybody may.
+    /// Locked during each call into libqat. The value is false when the gate is closed.
     gate: Mutex<bool>,
-    /// Threads with requests at the gate, which those who poll give way to.
+    /// The number of threads that wait at the gate, to which polling threads give way.
     waiting: AtomicU32,
     is_closed: AtomicBool,
-    /// Requests are not taken any more, answers are.
+    /// Whether requests are rejected while responses are still taken.
     is_refusing: AtomicBool,
-    /// libqat refused a poll, or said that the device is restarting or broken.
-    is_in_trouble: AtomicBool,
-    /// Sessions that libqat knows.
+    /// Whether libqat rejected a poll, or reported that the device is restarting or has failed.
+    has_failed: AtomicBool,
+    /// The addresses of the sessions that libqat knows.
     sessions: Mutex<BTreeSet<Address>>,
+    /// The memory of dropped sessions that libqat may still know.
     retired: Mutex<Vec<Block>>,
     has_retired: AtomicBool,
 }
 
 #[derive(Clone, Copy)]
 struct Handle(CpaInstanceHandle);
-// SAFETY: `cpa.h`: a handle is a name; libqat locks what is behind it.
+// SAFETY: `cpa.h`: a handle is opaque and tied to no thread; `Ring`'s gate admits one thread at a time to its calls.
 unsafe impl Send for Handle {}
-// SAFETY: the same.
+// SAFETY: `cpa.h`: a shared handle is only passed to libqat, and `Ring`'s gate admits one thread at a time.
 unsafe impl Sync for Handle {}
 
-/// What a poll came to.
+/// The result of a poll.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Polled {
-    /// Answers came.
+    /// Responses were taken.
     Answers,
-    /// None was there, or another thread is at the ring.
+    /// No response was available, or another thread uses the ring.
     Nothing,
-    /// libqat is stopped, or about to be.
+    /// The gate is closed, because libqat is stopped or about to stop.
     Closed,
-    /// libqat refused.
+    /// libqat rejected the poll.
     Refused(CpaStatus),
 }
 
-/// A submission that libqat or the gate did not take.
+/// A submission that libqat rejected, or that the closed gate prevented.
 pub(crate) struct Refused {
-    /// To try again with.
-    pub(crate) claim: SlotGuard,
-    /// Why; `RESTARTING` when the gate is closed.
+    /// The slot, to submit again.
+    pub(crate) slot: SlotGuard,
+    /// The status of libqat; `RESTARTING` when the gate is closed.
     pub(crate) status: CpaStatus,
 }
 
-/// Addresses of a symmetric request's parameters are offsets into [`SlotGuard::parameters`].
+/// The parameters of a symmetric request. Fields that end in `_at` are offsets into [`SlotGuard::parameters`].
 #[derive(Debug, Clone, Copy, Default)]
 pub(crate) struct Symmetric {
     pub(crate) iv_at: usize,
+    /// The length of the IV in bytes.
     pub(crate) iv_len: u32,
-    /// Of the data, the part that is enciphered.
+    /// The offset and the length of the part of the data that is encrypted or decrypted.
     pub(crate) cipher: (u32, u32),
-    /// And the part that is hashed.
+    /// The offset and the length of the part of the data that is hashed.
     pub(crate) hash: (u32, u32),
+    /// `None` without a digest, or where it follows the data.
     pub(crate) digest_at: Option<usize>,
+    /// `None` without associated data.
     pub(crate) aad_at: Option<usize>,
 }
 
 impl Ring {
     /// Starts an instance.
     ///
+    /// # Errors
+    /// The status of the call that failed.
+    ///
     /// # Safety
-    /// libqat is started; `handle` is an instance of this start that does `work`; [`close`](Self::close) comes before
-    /// the stop. `symbols` are libqat's and libusdm's.
+    /// libqat is started, `handle` is an instance of this start that does `work`, and it has no other ring.
+    /// [`close`](Self::close) is called before libqat stops. `symbols` belong to libqat and libusdm.
     pub(crate) unsafe fn start(
         symbols: &'static Symbols,
         handle: CpaInstanceHandle,
@@ -106,33 +116,41 @@ impl Ring {
         memory: &'static Memory,
     ) -> Result<Arc<Self>, CpaStatus> {
         let meta_len = match work {
-            // SAFETY: the caller's contract.
+            // SAFETY: `dc::start`: `handle` is a compression instance of this start, and started once, by this
+            // function's contract.
             Work::Compression => unsafe { dc::start(symbols, handle) }
-                // SAFETY: the same.
+                // SAFETY: `dc::list_meta_len`: `handle` is a compression instance of this start by this function's
+                // contract.
                 .and_then(|()| unsafe { dc::list_meta_len(symbols, handle, MAX_BUFFERS as u32) }),
-            // SAFETY: the same.
+            // SAFETY: `cy::start`: `handle` is a symmetric instance of this start, and started once, by this function's
+            // contract.
             Work::Symmetric => unsafe { cy::start(symbols, handle) }
-                // SAFETY: the same.
+                // SAFETY: `cy::list_meta_len`: `handle` is a symmetric instance of this start by this function's
+                // contract.
                 .and_then(|()| unsafe { cy::list_meta_len(symbols, handle, MAX_BUFFERS as u32) })
                 .map(|len| len.max(size_of::<PhysicalList>() as u32)),
         }? as usize;
         let tag = std::ptr::without_provenance_mut(table.number());
         let notified = match work {
-            // SAFETY: the caller's contract; the callback is this crate's, and takes every tag.
+            // SAFETY: `dc::notify`: the handle is valid by this function's contract; the callback is this crate's, and
+            // accepts every tag.
             Work::Compression => unsafe { dc::notify(symbols, handle, Some(table::notified), tag) },
-            // SAFETY: the same.
+            // SAFETY: `cy::notify`: the handle is valid by this function's contract; the callback is this crate's, and
+            // accepts every tag.
             Work::Symmetric => unsafe { cy::notify(symbols, handle, Some(table::notified), tag) },
         };
         match work {
-            // SAFETY: the caller's contract; the callback is this crate's.
+            // SAFETY: `dc_dp::register`: the handle is valid by this function's contract; the callback is this crate's,
+            // which stays loaded.
             Work::Compression => unsafe { dc_dp::register(symbols, handle, Some(table::data_plane_done)) },
-            // SAFETY: the same.
+            // SAFETY: `cy_dp::register`: the handle is valid by this function's contract; the callback is this crate's,
+            // which stays loaded.
             Work::Symmetric => unsafe {
                 cy_dp::register(symbols, handle, Some(table::symmetric_data_plane_done))
             },
         }?;
         if let Err(status) = notified {
-            tracing::debug!(?work, %status, "libqat does not tell of this instance's device");
+            tracing::debug!(?work, %status, "libqat does not report events of this instance's device");
         }
         Ok(Arc::new(Self {
             symbols,
@@ -145,7 +163,7 @@ impl Ring {
             waiting: AtomicU32::new(0),
             is_closed: AtomicBool::new(false),
             is_refusing: AtomicBool::new(false),
-            is_in_trouble: AtomicBool::new(false),
+            has_failed: AtomicBool::new(false),
             sessions: Mutex::default(),
             retired: Mutex::default(),
             has_retired: AtomicBool::new(false),
@@ -160,9 +178,9 @@ impl Ring {
         self.memory
     }
 
-    /// Held during each call into libqat; `None` when the gate is closed.
+    /// Acquires the gate, which is held during each call into libqat. Returns `None` when the gate is closed.
     #[inline(always)]
-    fn pass(&self) -> Option<MutexGuard<'_, bool>> {
+    fn enter(&self) -> Option<MutexGuard<'_, bool>> {
         let is_open = match self.gate.try_lock() {
             Ok(is_open) => is_open,
             Err(TryLockError::Poisoned(error)) => error.into_inner(),
@@ -176,24 +194,27 @@ impl Ring {
         Some(is_open).filter(|is_open| **is_open)
     }
 
-    /// Keeps all threads out of libqat by this ring, until the pause is dropped: what libqat does on an event of the
-    /// device, it does to the rings, and takes no heed of those who use them.
+    /// Keeps all threads from using this ring until the pause is dropped. libqat changes rings when it handles device
+    /// events, without locking out their users.
     pub(crate) fn pause(&self) -> Pause<'_> {
         Pause { ring: self, is_open: self.gate.lock().unwrap_or_else(PoisonError::into_inner) }
     }
 
-    /// Closed for good.
+    /// Returns whether the gate was closed, which is permanent.
     pub(crate) fn is_closed(&self) -> bool {
         self.is_closed.load(Relaxed)
     }
 
-    /// A slot for a request. `Ok(None)` when the ring has all it can take.
+    /// Takes a slot for a request. Returns `Ok(None)` when the ring is full.
+    ///
+    /// # Errors
+    /// The lack of device memory for the slot.
     #[inline(always)]
     pub(crate) fn claim(&self) -> Result<Option<SlotGuard>, NoMemory> {
         self.table.claim(self.memory, self.meta_len)
     }
 
-    /// Takes the answers that are there.
+    /// Takes the responses that are available, and wakes their waiters.
     pub(crate) fn poll(&self) -> Polled {
         let is_open = match self.gate.try_lock() {
             Ok(is_open) if self.waiting.load(Relaxed) == 0 => is_open,
@@ -204,9 +225,11 @@ impl Ring {
             return Polled::Closed;
         }
         let status = match self.work {
-            // SAFETY: the gate is open, so libqat is started, and locked; callbacks do not poll (`table::defer`).
+            // SAFETY: `dc_dp::poll`: the gate is open, so libqat is started, and this thread holds it; callbacks do not
+            // poll, because `table::defer` delays the wakers.
             Work::Compression => unsafe { dc_dp::poll(self.symbols, self.handle.0) },
-            // SAFETY: the same.
+            // SAFETY: `cy_dp::poll`: the gate is open, so libqat is started, and this thread holds it; callbacks do not
+            // poll, because `table::defer` delays the wakers.
             Work::Symmetric => unsafe { cy_dp::poll(self.symbols, self.handle.0) },
         };
         if self.has_retired.load(Relaxed) {
@@ -221,64 +244,75 @@ impl Ring {
             }
             CpaStatus::RETRY => Polled::Nothing,
             other => {
-                self.is_in_trouble.store(true, Relaxed);
+                self.has_failed.store(true, Relaxed);
                 table::wake_deferred();
                 Polled::Refused(other)
             }
         }
     }
 
-    /// A session for stateless compression or decompression.
+    /// Creates a session for stateless compression or decompression.
+    ///
+    /// # Errors
+    /// The status of libqat, `RESTARTING` when the gate is closed, or the lack of device memory.
     pub(crate) fn compression_session(
         self: &Arc<Self>,
         api: Api,
         setup: &CpaDcSessionSetupData,
     ) -> Result<Session, SessionError> {
         debug_assert_eq!(self.work, Work::Compression);
-        // SAFETY: the gate is open.
+        // SAFETY: `dc::session_len`: `session` calls this while the gate is open, so libqat is started.
         let len = || unsafe { dc::session_len(self.symbols, self.handle.0, setup) };
         self.session(api, len, |memory| match api {
-            // SAFETY: the gate is open; the memory is device memory of the length asked for and stays with the session.
+            // SAFETY: `dc::init_session`: `session` calls this while the gate is open, with device memory of the length
+            // of `session_len`, which remains until `remove`.
             Api::Traditional => unsafe {
                 let done: CpaDcCallbackFn = Some(table::compression_done);
                 dc::init_session(self.symbols, self.handle.0, memory, setup, done)
             },
-            // SAFETY: the same.
+            // SAFETY: `dc_dp::init_session`: `session` calls this while the gate is open, with device memory of the
+            // length of `session_len`, which remains until `remove`.
             Api::DataPlane => unsafe { dc_dp::init_session(self.symbols, self.handle.0, memory, setup) },
         })
     }
 
-    /// A session for symmetric operations.
+    /// Creates a session for symmetric operations.
+    ///
+    /// # Errors
+    /// The status of libqat, `RESTARTING` when the gate is closed, or the lack of device memory.
     ///
     /// # Safety
-    /// The pointers in `setup` lead to keys of the lengths it says, for the time of the call.
+    /// The pointers in `setup` point to keys of the lengths that it states, for the duration of the call.
     pub(super) unsafe fn symmetric_session_raw(
         self: &Arc<Self>,
         api: Api,
         setup: &CpaCySymSessionSetupData,
     ) -> Result<Session, SessionError> {
         debug_assert_eq!(self.work, Work::Symmetric);
-        // SAFETY: the gate is open; the caller's contract.
+        // SAFETY: `cy::session_len`: `session` calls this while the gate is open, and the keys are valid by this
+        // function's contract.
         let len = || unsafe { cy::session_len(self.symbols, self.handle.0, setup) };
         self.session(api, len, |memory| match api {
-            // SAFETY: as above; the memory is device memory of the length asked for and stays with the session.
+            // SAFETY: `cy::init_session`: `session` calls this while the gate is open, with device memory of the length
+            // of `session_len`, which remains until `remove`; the keys are valid by this function's contract.
             Api::Traditional => unsafe {
                 let done: CpaCySymCbFunc = Some(table::symmetric_done);
                 cy::init_session(self.symbols, self.handle.0, memory, setup, done)
             },
-            // SAFETY: the same.
+            // SAFETY: `cy_dp::init_session`: `session` calls this while the gate is open, with device memory of the
+            // length of `session_len`, which remains until `remove`; the keys are valid by this function's contract.
             Api::DataPlane => unsafe { cy_dp::init_session(self.symbols, self.handle.0, memory, setup) },
         })
     }
 
-    /// A session that `init` makes in memory of `len` bytes; both are called while the gate is open.
+    /// Creates a session with `init` in memory of `len` bytes. Both are called while this thread holds the open gate.
     fn session(
         self: &Arc<Self>,
         api: Api,
         len: impl FnOnce() -> Result<u32, CpaStatus>,
         init: impl FnOnce(NonNull<u8>) -> Result<(), CpaStatus>,
     ) -> Result<Session, SessionError> {
-        let _pass = self.pass().ok_or(SessionError::Refused(CpaStatus::RESTARTING))?;
+        let _entered = self.enter().ok_or(SessionError::Refused(CpaStatus::RESTARTING))?;
         let memory = self.memory.take(len()? as usize)?;
         init(memory.as_ptr())?;
         self.known().insert(memory.address());
@@ -290,36 +324,43 @@ impl Ring {
     }
 
     /// Submits a compression or, with a session for it, a decompression.
+    ///
+    /// # Errors
+    /// The slot, with the reason why the request was not submitted.
     #[inline(always)]
     pub(crate) fn compress(
         &self,
-        mut claim: SlotGuard,
+        mut slot: SlotGuard,
         session: &Arc<Session>,
         how: Stateless,
     ) -> Result<PendingRequest, Refused> {
         debug_assert!(session.is_of(self));
-        let Some(_pass) = self.pass().filter(|_| !self.is_refusing.load(Relaxed)) else {
-            return Err(Refused { claim, status: CpaStatus::RESTARTING });
+        let Some(_entered) = self.enter().filter(|_| !self.is_refusing.load(Relaxed)) else {
+            return Err(Refused { slot, status: CpaStatus::RESTARTING });
         };
-        let (generation, tag) = claim.begin_submit();
-        let body = claim.body();
+        let (generation, tag) = slot.begin_submit();
+        let body = slot.body();
         body.api = session.api;
         body.direction = how.direction;
         body.session = Some(session.clone());
         let submitted = match session.api {
-            // SAFETY: the gate is open and locked; the session is of this ring.
+            // SAFETY: `enqueue`: this thread holds the open gate, and the session belongs to this ring and to the
+            // data-plane API. The slot keeps itself and the session until the response was taken.
             Api::DataPlane => unsafe { self.enqueue(body, session, how.direction, tag) },
-            // SAFETY: the same.
-            Api::Traditional => unsafe { self.submit(body, session, how, tag) },
+            // SAFETY: `submit_traditional`: this thread holds the open gate, and the session belongs to this ring and
+            // to the traditional API. The slot keeps itself and the session until the response was taken.
+            Api::Traditional => unsafe { self.submit_traditional(body, session, how, tag) },
         };
-        claim.end_submit(generation, submitted).map_err(|(claim, status)| self.refused(claim, status))
+        slot.end_submit(generation, submitted).map_err(|(slot, status)| self.refused(slot, status))
     }
 
+    /// Submits a compression or decompression with the traditional API.
+    ///
     /// # Safety
-    /// The gate is open; the session is one of this ring's for the traditional calls. Slot and session stay until the
-    /// answer was taken.
+    /// This thread holds the open gate, and the session belongs to this ring and to the traditional API. Slot and
+    /// session remain until the response was taken.
     #[inline(never)]
-    unsafe fn submit(
+    unsafe fn submit_traditional(
         &self,
         body: &mut Body,
         session: &Session,
@@ -346,16 +387,20 @@ impl Ring {
             tag,
         };
         match how.direction {
-            // SAFETY: the caller's contract; the lists name the slot's own blocks, which are device memory.
+            // SAFETY: `dc::compress`: gate and session are valid by this function's contract, and the lists describe
+            // the slot's blocks, which are device memory and remain until the response.
             Direction::Compress => unsafe { dc::compress(self.symbols, &submission) },
-            // SAFETY: the same.
+            // SAFETY: `dc::decompress`: gate and session are valid by this function's contract, and the lists describe
+            // the slot's blocks, which are device memory and remain until the response.
             Direction::Decompress => unsafe { dc::decompress(self.symbols, &submission) },
         }
     }
 
+    /// Submits a compression or decompression with the data-plane API.
+    ///
     /// # Safety
-    /// The gate is open, and locked by this thread; the session is one of this ring's for the data-plane calls. Slot and
-    /// session stay until the answer was taken.
+    /// This thread holds the open gate, and the session belongs to this ring and to the data-plane API. Slot and
+    /// session remain until the response was taken.
     #[inline(always)]
     unsafe fn enqueue(
         &self,
@@ -367,7 +412,7 @@ impl Ring {
         let (Some(source), Some(target)) = (body.input.flat(), body.output.flat()) else {
             return Err(CpaStatus::INVALID_PARAM);
         };
-        let side = body.side.as_ref().expect("made when it was claimed");
+        let side = body.side.as_ref().expect("`Table::claim` creates it");
         let (operation, bus_address) = side.operation::<CpaDcDpOpData>();
         let verify = if direction == Direction::Compress { CPA_TRUE } else { 0 };
         let filled = CpaDcDpOpData {
@@ -395,40 +440,49 @@ impl Ring {
             reserved2: 0,
             reserved3: 0,
         };
-        // SAFETY: the slot's own memory, of that length and alignment.
+        // SAFETY: `NonNull::write`: `Side::new` reserved memory of this length and alignment in the slot's own block.
         unsafe { operation.write(filled) };
-        // SAFETY: the caller's contract; the buffers are the slot's own blocks.
+        // SAFETY: `dc_dp::enqueue`: gate and session are valid by this function's contract; the operation and the
+        // buffers are the slot's blocks, which are device memory and remain until the response.
         unsafe { dc_dp::enqueue(self.symbols, operation) }
     }
 
-    /// Submits a symmetric operation on the claim's input, in place.
+    /// Submits a symmetric operation that works on the slot's input in place.
+    ///
+    /// # Errors
+    /// The slot, with the reason why the request was not submitted.
     #[inline(always)]
     pub(crate) fn perform(
         &self,
-        mut claim: SlotGuard,
+        mut slot: SlotGuard,
         session: Arc<Session>,
         operation: &Symmetric,
     ) -> Result<PendingRequest, Refused> {
         debug_assert!(session.is_of(self));
-        let Some(_pass) = self.pass().filter(|_| !self.is_refusing.load(Relaxed)) else {
-            return Err(Refused { claim, status: CpaStatus::RESTARTING });
+        let Some(_entered) = self.enter().filter(|_| !self.is_refusing.load(Relaxed)) else {
+            return Err(Refused { slot, status: CpaStatus::RESTARTING });
         };
-        let (generation, tag) = claim.begin_submit();
-        let body = claim.body();
+        let (generation, tag) = slot.begin_submit();
+        let body = slot.body();
         body.api = session.api;
         let memory = session_memory(&session);
         body.session = Some(session);
         let submitted = match body.api {
-            // SAFETY: the gate is open and locked; the session is of this ring.
+            // SAFETY: `enqueue_symmetric`: this thread holds the open gate, and the session belongs to this ring and to
+            // the data-plane API. The slot keeps itself and the session until the response was taken.
             Api::DataPlane => unsafe { self.enqueue_symmetric(body, memory, operation, tag) },
-            // SAFETY: the same.
-            Api::Traditional => unsafe { self.submit_symmetric(body, memory, operation, tag) },
+            // SAFETY: `submit_symmetric_traditional`: this thread holds the open gate, and the session belongs to this
+            // ring and to the traditional API. The slot keeps itself and the session until the response was taken.
+            Api::Traditional => unsafe { self.submit_symmetric_traditional(body, memory, operation, tag) },
         };
-        claim.end_submit(generation, submitted).map_err(|(claim, status)| self.refused(claim, status))
+        slot.end_submit(generation, submitted).map_err(|(slot, status)| self.refused(slot, status))
     }
 
+    /// Submits a symmetric operation with the data-plane API.
+    ///
     /// # Safety
-    /// As for [`enqueue`](Self::enqueue).
+    /// This thread holds the open gate, and the session belongs to this ring and to the data-plane API. Slot and
+    /// session remain until the response was taken.
     #[inline(always)]
     unsafe fn enqueue_symmetric(
         &self,
@@ -437,16 +491,16 @@ impl Ring {
         operation: &Symmetric,
         tag: *mut c_void,
     ) -> Result<(), CpaStatus> {
-        let side = body.side.as_ref().expect("made when it was claimed");
+        let side = body.side.as_ref().expect("`Table::claim` creates it");
         let parameters = side.block.at(side.parameters_at).as_ptr();
         let parameters_bus = side.block.bus_address(side.parameters_at);
         let pointer = |offset: usize| parameters.wrapping_add(offset);
         let bus_address = |offset: usize| parameters_bus + offset as u64;
         let (buffer, len) = body.input.flat().unwrap_or_else(|| {
-            // SAFETY: a symmetric ring's.
+            // SAFETY: `scattered`: the slot belongs to a symmetric ring, is held, and is not submitted yet.
             unsafe { scattered(side, &body.input) }
         });
-        let (waiters, this) = side.operation();
+        let (written, bus) = side.operation();
         let filled = CpaCySymDpOpData {
             reserved0: 0,
             cryptoStartSrcOffsetInBytes: operation.cipher.0,
@@ -464,28 +518,32 @@ impl Ring {
             srcBufferLen: len,
             dstBuffer: buffer,
             dstBufferLen: len,
-            thisPhys: this,
+            thisPhys: bus,
             pIv: pointer(operation.iv_at),
             pAdditionalAuthData: operation.aad_at.map_or(std::ptr::null_mut(), pointer),
             pCallbackTag: tag,
         };
-        // SAFETY: the slot's own memory, of that length and alignment.
-        unsafe { waiters.write(filled) };
-        // SAFETY: the caller's contract; buffers and parameters are the slot's own blocks, which are device memory.
-        unsafe { cy_dp::enqueue(self.symbols, waiters) }
+        // SAFETY: `NonNull::write`: `Side::new` reserved memory of this length and alignment in the slot's own block.
+        unsafe { written.write(filled) };
+        // SAFETY: `cy_dp::enqueue`: gate and session are valid by this function's contract; operation, buffers and
+        // parameters are the slot's blocks, which are device memory and remain until the response.
+        unsafe { cy_dp::enqueue(self.symbols, written) }
     }
 
+    /// Submits a symmetric operation with the traditional API.
+    ///
     /// # Safety
-    /// As for [`submit`](Self::submit).
+    /// This thread holds the open gate, and the session belongs to this ring and to the traditional API. Slot and
+    /// session remain until the response was taken.
     #[inline(never)]
-    unsafe fn submit_symmetric(
+    unsafe fn submit_symmetric_traditional(
         &self,
         body: &mut Body,
         session: NonNull<u8>,
         operation: &Symmetric,
         tag: *mut c_void,
     ) -> Result<(), CpaStatus> {
-        let side = body.side.as_ref().expect("made when it was claimed");
+        let side = body.side.as_ref().expect("`Table::claim` creates it");
         let at = |offset: usize| side.block.at(side.parameters_at + offset).as_ptr();
         body.symmetric = CpaCySymOpData {
             sessionCtx: session.as_ptr().cast(),
@@ -509,24 +567,25 @@ impl Ring {
             verified: &mut body.verified,
             tag,
         };
-        // SAFETY: the caller's contract; lists and parameters are the slot's own blocks, which are device memory.
+        // SAFETY: `cy::perform`: gate and session are valid by this function's contract; lists and parameters describe
+        // the slot's blocks, which are device memory and remain until the response.
         unsafe { cy::perform(self.symbols, &submission) }
     }
 
-    fn refused(&self, claim: SlotGuard, status: CpaStatus) -> Refused {
+    fn refused(&self, slot: SlotGuard, status: CpaStatus) -> Refused {
         if matches!(status, CpaStatus::RESTARTING | CpaStatus::FATAL) {
-            self.is_in_trouble.store(true, Relaxed);
+            self.has_failed.store(true, Relaxed);
         }
-        Refused { claim, status }
+        Refused { slot, status }
     }
 
-    /// Whether libqat said since the last call that the instance does not work.
-    pub(crate) fn take_trouble(&self) -> bool {
-        self.is_in_trouble.swap(false, Relaxed)
+    /// Returns whether libqat reported since the last call that the instance does not work.
+    pub(crate) fn take_failure(&self) -> bool {
+        self.has_failed.swap(false, Relaxed)
     }
 
-    /// Takes a session's memory; the session itself is removed at the next opportunity, because this may be inside a
-    /// callback, where libqat would not.
+    /// Takes over a dropped session's memory. The session itself is removed later, because this may be called inside a
+    /// callback, where libqat must not be called.
     pub(super) fn retire_session(&self, memory: Block) {
         self.retired.lock().unwrap_or_else(PoisonError::into_inner).push(memory);
         self.has_retired.store(true, Relaxed);
@@ -535,13 +594,14 @@ impl Ring {
         }
     }
 
-    /// Removes retired sessions and wipes their memory. One that libqat does not let go yet is kept. The caller has a
-    /// pass, if the gate `is_open`.
+    /// Removes retired sessions from libqat and wipes their memory. Keeps a session that libqat still uses. The caller
+    /// holds the gate if `is_open`.
     fn sweep(&self, is_open: bool) {
         let Ok(mut retired) = self.retired.try_lock() else { return };
         retired.retain_mut(|memory| {
             if is_open {
-                // SAFETY: the gate is open; nobody names the session in this memory any more.
+                // SAFETY: `remove`: this thread holds the open gate, and the session was dropped, so no request uses it
+                // any more.
                 if unsafe { self.remove(memory.as_ptr()) } == Err(CpaStatus::RETRY) {
                     return true;
                 }
@@ -553,59 +613,65 @@ impl Ring {
         self.has_retired.store(!retired.is_empty(), Relaxed);
     }
 
+    /// Removes a session from libqat.
+    ///
     /// # Safety
-    /// The gate is open, and locked by this thread; at `session` is one of this ring's, for which no request follows.
+    /// This thread holds the open gate. `session` is the memory of a session of this ring, with which no request is
+    /// submitted any more.
     unsafe fn remove(&self, session: NonNull<u8>) -> Result<(), CpaStatus> {
         match self.work {
-            // SAFETY: the caller's contract.
+            // SAFETY: `dc::remove_session`: the session belongs to this instance, and is unused, by this function's
+            // contract.
             Work::Compression => unsafe { dc::remove_session(self.symbols, self.handle.0, session) },
-            // SAFETY: the same.
+            // SAFETY: `cy::remove_session`: the session belongs to this instance, and is unused, by this function's
+            // contract.
             Work::Symmetric => unsafe { cy::remove_session(self.symbols, self.handle.0, session) },
         }
     }
 
-    /// Removes them when nothing is polled.
-    pub(crate) fn tidy(&self) {
+    /// Removes retired sessions, also when nobody polls the ring.
+    pub(crate) fn remove_retired_sessions(&self) {
         if self.has_retired.load(Relaxed)
-            && let Some(_pass) = self.pass()
+            && let Some(_entered) = self.enter()
         {
             self.sweep(true);
         }
     }
 
-    /// Takes no requests any more.
+    /// Rejects all further requests.
     pub(crate) fn refuse(&self) {
         self.is_refusing.store(true, Relaxed);
     }
 
-    /// Whether it takes none.
+    /// Returns whether requests are rejected.
     pub(crate) fn is_refusing(&self) -> bool {
         self.is_refusing.load(Relaxed)
     }
 
-    /// Closes the gate, for good. When this returns, no thread is inside libqat by this ring and none will be.
+    /// Closes the gate permanently. When this returns, no thread is inside a call to libqat for this ring, and none
+    /// will be.
     pub(crate) fn close(&self) {
         let pause = self.pause();
         if *pause.is_open {
-            // Those of keys and futures that outlive the stop, too: libqat has memory of its own for each.
+            // Sessions of keys and futures that outlive the stop are removed, too, because libqat would leak its own
+            // memory of each.
             for session in std::mem::take(&mut *self.known()) {
-                // SAFETY: the gate is open and locked, and nothing is submitted behind it any more; the memory stays with
-                // the session, or among the retired.
+                // SAFETY: `remove`: this thread holds the open gate, and closes it before any further request; the
+                // memory belongs to the session or is among the retired ones.
                 let _ = unsafe { self.remove(session.as_ptr()) };
             }
         }
         pause.close();
-        // What libqat did not let go ends with the stop.
+        // Sessions that libqat still used end with the stop.
         self.sweep(false);
     }
 
-    /// What libqat counted: requests, those that failed, and compressions that only recovery saved. `None` when it does
-    /// not tell.
+    /// Returns libqat's own counters of the instance; `None` when the gate is closed or libqat does not report them.
     pub(crate) fn library_counts(&self) -> Option<LibraryCounts> {
-        let _pass = self.pass()?;
+        let _entered = self.enter()?;
         match self.work {
             Work::Compression => {
-                // SAFETY: the gate is open.
+                // SAFETY: `dc::stats`: this thread holds the open gate, so libqat is started.
                 let stats = unsafe { dc::stats(self.symbols, self.handle.0) }.ok()?;
                 Some(LibraryCounts {
                     requests: stats.numCompRequests + stats.numDecompRequests,
@@ -618,7 +684,7 @@ impl Ring {
                 })
             }
             Work::Symmetric => {
-                // SAFETY: the same.
+                // SAFETY: `cy::stats`: this thread holds the open gate, so libqat is started.
                 let stats = unsafe { cy::stats(self.symbols, self.handle.0) }.ok()?;
                 Some(LibraryCounts {
                     requests: stats.numSymOpRequests,
@@ -630,53 +696,58 @@ impl Ring {
         }
     }
 
-    /// Stops the instance behind a closed gate.
+    /// Stops the instance after the gate was closed.
+    ///
+    /// # Errors
+    /// The status that libqat returns.
     ///
     /// # Safety
-    /// libqat is still started, by the start that this ring is of.
+    /// libqat is still running in the start that this ring belongs to, and [`close`](Self::close) was called.
     pub(crate) unsafe fn stop(&self) -> Result<(), CpaStatus> {
         match self.work {
-            // SAFETY: the caller's contract; the gate is closed, so no request follows.
+            // SAFETY: `dc::stop`: the handle is valid, and the gate is closed, so that no request follows, by this
+            // function's contract.
             Work::Compression => unsafe { dc::stop(self.symbols, self.handle.0) },
-            // SAFETY: the same.
+            // SAFETY: `cy::stop`: the handle is valid, and the gate is closed, so that no request follows, by this
+            // function's contract.
             Work::Symmetric => unsafe { cy::stop(self.symbols, self.handle.0) },
         }
     }
 }
 
-/// While there is one, no thread is inside libqat by its ring.
+/// A guard that keeps all threads from calling libqat for its ring.
 pub(crate) struct Pause<'a> {
     ring: &'a Ring,
     is_open: MutexGuard<'a, bool>,
 }
 
 impl Pause<'_> {
-    /// Has nobody pass any more, for good.
+    /// Closes the gate permanently.
     pub(crate) fn close(mut self) {
         *self.is_open = false;
         self.ring.is_closed.store(true, Relaxed);
     }
 }
 
-/// What a compression request has beside data and session.
+/// The parameters of a compression request beside its data and session.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Stateless {
     pub(crate) direction: Direction,
     pub(crate) flush: CpaDcFlush,
-    /// Where the checksum begins: 1 for Adler-32, else 0.
+    /// The initial value of the checksum: 1 for Adler-32, else 0.
     pub(crate) seed: u32,
-    /// libqat compares what the device read and wrote with what is in memory.
+    /// Whether libqat compares what the device read and wrote with what is in memory.
     pub(crate) is_verified: bool,
 }
 
-/// Which way a compression request goes.
+/// The direction of a compression request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Direction {
     Compress,
     Decompress,
 }
 
-/// Why there is no session.
+/// Why a session could not be created.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum SessionError {
     Refused(CpaStatus),
@@ -695,17 +766,18 @@ impl From<NoMemory> for SessionError {
     }
 }
 
-/// Names `data` in the slot's own memory: where the device finds the list.
+/// Writes a list that describes `data` to the slot's own memory, and returns its bus address and the marker for lists.
 ///
 /// # Safety
-/// The slot is of a symmetric ring, held, and not in flight.
+/// The slot belongs to a symmetric ring, is held, and is not in flight.
 #[cold]
 unsafe fn scattered(side: &Side, data: &Blocks) -> (u64, u32) {
-    // SAFETY: the front of the slot's own memory, which has room for it on such a ring (`start`).
+    // SAFETY: `NonNull::write`: on a symmetric ring, `Ring::start` makes `meta_len` at least the length of a list, so
+    // the front of the slot's own memory has space for it.
     unsafe { side.block.at(0).cast().write(PhysicalList::new(data)) };
     (side.block.bus_address(0), CPA_DP_BUFLIST)
 }
 
 fn session_memory(session: &Session) -> NonNull<u8> {
-    session.memory.as_ref().expect("there until dropped").as_ptr()
+    session.memory.as_ref().expect("a session has memory until it is dropped").as_ptr()
 }

@@ -1,4 +1,5 @@
-//! A session of libqat: what stays the same from request to request.
+//! The sessions of libqat, which hold what requests have in common. `device::compression` and `device::encryption` keep
+//! them; `ring` creates and removes them.
 
 use std::sync::Arc;
 
@@ -7,26 +8,27 @@ use once_cell::sync::OnceCell;
 use super::ring::{Ring, SessionError};
 use crate::device::memory::Block;
 
-/// libqat's two families of calls; a session is for one of them.
+/// The two APIs of libqat. A session belongs to one of them.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(crate) enum Api {
-    /// Scattered compression, streams that stay open, and AES-XTS of parts of blocks.
+    /// The traditional API: for compression of scattered buffers, streams that stay open, LZ4, end-to-end checksums,
+    /// and AES-XTS of data that is not whole blocks.
     Traditional,
-    /// All else, for a third of the instructions.
+    /// The data-plane API: for all other requests, with a third of the instructions.
     #[default]
     DataPlane,
 }
 
-/// The sessions of one instance by number, each made by the first request that needs it.
+/// The sessions of one instance by index. The first request that needs a session creates it.
 pub(crate) struct SessionTable(Box<[OnceCell<Arc<Session>>]>);
 
 impl SessionTable {
-    /// Returns an empty table for `count` sessions.
+    /// Creates an empty table for `count` sessions.
     pub(crate) fn new(count: usize) -> Self {
         Self((0..count).map(|_| OnceCell::new()).collect())
     }
 
-    /// Returns session number `index`, which `make` makes on the first call.
+    /// Returns the session at `index`, which `make` creates on the first call.
     #[inline]
     pub(crate) fn get(
         &self,
@@ -40,27 +42,27 @@ impl SessionTable {
         }
     }
 
-    /// Ends all sessions.
+    /// Drops all sessions that no request uses.
     pub(crate) fn clear(&mut self) {
         self.0.iter_mut().for_each(|session| drop(session.take()));
     }
 }
 
-/// A session on one ring, with its memory. Requests in flight keep it.
+/// A session on one ring, with its memory. Requests in flight keep it alive.
 pub(crate) struct Session {
     pub(super) ring: Arc<Ring>,
     pub(super) api: Api,
-    /// There until dropped.
+    /// The session's memory; `None` only while the session is dropped.
     pub(super) memory: Option<Block>,
 }
 
 impl Session {
-    /// Whether it is one of `ring`'s.
+    /// Returns whether the session belongs to `ring`.
     pub(crate) fn is_of(&self, ring: &Ring) -> bool {
         std::ptr::eq(&*self.ring, ring)
     }
 
-    /// Whether its ring's start is over.
+    /// Returns whether the libqat start of its ring has ended.
     pub(crate) fn is_stale(&self) -> bool {
         self.ring.is_closed()
     }

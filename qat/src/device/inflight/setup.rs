@@ -1,4 +1,5 @@
-//! What a symmetric session is for, with keys as slices.
+//! The setup of a symmetric session, with keys as slices. `device::encryption` describes a session with it; the
+//! pointers that libqat needs are created here only.
 
 use std::ptr;
 use std::sync::Arc;
@@ -11,29 +12,33 @@ use super::session::{Api, Session};
 /// The setup of a symmetric session.
 #[derive(Default)]
 pub(crate) struct SymmetricSetup<'a> {
-    /// Algorithm as `cpa_cy_sym.h` numbers it, and key.
+    /// The algorithm, as numbered by `cpa_cy_sym.h`, and the key; `None` for a digest or HMAC.
     pub(crate) cipher: Option<(sys::CpaCySymCipherAlgorithm, &'a [u8])>,
+    /// The digest, HMAC or MAC; `None` for a cipher without authentication.
     pub(crate) hash: Option<Hash<'a>>,
-    /// Deciphers; hashes before that.
+    /// Whether the session decrypts. It then hashes before it decrypts.
     pub(crate) is_decrypting: bool,
-    /// The device compares the digest instead of writing it.
+    /// Whether the device compares the digest instead of writing it.
     pub(crate) is_verifying: bool,
 }
 
-/// The hashing half of it.
+/// The hash part of a session's setup.
 pub(crate) struct Hash<'a> {
     pub(crate) algorithm: sys::CpaCySymHashAlgorithm,
     pub(crate) mode: sys::CpaCySymHashMode,
-    /// Of an HMAC; else empty.
+    /// The key of an HMAC or of AES-CCM; empty otherwise.
     pub(crate) key: &'a [u8],
     pub(crate) aad_len: u32,
     pub(crate) digest_len: u32,
-    /// The digest stands behind the data instead of among the parameters.
+    /// Whether the digest follows the data instead of being among the parameters.
     pub(crate) is_appended: bool,
 }
 
 impl Ring {
-    /// A session for symmetric operations. libqat copies the keys.
+    /// Creates a session for symmetric operations. libqat copies the keys.
+    ///
+    /// # Errors
+    /// The status of libqat, `RESTARTING` when the ring is closed, or the lack of device memory.
     pub(crate) fn symmetric_session(
         self: &Arc<Self>,
         api: Api,
@@ -78,7 +83,8 @@ impl Ring {
                 aadLenInBytes: hash.aad_len,
             };
         }
-        // SAFETY: `symmetric_session_raw`: both keys are slices that outlive the call, with their own lengths.
+        // SAFETY: `symmetric_session_raw`: both keys are slices that outlive the call, and the setup states their
+        // lengths.
         unsafe { self.symmetric_session_raw(api, &raw) }
     }
 }

@@ -1,7 +1,8 @@
-//! The table of requests in flight of one ring.
+//! The table of one ring's requests in flight. `ring` claims and submits slots, libqat's callbacks complete them, and
+//! waiters take them; nothing here calls libqat.
 //!
-//! A slot's [`Completion`] says who has it. What is parked for an answer that never comes is free when libqat was stopped,
-//! which takes the device from this process and its memory.
+//! A slot's [`Completion`] determines who owns it. A slot that is parked for a response that never comes is freed when
+//! libqat was stopped, which detaches the device from this process and its memory.
 
 use std::cell::{RefCell, UnsafeCell};
 use std::ffi::c_void;
@@ -18,7 +19,7 @@ use qat_sys::{
     CpaDcDpOpData, CpaDcOpData, CpaDcRqResults, CpaInstanceEvent, CpaInstanceHandle,
 };
 
-use super::completion::{Answer, Completion, End};
+use super::completion::{Completion, Delivery, RequestEnd};
 use super::free::FreeSlots;
 use super::list::{Blocks, List};
 use super::ring::Direction;
@@ -27,17 +28,18 @@ use super::{Api, Session};
 use crate::device::memory::{Block, Memory, NoMemory};
 use crate::error::CpaStatus;
 
-/// Requests that a ring of libqat's default depth (512) takes: one entry stays empty.
+/// The number of requests that a ring of libqat's default depth (512) accepts: one entry stays empty.
 pub(crate) const DEPTH: usize = 511;
+/// The number of slots that are allocated together, when the first of them is used.
 const CHUNK: usize = 64;
-/// Tables that one process can have; each belongs to an instance of a start.
+/// The maximum number of tables in one process. Each belongs to an instance of a start.
 const TABLES: usize = 1024;
 
-/// Status of an answer whose digest does not match; libqat's own are negative.
+/// The status of a response whose digest does not match. libqat's own error statuses are negative.
 pub(crate) const NOT_VERIFIED: i32 = 1;
 
 static ALL: [OnceLock<Table>; TABLES] = [const { OnceLock::new() }; TABLES];
-/// Numbers of tables without a ring, which may have slots that somebody still holds, and how many there are in all.
+/// The numbers of the tables without a ring, whose slots may still be held, and the total number of tables.
 static IDLE: Mutex<(Vec<u16>, u16)> = Mutex::new((Vec::new(), 0));
 
 /// The requests in flight of one ring.
@@ -45,18 +47,18 @@ pub(crate) struct Table {
     number: u16,
     chunks: [OnceLock<Box<[Slot]>>; DEPTH.div_ceil(CHUNK)],
     free: FreeSlots,
-    flying: AtomicU32,
-    /// Of those, the ones whose waiter is a future that somebody else has to poll for.
-    awaited: AtomicU32,
+    in_flight: AtomicU32,
+    /// The number of futures that wait at the ring, so that the helper thread has to poll for them.
+    waiting_futures: AtomicU32,
     submitted: AtomicU64,
     stale: AtomicU64,
-    /// Requests are given up, and none is taken any more.
+    /// Whether all requests were abandoned and no further slot is given out.
     is_gone: AtomicBool,
-    /// No device reaches the memory of the slots any more.
+    /// Whether libqat was stopped, so that no device accesses the memory of the slots any more.
     is_safe: AtomicBool,
-    /// Bit `n` stands for event `n` of `CpaInstanceEvent`, seen and not taken.
+    /// Bit `n` is set when event `n` of `CpaInstanceEvent` occurred and was not taken yet.
     events: AtomicU8,
-    /// Who polls the ring.
+    /// The threads and futures that wait at the ring.
     pub(crate) waiters: Waiters,
 }
 
@@ -66,7 +68,7 @@ struct Slot {
     body: UnsafeCell<Body>,
 }
 
-/// What libqat reads and writes until the callback, and the memory that it leads to.
+/// The structures that libqat reads and writes until the callback, and the memory that they point to.
 pub(super) struct Body {
     pub(super) api: Api,
     pub(super) direction: Direction,
@@ -83,8 +85,8 @@ pub(super) struct Body {
     pub(super) side: Option<Side>,
 }
 
-/// The slot's own device memory: metadata of both lists, or a [`PhysicalList`](super::list::PhysicalList), then parameters
-/// (IV, associated data, digest), then the operation of a data-plane request.
+/// The slot's own device memory: the metadata of both lists, or a [`PhysicalList`](super::list::PhysicalList), then the
+/// parameters (IV, associated data, digest), then the operation of a data-plane request.
 pub(super) struct Side {
     pub(super) block: Block,
     pub(super) parameters_at: usize,
@@ -102,36 +104,37 @@ impl Side {
         Ok(Self { block, parameters_at, operation })
     }
 
-    /// The operation, and where the device sees it.
+    /// Returns the address and the bus address of the operation.
     #[inline(always)]
     pub(super) fn operation<T>(&self) -> (NonNull<T>, u64) {
         (self.operation.0.cast(), self.operation.1)
     }
 
-    /// What an answer put into the operation.
+    /// Returns the results that the response wrote into the operation.
     fn results(&self) -> CpaDcRqResults {
-        // SAFETY: inside the block, which is zeroed, aligned to 64 bytes as the offset is, and nobody else's once the
-        // request was answered.
+        // SAFETY: `new` placed the operation inside the zeroed block, at an offset with its alignment, and after the
+        // response neither libqat nor the device accesses it (`cpa_dc_dp.h`).
         unsafe { (*self.operation::<CpaDcDpOpData>().0.as_ptr()).results }
     }
 }
 
-// SAFETY: the body is touched by the one whom the completion gave the slot to; all else is atomic.
+// SAFETY: only the owner of the slot, according to its `Completion`, accesses the body; everything else is atomic.
 unsafe impl Sync for Slot {}
-// SAFETY: the pointers inside lead to the slot itself and to device memory, which no thread owns.
+// SAFETY: the pointers inside point to the slot itself and to device memory, neither of which is tied to a thread.
 unsafe impl Send for Slot {}
 
-/// Why a request was given up without an answer.
+/// Why a request was abandoned without a response.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Abandoned {
-    /// Nothing came within the deadline.
+    /// The device did not respond within the deadline.
     TimedOut,
-    /// The device was restarted or taken away.
+    /// The device was restarted or removed, or libqat is stopping.
     DeviceGone,
 }
 
 impl Table {
-    /// A table that no ring uses, with all its slots free. `None` when the process has too many already.
+    /// Returns a table that no ring uses, with all its slots free. Returns `None` when the process has too many tables
+    /// already.
     pub(crate) fn acquire() -> Option<&'static Self> {
         let mut idle = IDLE.lock().unwrap_or_else(PoisonError::into_inner);
         let is_unused =
@@ -157,8 +160,8 @@ impl Table {
             number,
             chunks: [const { OnceLock::new() }; DEPTH.div_ceil(CHUNK)],
             free: FreeSlots::all(),
-            flying: AtomicU32::new(0),
-            awaited: AtomicU32::new(0),
+            in_flight: AtomicU32::new(0),
+            waiting_futures: AtomicU32::new(0),
             submitted: AtomicU64::new(0),
             stale: AtomicU64::new(0),
             is_gone: AtomicBool::new(false),
@@ -168,11 +171,11 @@ impl Table {
         }
     }
 
-    /// Gives the table back; its slots' own memory with it. What is parked is free when `is_stopped` says that libqat
-    /// was stopped, so that no device reaches its memory. The number of requests whose memory stays out of use: they
-    /// keep it, and the table, for ever.
+    /// Releases the table and its slots' own memory. Parked slots are freed if `is_stopped`, that is, if libqat was
+    /// stopped, so that no device accesses their memory. Returns the number of requests that keep their memory, and the
+    /// table, for ever.
     pub(crate) fn retire(&'static self, is_stopped: bool) -> usize {
-        self.lose_all();
+        self.abandon_all();
         if is_stopped {
             self.is_safe.store(true, Relaxed);
             for (chunk, slots) in self.chunks.iter().enumerate() {
@@ -181,12 +184,13 @@ impl Table {
                 }
             }
         }
-        // Whoever comes too late, with the ring of an earlier start, may claim a slot even now; so they are taken, too.
+        // A caller with the ring of an ended start may still claim a slot, so the free slots are taken before their
+        // memory is freed.
         let unused: Vec<_> = std::iter::from_fn(|| self.free.pop()).collect();
-        // The lowest ones on top again.
+        // The slots are pushed so that the lowest ones are on top again.
         for index in unused.into_iter().rev() {
             if let Some(chunk) = self.chunks[usize::from(index) / CHUNK].get() {
-                // SAFETY: free, and taken from the queue, so this thread has it alone.
+                // SAFETY: the slot was popped from the free list, so this thread owns it alone.
                 unsafe { &mut *chunk[usize::from(index) % CHUNK].body.get() }.side = None;
             }
             self.free.push(index);
@@ -195,45 +199,45 @@ impl Table {
         self.parked()
     }
 
-    /// Frees a parked slot, if no device reaches its memory any more.
+    /// Frees a parked slot, if no device accesses its memory any more.
     fn unpark(&'static self, index: u16, slot: &'static Slot) {
         if slot.completion.unpark(&self.is_safe) {
-            self.flying.fetch_sub(1, Relaxed);
+            self.in_flight.fetch_sub(1, Relaxed);
             drop(SlotGuard { table: self, slot, index });
         }
     }
 
-    /// Requests whose answer the stop waits for: those that nobody gave up.
+    /// Returns whether the stop has to wait for a response, which it does for requests that were not abandoned.
     pub(crate) fn is_expecting(&self) -> bool {
-        self.flying() > 0 && self.slots().any(|slot| slot.completion.is_expected())
+        self.in_flight() > 0 && self.slots().any(|slot| slot.completion.is_expected())
     }
 
-    /// Requests without a waiter whose memory waits for the device.
+    /// Returns the number of requests without a waiter whose memory is kept until the device responds.
     pub(crate) fn parked(&self) -> usize {
         self.slots().filter(|slot| slot.completion.is_parked()).count()
     }
 
-    /// Slots that are not free.
+    /// Returns the number of slots that are not free.
     pub(crate) fn slots_in_use(&self) -> usize {
         self.slots().filter(|slot| !slot.completion.is_free()).count()
     }
 
-    /// Its place among all tables.
+    /// Returns the number of the table, which the tags of its requests contain.
     pub(crate) fn number(&self) -> usize {
         self.number.into()
     }
 
-    /// Requests that were submitted since the table was acquired.
+    /// Returns the number of requests that were submitted since the table was acquired.
     pub(crate) fn submitted(&self) -> u64 {
         self.submitted.load(Relaxed)
     }
 
-    /// Events of the ring's device since the last call, as bits.
+    /// Returns the events of the ring's device since the last call, as bits.
     pub(crate) fn take_events(&self) -> u8 {
         self.events.swap(0, Relaxed)
     }
 
-    /// Whether its requests were given up for good.
+    /// Returns whether all requests were abandoned and no further slot is given out.
     pub(crate) fn is_gone(&self) -> bool {
         self.is_gone.load(SeqCst)
     }
@@ -242,29 +246,29 @@ impl Table {
         self.chunks.iter().filter_map(OnceLock::get).flat_map(|chunk| chunk.iter())
     }
 
-    /// Requests submitted and not answered.
-    pub(crate) fn flying(&self) -> u32 {
-        self.flying.load(Relaxed)
+    /// Returns the number of requests that were submitted and have no response yet.
+    pub(crate) fn in_flight(&self) -> u32 {
+        self.in_flight.load(Relaxed)
     }
 
-    /// Waiters that do not poll themselves.
-    pub(crate) fn awaited(&self) -> u32 {
-        // In one order with the helper thread's going to rest.
-        self.awaited.load(SeqCst)
+    /// Returns the number of waiting futures, for which the helper thread polls.
+    pub(crate) fn waiting_futures(&self) -> u32 {
+        // SeqCst: ordered against the helper thread going to sleep (`Reactor::run`); otherwise a wake-up is lost.
+        self.waiting_futures.load(SeqCst)
     }
 
-    /// One more of them.
-    pub(crate) fn await_more(&self) {
-        self.awaited.fetch_add(1, SeqCst);
+    /// Adds a waiting future.
+    pub(crate) fn add_waiting_future(&self) {
+        self.waiting_futures.fetch_add(1, SeqCst);
     }
 
-    /// One less.
-    pub(crate) fn await_less(&self) {
-        self.awaited.fetch_sub(1, SeqCst);
+    /// Removes a waiting future.
+    pub(crate) fn remove_waiting_future(&self) {
+        self.waiting_futures.fetch_sub(1, SeqCst);
     }
 
-    /// Takes a free slot, with metadata of `meta_len` bytes for each of its lists. `Ok(None)` when all are in use, or
-    /// none is given any more.
+    /// Takes a free slot, with metadata of `meta_len` bytes for each of its lists. Returns `Ok(None)` when all slots
+    /// are in use, or when no further slot is given out.
     #[inline(always)]
     pub(crate) fn claim(
         &'static self,
@@ -278,15 +282,15 @@ impl Table {
         let (chunk, at) = (usize::from(index) / CHUNK, usize::from(index) % CHUNK);
         let slot = &self.chunks[chunk].get_or_init(|| (0..CHUNK).map(|_| Slot::new()).collect())[at];
         slot.completion.hold();
-        let mut claim = SlotGuard { table: self, slot, index };
-        let body = claim.body();
+        let mut guard = SlotGuard { table: self, slot, index };
+        let body = guard.body();
         if body.side.is_none() {
             let side = Side::new(memory, meta_len)?;
             body.source = List::new(side.block.at(0));
             body.target = List::new(side.block.at(side.parameters_at / 2));
             body.side = Some(side);
         }
-        Ok(Some(claim))
+        Ok(Some(guard))
     }
 
     fn tag(&self, index: u16, generation: u32) -> *mut c_void {
@@ -294,49 +298,49 @@ impl Table {
         std::ptr::without_provenance_mut(tag as usize)
     }
 
-    /// Takes an answer: the callback's work.
-    fn land(&'static self, index: u16, generation: u32, status: i32) {
+    /// Records a response. libqat's callbacks call it.
+    fn complete(&'static self, index: u16, generation: u32, status: i32) {
         self.waiters.answered();
         let Some(chunk) = self.chunks.get(usize::from(index) / CHUNK).and_then(OnceLock::get) else { return };
         let slot = &chunk[usize::from(index) % CHUNK];
-        match slot.completion.land(generation, status) {
-            Answer::CompletedRequest(waker) => {
-                self.flying.fetch_sub(1, Relaxed);
+        match slot.completion.complete(generation, status) {
+            Delivery::ToWaiter(waker) => {
+                self.in_flight.fetch_sub(1, Relaxed);
                 waker.into_iter().for_each(defer);
             }
-            Answer::Late => {
-                self.flying.fetch_sub(1, Relaxed);
+            Delivery::Late => {
+                self.in_flight.fetch_sub(1, Relaxed);
             }
-            Answer::Unclaimed => {
-                self.flying.fetch_sub(1, Relaxed);
+            Delivery::Unclaimed => {
+                self.in_flight.fetch_sub(1, Relaxed);
                 drop(SlotGuard { table: self, slot, index });
             }
-            Answer::Stale => {
+            Delivery::Stale => {
                 self.stale.fetch_add(1, Relaxed);
             }
         }
     }
 
-    /// Ends the waiting for all requests in flight, whose answers will never come.
-    pub(crate) fn lose_all(&self) {
+    /// Abandons all requests in flight, and gives out no further slot.
+    pub(crate) fn abandon_all(&self) {
         self.is_gone.store(true, SeqCst);
         for slot in self.slots() {
-            slot.completion.lose();
+            slot.completion.abandon();
         }
     }
 
-    /// Whether somebody should poll the ring before the watchdog's [`tick`](Self::tick).
+    /// Returns whether the watchdog should poll the ring before its [`tick`](Self::tick).
     pub(crate) fn is_unattended(&self, ticks: u16, limit: u16) -> bool {
         self.slots().any(|slot| slot.completion.is_unattended(ticks, limit))
     }
 
-    /// The watchdog's look after `ticks` of its time: gives up what has been in flight for `limit` ticks at least. How
-    /// many that were.
+    /// Ages all requests by `ticks` of the watchdog, abandons those that are older than `limit`, and returns their
+    /// number.
     pub(crate) fn tick(&self, ticks: u16, limit: u16) -> usize {
         self.slots().filter(|slot| slot.completion.tick(ticks, limit)).count()
     }
 
-    /// Wakes one waiter, so that it looks after the ring from now on.
+    /// Wakes one waiter, which then polls the ring.
     pub(crate) fn hand_over(&self) {
         let waker = self.slots().find_map(|slot| slot.completion.take_waker());
         if let Some(waker) = waker {
@@ -352,10 +356,11 @@ impl Slot {
             direction: Direction::Compress,
             results: CpaDcRqResults::default(),
             verified: 0,
-            // SAFETY: numbers and pointers only, for which zero is a value.
+            // SAFETY: `CpaDcOpData` of `cpa_dc.h` has only numbers and pointers, for which zero is a valid value.
             compression: unsafe { std::mem::zeroed() },
             crcs: CpaCrcData::default(),
-            // SAFETY: the same.
+            // SAFETY: `CpaCySymOpData` of `cpa_cy_sym.h` has only numbers and pointers, for which zero is a valid
+            // value.
             symmetric: unsafe { std::mem::zeroed() },
             source: List::new(NonNull::dangling()),
             target: List::new(NonNull::dangling()),
@@ -368,7 +373,7 @@ impl Slot {
     }
 }
 
-/// A slot to fill. Dropped, it is free again and its memory goes back.
+/// A slot that the holder fills with a request. Dropping it frees the slot and its memory.
 pub(crate) struct SlotGuard {
     pub(super) table: &'static Table,
     slot: &'static Slot,
@@ -376,20 +381,22 @@ pub(crate) struct SlotGuard {
 }
 
 impl SlotGuard {
-    /// Bytes of device memory for parameters.
+    /// The number of bytes for parameters in device memory.
     pub(crate) const PARAMETERS: usize = 1024;
 
     pub(super) fn body(&mut self) -> &mut Body {
-        // SAFETY: the slot is held, and this is the one claim of it.
+        // SAFETY: the slot is held according to its `Completion`, and this is its only guard, which is borrowed
+        // mutably.
         unsafe { &mut *self.slot.body.get() }
     }
 
     fn body_ref(&self) -> &Body {
-        // SAFETY: as for `body`, with a shared borrow.
+        // SAFETY: the slot is held according to its `Completion`, and this is its only guard, which is borrowed shared.
         unsafe { &*self.slot.body.get() }
     }
 
-    /// Gives it the memory that the device reads, and that it writes; none for what works in place.
+    /// Sets the memory that the device reads and the memory that it writes. `output` is empty for requests that work in
+    /// place.
     #[inline(always)]
     pub(crate) fn load(&mut self, input: Blocks, output: Blocks) {
         let body = self.body();
@@ -397,34 +404,35 @@ impl SlotGuard {
         body.output.put(output);
     }
 
-    /// Empties both.
+    /// Takes the memory of input and output out.
     #[inline(always)]
     pub(crate) fn unload(&mut self) -> (Blocks, Blocks) {
         let body = self.body();
         (std::mem::take(&mut body.input), std::mem::take(&mut body.output))
     }
 
-    /// Device memory for what is neither: IV, associated data, digest.
+    /// Returns the device memory for the parameters: IV, associated data and digest.
     pub(crate) fn parameters(&mut self) -> &mut [u8] {
         let side = self.body().side.as_mut().expect("made when it was claimed");
         &mut side.block.bytes_mut()[side.parameters_at..][..Self::PARAMETERS]
     }
 
-    /// Whether a data-plane request can hold it: each side is one piece.
+    /// Returns whether input and output are one buffer each, as data-plane requests need.
     pub(crate) fn is_flat(&self) -> bool {
         let body = self.body_ref();
         body.input.flat().is_some() && body.output.flat().is_some()
     }
 
-    /// Is about to be submitted, with this generation and tag. The answer may come before [`end_submit`](Self::end_submit).
+    /// Marks the request as pending before its submission, and returns its generation and tag. The response may come
+    /// before [`end_submit`](Self::end_submit).
     #[inline(always)]
     pub(super) fn begin_submit(&mut self) -> (u32, *mut c_void) {
-        self.table.flying.fetch_add(1, Relaxed);
-        let generation = self.slot.completion.fly();
+        self.table.in_flight.fetch_add(1, Relaxed);
+        let generation = self.slot.completion.begin_submit();
         (generation, self.table.tag(self.index, generation))
     }
 
-    /// Was submitted, or refused.
+    /// Returns the pending request if it was submitted, or the slot and the error if libqat rejected it.
     #[inline(always)]
     pub(super) fn end_submit<E>(
         self,
@@ -441,7 +449,7 @@ impl SlotGuard {
             }
             Err(error) => {
                 slot.completion.recall(generation);
-                table.flying.fetch_sub(1, Relaxed);
+                table.in_flight.fetch_sub(1, Relaxed);
                 Err((self, error))
             }
         }
@@ -457,7 +465,7 @@ impl Drop for SlotGuard {
         body.output.clear();
         body.session = None;
         if is_over {
-            // The last of a ring that is no more.
+            // The ring's start has ended, so nobody else frees the slot's own memory.
             body.side = None;
         }
         self.slot.completion.free();
@@ -465,8 +473,8 @@ impl Drop for SlotGuard {
     }
 }
 
-/// A request in flight. Resolves when its answer was taken by somebody's poll of the ring; dropped before, its memory
-/// stays with the driver until then.
+/// A request in flight, as a future that resolves when a poll of the ring has taken its response. If it is dropped
+/// before, the table keeps its memory until then.
 pub(crate) struct PendingRequest {
     table: &'static Table,
     slot: &'static Slot,
@@ -477,19 +485,19 @@ pub(crate) struct PendingRequest {
 }
 
 impl PendingRequest {
-    /// The end that `completion` told of.
-    fn ended(&mut self, end: End) -> Result<CompletedRequest, Abandoned> {
+    /// Converts the end that `completion` reported.
+    fn ended(&mut self, end: RequestEnd) -> Result<CompletedRequest, Abandoned> {
         let Self { table, slot, index, .. } = *self;
         self.is_over = true;
         if self.is_awaited {
-            table.await_less();
+            table.remove_waiting_future();
         }
         match end {
-            End::CompletedRequest(status) => Ok(CompletedRequest {
-                claim: SlotGuard { table, slot, index },
+            RequestEnd::Completed(status) => Ok(CompletedRequest {
+                slot: SlotGuard { table, slot, index },
                 status: CpaStatus::from_raw(status),
             }),
-            End::Abandoned => {
+            RequestEnd::Abandoned => {
                 table.unpark(index, slot);
                 Err(if table.is_gone.load(Relaxed) { Abandoned::DeviceGone } else { Abandoned::TimedOut })
             }
@@ -507,8 +515,8 @@ impl Future for PendingRequest {
             return Poll::Ready(self.ended(end));
         }
         let is_polled_here = self.table.waiters.is_polled_by_this_thread();
-        if is_polled_here == Some(Waiting::Awake) {
-            // It looks again after each poll of the ring.
+        if is_polled_here == Some(Waiting::Polling) {
+            // The thread polls this future again after each poll of the ring, so it needs no waker.
             return Poll::Pending;
         }
         if let Ok(end) = completion.take_or_wake(self.generation, context.waker()) {
@@ -516,7 +524,7 @@ impl Future for PendingRequest {
         }
         if is_polled_here.is_none() && !self.is_awaited {
             self.is_awaited = true;
-            self.table.await_more();
+            self.table.add_waiting_future();
             self.table.waiters.call();
         }
         Poll::Pending
@@ -532,61 +540,61 @@ impl Drop for PendingRequest {
     }
 }
 
-/// An answered request: its memory is the program's again.
+/// A request with a response. It owns the slot and its memory.
 pub(crate) struct CompletedRequest {
-    claim: SlotGuard,
+    slot: SlotGuard,
     status: CpaStatus,
 }
 
 impl CompletedRequest {
-    /// What the callback was given.
+    /// Returns the status that libqat passed to the callback.
     pub(crate) fn status(&self) -> CpaStatus {
         self.status
     }
 
-    /// Counters and status of a compression.
+    /// Returns the results of a compression or decompression.
     pub(crate) fn results(&self) -> CpaDcRqResults {
-        let body = self.claim.body_ref();
+        let body = self.slot.body_ref();
         match (body.api, &body.side) {
             (Api::DataPlane, Some(side)) => side.results(),
             _ => body.results,
         }
     }
 
-    /// By which calls it went.
+    /// Returns the API that submitted the request.
     pub(crate) fn api(&self) -> Api {
-        self.claim.body_ref().api
+        self.slot.body_ref().api
     }
 
-    /// Whether it was a compression, as opposed to a decompression.
+    /// Returns whether the request was a compression, as opposed to a decompression.
     pub(crate) fn is_compression(&self) -> bool {
-        self.claim.body_ref().direction == Direction::Compress
+        self.slot.body_ref().direction == Direction::Compress
     }
 
-    /// What the device wrote.
+    /// Returns the memory that the device wrote.
     pub(crate) fn output(&self) -> &Blocks {
-        &self.claim.body_ref().output
+        &self.slot.body_ref().output
     }
 
-    /// What the device read, or worked on in place.
+    /// Returns the memory that the device read, or worked on in place.
     pub(crate) fn input(&self) -> &Blocks {
-        &self.claim.body_ref().input
+        &self.slot.body_ref().input
     }
 
-    /// The parameters, with a digest that the device wrote.
+    /// Returns the parameters, including a digest that the device wrote.
     pub(crate) fn parameters(&mut self) -> &mut [u8] {
-        self.claim.parameters()
+        self.slot.parameters()
     }
 
-    /// Takes the memory of both sides out.
+    /// Returns the memory of input and output.
     pub(crate) fn into_memory(mut self) -> (Blocks, Blocks) {
-        self.claim.unload()
+        self.slot.unload()
     }
 }
 
 thread_local! {
-    /// Wakers of this thread's callbacks. A waker is foreign code, which might poll the ring; libqat holds that ring's
-    /// lock while it runs callbacks.
+    /// The wakers that this thread's callbacks have to call. They are called after the poll, because a waker is foreign
+    /// code that might use the ring, whose gate this thread holds while callbacks run: that would deadlock.
     static DEFERRED: RefCell<Vec<Waker>> = const { RefCell::new(Vec::new()) };
 }
 
@@ -594,42 +602,54 @@ fn defer(waker: Waker) {
     DEFERRED.with_borrow_mut(|wakers| wakers.push(waker));
 }
 
-/// Wakes whom this thread's callbacks found an answer for.
+/// Calls the wakers that this thread's callbacks have deferred.
 pub(crate) fn wake_deferred() {
     while let Some(waker) = DEFERRED.with_borrow_mut(Vec::pop) {
         waker.wake();
     }
 }
 
-/// The callback of device events.
+/// The callback for device events.
+///
+/// # Safety
+/// Any arguments are allowed: the tag is not dereferenced.
 pub(super) unsafe extern "C" fn notified(_: CpaInstanceHandle, tag: *mut c_void, event: CpaInstanceEvent) {
     if let Some(table) = ALL.get(tag.addr()).and_then(OnceLock::get) {
         table.events.fetch_or(1_u8.checked_shl(event).unwrap_or(0), Relaxed);
     }
 }
 
-fn land(tag: *mut c_void, status: i32) {
+fn complete(tag: *mut c_void, status: i32) {
     let tag = tag.addr() as u64;
     let (index, number, generation) = (tag as u16, (tag >> 16) as u16, (tag >> 32) as u32);
     if let Some(table) = ALL.get(usize::from(number)).and_then(OnceLock::get) {
-        table.land(index, generation, status);
+        table.complete(index, generation, status);
     }
 }
 
-/// The callback of compression.
+/// The callback of the traditional API for compression.
+///
+/// # Safety
+/// Any arguments are allowed: the tag is not dereferenced.
 pub(super) unsafe extern "C" fn compression_done(tag: *mut c_void, status: i32) {
-    land(tag, status);
+    complete(tag, status);
 }
 
-/// The callback of compression by the data plane.
+/// The callback of the data-plane API for compression.
+///
+/// # Safety
+/// `operation` is one that [`Ring`](super::ring::Ring) submitted.
 pub(super) unsafe extern "C" fn data_plane_done(operation: *mut CpaDcDpOpData) {
-    // SAFETY: `cpa_dc_dp.h`: what was submitted, which is the side memory of a slot; a slot keeps it as long as libqat
-    // is started.
+    // SAFETY: `cpa_dc_dp.h`: libqat passes the operation that was submitted. It is in the slot's own memory, which the
+    // slot keeps while libqat is started.
     let operation = unsafe { &*operation };
-    land(operation.pCallbackTag, operation.responseStatus);
+    complete(operation.pCallbackTag, operation.responseStatus);
 }
 
-/// The callback of symmetric operations.
+/// The callback of the traditional API for symmetric operations.
+///
+/// # Safety
+/// Any arguments are allowed: no pointer is dereferenced.
 pub(super) unsafe extern "C" fn symmetric_done(
     tag: *mut c_void,
     status: i32,
@@ -638,21 +658,25 @@ pub(super) unsafe extern "C" fn symmetric_done(
     _: *mut CpaBufferList,
     verified: CpaBoolean,
 ) {
-    land_verified(tag, status, verified);
+    complete_verified(tag, status, verified);
 }
 
-/// The callback of symmetric operations by the data plane.
+/// The callback of the data-plane API for symmetric operations.
+///
+/// # Safety
+/// `operation` is one that [`Ring`](super::ring::Ring) submitted.
 pub(super) unsafe extern "C" fn symmetric_data_plane_done(
     operation: *mut CpaCySymDpOpData,
     status: i32,
     verified: CpaBoolean,
 ) {
-    // SAFETY: `cpa_cy_sym_dp.h`: what was submitted, as for `data_plane_done`.
+    // SAFETY: `cpa_cy_sym_dp.h`: libqat passes the operation that was submitted. It is in the slot's own memory, which
+    // the slot keeps while libqat is started.
     let tag = unsafe { (*operation).pCallbackTag };
-    land_verified(tag, status, verified);
+    complete_verified(tag, status, verified);
 }
 
-fn land_verified(tag: *mut c_void, status: i32, verified: CpaBoolean) {
-    // A digest that does not match is a success with this flag clear.
-    land(tag, if status == CPA_STATUS_SUCCESS && verified == 0 { NOT_VERIFIED } else { status });
+fn complete_verified(tag: *mut c_void, status: i32, verified: CpaBoolean) {
+    // libqat reports a digest that does not match as a success with this flag cleared.
+    complete(tag, if status == CPA_STATUS_SUCCESS && verified == 0 { NOT_VERIFIED } else { status });
 }

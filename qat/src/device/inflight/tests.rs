@@ -1,5 +1,5 @@
-//! The bookkeeping of requests, over a libqat of stubs: what happens to slots, memory and sessions in every order in which
-//! submitter, device and waiter can come. Small enough for Miri: `cargo +nightly miri test -p qat --lib inflight::`.
+//! Tests of slots, memory and sessions with a libqat of stubs, in the orders in which submitter, device and waiter can
+//! act. They are small enough for Miri: `cargo +nightly miri test -p qat --lib inflight::`.
 
 use std::alloc::{Layout, alloc_zeroed, dealloc};
 use std::collections::{HashMap, VecDeque};
@@ -20,11 +20,11 @@ use super::*;
 use crate::device::lifecycle::stub;
 use crate::device::memory::Memory;
 
-/// A device of one ring. Its instance handle is its address.
+/// A device with one ring. Its instance handle is its address.
 #[derive(Default)]
 struct Device {
     submitted: Mutex<VecDeque<Submitted>>,
-    /// What the next submissions are answered with.
+    /// The status that the next submissions return.
     refusal: AtomicI32,
     sessions_removed: AtomicUsize,
 }
@@ -36,7 +36,7 @@ enum Submitted {
 
 impl Device {
     fn of<'a>(handle: CpaInstanceHandle) -> &'a Self {
-        // SAFETY: the handle that `Bench::new` made of a leaked device.
+        // SAFETY: `Bench::new` created the handle from the address of a leaked device.
         unsafe { &*handle.cast() }
     }
 
@@ -50,18 +50,18 @@ impl Device {
             match *it {
                 Submitted::Traditional { tag, results } => {
                     let results: *mut CpaDcRqResults = std::ptr::with_exposed_provenance_mut(results);
-                    // SAFETY: libqat's contract: results stay until the callback.
+                    // SAFETY: `cpa_dc.h`: the results remain until the callback.
                     unsafe { (*results).consumed = 77 };
                     let tag = std::ptr::without_provenance_mut(tag);
-                    // SAFETY: what libqat does.
+                    // SAFETY: `compression_done` accepts any arguments.
                     unsafe { table::compression_done(tag, CPA_STATUS_SUCCESS) };
                 }
                 Submitted::DataPlane { operation } => {
                     let operation: *mut CpaDcDpOpData = std::ptr::with_exposed_provenance_mut(operation);
-                    // SAFETY: libqat's contract: the operation stays until the callback.
+                    // SAFETY: `cpa_dc_dp.h`: the operation remains until the callback.
                     let it = unsafe { &mut *operation };
                     (it.results.consumed, it.responseStatus) = (77, CPA_STATUS_SUCCESS);
-                    // SAFETY: what libqat does.
+                    // SAFETY: `data_plane_done`: a ring submitted the operation.
                     unsafe { table::data_plane_done(operation) };
                 }
             }
@@ -73,27 +73,27 @@ impl Device {
 static ALLOCATIONS: Mutex<Option<HashMap<usize, usize>>> = Mutex::new(None);
 
 unsafe extern "C" fn allocate(len: usize, _: c_int, align: usize) -> *mut c_void {
-    // SAFETY: neither is zero.
+    // SAFETY: `alloc_zeroed`: neither length nor alignment is zero.
     let memory = unsafe { alloc_zeroed(Layout::from_size_align(len, align).unwrap()) };
     ALLOCATIONS.lock().unwrap().get_or_insert_default().insert(memory.addr(), len);
     memory.cast()
 }
 
 unsafe extern "C" fn free(memory: *mut *mut c_void) {
-    // SAFETY: the place of a pointer, by libusdm's contract.
+    // SAFETY: `qae_mem.h`: the argument is the address of a pointer.
     let memory = unsafe { *memory };
     let len = ALLOCATIONS.lock().unwrap().as_mut().unwrap().remove(&memory.addr()).expect("allocated");
-    // SAFETY: allocated above with this layout.
+    // SAFETY: `dealloc`: `allocate` allocated the memory with this layout.
     unsafe { dealloc(memory.cast(), Layout::from_size_align(len, 64).unwrap()) };
 }
 
-/// The stub device sees memory where the process does.
+/// Returns the address of the process as the bus address.
 unsafe extern "C" fn bus_address(memory: *mut c_void) -> u64 {
     memory.expose_provenance() as u64
 }
 
 unsafe extern "C" fn meta_len(_: CpaInstanceHandle, _: u32, len: *mut u32) -> CpaStatus {
-    // SAFETY: a place for the result.
+    // SAFETY: `cpa_dc.h`: the argument points to space for the result.
     unsafe { *len = 100 };
     CPA_STATUS_SUCCESS
 }
@@ -104,7 +104,7 @@ unsafe extern "C" fn session_len(
     len: *mut u32,
     _: *mut u32,
 ) -> CpaStatus {
-    // SAFETY: a place for the result.
+    // SAFETY: `cpa_dc.h`: the argument points to space for the result.
     unsafe { *len = 600 };
     CPA_STATUS_SUCCESS
 }
@@ -116,7 +116,7 @@ unsafe extern "C" fn init_session(
     _: *mut CpaBufferList,
     _: CpaDcCallbackFn,
 ) -> CpaStatus {
-    // SAFETY: session memory of the length asked for.
+    // SAFETY: `cpa_dc.h`: the session memory has the length that `session_len` returned.
     unsafe { session.cast::<u8>().write_bytes(0xAA, 600) };
     CPA_STATUS_SUCCESS
 }
@@ -141,12 +141,12 @@ unsafe extern "C" fn compress(
         return refusal;
     }
     for list in [source, target] {
-        // SAFETY: a list by libqat's contract.
+        // SAFETY: `cpa_dc.h`: the argument is a buffer list.
         let list = unsafe { &*list };
         assert!(list.numBuffers > 0 && !list.pPrivateMetaData.is_null());
-        // SAFETY: the list's buffers.
+        // SAFETY: `cpa_dc.h`: the list has `numBuffers` buffers, which is not 0.
         let first = unsafe { &*list.pBuffers };
-        // SAFETY: memory of the buffer's length, which the device may read and write.
+        // SAFETY: the device may access the buffer's memory until the callback.
         unsafe { first.pData.write_bytes(0x5A, first.dataLenInBytes as usize) };
     }
     device
@@ -162,13 +162,13 @@ unsafe extern "C" fn init_data_plane_session(
     session: CpaDcSessionHandle,
     _: *mut CpaDcSessionSetupData,
 ) -> CpaStatus {
-    // SAFETY: session memory of the length asked for.
+    // SAFETY: `cpa_dc.h`: the session memory has the length that `session_len` returned.
     unsafe { session.cast::<u8>().write_bytes(0xAA, 600) };
     CPA_STATUS_SUCCESS
 }
 
 unsafe extern "C" fn enqueue(operation: *mut CpaDcDpOpData, _: sys::CpaBoolean) -> CpaStatus {
-    // SAFETY: an operation by libqat's contract.
+    // SAFETY: `cpa_dc_dp.h`: the argument is an operation.
     let it = unsafe { &*operation };
     let device = Device::of(it.dcInstance);
     let refusal = device.refusal.load(SeqCst);
@@ -178,7 +178,7 @@ unsafe extern "C" fn enqueue(operation: *mut CpaDcDpOpData, _: sys::CpaBoolean) 
     assert_eq!(it.thisPhys, operation.addr() as u64);
     for (buffer, len) in [(it.srcBuffer, it.srcBufferLen), (it.destBuffer, it.destBufferLen)] {
         let buffer: *mut u8 = std::ptr::with_exposed_provenance_mut(buffer as usize);
-        // SAFETY: memory of the buffer's length, which the device may read and write.
+        // SAFETY: the device may access the buffer's memory until the callback.
         unsafe { buffer.write_bytes(0x5A, len as usize) };
     }
     let operation = operation.expose_provenance();
@@ -239,7 +239,7 @@ fn symbols() -> &'static Symbols {
     Box::leak(Box::new(stub::symbols(&[], find)))
 }
 
-/// A ring on a device of stubs.
+/// A ring on a stub device.
 struct Bench {
     device: &'static Device,
     memory: &'static Memory,
@@ -250,7 +250,7 @@ struct Bench {
 const LIMIT: usize = if cfg!(miri) { 2 << 20 } else { 8 << 20 };
 
 impl Bench {
-    /// One for each kind of calls.
+    /// Returns a bench for each of the two APIs.
     fn each() -> impl Iterator<Item = Self> {
         [Api::Traditional, Api::DataPlane].into_iter().map(Self::new)
     }
@@ -261,24 +261,24 @@ impl Bench {
         let memory: &Memory = Box::leak(Box::new(Memory::new(symbols, 0, LIMIT)));
         let table = Table::acquire().unwrap();
         let handle = std::ptr::from_ref(device).cast_mut().cast();
-        // SAFETY: the symbols keep libqat's contract with this handle.
+        // SAFETY: `Ring::start`: the stubs have the contract of libqat for this handle.
         let ring = unsafe { Ring::start(symbols, handle, Work::Compression, table, memory) }.unwrap();
-        // SAFETY: numbers only.
+        // SAFETY: `CpaDcSessionSetupData` of `cpa_dc.h` has only numbers.
         let setup = unsafe { std::mem::zeroed() };
         let session = Arc::new(ring.compression_session(api, &setup).unwrap_or_else(|_| unreachable!()));
         Self { device, memory, ring, session }
     }
 
     fn claim(&self) -> SlotGuard {
-        let mut claim = loop {
+        let mut slot = loop {
             match self.ring.claim().unwrap() {
-                Some(claim) => break claim,
+                Some(slot) => break slot,
                 None => drop(self.ring.poll()),
             }
         };
         let blocks = |len| Blocks::with_room(self.memory, len).unwrap();
-        claim.load(blocks(3000), blocks(5000));
-        claim
+        slot.load(blocks(3000), blocks(5000));
+        slot
     }
 
     fn submit(&self) -> PendingRequest {
@@ -291,7 +291,7 @@ impl Bench {
         self.ring.compress(self.claim(), &self.session, how).unwrap_or_else(|_| unreachable!("taken"))
     }
 
-    /// All slots can be claimed again, and the start ends.
+    /// Asserts that all slots can be claimed again, and ends the start.
     fn finish(self) {
         let ring = &self.ring;
         let claims: Vec<_> =
@@ -301,12 +301,12 @@ impl Bench {
         self.stop();
     }
 
-    /// The end of a start: the slab gets all its memory back.
+    /// Ends the start, and asserts that all memory returns to the slab.
     fn stop(self) {
         let Self { memory, ring, session, .. } = self;
         drop(session);
         ring.close();
-        // SAFETY: the stubs' instance.
+        // SAFETY: `Ring::stop`: the ring was closed above, and the stubs accept the handle.
         unsafe { ring.stop() }.unwrap();
         assert_eq!(ring.table().retire(true), 0);
         memory.trim();
@@ -323,65 +323,65 @@ impl Wake for Count {
     }
 }
 
-fn poll(flight: &mut PendingRequest, waker: &Waker) -> Poll<Result<CompletedRequest, Abandoned>> {
-    std::pin::Pin::new(flight).poll(&mut Context::from_waker(waker))
+fn poll(pending: &mut PendingRequest, waker: &Waker) -> Poll<Result<CompletedRequest, Abandoned>> {
+    std::pin::Pin::new(pending).poll(&mut Context::from_waker(waker))
 }
 
 #[test]
 fn an_answer_wakes_and_gives_the_memory_back() {
     for bench in Bench::each() {
-        let mut flight = bench.submit();
+        let mut pending = bench.submit();
         let count = Arc::new(Count::default());
         let waker = Waker::from(count.clone());
-        assert!(poll(&mut flight, &waker).is_pending());
-        assert_eq!((bench.ring.table().flying(), bench.ring.table().awaited()), (1, 1));
+        assert!(poll(&mut pending, &waker).is_pending());
+        assert_eq!((bench.ring.table().in_flight(), bench.ring.table().waiting_futures()), (1, 1));
         assert_eq!(bench.ring.poll(), Polled::Answers);
-        assert_eq!((count.0.load(SeqCst), bench.ring.table().flying()), (1, 0));
-        let Poll::Ready(Ok(landed)) = poll(&mut flight, &waker) else { panic!("answered") };
-        assert_eq!((landed.status().raw(), landed.results().consumed), (CPA_STATUS_SUCCESS, 77));
+        assert_eq!((count.0.load(SeqCst), bench.ring.table().in_flight()), (1, 0));
+        let Poll::Ready(Ok(completed)) = poll(&mut pending, &waker) else { panic!("answered") };
+        assert_eq!((completed.status().raw(), completed.results().consumed), (CPA_STATUS_SUCCESS, 77));
         let mut byte = [0];
-        landed.output().read(4999, &mut byte);
-        assert_eq!((byte, bench.ring.table().awaited()), ([0x5A], 0));
+        completed.output().read(4999, &mut byte);
+        assert_eq!((byte, bench.ring.table().waiting_futures()), ([0x5A], 0));
         assert_eq!(bench.ring.poll(), Polled::Nothing);
-        drop((landed, flight));
+        drop((completed, pending));
         bench.finish();
     }
 }
 
 #[test]
-fn a_dropped_flight_keeps_its_memory_until_the_answer() {
+fn a_dropped_request_keeps_its_memory_until_the_response() {
     for bench in Bench::each() {
         let (mut polled, fresh, answered) = (bench.submit(), bench.submit(), bench.submit());
         assert!(poll(&mut polled, Waker::noop()).is_pending());
         drop((polled, fresh));
-        // The oldest two are the dropped ones.
-        assert_eq!(bench.ring.table().flying(), 3);
+        // The first two requests were dropped.
+        assert_eq!(bench.ring.table().in_flight(), 3);
         assert_eq!(bench.ring.poll(), Polled::Answers);
-        assert_eq!((bench.ring.table().flying(), bench.ring.table().awaited()), (0, 0));
-        // Dropped when its answer is there and nobody took it.
+        assert_eq!((bench.ring.table().in_flight(), bench.ring.table().waiting_futures()), (0, 0));
+        // The third is dropped after its response, which nobody has taken.
         drop(answered);
         bench.finish();
     }
 }
 
 #[test]
-fn a_lost_request_ends_and_a_late_answer_is_its_own() {
+fn an_abandoned_request_ends_and_a_late_response_is_its_own() {
     for bench in Bench::each() {
         let (mut first, second, mut third) = (bench.submit(), bench.submit(), bench.submit());
         assert_eq!(bench.ring.table().tick(1, 2), 0);
         assert_eq!(bench.ring.table().tick(2, 2), 3);
-        let Poll::Ready(Err(lost)) = poll(&mut first, Waker::noop()) else { panic!("given up") };
-        assert_eq!(lost, Abandoned::TimedOut);
+        let Poll::Ready(Err(reason)) = poll(&mut first, Waker::noop()) else { panic!("given up") };
+        assert_eq!(reason, Abandoned::TimedOut);
         drop(second);
-        // Their slots are not free, whatever comes.
+        // The slots of abandoned requests are not reused before the response.
         let mut later = bench.submit();
-        bench.ring.table().lose_all();
-        let Poll::Ready(Err(lost)) = poll(&mut later, Waker::noop()) else { panic!("given up") };
-        assert_eq!(lost, Abandoned::DeviceGone);
-        // The answers come after all: the third's waiter has not looked, and gets it.
+        bench.ring.table().abandon_all();
+        let Poll::Ready(Err(reason)) = poll(&mut later, Waker::noop()) else { panic!("given up") };
+        assert_eq!(reason, Abandoned::DeviceGone);
+        // The responses come late: the waiter of the third has not looked, and gets its response.
         assert_eq!(bench.ring.poll(), Polled::Answers);
         assert!(matches!(poll(&mut third, Waker::noop()), Poll::Ready(Ok(_))));
-        // A ring whose device is gone takes nothing any more.
+        // A ring whose device is gone gives out no slot.
         assert!(bench.ring.claim().unwrap().is_none());
         bench.stop();
     }
@@ -390,17 +390,17 @@ fn a_lost_request_ends_and_a_late_answer_is_its_own() {
 #[test]
 fn an_answer_of_another_generation_is_ignored() {
     let bench = Bench::new(Api::Traditional);
-    let flight = bench.submit();
+    let pending = bench.submit();
     let Some(&Submitted::Traditional { tag, .. }) = bench.device.submitted.lock().unwrap().front() else {
         panic!("submitted")
     };
     bench.ring.poll();
-    drop(flight);
+    drop(pending);
     let mut next = bench.submit();
-    // SAFETY: any tag may come.
+    // SAFETY: `compression_done` accepts any tag.
     unsafe { table::compression_done(std::ptr::without_provenance_mut(tag), CPA_STATUS_SUCCESS) };
     for nonsense in [0, usize::MAX, tag ^ 0xffff, tag ^ 0xffff_0000] {
-        // SAFETY: the same.
+        // SAFETY: `compression_done` accepts any tag.
         unsafe { table::compression_done(std::ptr::without_provenance_mut(nonsense), CPA_STATUS_SUCCESS) };
     }
     assert!(poll(&mut next, Waker::noop()).is_pending());
@@ -420,12 +420,12 @@ fn a_refused_request_is_the_callers_again() {
             is_verified: false,
         };
         let Err(refused) = bench.ring.compress(bench.claim(), &bench.session, how) else { panic!("refused") };
-        assert_eq!((refused.status.raw(), bench.ring.table().flying()), (CPA_STATUS_RETRY, 0));
+        assert_eq!((refused.status.raw(), bench.ring.table().in_flight()), (CPA_STATUS_RETRY, 0));
         bench.device.refusal.store(CPA_STATUS_SUCCESS, SeqCst);
-        let Ok(mut flight) = bench.ring.compress(refused.claim, &bench.session, how) else { panic!("taken") };
+        let Ok(mut pending) = bench.ring.compress(refused.slot, &bench.session, how) else { panic!("taken") };
         bench.ring.poll();
-        assert!(matches!(poll(&mut flight, Waker::noop()), Poll::Ready(Ok(_))));
-        drop(flight);
+        assert!(matches!(poll(&mut pending, Waker::noop()), Poll::Ready(Ok(_))));
+        drop(pending);
         bench.finish();
     }
 }
@@ -433,7 +433,7 @@ fn a_refused_request_is_the_callers_again() {
 #[test]
 fn a_session_is_removed_and_wiped_after_its_last_request() {
     for bench in Bench::each() {
-        // SAFETY: numbers only.
+        // SAFETY: `CpaDcSessionSetupData` of `cpa_dc.h` has only numbers.
         let setup = unsafe { std::mem::zeroed() };
         let session = Arc::new(
             bench.ring.compression_session(bench.session.api, &setup).unwrap_or_else(|_| unreachable!()),
@@ -444,13 +444,13 @@ fn a_session_is_removed_and_wiped_after_its_last_request() {
             seed: 0,
             is_verified: false,
         };
-        let Ok(flight) = bench.ring.compress(bench.claim(), &session, how) else { panic!("taken") };
-        drop((session, flight));
+        let Ok(pending) = bench.ring.compress(bench.claim(), &session, how) else { panic!("taken") };
+        drop((session, pending));
         assert_eq!(bench.device.sessions_removed.load(SeqCst), 0, "a request uses it");
         bench.ring.poll();
         bench.ring.poll();
         assert_eq!(bench.device.sessions_removed.load(SeqCst), 1);
-        // Session memory is of the class that a new block of its length comes from.
+        // A new block of the session's length comes from the same class as the session's memory.
         let blocks: Vec<_> = (0..3).map(|_| bench.memory.take(600).unwrap()).collect();
         assert!(blocks.iter().all(|block| block.bytes()[..600].iter().all(|byte| *byte != 0xAA)));
         drop(blocks);
@@ -476,7 +476,7 @@ fn a_closed_ring_takes_nothing() {
     }
 }
 
-/// Threads that submit, wait, and drop, beside threads that poll: every slot and every byte comes back.
+/// Threads submit, wait and drop requests while another thread polls: every slot and every byte is freed.
 #[test]
 fn threads_of_all_kinds() {
     for bench in Bench::each() {
@@ -487,16 +487,16 @@ fn threads_of_all_kinds() {
                     let bench = &bench;
                     scope.spawn(move || {
                         for round in 0..rounds {
-                            let mut flight = bench.submit();
+                            let mut pending = bench.submit();
                             if (round + thread) % 3 > 0
-                                && poll(&mut flight, Waker::noop()).is_pending()
+                                && poll(&mut pending, Waker::noop()).is_pending()
                                 && round % 3 == 1
                             {
-                                while poll(&mut flight, Waker::noop()).is_pending() {
+                                while poll(&mut pending, Waker::noop()).is_pending() {
                                     bench.ring.poll();
                                 }
                             }
-                            // Dropped in whatever state it is in.
+                            // The request is dropped in the state that it happens to be in.
                         }
                     })
                 })
@@ -507,7 +507,7 @@ fn threads_of_all_kinds() {
             }
         });
         bench.ring.poll();
-        assert_eq!((bench.ring.table().flying(), bench.ring.table().awaited()), (0, 0));
+        assert_eq!((bench.ring.table().in_flight(), bench.ring.table().waiting_futures()), (0, 0));
         bench.finish();
     }
 }

@@ -1,38 +1,39 @@
-//! What the requests of one call have in common.
+//! The data that the requests of one operation share. The module `accelerator` creates it, and `device::compression`
+//! and `device::encryption` use it.
 
 use accel_core::{Error, Recorder};
 
-use super::{Fault, Pool, WhenFull};
+use super::{RequestError, Started, WhenFull};
 use crate::device::inflight::{Abandoned, CompletedRequest, PendingRequest};
 use crate::device::polling;
 
-/// One call of a caller's, which may take many requests.
+/// The context of one operation of a caller, which may take many requests.
 #[derive(Clone, Copy)]
 pub(crate) struct CallContext<'a> {
-    pub(crate) pool: &'a Pool,
+    pub(crate) started: &'a Started,
     pub(crate) recorder: &'a Recorder,
     pub(crate) when_full: WhenFull,
 }
 
 impl CallContext<'_> {
-    /// Waits on this thread for a request in flight on `instance`.
+    /// Waits on this thread for a request that is in flight on `instance`.
     #[inline(always)]
-    pub(crate) fn wait(&self, flight: PendingRequest, instance: u16) -> Result<CompletedRequest, Error> {
-        self.landed(polling::block_on_begun(&self.pool.rings, Some(instance.into()), flight), instance)
+    pub(crate) fn wait(&self, pending: PendingRequest, instance: u16) -> Result<CompletedRequest, Error> {
+        self.completed(polling::block_on_begun(&self.started.rings, Some(instance.into()), pending), instance)
     }
 
-    /// What became of a request on `instance`.
+    /// Converts the end of a request on `instance`. An abandoned request suspends the instance.
     #[inline(always)]
-    pub(crate) fn landed(
+    pub(crate) fn completed(
         &self,
-        landed: Result<CompletedRequest, Abandoned>,
+        completed: Result<CompletedRequest, Abandoned>,
         instance: u16,
     ) -> Result<CompletedRequest, Error> {
-        landed.map_err(|lost| self.error(self.pool.lost(lost, instance)))
+        completed.map_err(|reason| self.error(self.started.record_abandoned(reason, instance)))
     }
 
-    /// The caller's error for a fault.
-    pub(crate) fn error(&self, fault: Fault) -> Error {
-        self.pool.error(fault)
+    /// Converts a failure to the error that the caller sees.
+    pub(crate) fn error(&self, error: RequestError) -> Error {
+        self.started.error(error)
     }
 }

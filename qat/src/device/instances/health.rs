@@ -1,4 +1,5 @@
-//! Whether an instance can be trusted with the next request.
+//! The health of an instance: it is suspended after failures, and retried later. The choice of an instance asks it, and
+//! those who decode responses update it; nothing here stops an instance.
 
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::atomic::{AtomicU32, AtomicU64};
@@ -6,113 +7,121 @@ use std::time::{Duration, Instant};
 
 use once_cell::sync::Lazy;
 
-/// Failures in a row after which an instance rests.
+/// The number of consecutive failures after which an instance is suspended.
 const TOLERATED: u32 = 3;
-const FIRST_REST: Duration = Duration::from_millis(100);
-const LONGEST_REST: Duration = Duration::from_secs(30);
-/// Failures in a row after which nothing but a new start helps: some tries after rests were among them.
-const HOPELESS: u32 = TOLERATED + 3;
+const SHORTEST_SUSPENSION: Duration = Duration::from_millis(100);
+const LONGEST_SUSPENSION: Duration = Duration::from_secs(30);
+/// The number of consecutive failures after which libqat has to be restarted. Some of them followed a suspension, so
+/// waiting does not help.
+const RESTART_NEEDED: u32 = TOLERATED + 3;
 
 static EPOCH: Lazy<Instant> = Lazy::new(Instant::now);
 
-/// Failures of an instance, and until when it is left alone for them.
+/// The failures of an instance, and the end of its suspension.
 #[derive(Debug, Default)]
 pub(crate) struct Health {
-    /// In a row.
+    /// The number of consecutive failures.
     failures: AtomicU32,
-    /// Milliseconds since the epoch; 0 while it does not rest.
-    resting_until: AtomicU64,
+    /// The end of the suspension in milliseconds since `EPOCH`; 0 when the instance is not suspended.
+    suspended_until: AtomicU64,
     errors: AtomicU64,
     retries: AtomicU64,
-    rests: AtomicU64,
+    suspensions: AtomicU64,
 }
 
-/// How grave a failure is.
+/// How severe a failure is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Failure {
-    /// One request failed.
+    /// One request failed; the instance is suspended after several in a row.
     Request,
-    /// Nothing came in time, or what came was wrong.
+    /// No response came in time, or the response was wrong; the instance is suspended at once.
     Trust,
 }
 
 impl Health {
-    /// Nothing failed since the last success.
+    /// Returns whether no request has failed since the last success.
     pub(crate) fn is_good(&self) -> bool {
         self.failures.load(Relaxed) == 0
     }
 
-    /// Not at rest.
+    /// Returns whether the instance is not suspended.
     pub(crate) fn may_be_used(&self) -> bool {
-        let until = self.resting_until.load(Relaxed);
+        let until = self.suspended_until.load(Relaxed);
         until == 0 || now() >= until
     }
 
-    /// Takes leave to use it: after a rest one request tries, and the others stay away until that one was answered or
-    /// has taken as long as the rest.
+    /// Returns whether the caller may use the instance. After a suspension, one request is allowed as a trial, and the
+    /// suspension is extended for others until the trial completes or the extension ends.
     pub(crate) fn begin_use(&self) -> bool {
-        let until = self.resting_until.load(Relaxed);
+        let until = self.suspended_until.load(Relaxed);
         if until == 0 {
             return true;
         }
         let now = now();
-        let next = now + rest_after(self.failures.load(Relaxed)).as_millis() as u64;
-        now >= until && self.resting_until.compare_exchange(until, next, Relaxed, Relaxed).is_ok()
+        let next = now + suspension_after(self.failures.load(Relaxed)).as_millis() as u64;
+        now >= until && self.suspended_until.compare_exchange(until, next, Relaxed, Relaxed).is_ok()
     }
 
-    /// Only a new start can help.
-    pub(crate) fn is_hopeless(&self) -> bool {
-        self.failures.load(Relaxed) >= HOPELESS
+    /// Returns whether only a restart of libqat can help.
+    pub(crate) fn needs_restart(&self) -> bool {
+        self.failures.load(Relaxed) >= RESTART_NEEDED
     }
 
-    /// A request was answered as it should.
+    /// Records a correct response, which ends the suspension.
     pub(crate) fn succeeded(&self) {
         if !self.is_good() {
             self.failures.store(0, Relaxed);
-            self.resting_until.store(0, Relaxed);
+            self.suspended_until.store(0, Relaxed);
         }
     }
 
-    /// A request failed by the device's fault.
+    /// Records a request that failed because of the device.
     pub(crate) fn failed(&self, failure: Failure) {
         self.errors.fetch_add(1, Relaxed);
         let failures = self.failures.fetch_add(1, Relaxed) + 1;
         if failures >= TOLERATED || failure == Failure::Trust {
-            let rest = rest_after(failures);
-            let was_resting =
-                self.resting_until.swap(now() + rest.as_millis() as u64, Relaxed).saturating_sub(now()) > 0;
-            if !was_resting {
-                self.rests.fetch_add(1, Relaxed);
-                tracing::warn!(failures, ?rest, "an instance rests");
+            let suspension = suspension_after(failures);
+            let was_suspended = self
+                .suspended_until
+                .swap(now() + suspension.as_millis() as u64, Relaxed)
+                .saturating_sub(now())
+                > 0;
+            if !was_suspended {
+                self.suspensions.fetch_add(1, Relaxed);
+                tracing::warn!(
+                    failures,
+                    ?suspension,
+                    "an instance is suspended after failures of the device"
+                );
             }
         }
     }
 
-    /// There was no room for a request.
+    /// Records a request that found the instance full.
     pub(crate) fn was_full(&self) {
         self.retries.fetch_add(1, Relaxed);
     }
 
-    /// Requests that failed by the device's fault, ever.
+    /// Returns the number of requests that failed because of the device.
     pub(crate) fn errors(&self) -> u64 {
         self.errors.load(Relaxed)
     }
 
-    /// Requests for which there was no room at first, ever.
+    /// Returns the number of times that a request found the instance full.
     pub(crate) fn retries(&self) -> u64 {
         self.retries.load(Relaxed)
     }
 
-    /// Rests, ever.
-    pub(crate) fn rests(&self) -> u64 {
-        self.rests.load(Relaxed)
+    /// Returns the number of suspensions.
+    pub(crate) fn suspensions(&self) -> u64 {
+        self.suspensions.load(Relaxed)
     }
 }
 
-/// Doubles with each failure beyond what is tolerated.
-fn rest_after(failures: u32) -> Duration {
+/// Returns the length of a suspension, which doubles with each failure beyond the tolerated ones.
+fn suspension_after(failures: u32) -> Duration {
     let doublings = failures.saturating_sub(TOLERATED).min(16);
-    FIRST_REST.saturating_mul(1 << doublings).min(LONGEST_REST)
+    SHORTEST_SUSPENSION.saturating_mul(1 << doublings).min(LONGEST_SUSPENSION)
 }
 
 fn now() -> u64 {
@@ -124,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_instance_rests_after_failures_in_a_row() {
+    fn an_instance_is_suspended_after_consecutive_failures() {
         let health = Health::default();
         for _ in 1..TOLERATED {
             health.failed(Failure::Request);
@@ -132,18 +141,18 @@ mod tests {
         }
         health.failed(Failure::Request);
         assert!(!health.may_be_used() && !health.begin_use());
-        assert_eq!((health.errors(), health.rests()), (3, 1));
+        assert_eq!((health.errors(), health.suspensions()), (3, 1));
         health.succeeded();
         assert!(health.may_be_used() && health.begin_use() && health.is_good());
     }
 
     #[test]
-    fn after_a_rest_one_request_tries() {
+    fn after_a_suspension_one_request_is_a_trial() {
         let health = Health::default();
         health.failed(Failure::Trust);
         assert!(!health.may_be_used());
         Lazy::force(&EPOCH);
-        health.resting_until.store(1, Relaxed);
+        health.suspended_until.store(1, Relaxed);
         while now() < 1 {
             std::thread::yield_now();
         }
@@ -152,22 +161,22 @@ mod tests {
     }
 
     #[test]
-    fn rests_double_to_a_bound() {
-        let rests: Vec<_> =
-            (TOLERATED..TOLERATED + 3).map(|failures| rest_after(failures).as_millis()).collect();
-        assert_eq!(rests, [100, 200, 400]);
-        assert_eq!((rest_after(1).as_millis(), rest_after(u32::MAX).as_secs()), (100, 30));
+    fn suspensions_double_to_a_bound() {
+        let suspensions: Vec<_> =
+            (TOLERATED..TOLERATED + 3).map(|failures| suspension_after(failures).as_millis()).collect();
+        assert_eq!(suspensions, [100, 200, 400]);
+        assert_eq!((suspension_after(1).as_millis(), suspension_after(u32::MAX).as_secs()), (100, 30));
     }
 
     #[test]
-    fn only_failures_in_a_row_are_hopeless() {
+    fn only_consecutive_failures_need_a_restart() {
         let health = Health::default();
-        (1..HOPELESS).for_each(|_| health.failed(Failure::Request));
-        assert!(!health.is_hopeless());
+        (1..RESTART_NEEDED).for_each(|_| health.failed(Failure::Request));
+        assert!(!health.needs_restart());
         health.succeeded();
-        (1..HOPELESS).for_each(|_| health.failed(Failure::Trust));
-        assert!(!health.is_hopeless());
+        (1..RESTART_NEEDED).for_each(|_| health.failed(Failure::Trust));
+        assert!(!health.needs_restart());
         health.failed(Failure::Request);
-        assert!(health.is_hopeless());
+        assert!(health.needs_restart());
     }
 }

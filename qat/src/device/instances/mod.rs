@@ -1,4 +1,5 @@
-//! The instances of one start, and the choice among them.
+//! The instances of one start of libqat, and the choice of an instance for each request. The modules
+//! `device::compression` and `device::encryption` submit here; nothing here builds requests.
 
 mod call_context;
 mod health;
@@ -28,12 +29,12 @@ use trials::Trials;
 pub(crate) use watchdog::{IDLE_TICK, RestartReason, TICK, Watchdog};
 pub(crate) use window::Window;
 
-/// What one start of libqat gave: its instances, and what they share.
-pub(crate) struct Pool {
+/// A running libqat: the instances of one start, and what they share.
+pub(crate) struct Started {
     pub(crate) services: Services,
     pub(crate) settings: HardwareSettings,
     pub(crate) instances: Vec<Instance>,
-    /// The instances' rings, in the same order.
+    /// The rings of `instances`, in the same order.
     pub(crate) rings: Vec<Arc<Ring>>,
     by_work: [Vec<u16>; 2],
     pub(crate) memory: Vec<&'static Memory>,
@@ -41,15 +42,15 @@ pub(crate) struct Pool {
     pub(crate) trials: Trials,
 }
 
-/// One instance.
+/// An instance of libqat.
 pub(crate) struct Instance {
     pub(crate) ring: Arc<Ring>,
-    /// Its place among the instances of the start, compression first.
+    /// The index among the instances of the start; those for compression come first.
     pub(crate) index: u16,
     pub(crate) work: Work,
     pub(crate) node: i32,
     pub(crate) health: Health,
-    /// Sessions that belong to no key.
+    /// The sessions that belong to no key.
     pub(crate) sessions: SessionTable,
 }
 
@@ -72,21 +73,21 @@ impl Instance {
             requests: table.submitted(),
             errors: self.health.errors(),
             retries: self.health.retries(),
-            in_flight: table.flying(),
+            in_flight: table.in_flight(),
             parked: table.parked(),
             slots_in_use: table.slots_in_use(),
-            resting: !self.health.may_be_used(),
-            rests: self.health.rests(),
+            suspended: !self.health.may_be_used(),
+            suspensions: self.health.suspensions(),
             library: self.ring.library_counts(),
         }
     }
 }
 
-/// What a try to submit came to.
-pub(crate) enum Launched {
-    /// In flight, on the instance of this index.
-    Flying(PendingRequest, u16),
-    /// The next try may wait for this.
+/// The result of an attempt to submit a request.
+pub(crate) enum Submitted {
+    /// The request is in flight on the instance with this index.
+    Pending(PendingRequest, u16),
+    /// The device is full. The next attempt can wait for this future.
     Full(Room),
 }
 
@@ -97,35 +98,35 @@ pub(crate) enum WhenFull {
     Fail,
 }
 
-/// Why a request was not answered as it should.
+/// Why a request could not be submitted or did not complete.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Fault {
-    /// No room, and no when_full.
+pub(crate) enum RequestError {
+    /// The device or its memory is full, and the request may not wait, or has waited until the deadline.
     Busy,
-    /// More than the device's memory can ever hold.
+    /// The request is larger than the device's memory.
     TooLarge,
-    Device(DeviceFault),
+    Device(DeviceFailure),
 }
 
-/// [`DeviceError`] before it is a caller's.
+/// A failure of the device, from which [`Started::error`] creates a [`DeviceError`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum DeviceFault {
+pub(crate) enum DeviceFailure {
     Refused(CpaStatus),
     Abandoned(Abandoned),
     NoMemory,
-    Quarantined,
+    Suspended,
 }
 
 thread_local! {
-    /// The instance that this thread used last, by work.
+    /// The index of the instance that this thread used last, by kind of work.
     static LAST: [Cell<u16>; 2] = const { [const { Cell::new(u16::MAX) }; 2] };
 }
 
-/// Requests that an instance may have for the thread that used it last to stay with it. The instances of a device share
-/// its engines, so that less would spread the requests and gain nothing.
+/// A thread stays with the instance that it used last while that has fewer requests in flight than this. The instances
+/// of a device share its engines, so spreading requests earlier would gain nothing.
 const KEEP: u32 = 32;
 
-impl Pool {
+impl Started {
     pub(crate) fn new(
         services: Services,
         settings: HardwareSettings,
@@ -145,25 +146,26 @@ impl Pool {
         Self { services, settings, instances, rings, by_work, memory, reactor, trials: Trials::default() }
     }
 
-    /// What library and device offer, without what they turned out not to do.
+    /// Returns what library and device offer, without what failed its trial.
     pub(crate) fn offered(&self) -> Services {
         let mut services = self.services;
         services.capabilities.encryption = self.trials.offered(services.capabilities.encryption);
         services
     }
 
-    /// Whether its start is.
+    /// Returns whether the libqat start that created this has ended.
     pub(crate) fn is_over(&self) -> bool {
         self.rings.first().is_none_or(|ring| ring.is_closed())
     }
 
-    /// How each instance fares.
+    /// Returns the state and the counters of each instance.
     pub(crate) fn instance_infos(&self) -> Vec<InstanceInfo> {
         self.instances.iter().map(Instance::info).collect()
     }
 
-    /// An instance for the next request: this thread's last one while it has little to do, else the least busy one of
-    /// those in health, near ones first.
+    /// Chooses an instance for the next request: the one that this thread used last while it has few requests, and
+    /// otherwise the least busy one that is not suspended, preferring this thread's NUMA node. Returns `None` when all
+    /// are suspended.
     #[inline(always)]
     fn choose(&self, work: Work) -> Option<&Instance> {
         loop {
@@ -180,13 +182,13 @@ impl Pool {
         let last = LAST.with(|last| last[work as usize].get());
         if let Some(instance) = self.instances.get(usize::from(last))
             && instance.work == work
-            && instance.ring.table().flying() < KEEP
+            && instance.ring.table().in_flight() < KEEP
             && instance.health.is_good()
         {
             return Some(instance);
         }
         let node = if self.memory.len() > 1 { node_of_this_thread() } else { None };
-        // Threads that come at the same moment begin at different places.
+        // Threads that choose at the same time begin their search at different instances.
         let start = usize::from(last) % candidates.len().max(1);
         let (before, after) = candidates.split_at(start.min(candidates.len()));
         let chosen = after
@@ -196,127 +198,137 @@ impl Pool {
             .filter(|instance| instance.health.may_be_used())
             .min_by_key(|instance| {
                 let is_far = node.is_some_and(|node| node != instance.node);
-                (instance.ring.table().flying() + if is_far { FAR } else { 0 }, is_far)
+                (instance.ring.table().in_flight() + if is_far { FAR } else { 0 }, is_far)
             })?;
         LAST.with(|last| last[work as usize].set(chosen.index));
         Some(chosen)
     }
 
-    /// The slab of the node that this thread is on, or else the first.
+    /// Returns the memory of the NUMA node that this thread runs on, or else the first one.
     pub(crate) fn near_memory(&self) -> Option<&'static Memory> {
         let node = if self.memory.len() > 1 { node_of_this_thread() } else { None };
         self.memory.iter().find(|memory| Some(memory.node()) == node).or(self.memory.first()).copied()
     }
 
-    /// Puts a request into flight: on an instance of the pool's choice, `load` fills a slot and `fly` submits it.
-    pub(crate) async fn launch(
+    /// Submits a request on an instance that it chooses: `load` fills a slot, and `submit` submits it. Waits while the
+    /// device is full, if `when_full` says so.
+    pub(crate) async fn submit(
         &self,
         work: Work,
         when_full: WhenFull,
         recorder: &Recorder,
         mut load: impl FnMut(&Instance, &mut SlotGuard) -> Result<(), NoMemory>,
-        mut fly: impl FnMut(&Instance, SlotGuard) -> Result<PendingRequest, Unsent>,
-    ) -> Result<(PendingRequest, u16), Fault> {
+        mut submit: impl FnMut(&Instance, SlotGuard) -> Result<PendingRequest, Unsent>,
+    ) -> Result<(PendingRequest, u16), RequestError> {
         let mut since = None;
         loop {
-            match self.try_launch(work, when_full, recorder, &mut since, &mut load, &mut fly)? {
-                Launched::Flying(flight, instance) => return Ok((flight, instance)),
-                Launched::Full(room) => room.await,
+            match self.try_submit(work, when_full, recorder, &mut since, &mut load, &mut submit)? {
+                Submitted::Pending(pending, instance) => return Ok((pending, instance)),
+                Submitted::Full(room) => room.await,
             }
         }
     }
 
-    /// One try of [`launch`](Self::launch). `since` is when a request without room was first tried.
+    /// Makes one attempt of [`submit`](Self::submit). `since` is the time at which the request first found the device
+    /// full.
     #[inline(always)]
-    pub(crate) fn try_launch(
+    pub(crate) fn try_submit(
         &self,
         work: Work,
         when_full: WhenFull,
         recorder: &Recorder,
         since: &mut Option<Instant>,
         load: impl FnMut(&Instance, &mut SlotGuard) -> Result<(), NoMemory>,
-        fly: impl FnMut(&Instance, SlotGuard) -> Result<PendingRequest, Unsent>,
-    ) -> Result<Launched, Fault> {
-        let instance = self.choose(work).ok_or(Fault::Device(DeviceFault::Quarantined))?;
-        match self.attempt(instance, load, fly) {
-            Ok(flight) => return Ok(Launched::Flying(flight, instance.index)),
-            Err(Fault::Busy) if when_full == WhenFull::Wait => instance.health.was_full(),
-            Err(fault) => {
-                match fault {
-                    Fault::Device(DeviceFault::Refused(_)) => instance.health.failed(Failure::Request),
-                    Fault::Busy => instance.health.was_full(),
-                    // Not the instance's fault, or it is one no more.
-                    Fault::Device(_) | Fault::TooLarge => {}
+        submit: impl FnMut(&Instance, SlotGuard) -> Result<PendingRequest, Unsent>,
+    ) -> Result<Submitted, RequestError> {
+        let instance = self.choose(work).ok_or(RequestError::Device(DeviceFailure::Suspended))?;
+        match self.attempt(instance, load, submit) {
+            Ok(pending) => return Ok(Submitted::Pending(pending, instance.index)),
+            Err(RequestError::Busy) if when_full == WhenFull::Wait => instance.health.was_full(),
+            Err(error) => {
+                match error {
+                    RequestError::Device(DeviceFailure::Refused(_)) => {
+                        instance.health.failed(Failure::Request)
+                    }
+                    RequestError::Busy => instance.health.was_full(),
+                    // These are not failures of the instance, or libqat is stopping.
+                    RequestError::Device(_) | RequestError::TooLarge => {}
                 }
-                return Err(fault);
+                return Err(error);
             }
         }
         recorder.retry();
         if since.get_or_insert_with(Instant::now).elapsed() > self.settings.deadline {
-            return Err(Fault::Busy);
+            return Err(RequestError::Busy);
         }
-        Ok(Launched::Full(Room::on(instance.ring.table())))
+        Ok(Submitted::Full(Room::on(instance.ring.table())))
     }
 
     fn attempt(
         &self,
         instance: &Instance,
         mut load: impl FnMut(&Instance, &mut SlotGuard) -> Result<(), NoMemory>,
-        mut fly: impl FnMut(&Instance, SlotGuard) -> Result<PendingRequest, Unsent>,
-    ) -> Result<PendingRequest, Fault> {
-        let gone = Fault::Device(DeviceFault::Abandoned(Abandoned::DeviceGone));
-        let full = || if instance.ring.is_refusing() { gone } else { Fault::Busy };
-        let mut claim = instance.ring.claim()?.ok_or_else(full)?;
-        load(instance, &mut claim)?;
-        match fly(instance, claim) {
-            Ok(flight) => Ok(flight),
-            Err(Unsent::Refused(Refused { status: CpaStatus::RETRY, .. })) => Err(Fault::Busy),
+        mut submit: impl FnMut(&Instance, SlotGuard) -> Result<PendingRequest, Unsent>,
+    ) -> Result<PendingRequest, RequestError> {
+        let gone = RequestError::Device(DeviceFailure::Abandoned(Abandoned::DeviceGone));
+        let full = || if instance.ring.is_refusing() { gone } else { RequestError::Busy };
+        let mut slot = instance.ring.claim()?.ok_or_else(full)?;
+        load(instance, &mut slot)?;
+        match submit(instance, slot) {
+            Ok(pending) => Ok(pending),
+            Err(Unsent::Refused(Refused { status: CpaStatus::RETRY, .. })) => Err(RequestError::Busy),
             Err(Unsent::Refused(Refused { status: CpaStatus::RESTARTING, .. })) => Err(gone),
-            Err(Unsent::Refused(Refused { status, .. })) => Err(Fault::Device(DeviceFault::Refused(status))),
+            Err(Unsent::Refused(Refused { status, .. })) => {
+                Err(RequestError::Device(DeviceFailure::Refused(status)))
+            }
             Err(Unsent::NoSession(SessionError::Refused(CpaStatus::RESTARTING))) => Err(gone),
             Err(Unsent::NoSession(SessionError::Refused(status))) => {
-                Err(Fault::Device(DeviceFault::Refused(status)))
+                Err(RequestError::Device(DeviceFailure::Refused(status)))
             }
             Err(Unsent::NoSession(SessionError::Memory(error))) => Err(error.into()),
         }
     }
 
-    /// Tells the instance's health of a request that got no answer.
-    pub(crate) fn lost(&self, lost: Abandoned, index: u16) -> Fault {
+    /// Records a request without a response in the instance's health.
+    pub(crate) fn record_abandoned(&self, reason: Abandoned, index: u16) -> RequestError {
         self.instances[usize::from(index)].health.failed(Failure::Trust);
-        Fault::Device(DeviceFault::Abandoned(lost))
+        RequestError::Device(DeviceFailure::Abandoned(reason))
     }
 
-    /// Runs a request on this thread.
+    /// Runs `future` on this thread, which polls the rings that it waits for.
     pub(crate) fn block_on<F: Future>(&self, future: F) -> F::Output {
         polling::block_on(&self.rings, future)
     }
 
-    /// The caller's error for a fault.
-    pub(crate) fn error(&self, fault: Fault) -> Error {
+    /// Converts a failure to the error that the caller sees.
+    pub(crate) fn error(&self, error: RequestError) -> Error {
         let device = |error: DeviceError| Error::from(error);
-        match fault {
-            Fault::Busy => Error::Busy { accelerator: error::HARDWARE },
-            Fault::TooLarge => Error::Unsupported {
+        match error {
+            RequestError::Busy => Error::Busy { accelerator: error::HARDWARE },
+            RequestError::TooLarge => Error::Unsupported {
                 accelerator: error::HARDWARE,
                 operation: "one request of this size".into(),
-                remedy: "use a stream, which cuts it into pieces, or the CPU".into(),
+                remedy: "use a stream, which splits the data, raise HardwareSettings::memory, or use the CPU"
+                    .into(),
             },
-            Fault::Device(DeviceFault::Refused(status)) => device(DeviceError::Refused { status }),
-            Fault::Device(DeviceFault::Abandoned(Abandoned::TimedOut)) => {
+            RequestError::Device(DeviceFailure::Refused(status)) => device(DeviceError::Refused { status }),
+            RequestError::Device(DeviceFailure::Abandoned(Abandoned::TimedOut)) => {
                 device(DeviceError::TimedOut { deadline: self.settings.deadline })
             }
-            Fault::Device(DeviceFault::Abandoned(Abandoned::DeviceGone)) => device(DeviceError::Gone),
-            Fault::Device(DeviceFault::NoMemory) => device(DeviceError::NoMemory),
-            Fault::Device(DeviceFault::Quarantined) => device(DeviceError::Quarantined),
+            RequestError::Device(DeviceFailure::Abandoned(Abandoned::DeviceGone)) => {
+                device(DeviceError::Gone)
+            }
+            RequestError::Device(DeviceFailure::NoMemory) => device(DeviceError::NoMemory),
+            RequestError::Device(DeviceFailure::Suspended) => device(DeviceError::Suspended),
         }
     }
 }
 
-/// In units of requests in flight: how much busier a near instance may be than one on another NUMA node.
+/// The number of requests in flight that a near instance may have more than one on another NUMA node and still be
+/// preferred.
 const FAR: u32 = 16;
 
-/// Why `fly` did not.
+/// Why a request was not submitted.
 pub(crate) enum Unsent {
     Refused(Refused),
     NoSession(SessionError),
@@ -334,21 +346,21 @@ impl From<SessionError> for Unsent {
     }
 }
 
-impl From<NoMemory> for Fault {
+impl From<NoMemory> for RequestError {
     fn from(error: NoMemory) -> Self {
         match error {
             NoMemory::TooLarge => Self::TooLarge,
             NoMemory::Limit => Self::Busy,
-            NoMemory::System => Self::Device(DeviceFault::NoMemory),
+            NoMemory::System => Self::Device(DeviceFailure::NoMemory),
         }
     }
 }
 
-/// The NUMA node that this thread runs on, where the system tells.
+/// Returns the NUMA node that this thread runs on; `None` where the system does not report it.
 fn node_of_this_thread() -> Option<i32> {
     #[cfg(target_os = "linux")]
     {
-        /// Looked up once for each CPU that a thread is seen on.
+        /// Reads the node of a CPU from sysfs, which happens when a thread is seen on another CPU than before.
         fn node_of(cpu: usize) -> Option<i32> {
             let entries = std::fs::read_dir(format!("/sys/devices/system/cpu/cpu{cpu}")).ok()?;
             entries

@@ -1,22 +1,23 @@
-//! Requests of one call, in order.
+//! The window of requests that one operation has in flight, in order. `device::compression` and `device::encryption`
+//! use it for data that takes several requests.
 
 use std::collections::VecDeque;
 
-use super::{Fault, Pool, WhenFull};
+use super::{RequestError, Started, WhenFull};
 use crate::device::inflight::{CompletedRequest, PendingRequest};
 
-/// Most requests that one call has in flight.
+/// The maximum number of requests that one operation has in flight.
 const WIDTH: usize = 32;
 
-/// Requests in flight, oldest first, each with what the caller wants back with its answer.
+/// Requests in flight, oldest first, each with a value that is returned together with its response.
 pub(crate) struct Window<T> {
-    /// The usual only one, so that it costs no allocation.
+    /// The oldest request. It is kept apart so that the usual single request needs no allocation.
     first: Option<Entry<T>>,
     later: VecDeque<Entry<T>>,
 }
 
 struct Entry<T> {
-    flight: PendingRequest,
+    pending: PendingRequest,
     instance: u16,
     with: T,
 }
@@ -34,36 +35,39 @@ impl<T> Window<T> {
         self.later.len() + 1 >= WIDTH
     }
 
-    /// What to do when the device is full: with requests of its own in flight a call takes their answers first, so
-    /// that calls do not wait for each other's slots.
+    /// Returns what the next request does when the device is full. An operation with requests in flight takes their
+    /// responses first, so that operations do not wait for each other's slots.
     pub(crate) fn when_full(&self, asked: WhenFull) -> WhenFull {
         if self.is_empty() { asked } else { WhenFull::Fail }
     }
 
-    /// Takes in what a launch gave; false when there was no room and answers have to be taken first.
+    /// Adds a submitted request. Returns false when the device was full, so that responses have to be taken first.
     pub(crate) fn push(
         &mut self,
-        launched: Result<(PendingRequest, u16), Fault>,
+        submitted: Result<(PendingRequest, u16), RequestError>,
         with: T,
-    ) -> Result<bool, Fault> {
-        match launched {
-            Ok((flight, instance)) => {
-                let entry = Entry { flight, instance, with };
+    ) -> Result<bool, RequestError> {
+        match submitted {
+            Ok((pending, instance)) => {
+                let entry = Entry { pending, instance, with };
                 match &mut self.first {
                     None => self.first = Some(entry),
                     Some(_) => self.later.push_back(entry),
                 }
                 Ok(true)
             }
-            Err(Fault::Busy) if !self.is_empty() => Ok(false),
-            Err(fault) => Err(fault),
+            Err(RequestError::Busy) if !self.is_empty() => Ok(false),
+            Err(error) => Err(error),
         }
     }
 
-    /// The oldest request's answer, its instance, and what was put with it; `None` when none is in flight.
-    pub(crate) async fn next(&mut self, pool: &Pool) -> Option<Result<(CompletedRequest, u16, T), Fault>> {
-        let Entry { flight, instance, with } = std::mem::replace(&mut self.first, self.later.pop_front())?;
-        let landed = flight.await.map_err(|lost| pool.lost(lost, instance));
-        Some(landed.map(|landed| (landed, instance, with)))
+    /// Waits for the oldest request, and returns it with its instance and its value; `None` when none is in flight.
+    pub(crate) async fn next(
+        &mut self,
+        started: &Started,
+    ) -> Option<Result<(CompletedRequest, u16, T), RequestError>> {
+        let Entry { pending, instance, with } = std::mem::replace(&mut self.first, self.later.pop_front())?;
+        let completed = pending.await.map_err(|reason| started.record_abandoned(reason, instance));
+        Some(completed.map(|completed| (completed, instance, with)))
     }
 }

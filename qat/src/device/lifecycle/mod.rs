@@ -1,7 +1,8 @@
-//! The one libqat of the process: loaded once, started and stopped by one thread, shared by all accelerators.
+//! The one libqat of the process: it is loaded once, started and stopped by one thread, and shared by all accelerators.
+//! The module `accelerator` calls this one; nothing here submits requests.
 //!
-//! libqat 24.02 remembers which thread started it: a stop from another one reports success and ruins every later start.
-//! So a thread of our own starts it, waits, and stops it.
+//! libqat 24.02 remembers which thread started it: a stop from another thread reports success and makes every later
+//! start fail. Therefore a thread of this crate starts libqat, supervises it, and stops it.
 
 mod owner;
 mod start;
@@ -26,17 +27,17 @@ use crate::report::{Capabilities, MemoryInfo, Services};
 use crate::service::Service;
 use crate::settings::HardwareSettings;
 
-/// The section name of libqat's samples and of its default configuration; the kernel's driver has no sections and does
-/// not look at it.
+/// The section name that libqat's samples and its default configuration use. The kernel's driver has no sections and
+/// ignores it.
 const PROCESS_NAME: &CStr = c"SSL";
 
-/// How a library is come by.
+/// The function that loads the library.
 pub(crate) type Load = fn() -> Result<Library, LoadError>;
 
-/// What a `Driver` is to the process; a test makes its own.
+/// Access to libqat in this process. Programs use [`SYSTEM`]; a test creates its own with stubs.
 pub(crate) struct Driver {
     load: Load,
-    /// Nanoseconds of a monotonic clock.
+    /// Returns the nanoseconds of a monotonic clock.
     clock: fn() -> u64,
     process: PerProcess<Process>,
 }
@@ -49,15 +50,17 @@ fn load_system() -> Result<Library, LoadError> {
     if !ignored.is_empty() {
         tracing::warn!(
             variables = ignored.join(", "),
-            "ignored: this process has more rights than its caller (set-user-ID, set-group-ID or file capabilities)"
+            "environment variables are ignored, because this process has more rights than its caller (set-user-ID, \
+             set-group-ID or file capabilities)"
         );
     }
-    // SAFETY: the files that the names lead to are trusted as every shared library of the process is. The driver keeps
-    // the library until the process ends.
+    // SAFETY: `Library::load`: the named files are trusted like every shared library of the process, and the driver
+    // keeps the library loaded until the process ends.
     unsafe { Library::load(&sys::LoadOptions::from_env()) }
 }
 
-/// One process's share; never freed, so that libqat stays loaded for callbacks and threads of its own.
+/// The driver's data in one process. It is never freed, so that libqat stays loaded for its callbacks and its own
+/// threads.
 struct Process {
     pid: u32,
     library: OnceCell<Library>,
@@ -92,13 +95,13 @@ impl Ending {
 /// A started libqat and the thread that owns it.
 struct Running {
     current: Arc<DriverState>,
-    /// Its end is the order to stop.
+    /// Dropping it makes the thread stop libqat and end.
     stop: mpsc::Sender<()>,
     thread: JoinHandle<()>,
 }
 
-/// A user of the started library. The last one to go stops it, and waits for that unless it is dropped by a waker on a
-/// thread of this crate's.
+/// A share in the started library. Dropping the last one stops libqat, and waits for that unless a waker drops it on a thread
+/// of this crate.
 pub(crate) struct Lease {
     process: &'static Process,
     current: Arc<DriverState>,
@@ -134,8 +137,9 @@ impl Driver {
         })
     }
 
-    /// Held by an accelerator while it detects, so that concurrent first callers wait for one answer. `None` only on the
-    /// threads that [`polling::is_helper_thread`] names, where somebody has it and may be waiting for such a thread.
+    /// Acquires the lock that an accelerator holds during detection, so that concurrent first callers wait for one
+    /// result. Returns `None` only on the threads that [`polling::is_helper_thread`] names, when another thread holds the
+    /// lock and may be waiting for such a thread.
     pub(crate) fn lock_detection(&'static self) -> Option<MutexGuard<'static, ()>> {
         if polling::is_helper_thread() {
             return self.try_lock_detection();
@@ -143,7 +147,7 @@ impl Driver {
         Some(self.process().detection.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
-    /// The same, unless somebody has it.
+    /// Acquires the detection lock unless another thread holds it.
     pub(crate) fn try_lock_detection(&'static self) -> Option<MutexGuard<'static, ()>> {
         match self.process().detection.try_lock() {
             Ok(guard) => Some(guard),
@@ -152,24 +156,26 @@ impl Driver {
         }
     }
 
-    /// The library, if it is loaded.
+    /// Returns the library; `None` while it is not loaded.
     pub(crate) fn library(&'static self) -> Option<&'static Library> {
         self.process().library.get()
     }
 
-    /// Device memory of this process.
+    /// Returns the device memory of this process, by NUMA node.
     pub(crate) fn memory(&'static self) -> Vec<MemoryInfo> {
         self.process().memory.infos()
     }
 
-    /// New starts after failures so far.
+    /// Returns how often libqat was restarted after a failure.
     pub(crate) fn recoveries(&'static self) -> u64 {
         self.process().recoveries.load(Relaxed)
     }
 
-    /// Loads and starts libqat, or joins those who use it already.
+    /// Loads and starts libqat, or joins the accelerators that use it.
     ///
-    /// [`Unavailability::NoDevice`] here means only that libqat sees none; the caller knows how to find out why.
+    /// # Errors
+    /// The cause of the failure. [`Unavailability::NoDevice`] only means that libqat sees no device; the accelerator
+    /// finds out why.
     pub(crate) fn acquire(&'static self, settings: HardwareSettings) -> Result<Lease, Unavailability> {
         let process = self.process();
         let mut state = process.lock_between_stops()?;
@@ -177,7 +183,7 @@ impl Driver {
         let running = match &mut state.running {
             Some(running) => running,
             none => {
-                // SAFETY: by the contract of its loading, the table holds libqat's functions.
+                // SAFETY: `sal::is_qat_available`: the table has libqat's functions by the contract of `Library::load`.
                 if !unsafe { sal::is_qat_available(symbols) } {
                     return Err(Unavailability::NoDevice);
                 }
@@ -216,7 +222,7 @@ impl Process {
 impl Drop for Lease {
     fn drop(&mut self) {
         if self.process.pid != std::process::id() {
-            // The parent's start is the parent's to stop, and its thread is not here.
+            // Only the parent may stop its libqat, and the owning thread does not exist in the child.
             return;
         }
         let ending = {
@@ -270,16 +276,16 @@ impl Running {
     }
 }
 
-/// Asks the started library what there is. A refused question counts as "none".
+/// Queries the instances and capabilities of the started library. A query that fails counts as "none".
 ///
 /// # Safety
 /// libqat is started, and is not stopped before this returns.
 unsafe fn services(symbols: &Symbols) -> Services {
     let count = |service, kind| {
-        // SAFETY: the caller's contract.
+        // SAFETY: `instance::num_instances`: the symbols are libqat's by this function's contract.
         let count = unsafe { instance::num_instances(symbols, kind) };
         count.unwrap_or_else(|status| {
-            tracing::debug!(%service, %status, "libqat does not count these instances");
+            tracing::debug!(%service, %status, "libqat did not report the number of instances");
             0
         })
     };
@@ -287,11 +293,12 @@ unsafe fn services(symbols: &Symbols) -> Services {
         if count == 0 {
             return None;
         }
-        // SAFETY: the caller's contract; the count is the library's own.
+        // SAFETY: `instance::instances`: libqat is started by this function's contract, and it reported the count in
+        // this start.
         match unsafe { instance::instances(symbols, kind, count) } {
             Ok(handles) => handles.into_iter().find(|handle| !handle.is_null()),
             Err(status) => {
-                tracing::debug!(%service, %status, "libqat does not hand out these instances");
+                tracing::debug!(%service, %status, "libqat did not list the instances");
                 None
             }
         }
@@ -302,10 +309,11 @@ unsafe fn services(symbols: &Symbols) -> Services {
     let kind = sys::CPA_ACC_SVC_TYPE_DATA_COMPRESSION;
     instances.compression = count(Service::Compression, kind);
     if let Some(handle) = first(Service::Compression, kind, instances.compression) {
-        // SAFETY: a compression instance of this start.
+        // SAFETY: `ask_compression`: `handle` is a compression instance of this start, which runs by this function's
+        // contract.
         unsafe { ask_compression(symbols, handle, capabilities) };
     }
-    // Older releases do not know the service, and say so on the standard error stream.
+    // Older releases do not know the service, and would print an error to standard error.
     if symbols.capability_by_type.is_some() {
         let kind = sys::CPA_ACC_SVC_TYPE_DATA_DECOMPRESSION;
         instances.decompression = count(Service::Decompression, kind);
@@ -314,25 +322,29 @@ unsafe fn services(symbols: &Symbols) -> Services {
     let kind = sys::CPA_ACC_SVC_TYPE_CRYPTO_SYM;
     instances.symmetric = count(Service::Symmetric, kind);
     if let Some(handle) = first(Service::Symmetric, kind, instances.symmetric) {
-        // SAFETY: a symmetric instance of this start.
+        // SAFETY: `cy::symmetric_capabilities`: `handle` is a symmetric instance of this start, which runs by this
+        // function's contract.
         match unsafe { cy::symmetric_capabilities(symbols, handle) } {
             Ok(raw) => capabilities.encryption = (&raw).into(),
-            Err(status) => tracing::debug!(%status, "libqat does not tell its ciphers"),
+            Err(status) => tracing::debug!(%status, "libqat did not report its ciphers"),
         }
     }
 
     let kind = sys::CPA_ACC_SVC_TYPE_CRYPTO_ASYM;
     instances.asymmetric = count(Service::Asymmetric, kind);
     if let Some(handle) = first(Service::Asymmetric, kind, instances.asymmetric) {
-        // SAFETY: a crypto instance of this start.
+        // SAFETY: `cy::capabilities`: `handle` is a crypto instance of this start, which runs by this function's
+        // contract.
         match unsafe { cy::capabilities(symbols, handle) } {
             Ok(raw) => capabilities.public_key = (&raw).into(),
-            Err(status) => tracing::debug!(%status, "libqat does not tell its public-key operations"),
+            Err(status) => tracing::debug!(%status, "libqat did not report its public-key operations"),
         }
     }
     services
 }
 
+/// Queries the capabilities of compression.
+///
 /// # Safety
 /// libqat is started and `handle` is a compression instance of this start.
 unsafe fn ask_compression(
@@ -340,16 +352,17 @@ unsafe fn ask_compression(
     handle: sys::CpaInstanceHandle,
     capabilities: &mut Capabilities,
 ) {
-    // SAFETY: the caller's contract.
+    // SAFETY: `dc::capabilities`: `handle` is a compression instance of this start by this function's contract.
     match unsafe { dc::capabilities(symbols, handle) } {
         Ok(raw) => capabilities.compression = (&raw).into(),
-        Err(status) => tracing::debug!(%status, "libqat does not tell its formats"),
+        Err(status) => tracing::debug!(%status, "libqat did not report its formats"),
     }
     let Some(group) = &symbols.capability_by_type else { return };
     let has_zstd = |dir| {
         let request =
             sys::CpaDcCapabilityReq { algo: sys::CPA_DC_ZSTD, dir, capId: sys::CPA_DC_CAP_BOOL_STATELESS };
-        // SAFETY: the caller's contract; the capability is a Boolean one.
+        // SAFETY: `dc::has_capability`: `handle` is valid by this function's contract, and the capability is a Boolean
+        // one.
         unsafe { dc::has_capability(group, handle, request) }.unwrap_or(false)
     };
     capabilities.compression.zstd.compress = has_zstd(sys::CPA_DC_DIR_COMPRESS);

@@ -1,4 +1,5 @@
-//! What happens between libqat's start and its stop, on the thread that does both.
+//! Starts the instances after libqat's start, and shuts them down before its stop. The thread that owns libqat calls
+//! it; no other thread does.
 
 use std::collections::BTreeMap;
 use std::sync::atomic::{Ordering::SeqCst, fence};
@@ -10,21 +11,21 @@ use qat_sys::{self as sys, CpaInstanceHandle, Symbols};
 
 use crate::device;
 use crate::device::inflight::{Ring, SessionTable, Table, Work};
-use crate::device::instances::{Instance, Pool};
+use crate::device::instances::{Instance, Started};
 use crate::device::memory::Memory;
 use crate::raw::{cy, dc, instance};
 use crate::report::MemoryInfo;
 use crate::report::{Instances, Services};
 use crate::settings::HardwareSettings;
 
-/// Longest wait for requests that are still on the device at the stop.
+/// The maximum time that a stop waits for requests that are in flight.
 const DRAIN: Duration = Duration::from_secs(2);
 
 const DRAIN_NAP: Duration = Duration::from_micros(100);
-/// Longest wait for callers to take note that their requests were given up.
+/// The maximum time that a stop waits for callers to return after their requests were abandoned.
 const RETURN: Duration = Duration::from_millis(200);
 
-/// The slabs of a process, by NUMA node. Kept over a stop, for buffers that the program still holds.
+/// The memory slabs of a process, by NUMA node. They outlive a stop, because the program may still hold their buffers.
 #[derive(Default)]
 pub(super) struct Memories(Mutex<BTreeMap<i32, &'static Memory>>);
 
@@ -46,17 +47,16 @@ impl Memories {
     }
 }
 
-/// Makes everything ready that the started library has for compression and symmetric encryption. What does not start is
-/// left out.
+/// Starts the library's instances for compression and symmetric encryption. Leaves out those that fail to start.
 ///
 /// # Safety
-/// libqat is started, and [`halt`] comes before its stop.
-pub(super) unsafe fn pool(
+/// libqat is started, and [`halt`] is called before its stop.
+pub(super) unsafe fn start_instances(
     symbols: &'static Symbols,
     services: Services,
     settings: HardwareSettings,
     memories: &Memories,
-) -> Pool {
+) -> Started {
     let mut instances: Vec<Instance> = Vec::new();
     let mut used: Vec<&'static Memory> = Vec::new();
     let Instances { compression, symmetric, .. } = services.instances;
@@ -72,17 +72,22 @@ pub(super) unsafe fn pool(
         if count == 0 {
             continue;
         }
-        // SAFETY: the caller's contract; the count is the library's own.
+        // SAFETY: `instance::instances`: libqat is started by this function's contract, and the count is the one that
+        // it reported in this start.
         let handles = unsafe { instance::instances(symbols, kind, count) }.unwrap_or_default();
         for handle in handles.into_iter().filter(|handle| !handle.is_null()) {
             let Some(table) = Table::acquire() else {
-                tracing::warn!("more instances than this crate can use");
+                tracing::warn!(
+                    "libqat has more instances than this process has request tables; the others stay unused"
+                );
                 break;
             };
-            // SAFETY: the caller's contract; the handle is an instance that does `work`.
+            // SAFETY: `node_of`: libqat is started by this function's contract, and `handle` is an instance of this
+            // start that does `work`.
             let node = unsafe { node_of(symbols, handle, work) };
             let memory = memories.on(symbols, node, settings.memory);
-            // SAFETY: the same, and `halt` closes it.
+            // SAFETY: `Ring::start`: libqat is started by this function's contract, `handle` does `work`, and `halt`
+            // closes the ring before the stop.
             match unsafe { Ring::start(symbols, handle, work, table, memory) } {
                 Ok(ring) => {
                     if !used.iter().any(|seen| std::ptr::eq(*seen, memory)) {
@@ -93,84 +98,90 @@ pub(super) unsafe fn pool(
                     instances.push(Instance::new(ring, index, work, node, SessionTable::new(sessions)));
                 }
                 Err(status) => {
-                    tracing::warn!(?work, %status, "an instance does not start");
+                    tracing::warn!(?work, %status, "an instance failed to start and stays unused");
                     table.retire(true);
                 }
             }
         }
     }
-    Pool::new(services, settings, instances, used)
+    Started::new(services, settings, instances, used)
 }
 
+/// Returns the NUMA node of an instance, or 0 when libqat does not report it.
+///
 /// # Safety
 /// libqat is started and `handle` is an instance of this start that does `work`.
 unsafe fn node_of(symbols: &Symbols, handle: CpaInstanceHandle, work: Work) -> i32 {
     let info = match work {
-        // SAFETY: the caller's contract.
+        // SAFETY: `dc::info`: `handle` is a compression instance of this start by this function's contract.
         Work::Compression => unsafe { dc::info(symbols, handle) },
-        // SAFETY: the same.
+        // SAFETY: `cy::info`: `handle` is a symmetric instance of this start by this function's contract.
         Work::Symmetric => unsafe { cy::info(symbols, handle) },
     };
     info.map_or(0, |info| info.nodeAffinity as i32)
 }
 
-/// Ends everything: waits for what is on the device, gives up what does not come, and leaves nothing of ours in libqat.
-/// What may not go before libqat's stop is [`finish`]ed after it.
+/// Shuts the instances down before libqat's stop: waits for requests in flight, abandons those that do not complete,
+/// and removes all sessions. [`finish`] releases what has to remain until after the stop.
 ///
 /// # Safety
-/// libqat is started, by the start that `pool` is of.
-pub(super) unsafe fn halt(mut pool: Arc<Pool>) -> Arc<Pool> {
-    for ring in &pool.rings {
+/// libqat is still running in the start that `started` belongs to.
+pub(super) unsafe fn halt(mut started: Arc<Started>) -> Arc<Started> {
+    for ring in &started.rings {
         ring.refuse();
     }
     let give_up = Instant::now() + DRAIN;
-    while pool.rings.iter().any(|ring| ring.table().is_expecting()) && Instant::now() < give_up {
-        for ring in &pool.rings {
+    while started.rings.iter().any(|ring| ring.table().is_expecting()) && Instant::now() < give_up {
+        for ring in &started.rings {
             ring.poll();
         }
         thread::sleep(DRAIN_NAP);
     }
-    for ring in &pool.rings {
-        ring.table().lose_all();
+    for ring in &started.rings {
+        ring.table().abandon_all();
     }
-    // Those that were given up return now, and with the last of them the sessions can go in order.
+    // Callers of abandoned requests return now. Sessions can be removed as soon as no caller holds `started`.
     let give_up = Instant::now() + RETURN;
-    while Arc::strong_count(&pool) > 1 && Instant::now() < give_up {
+    while Arc::strong_count(&started) > 1 && Instant::now() < give_up {
         thread::sleep(DRAIN_NAP);
     }
-    match Arc::get_mut(&mut pool) {
-        Some(pool) => pool.instances.iter_mut().for_each(|instance| instance.sessions.clear()),
-        // A future that was never finished; its pool keeps sessions that nobody uses any more.
-        None => tracing::debug!("requests outlive the stop"),
+    match Arc::get_mut(&mut started) {
+        Some(started) => started.instances.iter_mut().for_each(|instance| instance.sessions.clear()),
+        // A future that was never polled to its end keeps `started`, whose sessions `Ring::close` removes from libqat.
+        None => tracing::debug!("futures outlive the stop of libqat"),
     }
-    for ring in &pool.rings {
+    for ring in &started.rings {
         ring.close();
-        // What was submitted between the first time and the closing.
-        ring.table().lose_all();
+        // Requests may have been submitted between the first `abandon_all` and the closing of the ring.
+        ring.table().abandon_all();
     }
-    pool.reactor.end();
+    started.reactor.end();
     fence(SeqCst);
-    for ring in &pool.rings {
+    for ring in &started.rings {
         ring.table().waiters.set(0, None);
         ring.table().waiters.wake_for_room();
-        // SAFETY: the caller's contract.
+        // SAFETY: `Ring::stop`: libqat is still running by this function's contract.
         if let Err(status) = unsafe { ring.stop() } {
-            tracing::debug!(%status, "an instance does not stop");
+            tracing::debug!(%status, "an instance failed to stop");
         }
     }
-    for memory in &pool.memory {
+    for memory in &started.memory {
         memory.close();
     }
-    pool
+    started
 }
 
-/// Gives memory back after libqat's stop, or, where that failed, what no device can have.
-pub(super) fn finish(pool: &Pool, is_stopped: bool) {
-    let given_up: usize = pool.rings.iter().map(|ring| ring.table().retire(is_stopped)).sum();
+/// Frees memory after libqat's stop. Where the stop failed, memory of requests in flight is kept, because a device may
+/// still write to it.
+pub(super) fn finish(started: &Started, is_stopped: bool) {
+    let given_up: usize = started.rings.iter().map(|ring| ring.table().retire(is_stopped)).sum();
     if given_up > 0 {
-        tracing::warn!(given_up, "requests that were never answered keep their memory");
+        tracing::warn!(
+            given_up,
+            "the memory of requests without a response is lost, because libqat did not stop"
+        );
     }
-    for memory in &pool.memory {
+    for memory in &started.memory {
         memory.trim();
     }
 }

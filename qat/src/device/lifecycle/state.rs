@@ -1,28 +1,30 @@
-//! What a start has come to by now, for all who use it.
+//! The current state of a started libqat, shared by all accelerators that use it. Only the thread that owns libqat
+//! changes it.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
-use crate::device::instances::Pool;
+use crate::device::instances::Started;
 use crate::error::Unavailability;
 
-/// A pool, or why there is none for the time being.
-pub(crate) type StartResult = Result<Arc<Pool>, Arc<Unavailability>>;
+/// The instances of the running libqat, or why there are none at present.
+pub(crate) type StartResult = Result<Arc<Started>, Arc<Unavailability>>;
 
-/// The state of a start, which a recovery changes.
+/// The state of libqat, which a recovery changes, and the observers of its changes.
 pub(crate) struct DriverState {
     state: Mutex<StartResult>,
-    watchers: Mutex<Vec<Weak<dyn StateObserver>>>,
+    observers: Mutex<Vec<Weak<dyn StateObserver>>>,
 }
 
-/// Somebody who wants to know.
+/// An observer of state changes.
 pub(crate) trait StateObserver: Send + Sync {
-    /// The state is another one. Called by the thread that owns libqat, which does nothing else meanwhile.
+    /// Reports that the state has changed. The thread that owns libqat makes the call, and supervises nothing until it
+    /// returns.
     fn changed(&self);
 }
 
 impl DriverState {
-    pub(super) fn new(pool: Arc<Pool>) -> Self {
-        Self { state: Mutex::new(Ok(pool)), watchers: Mutex::default() }
+    pub(super) fn new(started: Arc<Started>) -> Self {
+        Self { state: Mutex::new(Ok(started)), observers: Mutex::default() }
     }
 
     fn lock(&self) -> MutexGuard<'_, StartResult> {
@@ -33,19 +35,19 @@ impl DriverState {
         self.lock().clone()
     }
 
-    /// Has `watcher` told of all later changes, as long as it exists.
-    pub(crate) fn tell(&self, watcher: Weak<dyn StateObserver>) {
-        self.watchers.lock().unwrap_or_else(PoisonError::into_inner).push(watcher);
+    /// Registers `observer`, which is notified of all later changes as long as it exists.
+    pub(crate) fn subscribe(&self, observer: Weak<dyn StateObserver>) {
+        self.observers.lock().unwrap_or_else(PoisonError::into_inner).push(observer);
     }
 
     pub(super) fn set(&self, state: StartResult) {
         let before = std::mem::replace(&mut *self.lock(), state);
         drop(before);
-        let watchers: Vec<_> = {
-            let mut watchers = self.watchers.lock().unwrap_or_else(PoisonError::into_inner);
-            watchers.retain(|watcher| watcher.strong_count() > 0);
-            watchers.iter().filter_map(Weak::upgrade).collect()
+        let observers: Vec<_> = {
+            let mut observers = self.observers.lock().unwrap_or_else(PoisonError::into_inner);
+            observers.retain(|observer| observer.strong_count() > 0);
+            observers.iter().filter_map(Weak::upgrade).collect()
         };
-        watchers.iter().for_each(|watcher| watcher.changed());
+        observers.iter().for_each(|observer| observer.changed());
     }
 }

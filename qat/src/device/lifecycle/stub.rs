@@ -1,4 +1,4 @@
-//! Libraries made of stubs: what libqat answers, without libqat.
+//! Symbol tables of stub functions, for tests of detection and start without libqat. Only tests use them.
 
 use std::ffi::{CStr, c_void};
 use std::sync::atomic::{AtomicU64, AtomicUsize};
@@ -13,7 +13,7 @@ use qat_sys::{CpaStatus, Symbols};
 use crate::error::Unavailability;
 use crate::probe::QatDevice;
 
-/// What is counted of a stub library.
+/// The calls that a stub library counts.
 pub(crate) struct Counts {
     pub(crate) loads: AtomicUsize,
     pub(crate) starts: AtomicUsize,
@@ -27,13 +27,13 @@ impl Counts {
         Self { loads, starts, stops, owner: Mutex::new(None) }
     }
 
-    /// Loads, starts and stops so far.
+    /// Returns the numbers of loads, starts and stops.
     pub(crate) fn seen(&self) -> [usize; 3] {
         [&self.loads, &self.starts, &self.stops].map(|count| count.load(std::sync::atomic::Ordering::SeqCst))
     }
 }
 
-/// What is called at start and stop and by the watchdog, with nothing to write or results that may stay zero.
+/// The functions that start, stop and watchdog call, and that need not write a result.
 const STARTING: &[&[u8]] = &[
     b"cpaDcInstanceGetInfo2",
     b"cpaDcSetAddressTranslation",
@@ -61,12 +61,12 @@ extern "C" fn done() -> CpaStatus {
 }
 
 pub(crate) extern "C" fn unexpected() -> CpaStatus {
-    // Unwinding out of a C function ends the process, which is loud enough.
-    panic!("a C function was called that detection has no business with")
+    // Unwinding out of a C function aborts the process, which fails the test.
+    panic!("a C function was called that detection must not call")
 }
 
-/// A table in which `find` names the functions that answer; the others must not be called, and the optional groups of
-/// `without` are not there.
+/// Returns a table with the functions that `find` returns. Other functions must not be called, and the optional groups
+/// of `without` are absent.
 pub(crate) fn symbols(without: &[&str], find: impl Fn(&[u8]) -> Option<*const c_void>) -> Symbols {
     let is_left_out = |name: &CStr| {
         let name = name.to_str().unwrap_or_default();
@@ -79,12 +79,12 @@ pub(crate) fn symbols(without: &[&str], find: impl Fn(&[u8]) -> Option<*const c_
         let started = if STARTING.contains(&name.to_bytes()) { done } else { unexpected };
         find(name.to_bytes()).unwrap_or(started as *const c_void)
     };
-    // SAFETY: the functions that are called have the signatures of the headers.
+    // SAFETY: `Symbols::resolve`: the stubs that are called have the signatures of libqat's headers.
     unsafe { Symbols::resolve(resolve) }.expect("no required function is null")
 }
 
-/// `name: available 1, start 0, instances [compression, decompression, symmetric, asymmetric]`: a module with a library
-/// that answers so, its counts and its driver.
+/// Defines a module with a stub library, its counts and its driver: `name: available 1, start 0, instances
+/// [compression, decompression, symmetric, asymmetric]`.
 macro_rules! stub_library {
     (
         $name:ident: available $available:expr, start $start:expr, instances $instances:expr
@@ -152,14 +152,14 @@ macro_rules! stub_library {
                 }
             }
 
-            /// Like the real 24.02 after a stop, writes nothing when there are none.
+            /// Writes nothing when there are no instances, as libqat 24.02 does after a stop.
             extern "C" fn num_instances(
                 service: sys::CpaAccelerationServiceType,
                 out: *mut u16,
             ) -> sys::CpaStatus {
                 let count = count(service);
                 if count > 0 {
-                    // SAFETY: the caller gives room for one number.
+                    // SAFETY: `cpa.h`: the caller passes space for one number.
                     unsafe { out.write(count) };
                 }
                 sys::CPA_STATUS_SUCCESS
@@ -172,7 +172,7 @@ macro_rules! stub_library {
             ) -> sys::CpaStatus {
                 assert_eq!(wanted, count(service));
                 for i in 0..usize::from(wanted) {
-                    // SAFETY: the caller gives room for `wanted` handles.
+                    // SAFETY: `cpa.h`: the caller passes space for `wanted` handles.
                     unsafe { out.add(i).write(std::ptr::without_provenance_mut(i + 1)) };
                 }
                 sys::CPA_STATUS_SUCCESS
@@ -191,7 +191,7 @@ macro_rules! stub_library {
                     compressAndVerify: 1,
                     ..Default::default()
                 };
-                // SAFETY: the caller gives room for one structure.
+                // SAFETY: libqat's headers: the caller passes space for one structure.
                 unsafe { out.write(capabilities) };
                 sys::CPA_STATUS_SUCCESS
             }
@@ -205,7 +205,7 @@ macro_rules! stub_library {
                 if request.dir != sys::CPA_DC_DIR_COMPRESS {
                     return sys::CPA_STATUS_UNSUPPORTED;
                 }
-                // SAFETY: the caller gives room for one union.
+                // SAFETY: `cpa_dc_capabilities.h`: the caller passes space for one union.
                 unsafe { (*out).boolStatus = 1 };
                 sys::CPA_STATUS_SUCCESS
             }
@@ -220,7 +220,7 @@ macro_rules! stub_library {
                     hashes: [bit(sys::CPA_CY_SYM_HASH_AES_GCM)],
                     ..Default::default()
                 };
-                // SAFETY: the caller gives room for one structure.
+                // SAFETY: libqat's headers: the caller passes space for one structure.
                 unsafe { out.write(capabilities) };
                 sys::CPA_STATUS_SUCCESS
             }
@@ -229,7 +229,7 @@ macro_rules! stub_library {
                 _: sys::CpaInstanceHandle,
                 out: *mut sys::CpaCyCapabilitiesInfo,
             ) -> sys::CpaStatus {
-                // SAFETY: the caller gives room for one structure.
+                // SAFETY: libqat's headers: the caller passes space for one structure.
                 unsafe { out.write(sys::CpaCyCapabilitiesInfo { rsaSupported: 1, ..Default::default() }) };
                 sys::CPA_STATUS_SUCCESS
             }
@@ -239,7 +239,7 @@ macro_rules! stub_library {
 
 pub(crate) use stub_library;
 
-/// A probe that finds these devices, or this error.
+/// A probe that returns these devices, or this error.
 pub(crate) struct FakeProbe(pub(crate) Result<Vec<QatDevice>, Unavailability>);
 
 /// A probe whose devices change.

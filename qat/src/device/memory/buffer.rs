@@ -1,22 +1,22 @@
-//! The public kind of device memory.
+//! `DmaBuffer`, the device memory that programs own. The accelerator creates it; nothing here allocates.
 
 use std::ops::{Deref, DerefMut};
 
 use super::{Block, NoMemory};
 
-/// Memory that the device reads and writes without a copy: pinned, of the accelerator's NUMA node, contiguous to the
-/// device. From [`QatAccelerator::dma_buffer`](crate::QatAccelerator::dma_buffer), or
-/// [`map_memory`](crate::QatAccelerator::map_memory) for memory of the caller's own; derefs to its bytes.
+/// Memory that the device reads and writes without a copy. It is pinned, on the accelerator's NUMA node, and contiguous
+/// for the device. [`QatAccelerator::dma_buffer`](crate::QatAccelerator::dma_buffer) allocates it, and
+/// [`map_memory`](crate::QatAccelerator::map_memory) maps memory of the caller. It dereferences to its bytes.
 ///
-/// The accelerator's has unspecified content at first (never another process's), and goes back to its slab when dropped.
-/// Both outlive the accelerator if need be.
+/// The initial content of an allocated buffer is unspecified, but never comes from another process. Dropping the buffer
+/// returns its memory to the accelerator's slab, or drops the mapped region. A buffer may outlive its accelerator.
 pub struct DmaBuffer {
     block: Block,
     len: usize,
 }
 
 impl DmaBuffer {
-    /// The front of `block`.
+    /// Creates a buffer of the first `len` bytes of `block`.
     pub(crate) fn new(block: Block, len: usize) -> Self {
         debug_assert!(len <= block.len());
         Self { block, len }
@@ -26,39 +26,39 @@ impl DmaBuffer {
         self.block
     }
 
-    /// Makes it ready for a request of this start.
+    /// Prepares the buffer for a request in the current start of libqat.
     pub(crate) fn prepare(&mut self) -> Result<(), NoMemory> {
         self.block.prepare()
     }
 
-    /// Its length in bytes.
+    /// Returns the length in bytes.
     #[must_use]
     pub fn len(&self) -> usize {
         self.len
     }
 
-    /// Whether it has no bytes.
+    /// Returns whether the length is 0.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len == 0
     }
 
-    /// Most bytes that [`resize`](Self::resize) can make it.
+    /// Returns the maximum length in bytes that [`resize`](Self::resize) accepts.
     #[must_use]
     pub fn capacity(&self) -> usize {
         self.block.len()
     }
 
-    /// Sets the length in bytes, without touching the content.
+    /// Sets the length in bytes, without changing the content.
     ///
     /// # Panics
-    /// When `len` is more than [`capacity`](Self::capacity).
+    /// Panics when `len` is greater than [`capacity`](Self::capacity).
     pub fn resize(&mut self, len: usize) {
-        assert!(len <= self.capacity(), "{len} bytes in a buffer of {}", self.capacity());
+        assert!(len <= self.capacity(), "a buffer of {} bytes cannot hold {len}", self.capacity());
         self.len = len;
     }
 
-    /// The NUMA node of the memory.
+    /// Returns the NUMA node of the memory.
     #[must_use]
     pub fn node(&self) -> i32 {
         self.block.memory().node()

@@ -1,8 +1,10 @@
-//! Memory of the caller's own, mapped for devices by libusdm of 26.02 and later.
+//! Memory of callers, mapped for devices by libusdm of qatlib 26.02 and later. The module `memory` calls it; nothing
+//! here allocates.
 //!
-//! A block owns its region, so that nobody frees or reads it while a device may write to it. Mappings do not outlive a
-//! start: libusdm forgets its container at the stop, and would give the addresses of what it can no longer unmap to other
-//! memory. All are taken back before the stop, and made again on the next use.
+//! A block owns its region, so that nobody frees or reads the region while a device may write to it. Mappings do not
+//! outlive a start: libusdm discards its container at the stop, and would later assign the bus addresses of regions
+//! that it can no longer unmap to other memory. Therefore all regions are unmapped before the stop, and mapped again on
+//! their next use.
 
 use std::collections::BTreeMap;
 use std::ptr::NonNull;
@@ -14,24 +16,27 @@ use super::{Address, Block, Extent, LARGEST, Memory};
 use crate::process::ProcessMark;
 use crate::raw::mem;
 
-/// Pages as libusdm counts them.
+/// The length of a page in libusdm.
 const PAGE: usize = 4096;
-/// As long as the longest of the other blocks.
+/// The maximum length of a region, equal to the largest block of the slab.
 const LONGEST: usize = 1 << LARGEST;
 
 /// Why a region was not mapped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NotMapped {
-    /// libusdm is too old.
+    /// libusdm is older than qatlib 26.02.
     Unsupported,
-    /// Not whole pages, none, or too many.
+    /// The region is empty, too long, or not whole pages.
     NotPages,
-    /// libusdm or the system does not map it.
+    /// libusdm or the system did not map the region.
     Refused,
 }
 
 impl Memory {
-    /// The memory of `owner` as a block.
+    /// Maps the memory of `owner` as a block.
+    ///
+    /// # Errors
+    /// `owner`, with the reason why its memory was not mapped.
     pub(crate) fn adopt<R: AsMut<[u8]> + Send + 'static>(
         &'static self,
         owner: R,
@@ -41,7 +46,8 @@ impl Memory {
         }
         let region = Region::new(owner).map_err(|owner| (owner, NotMapped::NotPages))?;
         let Some(bus) = self.mapped.map(self.symbols, &region) else {
-            // SAFETY: made of an `R` above, not mapped, and never used.
+            // SAFETY: `Region::into_owner`: the region was created from an `R` above, is not mapped, and its memory was
+            // never used.
             return Err((unsafe { region.into_owner() }, NotMapped::Refused));
         };
         let address = Address { start: region.start, bus };
@@ -50,41 +56,42 @@ impl Memory {
     }
 }
 
-/// A region of a caller's own.
+/// Memory of a caller, with its owner.
 pub(super) struct Region {
-    /// A box of what owns the memory.
+    /// The value that owns the memory, leaked from a box.
     owner: NonNull<dyn Send>,
     start: NonNull<u8>,
     len: usize,
     process: ProcessMark,
 }
 
-// SAFETY: the owner is `Send`, and the memory is its own; see `Region::new`.
+// SAFETY: the owner is `Send` by the bound of `Region::new`, and the memory belongs to it.
 unsafe impl Send for Region {}
-// SAFETY: shared, it gives no access to the owner, and only addresses of the memory.
+// SAFETY: a shared region gives no access to the owner, and only the addresses of the memory.
 unsafe impl Sync for Region {}
 
 impl Region {
-    /// Takes `owner` and the memory that it gives; gives it back where that is not whole pages.
+    /// Creates a region of the memory that `owner` refers to. Returns `owner` as the error where the memory is not
+    /// whole pages.
     fn new<R: AsMut<[u8]> + Send + 'static>(owner: R) -> Result<Self, R> {
         let owner = NonNull::from(Box::leak(Box::new(owner)));
-        // SAFETY: the box just made. Borrowed for ever: whatever `R` is, nobody else has this memory as long as the owner
-        // is neither used nor dropped.
+        // SAFETY: the pointer comes from the box that was leaked above. The borrow is unbounded: nobody else accesses
+        // this memory while the owner is neither used nor dropped, whatever `R` is.
         let memory: &'static mut [u8] = unsafe { (*owner.as_ptr()).as_mut() };
         let (start, len) = (NonNull::from(&mut *memory).cast::<u8>(), memory.len());
         if start.addr().get().is_multiple_of(PAGE) && len.is_multiple_of(PAGE) && len > 0 && len <= LONGEST {
             return Ok(Self { owner, start, len, process: ProcessMark::of_this() });
         }
-        // SAFETY: the same box, to which nothing refers any more.
+        // SAFETY: `Box::from_raw`: the pointer comes from the box that was leaked above, and nothing else refers to it.
         Err(*unsafe { Box::from_raw(owner.as_ptr()) })
     }
 
-    /// Gives the owner back.
+    /// Returns the owner.
     ///
     /// # Safety
-    /// It is an `R`; the region is not mapped, and its memory is not used any more.
+    /// The owner is an `R`, the region is not mapped, and its memory is not used any more.
     unsafe fn into_owner<R>(self) -> R {
-        // SAFETY: the box of `new`, once: a region has no other way to give it away.
+        // SAFETY: `Box::from_raw`: `new` leaked the box of an `R`, and consuming the region releases it once.
         *unsafe { Box::from_raw(self.owner.as_ptr().cast::<R>()) }
     }
 
@@ -93,20 +100,20 @@ impl Region {
     /// # Safety
     /// The region is not mapped, and its memory is not used any more.
     unsafe fn free(self) {
-        // SAFETY: the box of `new`, once: a region has no other way to give it away.
+        // SAFETY: `Box::from_raw`: `new` leaked the box, and consuming the region releases it once.
         drop(unsafe { Box::from_raw(self.owner.as_ptr()) });
     }
 }
 
-/// What of the callers' regions is mapped, through one node's memory.
+/// The mapped regions of callers on one NUMA node.
 #[derive(Default)]
 pub(crate) struct Mappings(Mutex<State>);
 
 #[derive(Default)]
 struct State {
-    /// libqat is started.
+    /// Whether libqat is started, so that regions can be mapped.
     is_open: bool,
-    /// Bus address and length by address; `None` of what could not be unmapped.
+    /// The bus address and length of each mapping, by address; `None` for a region that could not be unmapped.
     mapped: BTreeMap<usize, Option<(u64, usize)>>,
 }
 
@@ -115,12 +122,12 @@ impl Mappings {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// libqat is started.
+    /// Allows mapping, because libqat was started.
     pub(crate) fn open(&self) {
         self.lock().is_open = true;
     }
 
-    /// Takes all mappings back, before libqat is stopped.
+    /// Unmaps all regions, because libqat is about to stop.
     pub(crate) fn close(&self, symbols: &Symbols) {
         let mut state = self.lock();
         state.is_open = false;
@@ -133,7 +140,7 @@ impl Mappings {
         });
     }
 
-    /// Where devices see the region in this start, mapped now if need be.
+    /// Returns the region's bus address in this start, mapping it if necessary; `None` where it cannot be mapped.
     pub(super) fn map(&self, symbols: &Symbols, region: &Region) -> Option<u64> {
         if !region.process.is_this() {
             return None;
@@ -144,16 +151,17 @@ impl Mappings {
             return mapping.map(|(bus, _)| bus);
         }
         let group = symbols.usdm_iova.as_ref().filter(|_| state.is_open)?;
-        // SAFETY: the region's memory is its own and stays, whole pages of it, until `release`; libqat is started.
+        // SAFETY: `mem::map`: libqat is started, because `is_open` is set under the lock. The region consists of whole
+        // pages that it owns until `release`, which unmaps it first.
         let bus = unsafe { mem::map(group, region.start, region.len) }?;
         state.mapped.insert(start, Some((bus, region.len)));
         Some(bus)
     }
 
-    /// Whether nothing of the region is mapped any more.
+    /// Unmaps the region, and returns whether no device can access it any more.
     fn unmap(&self, symbols: &Symbols, region: &Region) -> bool {
         if !region.process.is_this() {
-            // The parent's mapping is of the parent's memory.
+            // The mapping refers to memory of the parent process, not to this copy.
             return true;
         }
         let mut state = self.lock();
@@ -168,21 +176,24 @@ impl Mappings {
         is_unmapped
     }
 
-    /// Frees a region that nobody uses any more. One that a device may still reach stays for good.
+    /// Frees a region that is no longer used. A region that a device may still access is leaked.
     pub(super) fn release(&self, symbols: &Symbols, region: Region) {
         if self.unmap(symbols, &region) {
-            // SAFETY: not mapped; the caller's block was the one user.
+            // SAFETY: `Region::free`: the region is not mapped, and the dropped block was its only user.
             unsafe { region.free() };
         } else {
-            tracing::error!(bytes = region.len, "memory that could not be unmapped from the device is lost");
+            tracing::error!(
+                bytes = region.len,
+                "memory that libusdm could not unmap from the device is leaked"
+            );
         }
     }
 }
 
 fn unmap(symbols: &Symbols, start: usize, len: usize) -> bool {
     let Some(group) = &symbols.usdm_iova else { return true };
-    // SAFETY: mapped by `Mappings::map`, with this length, and unmapped once; a device that still has a request with it is
-    // refused from now on.
+    // SAFETY: `mem::unmap`: `Mappings::map` mapped this address with this length in this start, and each mapping is
+    // removed once. The IOMMU blocks a device that still has a request with it.
     unsafe { mem::unmap(group, start, len) }
 }
 
@@ -196,9 +207,9 @@ mod tests {
     use super::*;
     use crate::device::lifecycle::stub::symbols;
 
-    /// A part of two pages, which tells when it is dropped.
+    /// Memory that contains two whole pages, and that records when it is dropped.
     struct Owner {
-        /// One page more, to begin with a page.
+        /// One page more than needed, so that a part of it begins at a page boundary.
         bytes: Vec<u8>,
         part: std::ops::Range<usize>,
         is_dropped: Arc<AtomicBool>,
@@ -254,7 +265,7 @@ mod tests {
         assert_eq!((block.len(), block.bus_address(5)), (2 * PAGE, (2 << 20) + 5));
         assert!(block.bytes().iter().all(|byte| *byte == 7));
         block.bytes_mut()[2 * PAGE - 1] = 9;
-        // Over a stop it stays what it is, and is mapped again when it is needed.
+        // The region keeps its content over a stop, and is mapped again on its next use.
         memory.close();
         assert_eq!(block.prepare(), Err(NoMemory::System));
         assert_eq!(block.bytes()[2 * PAGE - 1], 9);
@@ -285,7 +296,7 @@ mod tests {
         assert_eq!(refused(older, 0..2 * PAGE), NotMapped::Unsupported);
     }
 
-    /// A device may still write to it, so nobody else gets it.
+    /// A device may still write to the memory, so it must not be freed.
     #[test]
     fn what_cannot_be_unmapped_stays_for_good() {
         let memory = memory(stuck, &[]);
@@ -304,7 +315,7 @@ mod tests {
             freed.push(is_dropped.load(SeqCst));
         }
         assert_eq!(freed, [false, false]);
-        // SAFETY: never freed.
+        // SAFETY: the region is leaked, so the memory is never freed.
         assert_eq!(unsafe { last.unwrap().read() }, 7);
     }
 }

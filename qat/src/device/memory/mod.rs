@@ -1,7 +1,8 @@
-//! Memory that devices reach: a slab over libusdm, one for each NUMA node.
+//! Memory that devices access: a slab allocator over libusdm for each NUMA node, and memory of callers that is mapped.
+//! Requests, sessions and `DmaBuffer`s use it; nothing here submits requests.
 //!
-//! Nothing else can get into a request, by type, but what a caller gave away to be mapped: libqat 24.02 refuses foreign
-//! memory, and 26.08 sends the device to bus address 0 instead.
+//! By type, a request can use no other memory. libqat 24.02 rejects other memory, and 26.08 would let the device access
+//! bus address 0 instead.
 
 mod buffer;
 mod mapped;
@@ -19,48 +20,49 @@ pub use buffer::DmaBuffer;
 pub(crate) use mapped::NotMapped;
 use mapped::{Mappings, Region};
 
-/// Smallest block, as a power of two.
+/// The base-2 logarithm of the smallest block's length.
 const SMALLEST: u32 = 11;
-/// Largest block, as a power of two: the most that libusdm hands out in one piece.
+/// The base-2 logarithm of the largest block's length, which is the maximum of one libusdm allocation.
 const LARGEST: u32 = 26;
 const CLASSES: usize = (LARGEST - SMALLEST + 1) as usize;
-/// What is asked of libusdm at once for blocks smaller than that.
+/// The bytes that are allocated from libusdm at once for smaller blocks.
 const CHUNK: usize = 512 << 10;
-/// Enough for every structure of libqat and for whole cache lines.
+/// The alignment of blocks, which suffices for every structure of libqat and for whole cache lines.
 const ALIGN: usize = 64;
 
-/// The slab of one NUMA node. Never freed itself; [`trim`](Self::trim) gives what is unused back to libusdm.
+/// The slab allocator of one NUMA node. It is never freed itself; [`trim`](Self::trim) returns unused memory to
+/// libusdm.
 pub(crate) struct Memory {
     symbols: &'static Symbols,
     node: i32,
     limit: usize,
     allocated: AtomicUsize,
-    /// Free blocks. The last one given back is the next one taken, because the caches still have it.
+    /// The free blocks by class. The block that was freed last is taken first, because it is still in the CPU caches.
     classes: [Mutex<Stack>; CLASSES],
     chunks: Mutex<Vec<Chunk>>,
     mapped: Mappings,
 }
 
-/// Boxes, because a block is moved from hand to hand with each request.
+/// The free blocks of one class. They are boxed, because each request moves its blocks several times.
 type Stack = Vec<Box<Extent>>;
 
-/// One allocation of libusdm, cut into blocks of one class.
+/// One allocation of libusdm, divided into blocks of one class.
 struct Chunk {
     address: Address,
     len: usize,
     class: usize,
 }
 
-/// Where a block is: to the process, and to the device.
+/// The address of a block in the process, and its bus address.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Address {
     start: NonNull<u8>,
     bus: u64,
 }
 
-// SAFETY: an address of memory that belongs to no thread; who holds it holds the memory.
+// SAFETY: `qae_mem.h` ties memory to no thread; an address is only dereferenced by the owner of its block or chunk.
 unsafe impl Send for Address {}
-// SAFETY: the same; shared, it is only compared.
+// SAFETY: a shared address is only compared and passed to libqat, never dereferenced.
 unsafe impl Sync for Address {}
 
 impl Address {
@@ -69,19 +71,19 @@ impl Address {
     }
 }
 
-/// Why there is no memory.
+/// Why memory could not be allocated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum NoMemory {
-    /// More than one block can hold.
+    /// The length exceeds the largest block.
     TooLarge,
-    /// The limit is reached; blocks in use will come back.
+    /// The limit is reached until blocks in use are freed.
     Limit,
-    /// libusdm has none.
+    /// libusdm has no memory.
     System,
 }
 
 impl Memory {
-    /// An empty slab on `node` that grows to at most `limit` bytes.
+    /// Creates an empty slab on `node` that grows to at most `limit` bytes.
     pub(crate) fn new(symbols: &'static Symbols, node: i32, limit: usize) -> Self {
         Self {
             symbols,
@@ -94,17 +96,17 @@ impl Memory {
         }
     }
 
-    /// The NUMA node.
+    /// Returns the NUMA node.
     pub(crate) fn node(&self) -> i32 {
         self.node
     }
 
-    /// Bytes taken from libusdm and not given back.
+    /// Returns the number of bytes allocated from libusdm.
     pub(crate) fn allocated(&self) -> usize {
         self.allocated.load(Relaxed)
     }
 
-    /// Bytes of blocks that somebody has.
+    /// Returns the number of bytes in blocks that are not free.
     pub(crate) fn in_use(&self) -> usize {
         let chunks = self.chunks.lock().unwrap_or_else(PoisonError::into_inner);
         let all: usize = chunks.iter().map(|chunk| chunk.len).sum();
@@ -112,17 +114,17 @@ impl Memory {
         all.saturating_sub((0..CLASSES).map(free).sum())
     }
 
-    /// libqat is started: callers' regions can be mapped.
+    /// Allows mapping regions of callers, because libqat was started.
     pub(crate) fn open(&self) {
         self.mapped.open();
     }
 
-    /// libqat is about to stop: no caller's region stays mapped.
+    /// Unmaps all regions of callers, because libqat is about to stop.
     pub(crate) fn close(&self) {
         self.mapped.close(self.symbols);
     }
 
-    /// Most bytes that it grows to.
+    /// Returns the maximum number of bytes that may be allocated from libusdm.
     pub(crate) fn limit(&self) -> usize {
         self.limit
     }
@@ -145,7 +147,7 @@ impl Memory {
         self.classes[class].lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// A block of at least `len` bytes, of whatever content.
+    /// Takes a block of at least `len` bytes with unspecified content.
     #[inline(always)]
     pub(crate) fn take(&'static self, len: usize) -> Result<Block, NoMemory> {
         let class = Self::class_of(len)?;
@@ -171,11 +173,11 @@ impl Memory {
                 return Err(NoMemory::Limit);
             }
         }
-        // SAFETY: the symbols are libusdm's by the contract of their loading.
+        // SAFETY: `mem::alloc`: the symbols are libusdm's by the contract of `Library::load`.
         let start = unsafe { mem::alloc(self.symbols, len, self.node, ALIGN) }.ok_or(NoMemory::System)?;
-        // SAFETY: the same, and the memory is its own.
+        // SAFETY: `mem::bus_address`: `mem::alloc` returned the address above.
         let Some(bus) = (unsafe { mem::bus_address(self.symbols, start) }) else {
-            // SAFETY: just allocated, and nobody else knows it.
+            // SAFETY: `mem::free`: `mem::alloc` returned the memory above, and nothing else refers to it.
             unsafe { mem::free(self.symbols, start) };
             return Err(NoMemory::System);
         };
@@ -183,21 +185,21 @@ impl Memory {
         self.allocated.fetch_add(len, Relaxed);
         chunks.push(Chunk { address: first, len, class });
         let mut free = self.free(class);
-        // Room for all that can ever be given back, so that no drop allocates.
+        // The stack gets capacity for all blocks of the class, so that dropping a block never allocates.
         let blocks: usize =
             chunks.iter().filter(|chunk| chunk.class == class).map(|chunk| chunk.len / block_len).sum();
         free.reserve(blocks);
         let extent =
             |address| Box::new(Extent { address, len: block_len, class, memory: self, region: None });
         free.extend((block_len..len).step_by(block_len).map(|at| {
-            // SAFETY: `at` is below `len`, so it stays inside the allocation.
+            // SAFETY: `NonNull::add`: `at` is less than `len`, so the address is inside the allocation.
             let start = unsafe { start.add(at) };
             extent(Address { start, bus: bus + at as u64 })
         }));
         Ok(extent(first))
     }
 
-    /// Gives chunks back of which no block is in use.
+    /// Returns chunks to libusdm of which no block is in use.
     pub(crate) fn trim(&self) {
         self.trim_locked(&mut self.chunks.lock().unwrap_or_else(PoisonError::into_inner));
     }
@@ -214,7 +216,8 @@ impl Memory {
                 return true;
             }
             extents.drain(from..to);
-            // SAFETY: allocated by `grow`, once; all its blocks were in the queue, so nobody has one.
+            // SAFETY: `mem::free`: `grow` allocated the chunk, and all its blocks were free, so no request or buffer
+            // uses them.
             unsafe { mem::free(self.symbols, chunk.address.start) };
             self.allocated.fetch_sub(chunk.len, Relaxed);
             false
@@ -225,17 +228,17 @@ impl Memory {
     }
 }
 
-/// What a block is of.
+/// The memory of a block.
 struct Extent {
     address: Address,
     len: usize,
     class: usize,
     memory: &'static Memory,
-    /// Of memory that is a caller's own, which is of no class.
+    /// The mapped region of a caller, which belongs to no class; `None` for memory of the slab.
     region: Option<Region>,
 }
 
-/// A block of device memory; goes back to its slab when dropped.
+/// A block of device memory, which returns to its slab when it is dropped.
 pub(crate) struct Block(ManuallyDrop<Box<Extent>>);
 
 impl Block {
@@ -243,7 +246,7 @@ impl Block {
         Self(ManuallyDrop::new(extent))
     }
 
-    /// Its length in bytes.
+    /// Returns the length in bytes.
     pub(crate) fn len(&self) -> usize {
         self.0.len
     }
@@ -252,25 +255,25 @@ impl Block {
         self.0.address.start
     }
 
-    /// Where it is.
+    /// Returns the addresses of the block.
     pub(crate) fn address(&self) -> Address {
         self.0.address
     }
 
-    /// The address of the byte at `offset`.
+    /// Returns the address of the byte at `offset`.
     ///
     /// # Panics
-    /// When the block is not that long.
+    /// Panics when the block is not longer than `offset`.
     pub(crate) fn at(&self, offset: usize) -> NonNull<u8> {
         assert!(offset < self.len());
-        // SAFETY: inside the block.
+        // SAFETY: `NonNull::add`: the assertion above keeps the address inside the block.
         unsafe { self.0.address.start.add(offset) }
     }
 
-    /// Where a device sees the byte at `offset`; the block is contiguous to it.
+    /// Returns the bus address of the byte at `offset`. The block is contiguous for the device.
     ///
     /// # Panics
-    /// When the block is not that long.
+    /// Panics when the block is not longer than `offset`.
     pub(crate) fn bus_address(&self, offset: usize) -> u64 {
         assert!(offset < self.len());
         self.0.address.bus + offset as u64
@@ -280,7 +283,8 @@ impl Block {
         self.0.memory
     }
 
-    /// Makes it ready for a request of this start; the slab's blocks always are.
+    /// Prepares the block for a request in the current start of libqat, by mapping a caller's region again. Blocks of
+    /// the slab are always ready.
     pub(crate) fn prepare(&mut self) -> Result<(), NoMemory> {
         if let Some(region) = &self.0.region {
             let bus = self.0.memory.mapped.map(self.0.memory.symbols, region);
@@ -289,22 +293,24 @@ impl Block {
         Ok(())
     }
 
-    /// Its content. Nobody hands a block to a device without giving it away.
+    /// Returns the content. Submitting a block to a device moves the block, so that a borrow cannot overlap a request.
     pub(crate) fn bytes(&self) -> &[u8] {
-        // SAFETY: `qae_mem.h`: mapped, zeroed at first, and this block's alone, or a region that it owns; a device that
-        // writes to it has it in a slot, where this function is not called.
+        // SAFETY: `slice::from_raw_parts`: the memory is mapped, initialised (libusdm zeroes it, `qae_mem.h`; a region
+        // was a slice), and owned by this block alone. While a device may write to it, the block is in a slot, whose
+        // holder does not call this function.
         unsafe { std::slice::from_raw_parts(self.0.address.start.as_ptr(), self.len()) }
     }
 
     pub(crate) fn bytes_mut(&mut self) -> &mut [u8] {
-        // SAFETY: as for `bytes`, and the borrow is exclusive.
+        // SAFETY: `slice::from_raw_parts_mut`: the memory is valid for the reasons in `bytes`, and `self` is borrowed
+        // exclusively.
         unsafe { std::slice::from_raw_parts_mut(self.0.address.start.as_ptr(), self.len()) }
     }
 }
 
 impl Drop for Block {
     fn drop(&mut self) {
-        // SAFETY: nothing uses it after this.
+        // SAFETY: `ManuallyDrop::take`: `drop` is the last use of the field.
         let mut extent = unsafe { ManuallyDrop::take(&mut self.0) };
         let memory = extent.memory;
         match extent.region.take() {

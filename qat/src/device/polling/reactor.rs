@@ -1,4 +1,4 @@
-//! The thread that polls for futures.
+//! The helper thread that polls for futures. Waiting futures call it; blocking operations do not need it.
 
 use std::cell::Cell;
 use std::hint;
@@ -27,12 +27,12 @@ pub(crate) fn is_helper_thread() -> bool {
     IS_HELPER.try_with(Cell::get).unwrap_or(false)
 }
 
-/// One for each start; the thread is made when the first future waits.
+/// The helper thread of one start. The thread is created when the first future waits.
 pub(crate) struct Reactor {
     rings: Vec<Arc<Ring>>,
     thread: OnceLock<Option<Thread>>,
     handle: Mutex<Option<JoinHandle<()>>>,
-    is_resting: AtomicBool,
+    is_parked: AtomicBool,
     is_over: AtomicBool,
 }
 
@@ -42,12 +42,12 @@ impl Reactor {
             rings,
             thread: OnceLock::new(),
             handle: Mutex::default(),
-            is_resting: AtomicBool::new(false),
+            is_parked: AtomicBool::new(false),
             is_over: AtomicBool::new(false),
         })
     }
 
-    /// Something waits.
+    /// Makes the helper thread poll, because a future waits.
     pub(crate) fn call(self: &Arc<Self>) {
         let thread = self.thread.get_or_init(|| {
             let this = self.clone();
@@ -59,19 +59,19 @@ impl Reactor {
                     Some(thread)
                 }
                 Err(error) => {
-                    tracing::error!(%error, "no thread to poll for futures; they wait for blocking calls to poll");
+                    tracing::error!(%error, "could not create the thread that polls for futures; they complete only when a blocking call polls");
                     None
                 }
             }
         });
-        if self.is_resting.swap(false, SeqCst)
+        if self.is_parked.swap(false, SeqCst)
             && let Some(thread) = thread
         {
             thread.unpark();
         }
     }
 
-    /// Ends the thread. The rings must be closed or idle.
+    /// Ends the thread and waits for it. The rings must be closed or idle.
     pub(crate) fn end(&self) {
         self.is_over.store(true, Release);
         if let Some(Some(thread)) = self.thread.get() {
@@ -92,7 +92,7 @@ impl Reactor {
         while !self.is_over.load(Acquire) {
             let (mut awaited, mut has_answers) = (0, false);
             for ring in &self.rings {
-                let waiters = ring.table().awaited();
+                let waiters = ring.table().waiting_futures();
                 if waiters > 0 {
                     awaited += waiters;
                     has_answers |= ring.poll() == Polled::Answers;
@@ -104,12 +104,15 @@ impl Reactor {
                     pace.observe(since.elapsed());
                 }
             } else if awaited == 0 {
-                self.is_resting.swap(true, SeqCst);
-                // A call between the look and the store would be missed.
-                if self.rings.iter().all(|ring| ring.table().awaited() == 0) && !self.is_over.load(Acquire) {
+                self.is_parked.swap(true, SeqCst);
+                // SeqCst: the swap is ordered against `add_waiting_future` and the swap in `call`. Without the second
+                // check, a future that begins to wait between the first check and the swap would not wake this thread.
+                if self.rings.iter().all(|ring| ring.table().waiting_futures() == 0)
+                    && !self.is_over.load(Acquire)
+                {
                     thread::park();
                 }
-                self.is_resting.store(false, Release);
+                self.is_parked.store(false, Release);
                 (idle, idle_since) = (0, None);
             } else if idle < SPINS {
                 idle += 1;

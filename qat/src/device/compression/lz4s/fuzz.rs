@@ -1,15 +1,15 @@
-//! Entry point for fuzzing: the device's output is the caller's.
+//! The entry point of the fuzz target, which supplies the device's output. Only the fuzz target and tests call it.
 
 use accel_core::{Error, Output};
 
 use super::{BLOCK_MAX, FrameWriter, MinMatch};
 use crate::software::zstd;
 
-/// Makes frames of whatever bytes as LZ4s: of two blocks of what it stands for, if it stands for anything, and of bytes
-/// that it need not stand for.
+/// Encodes frames of arbitrary bytes as LZ4s: of two blocks that the LZ4s decompresses to, if it is valid, and of bytes
+/// that it may not decompress to.
 ///
 /// # Panics
-/// When LZ4s is refused that stands for something, or a frame decompresses to other than its plain bytes: defects.
+/// Panics on a defect: when valid LZ4s is rejected, or when a frame does not decompress to its plain bytes.
 pub fn fuzz(bytes: &[u8]) {
     let Some((&choice, lz4s)) = bytes.split_first() else { return };
     let min_match = if choice & 1 == 0 { MinMatch::Three } else { MinMatch::Four };
@@ -18,8 +18,8 @@ pub fn fuzz(bytes: &[u8]) {
     {
         let mut frame = vec![0; zstd::bound(2 * block.len())];
         let plain = block.repeat(2);
-        let written =
-            write(&plain, [block.len(); 2], lz4s, min_match, &mut frame).expect("it stands for these");
+        let written = write(&plain, [block.len(); 2], lz4s, min_match, &mut frame)
+            .expect("the LZ4s decompresses to these bytes");
         let mut back = Output::growing().with_limit(plain.len());
         back.expect(plain.len());
         zstd::decompress(&frame[..written], &mut back).expect("a frame");
@@ -30,7 +30,7 @@ pub fn fuzz(bytes: &[u8]) {
             assert!(error.is_device_fault(), "{error}");
         }
     }
-    // The first half as what the second half is to stand for.
+    // The first half of the bytes is the plain data, and the second half the LZ4s.
     let (plain, lz4s) = lz4s.split_at(lz4s.len() / 2);
     if plain.is_empty() {
         return;
@@ -59,7 +59,8 @@ fn write(
     writer.finish()
 }
 
-/// What LZ4s stands for, by the plain reading of its layout; `None` when nothing, or more than a block.
+/// Decompresses LZ4s by a direct implementation of its layout. Returns `None` when it is invalid or longer than a
+/// block.
 pub(super) fn expand(lz4s: &[u8], min_match: MinMatch) -> Option<Vec<u8>> {
     let mut bytes = lz4s.iter().copied();
     let mut plain = Vec::new();

@@ -1,10 +1,11 @@
-//! LZ4s, Intel's intermediate format, and the Zstandard frame that software makes of it.
+//! LZ4s, Intel's intermediate format, and the Zstandard frame that libzstd encodes from it. `device::compression::zstd`
+//! calls it; it compares all that the device returned with the plain bytes.
 //!
-//! The device finds the matches, libzstd codes them. LZ4s is laid out as the sequences of an LZ4 block are: a token of
-//! two nibbles, more bytes of the literal length, the literals, a distance of two bytes, more bytes of the match
-//! length. Two things differ. The match length counts from one below the shortest match, and 0 says that there is no
-//! match: the distance means nothing then, and the literals belong to the next sequence. And nothing is said about the
-//! last bytes of a block, where LZ4 has its rules.
+//! The device finds the matches, and libzstd encodes them. LZ4s has the layout of the sequences in an LZ4 block: a
+//! token of two nibbles, further bytes of the literal length, the literals, a distance of two bytes, and further bytes
+//! of the match length. It differs in two ways. The match length is relative to one less than the shortest match, and 0
+//! means that there is no match: the distance is meaningless then, and the literals belong to the next sequence. And
+//! LZ4's rules for the last bytes of a block do not apply.
 
 mod fuzz;
 #[cfg(test)]
@@ -20,7 +21,7 @@ use crate::error::HARDWARE;
 use crate::raw::zstd::{BLOCK_MAX, Frame, Sequence};
 use crate::software::zstd;
 
-/// The shortest match that the device was told to look for.
+/// The shortest match that the device searches for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum MinMatch {
     /// `CPA_DC_MIN_3_BYTE_MATCH`
@@ -30,7 +31,7 @@ pub(crate) enum MinMatch {
 }
 
 impl MinMatch {
-    /// What the length in the format is added to.
+    /// Returns the number that is added to a match length in the format.
     const fn base(self) -> usize {
         match self {
             Self::Three => 2,
@@ -39,36 +40,41 @@ impl MinMatch {
     }
 }
 
-/// What is wrong with the device's output.
+/// Why the device's LZ4s is wrong.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-pub(crate) enum Fault {
-    #[error("its LZ4s ends within a sequence")]
+pub(crate) enum Lz4sError {
+    #[error("the device's LZ4s ends within a sequence")]
     Truncated,
-    #[error("its LZ4s has a match {distance} bytes back where {plain} precede it")]
+    #[error("the device's LZ4s has a match {distance} bytes back, but only {plain} bytes precede it")]
     Distance { distance: usize, plain: usize },
-    #[error("its LZ4s stands for other bytes than the block of {len} that it was given, from byte {at} on")]
+    #[error("the device's LZ4s differs from the block of {len} bytes that it compressed, from byte {at} on")]
     Mismatch { len: usize, at: usize },
-    #[error("it consumed {len} bytes of a block of 1 to {most}")]
+    #[error("the device consumed {len} bytes of a block of 1 to {most}")]
     BlockLen { len: usize, most: usize },
 }
 
-impl From<Fault> for Error {
-    fn from(fault: Fault) -> Self {
-        Self::Device { accelerator: HARDWARE, reason: Arc::new(fault) }
+impl From<Lz4sError> for Error {
+    fn from(error: Lz4sError) -> Self {
+        Self::Device { accelerator: HARDWARE, reason: Arc::new(error) }
     }
 }
 
-/// Parses a block's LZ4s to `sequences`, the last of which is literals only. Literals and matches are compared with
-/// `plain`, the block's bytes: libzstd validates lengths and distances, not what they stand for, and a frame that
-/// decompresses to something else must not be written.
-fn parse(lz4s: &[u8], min_match: MinMatch, plain: &[u8], sequences: &mut Vec<Sequence>) -> Result<(), Fault> {
+/// Parses a block's LZ4s to `sequences`, the last of which has only literals. Literals and matches are compared with
+/// `plain`, the block's bytes, because libzstd validates lengths and distances but not the content, and would encode a
+/// frame that decompresses to other bytes.
+fn parse(
+    lz4s: &[u8],
+    min_match: MinMatch,
+    plain: &[u8],
+    sequences: &mut Vec<Sequence>,
+) -> Result<(), Lz4sError> {
     let mut rest = lz4s;
     let (mut at, mut literals_from) = (0, 0);
-    let mismatch = |at| Fault::Mismatch { len: plain.len(), at };
+    let mismatch = |at| Lz4sError::Mismatch { len: plain.len(), at };
     while let Some((&token, after)) = rest.split_first() {
         rest = after;
         let len = length(token >> 4, &mut rest)?;
-        let (literals, after) = rest.split_at_checked(len).ok_or(Fault::Truncated)?;
+        let (literals, after) = rest.split_at_checked(len).ok_or(Lz4sError::Truncated)?;
         if !plain[at..].starts_with(literals) {
             return Err(mismatch(at));
         }
@@ -77,7 +83,7 @@ fn parse(lz4s: &[u8], min_match: MinMatch, plain: &[u8], sequences: &mut Vec<Seq
         if rest.is_empty() {
             break;
         }
-        let (distance, after) = rest.split_first_chunk().ok_or(Fault::Truncated)?;
+        let (distance, after) = rest.split_first_chunk().ok_or(Lz4sError::Truncated)?;
         rest = after;
         let code = length(token & 15, &mut rest)?;
         if code == 0 {
@@ -87,10 +93,10 @@ fn parse(lz4s: &[u8], min_match: MinMatch, plain: &[u8], sequences: &mut Vec<Seq
         let from = at
             .checked_sub(distance)
             .filter(|_| distance > 0)
-            .ok_or(Fault::Distance { distance, plain: at })?;
+            .ok_or(Lz4sError::Distance { distance, plain: at })?;
         let len = code.saturating_add(min_match.base());
         let matched = plain[at..].get(..len).ok_or(mismatch(at))?;
-        // Also right where the match overlaps itself: each byte equals the one a distance before it.
+        // This is also right where the match overlaps itself: each byte equals the one a distance before it.
         if *matched != plain[from..][..len] {
             return Err(mismatch(at));
         }
@@ -105,12 +111,12 @@ fn parse(lz4s: &[u8], min_match: MinMatch, plain: &[u8], sequences: &mut Vec<Seq
     Ok(())
 }
 
-/// A length: the nibble, and when that is full, bytes that add up for as long as they are.
-fn length(nibble: u8, rest: &mut &[u8]) -> Result<usize, Fault> {
+/// Reads a length: the nibble, and if that is 15, the sum of the bytes up to and including the first that is not 255.
+fn length(nibble: u8, rest: &mut &[u8]) -> Result<usize, Lz4sError> {
     let mut length = usize::from(nibble);
     if nibble == 15 {
         loop {
-            let (&more, after) = rest.split_first().ok_or(Fault::Truncated)?;
+            let (&more, after) = rest.split_first().ok_or(Lz4sError::Truncated)?;
             *rest = after;
             length = length.saturating_add(usize::from(more));
             if more != 255 {
@@ -121,7 +127,7 @@ fn length(nibble: u8, rest: &mut &[u8]) -> Result<usize, Fault> {
     Ok(length)
 }
 
-/// Lengths within a block, which fit.
+/// Creates a sequence. The lengths are within a block, so they fit into 32 bits.
 fn sequence(distance: usize, literals: usize, matched: usize) -> Sequence {
     Sequence { offset: distance as u32, litLength: literals as u32, matchLength: matched as u32, rep: 0 }
 }
@@ -130,11 +136,10 @@ fn internal(detail: String) -> Error {
     Error::Internal { engine: "lz4s", detail: detail.into() }
 }
 
-/// Writes one Zstandard frame, with content size and checksum, or blocks of an open one ([`End::Open`]), of blocks that the
-/// device compressed to LZ4s.
+/// Encodes blocks that the device compressed to LZ4s as one Zstandard frame, with content size and checksum, or as
+/// blocks of an open frame ([`End::Open`]).
 ///
-/// The blocks may be on the device at the same time; here they come in order, each as soon as it and its predecessors
-/// are there. Contexts are kept per thread.
+/// The device may process the blocks in parallel, but they are added in order. Each thread keeps its libzstd context.
 pub(crate) struct FrameWriter<'a> {
     frame: Frame<'a>,
     plain: &'a [u8],
@@ -142,18 +147,24 @@ pub(crate) struct FrameWriter<'a> {
     output: &'a mut [u8],
     written: usize,
     min_match: MinMatch,
-    /// libzstd took a block and failed: what it would write next is not a frame's.
+    /// Whether libzstd failed on a block, after which the frame cannot be continued.
     broken: bool,
 }
 
 impl<'a> FrameWriter<'a> {
-    /// A writer of all of `plain` to the front of `output`, for which `software::zstd::bound` is always enough when
-    /// blocks are of 1 KiB and more.
+    /// Creates a writer of all of `plain` to the front of `output`. `software::zstd::bound` is always enough for blocks
+    /// of 1 KiB and more.
+    ///
+    /// # Errors
+    /// `Internal` when libzstd fails.
     pub(crate) fn new(plain: &'a [u8], output: &'a mut [u8], min_match: MinMatch) -> Result<Self> {
         Self::with_end(plain, output, min_match, End::Final)
     }
 
-    /// The same, of a frame or of blocks of an open one.
+    /// Creates a writer of a frame or, with [`End::Open`], of blocks of an open one.
+    ///
+    /// # Errors
+    /// `Internal` when libzstd fails.
     pub(crate) fn with_end(
         plain: &'a [u8],
         output: &'a mut [u8],
@@ -168,16 +179,16 @@ impl<'a> FrameWriter<'a> {
         Ok(Self { frame, plain, done: 0, output, written: 0, min_match, broken: false })
     }
 
-    /// Adds the next `len` plain bytes, at most 128 KiB, which the device says it compressed to `lz4s`.
+    /// Adds the next `len` plain bytes, at most 128 KiB, which the device compressed to `lz4s`.
     ///
     /// # Errors
-    /// `Device` when `lz4s` does not stand for these bytes: nothing was added, and other LZ4s may follow for them.
-    /// `OutputTooSmall`: the frame is lost.
+    /// `Device` when `lz4s` does not decompress to these bytes: nothing was added, and the caller may add other LZ4s
+    /// for them. `OutputTooSmall` and `Internal`: the frame cannot be continued.
     pub(crate) fn block(&mut self, len: usize, lz4s: &[u8]) -> Result<()> {
         let rest = &self.plain[self.done..];
         let most = rest.len().min(BLOCK_MAX);
         if !(1..=most).contains(&len) {
-            return Err(Fault::BlockLen { len, most }.into());
+            return Err(Lz4sError::BlockLen { len, most }.into());
         }
         parse(lz4s, self.min_match, &rest[..len], self.frame.sequences())?;
         self.encode(len)
@@ -185,7 +196,7 @@ impl<'a> FrameWriter<'a> {
 
     fn encode(&mut self, len: usize) -> Result<()> {
         if std::mem::replace(&mut self.broken, true) {
-            return Err(internal("a block for a frame that failed".into()));
+            return Err(internal("a block was added to a frame that had failed".into()));
         }
         let too_small = Error::OutputTooSmall {
             required: Some(zstd::bound(self.plain.len())),
@@ -198,10 +209,10 @@ impl<'a> FrameWriter<'a> {
         Ok(())
     }
 
-    /// The bytes written, once all of the plain bytes were added.
+    /// Ends the frame after all plain bytes were added, and returns the bytes written.
     ///
     /// # Errors
-    /// `Internal` when bytes are missing, `OutputTooSmall`.
+    /// `Internal` when plain bytes are missing, and `OutputTooSmall`.
     pub(crate) fn finish(mut self) -> Result<usize> {
         if self.plain.is_empty() && !self.frame.is_open() {
             self.encode(0)?;

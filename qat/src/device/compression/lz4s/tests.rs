@@ -1,5 +1,5 @@
-//! LZ4s by hand, by the emulated device, by a converter of lz4's blocks and by a search of its own; frames read by
-//! zstd and ruzstd.
+//! Tests with LZ4s written by hand, by the emulated device, by a converter of lz4's blocks and by a greedy search. zstd
+//! and ruzstd read the frames.
 
 #[cfg(all(target_os = "linux", target_env = "gnu"))]
 mod emulated;
@@ -12,7 +12,7 @@ use crate::formats::zstd::parse_header;
 
 const MIN_MATCHES: [MinMatch; 2] = [MinMatch::Three, MinMatch::Four];
 
-fn parsed(lz4s: &[u8], min_match: MinMatch, plain: &[u8]) -> Result<Vec<[u32; 3]>, Fault> {
+fn parsed(lz4s: &[u8], min_match: MinMatch, plain: &[u8]) -> Result<Vec<[u32; 3]>, Lz4sError> {
     let mut sequences = Vec::new();
     parse(lz4s, min_match, plain, &mut sequences)?;
     Ok(sequences.iter().map(|it| [it.litLength, it.matchLength, it.offset]).collect())
@@ -22,25 +22,25 @@ fn parsed(lz4s: &[u8], min_match: MinMatch, plain: &[u8]) -> Result<Vec<[u32; 3]
 fn layout_by_hand() {
     let (three, four) = (MinMatch::Three, MinMatch::Four);
     let read = |lz4s: &[u8], min_match, plain: &[u8]| parsed(lz4s, min_match, plain).unwrap();
-    // The shortest match is 1 in both.
+    // The code of the shortest match is 1 in both formats.
     assert_eq!(read(b"\x31abc\x03\0\x10d", three, b"abcabcd"), [[3, 3, 3], [1, 0, 0]]);
     assert_eq!(read(b"\x31abc\x03\0\x10d", four, b"abcabcad"), [[3, 4, 3], [1, 0, 0]]);
-    // Nothing after the match, with and without a last token; literals alone; nothing at all.
+    // The cases are: no literals after the match, with and without a last token; only literals; empty input.
     assert_eq!(read(b"\x31abc\x03\0", three, b"abcabc"), [[3, 3, 3], [0, 0, 0]]);
     assert_eq!(read(b"\x31abc\x03\0\0", three, b"abcabc"), [[3, 3, 3], [0, 0, 0]]);
     assert_eq!(read(b"\x20ab", four, b"ab"), [[2, 0, 0]]);
     assert_eq!(read(b"", four, b""), [[0, 0, 0]]);
-    // No match: whatever the distance, the literals go to the next sequence, also to the last.
+    // Without a match the distance is ignored, and the literals belong to the next sequence, which may be the last.
     assert_eq!(read(b"\x20ab\xff\xff\x11a\x02\0\x10c\0\0\x10d", three, b"abababcd"), [[3, 3, 2], [2, 0, 0]],);
 }
 
 #[test]
 fn long_lengths_by_hand() {
     let run = |len| vec![b'a'; len];
-    // 1 + (15 + 255 + 27) + base 2, or 26 + base 3.
+    // The length is 1 + (15 + 255 + 27) + base 2, or with 26 + base 3.
     assert_eq!(parsed(b"\x1fa\x01\0\xff\x1b", MinMatch::Three, &run(300)).unwrap()[0], [1, 299, 1]);
     assert_eq!(parsed(b"\x1fa\x01\0\xff\x1a", MinMatch::Four, &run(300)).unwrap()[0], [1, 299, 1]);
-    // A full nibble says that a byte follows, also when it is 0; after 255 likewise.
+    // A byte follows a nibble of 15, even if the byte is 0, and likewise follows a byte of 255.
     assert_eq!(parsed(b"\x1fa\x01\0\0", MinMatch::Three, &run(18)).unwrap()[0], [1, 17, 1]);
     let literals: Vec<u8> = (0..270).map(|i| (i % 251) as u8).collect();
     let lz4s = [b"\xf0\xff\0", &literals[..]].concat();
@@ -48,15 +48,15 @@ fn long_lengths_by_hand() {
 }
 
 #[test]
-fn what_is_not_right_is_the_devices_fault() {
+fn invalid_lz4s_is_an_error_of_the_device() {
     let three = |lz4s: &[u8], plain: &[u8]| parsed(lz4s, MinMatch::Three, plain).unwrap_err();
-    let mismatch = |len, at| Fault::Mismatch { len, at };
+    let mismatch = |len, at| Lz4sError::Mismatch { len, at };
     for cut in [&b"\x30ab"[..], b"\xf0", b"\xf0\xff", b"\x31abc\x03", b"\x3fabc\x03\0", b"\x3fabc\x03\0\xff"]
     {
-        assert_eq!(three(cut, b"abcabcabc"), Fault::Truncated, "{cut:?}");
+        assert_eq!(three(cut, b"abcabcabc"), Lz4sError::Truncated, "{cut:?}");
     }
-    assert_eq!(three(b"\x31abc\0\0", b"abcabc"), Fault::Distance { distance: 0, plain: 3 });
-    assert_eq!(three(b"\x31abc\x04\0", b"abcabc"), Fault::Distance { distance: 4, plain: 3 });
+    assert_eq!(three(b"\x31abc\0\0", b"abcabc"), Lz4sError::Distance { distance: 0, plain: 3 });
+    assert_eq!(three(b"\x31abc\x04\0", b"abcabc"), Lz4sError::Distance { distance: 4, plain: 3 });
     assert_eq!(three(b"\x31abc\x03\0", b"abcabx"), mismatch(6, 3));
     assert_eq!(three(b"\x31abx\x03\0", b"abcabc"), mismatch(6, 0));
     assert_eq!(three(b"\x31abc\x03\0", b"abcab"), mismatch(5, 3));
@@ -89,7 +89,7 @@ fn push_length(lz4s: &mut Vec<u8>, length: usize) {
     }
 }
 
-/// Appends a sequence in parts of at most `most` literals, as a device may that counts no further.
+/// Appends a sequence in parts of at most `most` literals, as a device with a limited counter may.
 fn push(lz4s: &mut Vec<u8>, mut literals: &[u8], matched: Option<(usize, usize)>, most: usize) {
     loop {
         let now = literals.len().min(most);
@@ -117,7 +117,7 @@ fn lz4_length(nibble: u8, rest: &mut &[u8]) -> usize {
     usize::from(nibble) + more.iter().copied().map(usize::from).sum::<usize>()
 }
 
-/// The sequences of lz4's own block as LZ4s.
+/// Converts the sequences of lz4's block to LZ4s.
 fn from_lz4(plain: &[u8], min_match: MinMatch, most: usize) -> Vec<u8> {
     let mut block = vec![0; lzzzz::lz4::max_compressed_size(plain.len())];
     let len = lzzzz::lz4::compress(plain, &mut block, 1).unwrap();
@@ -139,7 +139,7 @@ fn from_lz4(plain: &[u8], min_match: MinMatch, most: usize) -> Vec<u8> {
     lz4s
 }
 
-/// LZ4s of a greedy search that takes the shortest matches too, and matches up to the last byte.
+/// Compresses to LZ4s with a greedy search that also takes the shortest matches, and matches up to the last byte.
 fn greedy(plain: &[u8], min_match: MinMatch, most: usize) -> Vec<u8> {
     let shortest = min_match.base() + 1;
     let mut seen = std::collections::HashMap::new();
@@ -182,7 +182,7 @@ fn samples() -> Vec<Vec<u8>> {
     vec![vec![], vec![b'x'], text(6), text(700), noise(5000), vec![0; 300_000], text(400_000), mixed]
 }
 
-/// Reads a frame with two implementations and compares.
+/// Decompresses a frame with two implementations and compares the results with `plain`.
 fn check(frame: &[u8], plain: &[u8]) {
     let header = parse_header(frame).unwrap().unwrap();
     assert_eq!((header.content_size, header.checksum), (Some(plain.len() as u64), true));
@@ -229,7 +229,7 @@ fn frames_are_read_by_two_implementations() {
 
 #[test]
 fn matches_are_used_also_the_shortest() {
-    // Words of three bytes that repeat: nothing longer can be found, and nothing else saves anything.
+    // The data consists of repeated words of three bytes, so that only the shortest matches save anything.
     let words: Vec<[u8; 3]> = noise(64 * 3).as_chunks().0.to_vec();
     let plain: Vec<u8> = noise(60_000).iter().flat_map(|it| words[usize::from(it % 64)]).collect();
     let len = |min_match| {
@@ -244,7 +244,7 @@ fn matches_are_used_also_the_shortest() {
 }
 
 #[test]
-fn too_little_room_is_said_and_leaves_nothing_behind() {
+fn a_short_output_is_an_error_and_does_not_affect_the_next_frame() {
     let plain = text(200_000);
     let block = |it: &[u8]| greedy(it, MinMatch::Three, usize::MAX);
     let frame = write(&plain, BLOCK_MAX, MinMatch::Three, block).unwrap();
@@ -262,7 +262,7 @@ fn too_little_room_is_said_and_leaves_nothing_behind() {
             Err(Error::Device { .. } | Error::Internal { .. })
         ));
         assert!(matches!(writer.finish(), Err(Error::Internal { .. })));
-        // On the same context, which an open frame must not disturb.
+        // The next frame uses the same context, which an unfinished frame must not affect.
         assert!(write(&plain, BLOCK_MAX, MinMatch::Three, block).unwrap() == frame);
     }
     let mut exact = vec![0; frame.len()];
@@ -300,7 +300,7 @@ proptest! {
         fuzz(&bytes);
     }
 
-    /// Small numbers, so that tokens, distances and lengths mean something.
+    /// The bytes are mostly small numbers, so that tokens, distances and lengths are often valid.
     #[test]
     fn likely_bytes(bytes in proptest::collection::vec(prop_oneof![0_u8..4, 0x10_u8..0x24, Just(255), any::<u8>()], 0..300)) {
         fuzz(&bytes);

@@ -1,4 +1,4 @@
-//! LZ4s of the emulated device's engine.
+//! Tests with LZ4s of the emulated device's engine.
 
 use std::cell::RefCell;
 
@@ -32,7 +32,7 @@ impl DeviceMemory for Memory<'_> {
     }
 }
 
-/// A request for LZ4s as libqat builds it, with flat buffers.
+/// Compresses to LZ4s with a request as libqat builds it, with flat buffers.
 fn compress(engine: &mut Engine, plain: &[u8], min_match: MinMatch) -> Vec<u8> {
     let (len, space) = (plain.len() as u32, plain.len() as u32 + 1024);
     let depth = 1 << 8;
@@ -67,7 +67,7 @@ fn an_emulated_devices_blocks_become_frames() {
             }
         }
     }
-    // The two minimum matches are two formats: one read as the other stands for other bytes.
+    // The two shortest matches define two formats: LZ4s of one, read as the other, decompresses to other bytes.
     let plain = text(10_000);
     let three = compress(&mut engine.borrow_mut(), &plain, MinMatch::Three);
     assert!(write(&plain, BLOCK_MAX, MinMatch::Four, |_| three.clone()).unwrap_err().is_device_fault());
