@@ -77,7 +77,7 @@ impl Slot {
     }
 
     fn write(&self, value: u32) {
-        // SAFETY: loom fails the model when anybody else has it.
+        // SAFETY: loom fails the model when another thread accesses the memory.
         self.memory.with_mut(|memory| unsafe { *memory = value });
     }
 
@@ -114,7 +114,7 @@ impl Slot {
         match end {
             RequestEnd::Completed(status) => {
                 assert_eq!(status, STATUS);
-                // SAFETY: as in `write`.
+                // SAFETY: loom fails the model when another thread accesses the memory.
                 assert_eq!(self.memory.with(|memory| unsafe { *memory }), ANSWERED);
                 self.free();
             }
