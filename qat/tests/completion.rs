@@ -1,7 +1,7 @@
-//! How a request comes to its end, in every order in which the threads can meet and see each other's writes.
+//! Checks the states of a request's slot in every interleaving of the threads, with loom.
 
 #[path = "../src/device/inflight/completion.rs"]
-#[allow(dead_code, reason = "what the watchdog and the statistics look at")]
+#[allow(dead_code, reason = "the watchdog and the statistics use it")]
 mod completion;
 
 use std::future::poll_fn;
@@ -17,7 +17,7 @@ use loom::thread;
 
 use completion::{Completion, Delivery, RequestEnd, StillPending};
 
-/// What the protocol is made of here.
+/// The atomics of `completion`, with loom's in place of the standard library's.
 mod sync {
     use std::task::Waker;
 
@@ -25,7 +25,8 @@ mod sync {
 
     use loom::sync::Mutex;
 
-    /// What `atomic_waker` promises: of a `register` and a `take` one comes first, and the other sees what was before it.
+    /// A waker with the guarantee of `atomic_waker`: of a `register` and a `take`, one is first, and the other sees
+    /// what happened before it.
     pub(super) struct AtomicWaker(Mutex<Option<Waker>>);
 
     impl AtomicWaker {
@@ -54,7 +55,7 @@ const SUBMITTED: u32 = 1;
 const ANSWERED: u32 = 2;
 const FREE: u32 = 3;
 
-/// A slot, with memory that only one may have at a time, which loom watches.
+/// A slot with memory that only one thread may access at a time, which loom checks.
 struct Slot {
     completion: Completion,
     memory: UnsafeCell<u32>,
@@ -63,7 +64,7 @@ struct Slot {
 }
 
 impl Slot {
-    /// With a request in flight.
+    /// Returns a slot with a request in flight, and its generation.
     fn in_flight() -> (Arc<Self>, u32) {
         let slot = Arc::new(Self {
             completion: Completion::new(),
@@ -76,7 +77,7 @@ impl Slot {
     }
 
     fn write(&self, value: u32) {
-        // SAFETY: loom fails the model when anybody else has it.
+        // SAFETY: loom fails the model when another thread accesses the memory.
         self.memory.with_mut(|memory| unsafe { *memory = value });
     }
 
@@ -113,7 +114,7 @@ impl Slot {
         match end {
             RequestEnd::Completed(status) => {
                 assert_eq!(status, STATUS);
-                // SAFETY: as in `write`.
+                // SAFETY: loom fails the model when another thread accesses the memory.
                 assert_eq!(self.memory.with(|memory| unsafe { *memory }), ANSWERED);
                 self.free();
             }

@@ -19,7 +19,7 @@ pub(crate) const NAMES: &[&str] = if cfg!(windows) { &["isa-l.dll"] } else { &["
 
 const FULL_FLUSH: u16 = 2;
 const COMP_OK: c_int = 0;
-/// `ISAL_DEF_LVLx_DEFAULT` is 276, 324 and 340 KiB for levels 1 to 3.
+/// The length of the level buffer in bytes. `ISAL_DEF_LVLx_DEFAULT` is 276, 324 and 340 KiB for levels 1 to 3.
 const LEVEL_BUFFER: usize = 352 * 1024;
 const MAX_LEVEL: u32 = 3;
 /// The bytes reserved behind the structure, in case a later minor release enlarges it.

@@ -109,7 +109,7 @@ async fn ordinary_frame(
     if !descriptor.independent {
         return linked_frame(call, &descriptor, input, at, output, last).await;
     }
-    let block = Lz4Block::of_len(descriptor.max_block).expect("a size that frames have");
+    let block = Lz4Block::of_len(descriptor.max_block).expect("a descriptor has one of the four block sizes");
     let kind = SessionKind::Unlz4 { block, has_block_checksums: false };
     let start = output.written();
     let mut window = Window::new();
@@ -222,7 +222,8 @@ async fn linked_frame(
     at += 4;
     output.reserve(len)?;
     if len > 0 {
-        let block = Lz4Block::of_len(descriptor.max_block).expect("a size that frames have");
+        let block =
+            Lz4Block::of_len(descriptor.max_block).expect("a descriptor has one of the four block sizes");
         let kind = SessionKind::Unlz4 { block, has_block_checksums: descriptor.block_checksum };
         let room = len.max(LEAST_ROOM);
         let request = StatelessRequest { kind, prefix: &[], input: &input[begin..at], room, is_open: false };

@@ -1,4 +1,4 @@
-//! Digests and HMACs.
+//! Digests and HMACs on the device. The module `accelerator` calls it, and `trial` for its comparison with the CPU.
 
 use std::sync::Arc;
 
@@ -11,7 +11,10 @@ use super::trial;
 use crate::device::inflight::{Session, SessionError};
 use crate::device::instances::{CallContext, Instance};
 
-/// A digest of `input`.
+/// Computes a digest of `input`.
+///
+/// # Errors
+/// `Unsupported` when the device does not offer the digest, and `Device` when the request fails.
 pub(crate) async fn digest(
     call: CallContext<'_>,
     digest: Digest,
@@ -22,7 +25,11 @@ pub(crate) async fn digest(
     hash(call, digest, None, input, output).await
 }
 
-/// HMAC of `input`.
+/// Computes an HMAC of `input`.
+///
+/// # Errors
+/// `InvalidArgument` for a key that HMAC does not take, `Unsupported` when the device does not offer HMAC with the
+/// digest, and `Device` when the request fails.
 pub(crate) async fn hmac(
     call: CallContext<'_>,
     key: &Key,
@@ -35,7 +42,7 @@ pub(crate) async fn hmac(
     hash(call, digest, Some(key), input, output).await
 }
 
-/// HMAC where there is a key, else a digest.
+/// Computes an HMAC if `key` is given, and otherwise a digest, without the trial.
 pub(super) async fn hash(
     call: CallContext<'_>,
     digest: Digest,

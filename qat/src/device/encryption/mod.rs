@@ -1,8 +1,9 @@
-//! Symmetric encryption, digests and HMACs on the device.
+//! Symmetric encryption, digests and HMACs on the device. The module `accelerator` calls it; only the trials compute on
+//! the CPU, to compare.
 //!
-//! A message is copied into device memory, worked on in place and copied out: one copy each way. What is authenticated
-//! goes as one request, and a unit of AES-XTS; AES-CTR, and the decryption of AES-CBC, in pieces side by side; the
-//! encryption of AES-CBC in pieces one after the other.
+//! A message is copied into device memory, processed in place and copied out: one copy each way. Authenticated
+//! encryption, digests, and a unit of AES-XTS take one request. AES-CTR and the decryption of AES-CBC take several
+//! requests in parallel, and the encryption of AES-CBC takes several in sequence.
 
 mod digest;
 mod layout;
@@ -21,11 +22,12 @@ pub(crate) use single::{Opening, Sealing};
 
 use accel_core::{Cipher, Digest, Error};
 
-/// Longest associated data that libqat takes of a cipher for which it wants them apart from the text (`cpa_cy_sym.h`).
+/// Returns the maximum length of associated data for a cipher to which libqat passes them separately from the text
+/// (`cpa_cy_sym.h`); `None` for other ciphers.
 const fn max_aad(cipher: Cipher) -> Option<usize> {
     match cipher {
         Cipher::AesGcm | Cipher::ChaCha20Poly1305 => Some(240),
-        // There, a block and a length stand before them.
+        // For AES-CCM, a block and a length precede the associated data.
         Cipher::AesCcm => Some(240 - layout::CCM_AAD_AT),
         _ => None,
     }

@@ -1,4 +1,4 @@
-//! Decryption.
+//! Decryption of messages of any length. `single` does what is one request, without the futures of this module.
 
 use accel_core::{Cipher, CipherOptions, Error, Iv, Key, Outcome, Result};
 
@@ -9,7 +9,10 @@ use super::trial;
 use crate::device::instances::CallContext;
 use crate::software::cipher::{check_decrypt, unpadded_len};
 
-/// Decrypts to the front of `output`, which holds no plaintext after a failure.
+/// Decrypts to the front of `output`, which contains no plaintext after a failure.
+///
+/// # Errors
+/// As the trait method [`decrypt_into`](accel_core::EncryptionAccelerator::decrypt_into).
 pub(crate) async fn decrypt(
     call: CallContext<'_>,
     key: &Key,
@@ -25,8 +28,8 @@ pub(crate) async fn decrypt(
     Ok(Outcome { bytes_in: ciphertext.len(), bytes_out, path: path(instance) })
 }
 
-/// Decrypts to `output`, which is as long as the ciphertext without its tag; the plaintext's length, and the instance
-/// that did it.
+/// Decrypts to `output`, which is as long as the ciphertext without its tag. Returns the plaintext's length, and the
+/// instance that processed the last request.
 pub(super) async fn open(
     call: CallContext<'_>,
     key: &Key,

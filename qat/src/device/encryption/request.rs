@@ -1,4 +1,5 @@
-//! One symmetric request, and what its answer says.
+//! A symmetric request, and the check of its response. `seal`, `open` and `digest` create requests; nothing here
+//! chooses a session.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -16,30 +17,36 @@ use crate::device::memory::{Memory, NoMemory};
 use crate::error::CpaStatus;
 use crate::error::{DeviceError, RequestStatus};
 
-/// Where parameters stand in [`SlotGuard::parameters`].
+/// The offset of the IV in [`SlotGuard::parameters`].
 pub(super) const IV_AT: usize = 0;
+/// The offset of the digest in [`SlotGuard::parameters`].
 pub(super) const DIGEST_AT: usize = 64;
+/// The offset of the associated data in [`SlotGuard::parameters`].
 pub(super) const AAD_AT: usize = 128;
-/// Longest digest: SHA-512's.
+/// The length of the longest digest, SHA-512's.
 pub(super) const MAX_DIGEST: usize = 64;
-/// A cipher's tag; all digests are at least this long.
+/// The length of a cipher's tag. All digests are at least this long.
 pub(super) const TAG: usize = 16;
-/// libqat wants memory even where there is nothing to work on.
+/// The minimum input buffer, because libqat needs one even for an empty message.
 pub(super) const LEAST: usize = 16;
 
-/// A request to be.
+/// A symmetric request before its submission. Its data is head, text and tail, in this order.
 #[derive(Clone, Default)]
 pub(super) struct SymmetricRequest<'a> {
-    /// The data in order: the text is what is enciphered, if anything is, with padding behind it where it has any.
+    /// The data before the text, which is only hashed.
     pub(super) head: [&'a [u8]; 2],
+    /// The text that is encrypted or decrypted, followed by its padding.
     pub(super) text: [&'a [u8]; 2],
+    /// The data after the text, which is only hashed, or the tag of AES-CCM.
     pub(super) tail: &'a [u8],
     pub(super) iv: &'a [u8],
+    /// The associated data that libqat takes separately from the text.
     pub(super) aad: &'a [u8],
-    /// The tag that the device compares with; empty where it writes one.
+    /// The tag that the device compares; empty where it writes one.
     pub(super) tag: &'a [u8],
+    /// Whether the device writes or compares a digest or tag.
     pub(super) has_digest: bool,
-    /// AES-CCM: libqat has its own places for the nonce, and the tag is the data's tail.
+    /// Whether the cipher is AES-CCM, for which libqat defines other offsets of the nonce, and whose tag is `tail`.
     pub(super) is_ccm: bool,
 }
 
@@ -53,7 +60,7 @@ impl SymmetricRequest<'_> {
         self.parts().map(<[u8]>::len).iter().sum()
     }
 
-    /// Where the text is.
+    /// Returns the range of the text in the data.
     pub(super) fn text_range(&self) -> Range<usize> {
         let len_of = |parts: &[&[u8]; 2]| parts[0].len() + parts[1].len();
         let start = len_of(&self.head);
@@ -62,7 +69,7 @@ impl SymmetricRequest<'_> {
 
     fn load(&self, memory: &'static Memory, slot: &mut SlotGuard) -> Result<(), NoMemory> {
         let len = self.len();
-        // Lengths are 32 bits wide, and what can never be had is not waited for.
+        // Lengths have 32 bits, and a request that the memory can never hold must fail rather than wait.
         if len > memory.limit() / 2 || u32::try_from(len).is_err() {
             return Err(NoMemory::TooLarge);
         }
@@ -100,7 +107,7 @@ impl SymmetricRequest<'_> {
     }
 }
 
-/// A key with its sessions, for requests of one kind.
+/// A key with its sessions for requests of one kind.
 #[derive(Clone, Copy)]
 pub(super) struct Keyed<'a> {
     pub(super) key: &'a Key,
@@ -115,7 +122,7 @@ impl Keyed<'_> {
     }
 }
 
-/// Puts a request into flight.
+/// Submits a request, and returns it with its instance.
 pub(super) fn submit(
     call: CallContext<'_>,
     when_full: WhenFull,
@@ -130,21 +137,21 @@ pub(super) fn submit(
     call.started.submit(Work::Symmetric, when_full, call.recorder, load, submit)
 }
 
-/// An answer that counts.
+/// A response to a request that the device processed.
 pub(super) struct CheckedResponse {
     pub(super) completed: CompletedRequest,
     pub(super) instance: u16,
-    /// False when the device compared the tag and found another one.
+    /// Whether the tag matched, where the device compared one; true otherwise.
     pub(super) is_verified: bool,
 }
 
 impl CheckedResponse {
-    /// The digest that the device wrote.
+    /// Returns the digest that the device wrote.
     pub(super) fn digest(&mut self) -> &[u8; MAX_DIGEST] {
         self.completed.parameters()[DIGEST_AT..].first_chunk().expect("parameters are longer")
     }
 
-    /// The tag that it wrote for `request`: the front of the digest.
+    /// Returns the tag that the device wrote for `request`.
     pub(super) fn tag(&mut self, request: &SymmetricRequest<'_>) -> [u8; TAG] {
         let mut tag = [0; TAG];
         if request.is_ccm {
@@ -156,7 +163,7 @@ impl CheckedResponse {
     }
 }
 
-/// Launches and waits.
+/// Submits a request and waits for its response.
 pub(super) async fn run(
     call: CallContext<'_>,
     request: &SymmetricRequest<'_>,
@@ -168,7 +175,7 @@ pub(super) async fn run(
     check(call, completed, instance, request)
 }
 
-/// Reads an answer, and tells the instance's health of it.
+/// Checks a response, and records it in the instance's health.
 pub(super) fn check(
     call: CallContext<'_>,
     completed: CompletedRequest,
@@ -179,7 +186,10 @@ pub(super) fn check(
     Ok(CheckedResponse { completed, instance, is_verified })
 }
 
-/// Whether the device found the tag that it was to compare, if any; and tells the instance's health of the answer.
+/// Returns whether the tag matched, if the device compared one, and records the response in the instance's health.
+///
+/// # Errors
+/// `Device` when the request failed.
 #[inline(always)]
 pub(super) fn is_verified(
     call: CallContext<'_>,
@@ -194,7 +204,7 @@ pub(super) fn is_verified(
     }
     let is_verified = status == CpaStatus::SUCCESS;
     if !is_verified && status.raw() != NOT_VERIFIED {
-        // What the device refused says nothing of how the instance fares.
+        // A rejected request is not a failure of the instance.
         if status != CpaStatus::UNSUPPORTED {
             health.failed(Failure::Request);
         }
@@ -204,8 +214,8 @@ pub(super) fn is_verified(
     Ok(is_verified)
 }
 
-/// The traditional call reports a request that the device refused as a success, with the text as it was. Only AES-XTS goes
-/// by it, whose text is a block at least.
+/// Returns whether the device left the text unchanged. The traditional API reports a request that the device rejected
+/// as a success, with unchanged text. Only AES-XTS uses it, whose text is at least one block.
 fn is_untouched(completed: &CompletedRequest, request: &SymmetricRequest<'_>) -> bool {
     let [text, _] = request.text;
     let mut after = [0; BLOCK];

@@ -1,4 +1,4 @@
-//! Encryption.
+//! Encryption of messages of any length. `single` does what is one request, without the futures of this module.
 
 use accel_core::{Cipher, CipherOptions, Error, ExecutedOn, Iv, Key, Outcome, Result, SoftwareReason};
 
@@ -11,6 +11,9 @@ use crate::device::instances::{CallContext, Window};
 use crate::software::cipher::check_encrypt;
 
 /// Encrypts to the front of `output`.
+///
+/// # Errors
+/// As the trait method [`encrypt_into`](accel_core::EncryptionAccelerator::encrypt_into).
 pub(crate) async fn encrypt(
     call: CallContext<'_>,
     key: &Key,
@@ -25,13 +28,13 @@ pub(crate) async fn encrypt(
     Ok(Outcome { bytes_in: plaintext.len(), bytes_out: total, path: path(instance) })
 }
 
-/// Where it ran. Of nothing AES-CTR makes nothing, for which no device is asked.
+/// Returns where the operation ran. An empty message of AES-CTR needs no request; `instance` is `None` then.
 pub(super) fn path(instance: Option<u16>) -> ExecutedOn {
     instance
         .map_or(ExecutedOn::Software(SoftwareReason::TooSmall), |instance| ExecutedOn::Hardware { instance })
 }
 
-/// A key with the sessions for one direction, length of associated data, and text of `len` bytes.
+/// Returns `key` with its sessions for a direction, the length of `aad`, and a text of `len` bytes.
 #[inline(always)]
 pub(super) fn keyed<'a>(
     key: &'a Key,
@@ -54,12 +57,13 @@ pub(super) fn keyed<'a>(
 #[cold]
 fn too_much_aad(cipher: Cipher, len: usize, most: usize) -> Error {
     unsupported(
-        format!("{cipher} with {len} bytes of associated data, of which the device takes {most}"),
-        "keep it shorter, or use the CPU",
+        format!("{cipher} with {len} bytes of associated data, of which the device accepts at most {most}"),
+        "shorten the associated data, or use the CPU",
     )
 }
 
-/// Encrypts to all of `output`, whose length is right; the instance that did it.
+/// Encrypts to all of `output`, whose length is that of the ciphertext with its tag. Returns the instance that
+/// processed the last request.
 pub(super) async fn seal(
     call: CallContext<'_>,
     key: &Key,
@@ -89,7 +93,7 @@ pub(super) async fn seal(
     Ok(Some(response.instance))
 }
 
-/// Encrypts by AES-CBC: what is too long for one request goes on from the last block of the one before.
+/// Encrypts with AES-CBC. Each request continues from the last block of the previous one.
 async fn chain(
     call: CallContext<'_>,
     keyed: Keyed<'_>,
@@ -116,12 +120,12 @@ async fn chain(
     }
 }
 
-/// A request without a tag.
+/// Returns a request without a tag.
 pub(super) fn plain<'a>(iv: &'a [u8], text: [&'a [u8]; 2]) -> SymmetricRequest<'a> {
     SymmetricRequest { text, iv, ..SymmetricRequest::default() }
 }
 
-/// A request for AES-GCM, ChaCha20-Poly1305 or AES-CCM that writes a tag.
+/// Returns a request for AES-GCM, ChaCha20-Poly1305 or AES-CCM that writes a tag.
 pub(super) fn aead<'a>(cipher: Cipher, iv: &'a [u8], aad: &'a [u8], text: &'a [u8]) -> SymmetricRequest<'a> {
     let is_ccm = cipher == Cipher::AesCcm;
     let tail = if is_ccm { &[0; TAG][..] } else { &[] };
@@ -136,8 +140,8 @@ pub(super) fn aead<'a>(cipher: Cipher, iv: &'a [u8], aad: &'a [u8], text: &'a [u
     }
 }
 
-/// A request for AES-CBC with HMAC (RFC 7518, section 5.2.2.1): the HMAC covers associated data, IV, ciphertext and
-/// length, of which the ciphertext is in the middle.
+/// Returns a request for AES-CBC with HMAC (RFC 7518, section 5.2.2.1). The HMAC covers associated data, IV, ciphertext
+/// and length, in this order.
 pub(super) fn authenticated<'a>(
     iv: &'a [u8],
     aad: &'a [u8],
@@ -154,8 +158,8 @@ pub(super) fn authenticated<'a>(
     }
 }
 
-/// Runs a cipher whose pieces stand for themselves: AES-CTR either way, AES-CBC decryption. `output` is as long as
-/// `input`.
+/// Runs a cipher whose pieces are independent: AES-CTR in both directions, and the decryption of AES-CBC. `output` is
+/// as long as `input`. Returns the instance that processed the last request.
 pub(super) async fn pieces(
     call: CallContext<'_>,
     keyed: Keyed<'_>,

@@ -1,4 +1,5 @@
-//! The sessions of a key, and those of the digests.
+//! The sessions of keys, which are kept in the keys, and those of digests, which are kept in the instance. `request`
+//! asks for them.
 
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -12,18 +13,18 @@ use crate::device::inflight::{Api, Hash, Ring, Session, SessionError, SymmetricS
 use crate::device::instances::Instance;
 use crate::software;
 
-/// Lengths of associated data for which a key keeps sessions, on each instance and in each direction. The length is part
-/// of a session; programs have one or two.
+/// The number of different lengths of associated data for which a key keeps sessions, on each instance and in each
+/// direction. The length is part of a session; programs use one or two.
 const AAD_LENS: usize = 4;
 
-/// What a key is for.
+/// The purpose of a key's sessions.
 #[derive(Clone, Copy)]
 enum Purpose {
     Cipher(Cipher),
     Hmac(Digest),
 }
 
-/// What a session does beside its key and purpose.
+/// The properties of a session beside its key and purpose.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Use {
     pub(super) is_decrypting: bool,
@@ -31,8 +32,8 @@ pub(super) struct Use {
     pub(super) api: Api,
 }
 
-/// The sessions of one key for one purpose, on all instances. They live in the key and end with it; those of a start that
-/// is over are replaced.
+/// The sessions of one key for one purpose, on all instances. They are kept in the key and dropped with it; those of an
+/// ended start of libqat are replaced.
 pub(super) struct Sessions {
     purpose: Purpose,
     known: ArcSwap<Vec<(Use, Arc<Session>)>>,
@@ -44,13 +45,13 @@ impl Sessions {
         Self { purpose, known: ArcSwap::default(), adding: Mutex::default() }
     }
 
-    /// Runs with those of `key`.
+    /// Returns the sessions of `key` for `cipher`.
     pub(super) fn of(key: &Key, cipher: Cipher) -> Result<&Self> {
-        // A key has room for both of this crate's engines.
+        // A key has space for the data of both engines of this crate, so `None` means that others have used it up.
         key.prepared(cipher, |_| Ok(Self::new(Purpose::Cipher(cipher))))?.ok_or_else(|| not_offered(cipher))
     }
 
-    /// HMACs with `key`.
+    /// Returns the sessions of `key` for HMAC with `digest`.
     pub(super) fn of_hmac(key: &Key, digest: Digest) -> Result<&Self> {
         key.prepared_hmac(digest, |_| Ok(Self::new(Purpose::Hmac(digest))))?
             .ok_or_else(|| unsupported(hmac_name(digest), "use the CPU"))
@@ -65,7 +66,7 @@ impl Sessions {
             .map(|(_, session)| session.clone())
     }
 
-    /// The session on `ring`, made when there is none.
+    /// Returns the session on `ring`, creating it if there is none.
     #[inline(always)]
     pub(super) fn get(&self, ring: &Arc<Ring>, key: &Key, how: Use) -> Result<Arc<Session>, SessionError> {
         match self.find(ring, how) {
@@ -141,19 +142,20 @@ fn ciphering(ring: &Arc<Ring>, cipher: Cipher, key: &Key, how: Use) -> Result<Se
     ring.symmetric_session(how.api, &setup)
 }
 
-/// libqat takes no keys of an HMAC that would have to be hashed first.
+/// Returns the key that HMAC uses. libqat does not accept keys that are longer than a block of the digest, so these are
+/// hashed first.
 fn short_key(key: &[u8], digest: Digest) -> Result<Zeroizing<Vec<u8>>, SessionError> {
     software::hmac::short_key(key, digest).map_err(|_| UNSUPPORTED)
 }
 
-/// A hash of data alone.
+/// Returns the setup of a hash without a cipher.
 fn hash(digest: Digest, mode: sys::CpaCySymHashMode, key: &[u8]) -> Result<Hash<'_>, SessionError> {
     let algorithm = number_of(digest).ok_or(UNSUPPORTED)?;
     Ok(Hash { algorithm, mode, key, aad_len: 0, digest_len: digest.len() as u32, is_appended: false })
 }
 
-/// The number of sessions that an instance for symmetric work has of its own: one for each digest. Those of keys live in the
-/// keys.
+/// The number of sessions that an instance for symmetric work keeps: one for each digest. The sessions of keys are kept
+/// in the keys.
 pub(crate) const SESSIONS: usize = Digest::ALL.len();
 
 fn number_of(digest: Digest) -> Option<sys::CpaCySymHashAlgorithm> {
@@ -169,7 +171,7 @@ fn number_of(digest: Digest) -> Option<sys::CpaCySymHashAlgorithm> {
     })
 }
 
-/// Returns the session of `instance` for `digest`, which the first request makes.
+/// Returns the session of `instance` for `digest`, which the first request creates.
 pub(super) fn of_digest(instance: &Instance, digest: Digest) -> Result<&Arc<Session>, SessionError> {
     instance.sessions.get(digest as usize, || {
         let hash = hash(digest, sys::CPA_CY_SYM_HASH_MODE_PLAIN, &[])?;

@@ -1,4 +1,5 @@
-//! Messages whose text is all the data of one request, without the futures that others need.
+//! Messages that are one request with no other data than their text, without the futures that others need. `seal` and
+//! `open` handle everything else.
 
 use accel_core::{Cipher, CipherOptions, Error, ExecutedOn, Iv, Key, Outcome, Result};
 
@@ -13,15 +14,16 @@ use crate::device::instances::{CallContext, Instance, Submitted};
 use crate::device::memory::NoMemory;
 use crate::software::cipher::{check_decrypt, check_encrypt};
 
-/// An encryption that is one request.
+/// An encryption that consists of one request.
 pub(crate) struct Sealing {
     cipher: Cipher,
     text_len: usize,
 }
 
 impl Sealing {
-    /// Submits it: with the request and its instance. `None` for what [`encrypt`](super::encrypt) has to do: more than
-    /// text, more than one request, a cipher that was not tried yet, or waiting for room.
+    /// Submits the request, and returns it with its instance. Returns `None` for what [`encrypt`](super::encrypt) has
+    /// to do: other data than text, more than one request, a cipher that had no trial yet, or waiting while the device
+    /// is full.
     #[inline(always)]
     pub(crate) fn begin(
         call: CallContext<'_>,
@@ -37,7 +39,7 @@ impl Sealing {
         Ok(begun.map(|(pending, instance)| (sealing, pending, instance)))
     }
 
-    /// What the answer comes to; the ciphertext goes to the front of `output`.
+    /// Writes the ciphertext of the response to the front of `output`.
     #[inline(always)]
     pub(crate) fn finish(
         self,
@@ -50,7 +52,7 @@ impl Sealing {
         let bytes_out = self.text_len + self.cipher.tag_len();
         let (body, tag) = output[..bytes_out].split_at_mut(self.text_len);
         completed.input().read(0, body);
-        // Of a length known here, which spares a call.
+        // The compiler knows the length of this copy, which saves a call of memcpy.
         if let Some(tag) = tag.first_chunk_mut::<TAG>() {
             tag.copy_from_slice(&completed.parameters()[DIGEST_AT..][..TAG]);
         }
@@ -58,14 +60,16 @@ impl Sealing {
     }
 }
 
-/// A decryption that is one request.
+/// A decryption that consists of one request.
 pub(crate) struct Opening {
     cipher: Cipher,
     text_len: usize,
 }
 
 impl Opening {
-    /// As [`Sealing::begin`].
+    /// Submits the request, and returns it with its instance. Returns `None` for what [`decrypt`](super::decrypt) has
+    /// to do: other data than text, more than one request, a cipher that had no trial yet, or waiting while the device
+    /// is full.
     #[inline(always)]
     pub(crate) fn begin(
         call: CallContext<'_>,
@@ -81,7 +85,7 @@ impl Opening {
         Ok(begun.map(|(pending, instance)| (opening, pending, instance)))
     }
 
-    /// What the answer comes to; the plaintext goes to the front of `output`, unless the tag was another one.
+    /// Writes the plaintext of the response to the front of `output`, unless the tag does not match.
     #[inline(always)]
     pub(crate) fn finish(
         self,
@@ -100,7 +104,7 @@ impl Opening {
     }
 }
 
-/// Whether a request with this text and nothing else is the whole message, by the data plane.
+/// Returns whether a message with this text is a single request of the data-plane API with no other data.
 #[inline(always)]
 fn is_single(cipher: Cipher, text_len: usize) -> bool {
     let most = match cipher {

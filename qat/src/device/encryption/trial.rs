@@ -1,5 +1,5 @@
-//! Whether the device does what it says it does, and does it right: each kind of operation is tried once for each start,
-//! against the CPU.
+//! The trials of the device: each cipher, digest and HMAC is tried once for each start, and its result is compared with
+//! the CPU's. The operations of `device::encryption` ask for the result; `device::instances::trials` stores it.
 
 use std::sync::atomic::Ordering::Relaxed;
 
@@ -12,20 +12,23 @@ use crate::error::CpaStatus;
 use crate::error::DeviceError;
 use crate::software;
 
-/// Whether [`admit`] knows the cipher to be good.
+/// Returns whether the cipher's trial has succeeded already.
 #[inline(always)]
 pub(super) fn is_good_already(call: CallContext<'_>, cipher: Cipher, key: &Key) -> bool {
     let verdicts = &call.started.trials.ciphers[cipher as usize];
     verdicts[key_len_index(cipher, key.encryption().len())].0.load(Relaxed) == GOOD
 }
 
-/// Lets a cipher pass that the device offers and has shown to master.
+/// Returns `Ok` for a cipher that the device offers and whose trial succeeded. The first call runs the trial.
+///
+/// # Errors
+/// `Unsupported` for other ciphers, and the error of the trial when the device could not run it.
 pub(super) async fn admit(call: CallContext<'_>, cipher: Cipher, key: &Key, is_empty: bool) -> Result<()> {
     if !call.started.services.capabilities.encryption.offers(cipher) {
         return Err(not_offered(cipher));
     }
-    let nothing = || unsupported(format!("{cipher} of nothing"), "use the CPU for it");
-    // libqat refuses it, and prints a line for each attempt.
+    let nothing = || unsupported(format!("{cipher} of an empty message"), "use the CPU for it");
+    // libqat rejects it, and prints a line for each attempt.
     if is_empty && cipher == Cipher::ChaCha20Poly1305 {
         return Err(nothing());
     }
@@ -34,7 +37,7 @@ pub(super) async fn admit(call: CallContext<'_>, cipher: Cipher, key: &Key, is_e
     let verdict = &trials.ciphers[cipher as usize][key_len_index(cipher, key_len)];
     let mut found = verdict.0.load(Relaxed);
     if found == 0 {
-        // Boxed, or each call's future would have room for it.
+        // The future is boxed, because otherwise the future of each operation would be as large as it.
         let attempt = |len| Box::pin(attempt(call, cipher, key_len, len));
         found = match attempt(40).await? {
             false => BAD,
@@ -50,19 +53,22 @@ pub(super) async fn admit(call: CallContext<'_>, cipher: Cipher, key: &Key, is_e
     }
 }
 
-/// Ciphers of which a message without text is one.
+/// Returns whether libqat accepts empty messages for the cipher.
 const fn takes_nothing(cipher: Cipher) -> bool {
     matches!(cipher, Cipher::AesGcm | Cipher::AesCcm)
 }
 
-/// One message there and back, and one that was altered. Fails when the device cannot be asked now.
+/// Encrypts and decrypts one message, and decrypts one whose tag was altered. Returns whether all results are right.
+///
+/// # Errors
+/// The device cannot process requests now, which says nothing about the cipher.
 async fn attempt(call: CallContext<'_>, cipher: Cipher, key_len: usize, len: usize) -> Result<bool> {
     let bytes: [u8; 64] = std::array::from_fn(|i| i as u8);
     let key = match cipher {
         Cipher::AesCbcHmacSha256 => Key::with_mac(&bytes[..key_len], &bytes[32..]),
         _ => Key::new(&bytes[..key_len]),
     };
-    // A counter that runs over.
+    // The counter overflows during the message.
     let iv = Iv::new(&[0xff; 16][..cipher.iv_len()])?;
     let aad = if cipher.tag_len() > 0 { &bytes[..13] } else { &[] };
     let (plain, what) = (&bytes[..len], (cipher, &iv, aad));
@@ -87,7 +93,7 @@ async fn attempt(call: CallContext<'_>, cipher: Cipher, key_len: usize, len: usi
     Ok(matches!(refused, Err(Error::Authentication { .. })))
 }
 
-/// Whether it worked; an error where that says nothing of the operation.
+/// Returns whether the operation succeeded, or the error when it says nothing about the operation.
 fn is_good<T>(result: Result<T>) -> Result<bool> {
     let error = match result {
         Ok(_) => return Ok(true),
@@ -106,7 +112,11 @@ fn is_good<T>(result: Result<T>) -> Result<bool> {
     if is_refusal { Ok(false) } else { Err(error) }
 }
 
-/// As [`admit`], for a digest, or the HMAC by it.
+/// Returns `Ok` for a digest, or with `is_hmac` for HMAC with it, that the device offers and whose trial succeeded. The
+/// first call runs the trial.
+///
+/// # Errors
+/// `Unsupported` otherwise, and the error of the trial when the device could not run it.
 pub(super) async fn admit_hash(call: CallContext<'_>, digest: Digest, is_hmac: bool) -> Result<()> {
     let name = || if is_hmac { hmac_name(digest) } else { format!("{digest:?}") };
     let refused = || unsupported(name(), "use the CPU");
