@@ -18,22 +18,22 @@ use xshell::Shell;
 
 use crate::{flags, tools};
 
-/// When the test run starts a job.
+/// Schedule the test run starts a job.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum When {
-    /// The job starts after the job before it has ended.
-    InTurn,
-    /// The job starts together with the job before it, and runs beside those after it, because it mostly waits or uses
-    /// one core.
-    Beside,
+enum Schedule {
+    /// The job starts after the job before it has finished.
+    Sequential,
+    /// The job starts together with the job before it, and runs concurrently with those after it, because it mostly
+    /// waits or uses one core.
+    Concurrent,
     /// The test run does not start the job. It is run by hand, or on another runner.
-    Alone,
+    Manual,
 }
 
 /// A job: its name, when the test run starts it, the programs that it needs, what it checks, and its function.
 struct Job {
     name: &'static str,
-    when: When,
+    schedule: Schedule,
     tools: &'static [&'static str],
     about: &'static str,
     run: fn(&Shell) -> anyhow::Result<()>,
@@ -41,82 +41,94 @@ struct Job {
 
 const fn job(
     name: &'static str,
-    when: When,
+    schedule: Schedule,
     tools: &'static [&'static str],
     about: &'static str,
     run: fn(&Shell) -> anyhow::Result<()>,
 ) -> Job {
-    Job { name, when, tools, about, run }
+    Job { name, schedule, tools, about, run }
 }
 
-use When::{Alone, Beside, InTurn};
+use Schedule::{Concurrent, Manual, Sequential};
 
 /// The jobs in the order of a test run. Those that fail fast come first.
 const JOBS: &[Job] = &[
-    job("fmt", InTurn, &[], "the formatting", checks::fmt),
-    job("tidy", InTurn, &["git"], "the rules that no compiler checks", |sh| flags::Tidy {}.run(sh)),
-    job("drift", InTurn, &[], "bindings and coverage table against both releases of libqat", checks::drift),
-    job("clippy", InTurn, &["cc"], "lints, in every feature combination that changes code", checks::clippy),
-    job("build", InTurn, &["cc"], "compilation and downloads for the jobs below", tests::build),
-    job("samples", Beside, &["cc"], "Intel's own programs on emulated devices", samples::samples),
+    job("fmt", Sequential, &[], "the formatting", checks::fmt),
+    job("tidy", Sequential, &["git"], "the rules that no compiler checks", |sh| flags::Tidy {}.run(sh)),
+    job(
+        "drift",
+        Sequential,
+        &[],
+        "bindings and coverage table against both releases of libqat",
+        checks::drift,
+    ),
+    job(
+        "clippy",
+        Sequential,
+        &["cc"],
+        "lints, in every feature combination that changes code",
+        checks::clippy,
+    ),
+    job("build", Sequential, &["cc"], "compilation and downloads for the jobs below", tests::build),
+    job("samples", Concurrent, &["cc"], "Intel's own programs on emulated devices", samples::samples),
     job(
         "valgrind",
-        Beside,
+        Concurrent,
         &["valgrind"],
         "memcheck on libqat, the emulated device and the crates",
         memory::memcheck,
     ),
     job(
         "test",
-        InTurn,
+        Sequential,
         tools::FOR_TESTS,
         "unit, conformance, vector, interoperability and command tests",
         tests::test,
     ),
     job(
         "linked",
-        InTurn,
+        Sequential,
         &["cc", "pkg-config"],
         "qat-sys linked against libqat instead of loading it",
         tests::linked,
     ),
-    job("docs", InTurn, &["cc"], "documentation without warnings, and its examples", tests::docs),
-    job("examples", InTurn, &["cc"], "a run of every example", tests::examples),
-    job("bench-smoke", InTurn, &["cc"], "one pass of each bench", tests::bench_smoke),
-    job("fuzz-smoke", InTurn, &["c++"], "some seconds of each fuzz target", fuzz::smoke),
+    job("docs", Sequential, &["cc"], "documentation without warnings, and its examples", tests::docs),
+    job("examples", Sequential, &["cc"], "a run of every example", tests::examples),
+    job("bench-smoke", Sequential, &["cc"], "one pass of each bench", tests::bench_smoke),
+    job("fuzz-smoke", Sequential, &["c++"], "some seconds of each fuzz target", fuzz::smoke),
     job(
         "package",
-        Alone,
+        Manual,
         &["git"],
         "the packages to publish: complete, and building by themselves",
         packages::package,
     ),
-    job("msrv", InTurn, &["cc"], "the oldest supported compiler", checks::msrv),
+    job("msrv", Sequential, &["cc"], "the oldest supported compiler", checks::msrv),
     job(
         "windows-gnu",
-        InTurn,
+        Sequential,
         &["x86_64-w64-mingw32-gcc", "wine"],
         "the Windows build, and its unit tests under Wine",
         windows::gnu,
     ),
     job(
         "deny",
-        InTurn,
+        Sequential,
         &["cc", "git"],
         "licences, bans, sources and advisories of the dependencies",
         checks::deny,
     ),
-    job("miri", Alone, &["cc"], "the bookkeeping of requests under Miri", memory::miri),
+    job("miri", Manual, &["cc"], "the bookkeeping of requests under Miri", memory::miri),
     job(
         "native",
-        Alone,
+        Manual,
         &[],
         "unit tests on a runner without Debian's packages (Windows, macOS)",
         windows::native,
     ),
     job(
         "fuzz-asan",
-        Alone,
+        Manual,
         &["c++", "gzip", "zstd", "lz4"],
         "some minutes of each fuzz target under AddressSanitizer, on a nightly toolchain",
         fuzz::address_sanitizer,
@@ -130,7 +142,7 @@ impl flags::Test {
             println!("installing the Debian packages that the tests need");
             tools::install(sh)?;
         }
-        let jobs: Vec<&Job> = JOBS.iter().filter(|job| job.when != Alone).collect();
+        let jobs: Vec<&Job> = JOBS.iter().filter(|job| job.schedule != Manual).collect();
         let all: Vec<&str> = jobs.iter().flat_map(|job| job.tools).copied().collect();
         tools::need(sh, &all)?;
         run::all(&jobs, &mut report)

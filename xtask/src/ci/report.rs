@@ -3,11 +3,11 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
-/// A job that has ended.
+/// A job that has finished.
 #[derive(Debug, Default)]
-pub(super) struct Ended {
+pub(super) struct FinishedJob {
     pub(super) name: &'static str,
-    pub(super) beside: bool,
+    pub(super) concurrent: bool,
     pub(super) succeeded: bool,
     pub(super) took: Duration,
     pub(super) tests: Tests,
@@ -46,7 +46,7 @@ pub(super) struct Report {
     /// The time from the start of this process, which was `cargo run` first, until the test run. It is that of building
     /// xtask.
     before: Duration,
-    jobs: Vec<Ended>,
+    jobs: Vec<FinishedJob>,
 }
 
 impl Report {
@@ -54,7 +54,7 @@ impl Report {
         Self { start: Instant::now(), before: age().unwrap_or_default(), jobs: Vec::new() }
     }
 
-    pub(super) fn add(&mut self, job: Ended) {
+    pub(super) fn add(&mut self, job: FinishedJob) {
         self.jobs.push(job);
     }
 
@@ -71,9 +71,9 @@ impl Report {
         for job in &self.jobs {
             let count = job.tests.passed + job.tests.failed;
             let count = if count == 0 { String::new() } else { count.to_string() };
-            let beside = if job.beside { "  beside others" } else { "" };
+            let concurrent = if job.concurrent { "  concurrent" } else { "" };
             let failed = if job.succeeded { "" } else { "  FAILED" };
-            println!("{:<14} {:>7} {count:>7}{beside}{failed}", job.name, job.took.as_secs());
+            println!("{:<14} {:>7} {count:>7}{concurrent}{failed}", job.name, job.took.as_secs());
             tests.add(job.tests);
         }
         let mut programs: Vec<_> = self

@@ -11,40 +11,40 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context as _, bail};
 
-use super::report::{Ended, Report, Tests};
-use super::{Job, When};
+use super::report::{FinishedJob, Report, Tests};
+use super::{Job, Schedule};
 use crate::workspace::{BUILT, project_root, target_dir};
 
 /// The interval after which a job without output is reported as running.
-const SIGN_OF_LIFE: Duration = Duration::from_secs(60);
+const HEARTBEAT: Duration = Duration::from_secs(60);
 /// The prefix with which a job reports what it could not check. The report repeats these lines.
 pub(super) const GAP: &str = "NOT CHECKED: ";
 /// The number of lines that are printed of a failed job.
 const SHOWN: usize = 200;
 
-/// Runs `jobs` until one fails, waits for those that run beside it, and prints the report.
+/// Runs `jobs` until one fails, waits for the concurrent ones, and prints the report.
 pub(super) fn all(jobs: &[&'static Job], report: &mut Report) -> anyhow::Result<()> {
     let runner = Runner::new(jobs.len())?;
-    let ended = thread::scope(|scope| {
-        let (mut ended, mut beside) = (Vec::new(), Vec::new());
+    let finished = thread::scope(|scope| {
+        let (mut finished, mut concurrent) = (Vec::new(), Vec::new());
         for (number, job) in (1..).zip(jobs.iter().copied()) {
-            if job.when == When::Beside {
+            if job.schedule == Schedule::Concurrent {
                 let runner = &runner;
-                beside.push(scope.spawn(move || runner.run(number, job)));
+                concurrent.push(scope.spawn(move || runner.run(number, job)));
                 continue;
             }
             let result = runner.run(number, job);
-            let goes_on = result.as_ref().is_ok_and(|ended| ended.succeeded);
-            ended.push(result);
-            if !goes_on {
+            let may_continue = result.as_ref().is_ok_and(|finished| finished.succeeded);
+            finished.push(result);
+            if !may_continue {
                 break;
             }
         }
-        ended.extend(beside.into_iter().map(|job| job.join().expect("no runner panics")));
-        ended.into_iter().collect::<anyhow::Result<Vec<_>>>()
+        finished.extend(concurrent.into_iter().map(|job| job.join().expect("no runner panics")));
+        finished.into_iter().collect::<anyhow::Result<Vec<_>>>()
     })?;
-    let ran = ended.len();
-    for job in ended {
+    let ran = finished.len();
+    for job in finished {
         report.add(job);
     }
     report.print();
@@ -79,26 +79,31 @@ impl Runner {
         Ok(Self { program, logs, jobs })
     }
 
-    fn run(&self, number: usize, job: &'static Job) -> anyhow::Result<Ended> {
+    fn run(&self, number: usize, job: &'static Job) -> anyhow::Result<FinishedJob> {
         let place = format!("[{number:>2}/{}] {}", self.jobs, job.name);
-        let beside = job.when == When::Beside;
-        println!("{place}: {}{}", job.about, if beside { ", beside the jobs that follow" } else { "" });
+        let concurrent = job.schedule == Schedule::Concurrent;
+        println!(
+            "{place}: {}{}",
+            job.about,
+            if concurrent { ", concurrently with the next jobs" } else { "" }
+        );
         let start = Instant::now();
         let path = self.logs.join(job.name).with_extension("log");
         let log = File::create(&path).with_context(|| format!("cannot write {}", path.display()))?;
-        let (child, lines) = self.start(job, beside)?;
-        let mut following = Following { place: &place, log, start, ended: Ended::default(), program: None };
-        let status = following.follow(child, &lines, job.name == "test")?;
-        let ended = Ended {
+        let (child, lines) = self.start(job, concurrent)?;
+        let mut running =
+            RunningJob { place: &place, log, start, finished: FinishedJob::default(), program: None };
+        let status = running.follow(child, &lines, job.name == "test")?;
+        let finished = FinishedJob {
             name: job.name,
-            beside,
+            concurrent,
             succeeded: status.success(),
             took: start.elapsed(),
-            ..following.ended
+            ..running.finished
         };
-        let seconds = ended.took.as_secs();
-        if ended.succeeded {
-            let tests = ended.tests.passed;
+        let seconds = finished.took.as_secs();
+        if finished.succeeded {
+            let tests = finished.tests.passed;
             println!(
                 "{place} took {seconds} s{}",
                 if tests > 0 { format!(", {tests} tests passed") } else { String::new() }
@@ -106,16 +111,16 @@ impl Runner {
         } else {
             show(&place, &path, status)?;
         }
-        Ok(ended)
+        Ok(finished)
     }
 
     /// Starts the job, and returns its process and the lines that it prints.
-    fn start(&self, job: &Job, beside: bool) -> anyhow::Result<(Child, Receiver<Vec<u8>>)> {
+    fn start(&self, job: &Job, concurrent: bool) -> anyhow::Result<(Child, Receiver<Vec<u8>>)> {
         let (reader, writer) = io::pipe()?;
         let mut command = Command::new(&self.program);
         command.args(["ci", job.name]).current_dir(project_root()).stdin(Stdio::null());
         command.stdout(writer.try_clone()?).stderr(writer).env("CARGO_TERM_COLOR", "never");
-        if beside {
+        if concurrent {
             command.env(BUILT, "1");
         }
         let child = command.spawn().with_context(|| format!("cannot run {}", self.program.display()))?;
@@ -125,7 +130,7 @@ impl Runner {
     }
 }
 
-/// Sends the lines of the reader until all processes that could write have ended.
+/// Sends the lines of the reader until all processes that could write have finished.
 fn read(reader: PipeReader, lines: &mpsc::Sender<Vec<u8>>) {
     let mut reader = BufReader::new(reader);
     loop {
@@ -137,36 +142,36 @@ fn read(reader: PipeReader, lines: &mpsc::Sender<Vec<u8>>) {
 }
 
 /// A running job.
-struct Following<'a> {
+struct RunningJob<'a> {
     place: &'a str,
     log: File,
     start: Instant,
-    ended: Ended,
+    finished: FinishedJob,
     /// The running test program and its start time; `None` between programs.
     program: Option<(String, Instant)>,
 }
 
-impl Following<'_> {
+impl RunningJob<'_> {
     fn follow(
         &mut self,
         mut child: Child,
         lines: &Receiver<Vec<u8>>,
-        tell: bool,
+        prints_tests: bool,
     ) -> anyhow::Result<ExitStatus> {
-        let mut sign = Instant::now();
+        let mut heartbeat = Instant::now();
         let status = loop {
             match lines.recv_timeout(Duration::from_secs(1)) {
-                Ok(line) => self.line(&line, tell)?,
+                Ok(line) => self.line(&line, prints_tests)?,
                 Err(RecvTimeoutError::Disconnected) => break child.wait()?,
-                // A process that the job started may keep the pipe open after the job has ended.
+                // A process that the job started may keep the pipe open after the job has finished.
                 Err(RecvTimeoutError::Timeout) => {
                     if let Some(status) = child.try_wait()? {
                         break status;
                     }
                 }
             }
-            if sign.elapsed() > SIGN_OF_LIFE {
-                sign = Instant::now();
+            if heartbeat.elapsed() > HEARTBEAT {
+                heartbeat = Instant::now();
                 let doing = self.program.as_ref().map_or(String::new(), |(name, _)| format!(", in {name}"));
                 println!("{}: {} s so far{doing}", self.place, self.start.elapsed().as_secs());
             }
@@ -175,7 +180,7 @@ impl Following<'_> {
         Ok(status)
     }
 
-    fn line(&mut self, line: &[u8], tell: bool) -> anyhow::Result<()> {
+    fn line(&mut self, line: &[u8], prints_tests: bool) -> anyhow::Result<()> {
         self.log.write_all(line)?;
         let line = String::from_utf8_lossy(line);
         if let Some(name) = program(&line) {
@@ -183,11 +188,11 @@ impl Following<'_> {
             self.program = Some((name, Instant::now()));
         }
         if line.starts_with(GAP) {
-            self.ended.gaps.push(line.trim_end().to_owned());
+            self.finished.gaps.push(line.trim_end().to_owned());
         }
         if let Some(tests) = Tests::parse(&line) {
-            self.ended.tests.add(tests);
-            if tell && tests != Tests::default() {
+            self.finished.tests.add(tests);
+            if prints_tests && tests != Tests::default() {
                 println!("     {}", self.program.as_ref().map_or("", |(name, _)| name.as_str()));
                 println!("{}", line.trim_end());
             }
@@ -197,7 +202,7 @@ impl Following<'_> {
 
     fn program_ends(&mut self) {
         if let Some((name, since)) = self.program.take() {
-            self.ended.programs.push((name, since.elapsed()));
+            self.finished.programs.push((name, since.elapsed()));
         }
     }
 }
