@@ -1,4 +1,5 @@
-//! What there is of QAT on this machine, and why not more.
+//! Prints the QAT devices, services and features of this machine. Where QAT is not available, it prints the reason and the
+//! remedy.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -13,9 +14,9 @@ fn main() {
     let qat = QatAccelerator::new(registry.clone(), Arc::new(QatProbe::new()));
     let started = Instant::now();
     let is_available = qat.is_available();
-    println!("available: {is_available} (found out in {:?})", started.elapsed());
+    println!("available: {is_available} (detected in {:?})", started.elapsed());
     if let Some(reason) = qat.unavailability() {
-        println!("because: {reason}");
+        println!("reason: {reason}");
     }
 
     let info = qat.info();

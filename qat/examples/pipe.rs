@@ -1,5 +1,5 @@
-//! Compresses standard input to standard output, or decompresses it: `pipe gzip|zlib|deflate|lz4|zstd [LEVEL]`,
-//! `pipe -d`.
+//! Compresses standard input to standard output on the CPU: `pipe gzip|zlib|deflate|lz4|zstd [LEVEL]`. With `-d` it
+//! decompresses instead, and detects the format.
 
 use std::io;
 

@@ -23,8 +23,8 @@ use crate::{flags, tools};
 enum Schedule {
     /// The job starts after the job before it has finished.
     Sequential,
-    /// The job starts together with the job before it, and runs concurrent those after it, because it mostly waits or uses
-    /// one core.
+    /// The job starts together with the job before it, and runs concurrently with those after it, because it mostly
+    /// waits or uses one core.
     Concurrent,
     /// The test run does not start the job. It is run by hand, or on another runner.
     Manual,

@@ -1,10 +1,10 @@
-/* Preloaded into `qat` by the tests: lets chosen calls on one file fail, or changes the world around them.
+/* The tests preload this library into `qat`. It makes selected calls on one file fail, or runs a command between them.
  *
- * QAT_FAULT_FILE   acts on descriptors whose name contains this
+ * QAT_FAULT_FILE   affects descriptors whose name contains this
  * QAT_FAULT_CLOSE  the error number that close(2) returns after it has closed the descriptor
  * QAT_FAULT_READ   N:ERROR, the error number that the Nth and every later read(2) returns
- * QAT_FAULT_RUN    N:COMMAND, a shell command that runs once, after the Nth read(2); N of 0 means the one that meets the
- *                  end of the file
+ * QAT_FAULT_RUN    N:COMMAND, a shell command that runs once after the Nth read(2), or with N = 0 after the read(2) that
+ *                  returns the end of the file
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>

@@ -19,6 +19,20 @@ const MAX_TEXT: u64 = 64 << 10;
 
 /// The counters that the kernel's driver keeps for one physical function, for all processes together, at the time of
 /// reading.
+///
+/// # Examples
+/// ```
+/// use qat::probe::{DeviceCounters, QatProbe};
+///
+/// for device in QatProbe::new().devices()? {
+///     match DeviceCounters::read(&device).map(|counters| counters.firmware.ok_or(counters.firmware_error)) {
+///         Some(Ok(firmware)) => println!("{}: {} requests", device.id, firmware.requests()),
+///         Some(Err(reason)) => println!("{}: {reason:?}", device.id),
+///         None => println!("{}: no physical function with a driver", device.id),
+///     }
+/// }
+/// # Ok::<(), qat::accel_core::Error>(())
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 #[non_exhaustive]
 pub struct DeviceCounters {

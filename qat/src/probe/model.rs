@@ -10,6 +10,14 @@ use crate::service::Service;
 pub const VENDOR_INTEL: u16 = 0x8086;
 
 /// A family of QAT devices.
+///
+/// # Examples
+/// ```
+/// use qat::probe::{Model, VENDOR_INTEL};
+///
+/// let (model, is_physical) = Model::of(VENDOR_INTEL, 0x4940).expect("a QAT device");
+/// assert_eq!((model.name, is_physical), ("4xxx", true));
+/// ```
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize)]
 #[non_exhaustive]
 pub struct Model {

@@ -64,6 +64,15 @@ use crate::routing::Policy;
 use crate::software::SoftwareAccelerator;
 
 /// The accelerator that processes the blocks of a stream: the CPU, QAT, or either of them by a policy.
+///
+/// # Examples
+/// ```
+/// use qat::stream::Engine;
+/// use qat::{AutoAccelerator, Policy, QatAccelerator};
+///
+/// let accelerator = AutoAccelerator::new(QatAccelerator::default(), Policy::Auto);
+/// let engine = Engine::auto(&accelerator);
+/// ```
 #[derive(Clone)]
 pub struct Engine {
     accelerator: Arc<dyn HardwareAccelerator>,
@@ -178,6 +187,16 @@ impl fmt::Debug for Engine {
 }
 
 /// Parameters of a stream: threads, limits, layout of the output, and progress.
+///
+/// # Examples
+/// ```
+/// use std::num::NonZeroUsize;
+///
+/// use qat::stream::Settings;
+///
+/// let settings = Settings::default().threads(NonZeroUsize::MIN).limit(100 << 20);
+/// assert_eq!(settings.limit, 104_857_600);
+/// ```
 #[derive(Debug, Clone)]
 #[non_exhaustive]
 pub struct Settings {
@@ -265,6 +284,23 @@ impl Settings {
 }
 
 /// Counters of the bytes that a stream has read and written so far. Threads may read them while the stream runs.
+///
+/// # Examples
+/// ```
+/// use std::sync::Arc;
+///
+/// use qat::accel_core::{CompressOptions, Format};
+/// use qat::stream::{self, Engine, Progress, Settings};
+///
+/// let progress = Arc::new(Progress::default());
+/// let settings = Settings::default().progress(progress.clone());
+/// let engine = Engine::software(&qat::SoftwareAccelerator::new());
+/// let mut packed = Vec::new();
+/// let options = CompressOptions::new(Format::Gzip);
+/// let summary = stream::compress(&[7; 5_000][..], &mut packed, &engine, &options, &settings)?;
+/// assert_eq!((progress.bytes_in(), progress.bytes_out()), (5_000, summary.bytes_out));
+/// # Ok::<(), qat::stream::StreamError>(())
+/// ```
 #[derive(Debug, Default)]
 pub struct Progress {
     bytes_in: AtomicU64,

@@ -71,7 +71,7 @@ impl Report {
         for job in &self.jobs {
             let count = job.tests.passed + job.tests.failed;
             let count = if count == 0 { String::new() } else { count.to_string() };
-            let concurrent = if job.concurrent { "  concurrent others" } else { "" };
+            let concurrent = if job.concurrent { "  concurrent" } else { "" };
             let failed = if job.succeeded { "" } else { "  FAILED" };
             println!("{:<14} {:>7} {count:>7}{concurrent}{failed}", job.name, job.took.as_secs());
             tests.add(job.tests);

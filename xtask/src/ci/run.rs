@@ -22,7 +22,7 @@ pub(super) const GAP: &str = "NOT CHECKED: ";
 /// The number of lines that are printed of a failed job.
 const SHOWN: usize = 200;
 
-/// Runs `jobs` until one fails, waits for those that run concurrent it, and prints the report.
+/// Runs `jobs` until one fails, waits for the concurrent ones, and prints the report.
 pub(super) fn all(jobs: &[&'static Job], report: &mut Report) -> anyhow::Result<()> {
     let runner = Runner::new(jobs.len())?;
     let finished = thread::scope(|scope| {
@@ -85,7 +85,7 @@ impl Runner {
         println!(
             "{place}: {}{}",
             job.about,
-            if concurrent { ", concurrent the jobs that follow" } else { "" }
+            if concurrent { ", concurrently with the next jobs" } else { "" }
         );
         let start = Instant::now();
         let path = self.logs.join(job.name).with_extension("log");

@@ -109,7 +109,7 @@ const RUNS: &[Run] = &[
 
 /// The messages of `cpa_sample_code` about parts that it skipped, which it does not report as failures. Parts that
 /// these runs do not request have different messages.
-const LEFT_OUT: &[&str] =
+const SKIPPED_MESSAGES: &[&str] =
     &["Invalid test", "Unsupported", "not supported on logical instance", "No tests were executed", "ERROR"];
 
 /// The files that the samples read, which the packages do not contain.
@@ -198,7 +198,7 @@ impl Run {
                 text.contains("Sample code completed successfully."),
                 "the program did not report that it completed"
             );
-            if let Some(words) = LEFT_OUT.iter().find(|words| text.contains(**words)) {
+            if let Some(words) = SKIPPED_MESSAGES.iter().find(|words| text.contains(**words)) {
                 bail!("it says {words:?}");
             }
             let report = Report::read(path)?;

@@ -23,6 +23,14 @@ enum Front {
 /// Detects a format from the first bytes of a stream. Raw deflate and LZ4 blocks without a frame cannot be detected.
 /// Skippable frames, which LZ4 and Zstandard have in common, are passed over; a stream of skippable frames only is
 /// Zstandard. Returns `None` where `head` is in no known format, or is too short to decide.
+///
+/// # Examples
+/// ```
+/// use qat::accel_core::Format;
+///
+/// assert_eq!(qat::stream::detect(&[0x1f, 0x8b, 8, 0]), Some(Format::Gzip));
+/// assert_eq!(qat::stream::detect(b"plain text"), None);
+/// ```
 #[must_use]
 pub fn detect(mut head: &[u8]) -> Option<Format> {
     let mut skipped = false;

@@ -54,6 +54,18 @@ const MAX_REST_PLAIN: usize = 512 << 20;
 /// [`Truncated`](Error::Truncated) or [`TrailingData`](Error::TrailingData) for invalid input, with
 /// [`Unsupported`](Error::Unsupported) for data that need a dictionary, with [`LimitExceeded`](Error::LimitExceeded),
 /// and with any error of the accelerator.
+///
+/// # Examples
+/// ```
+/// use qat::accel_core::Error;
+/// use qat::stream::{self, Engine, Settings, StreamError};
+///
+/// // A gzip member whose only block is an empty stored block that is truncated.
+/// let truncated = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 0xff, 1, 0];
+/// let engine = Engine::software(&qat::SoftwareAccelerator::new());
+/// let result = stream::decompress(&truncated[..], Vec::new(), &engine, None, &Settings::default());
+/// assert!(matches!(result, Err(StreamError::Work(Error::Truncated { .. }))));
+/// ```
 pub fn decompress<R, W>(
     input: R,
     mut output: W,
