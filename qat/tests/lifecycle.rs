@@ -213,9 +213,11 @@ fn futures_are_dropped_in_every_state() {
     });
 }
 
+type Task = Pin<Box<dyn Future<Output = ()> + Send>>;
+
 /// Drops the last accelerator, and the future that it was of, when it is woken: on a thread of the crate's.
 struct DropsAll {
-    all: Mutex<Option<(QatAccelerator, Pin<Box<dyn Future<Output = ()> + Send>>)>>,
+    all: Mutex<Option<(QatAccelerator, Task)>>,
     dropped_on: mpsc::Sender<Option<String>>,
 }
 
