@@ -107,7 +107,7 @@ impl QatAccelerator {
             };
             self.reported(match single() {
                 Ok(Some(outcome)) => Ok(outcome),
-                Ok(None) => pool.block_on(run(call, job, input, output)),
+                Ok(None) => block_on_run(call, job, input, output),
                 Err(error) => Err(error),
             })
         }))
@@ -124,8 +124,7 @@ impl QatAccelerator {
         let counted = Counted::begin(self);
         let Some(class) = WorkClass::of(&job) else { return counted.end(Err(job.unsupported(HARDWARE))) };
         counted.end(self.look(class.types(), |pool| {
-            let call = self.call(pool, when_full);
-            self.reported(pool.block_on(run(call, job, input, output)))
+            self.reported(block_on_run(self.call(pool, when_full), job, input, output))
         }))
     }
 
@@ -137,6 +136,17 @@ impl QatAccelerator {
         }
         result
     }
+}
+
+/// Does what [`run`] does, on this thread. Its future is large and has no place in the frames of single requests.
+#[inline(never)]
+fn block_on_run(
+    call: CallContext<'_>,
+    job: Job<'_>,
+    input: &[u8],
+    output: &mut Output<'_>,
+) -> Result<Outcome> {
+    call.pool.block_on(run(call, job, input, output))
 }
 
 /// Runs a job by as many requests as it takes.
