@@ -28,6 +28,7 @@ mod encryption;
 mod error;
 mod hash;
 mod job;
+mod key;
 mod operation;
 mod outcome;
 mod output;
@@ -38,10 +39,11 @@ pub use accelerator::{AcceleratorTypes, BoxFuture, Completion, HardwareAccelerat
 pub use compression::{
     CompressOptions, CompressionAccelerator, DecompressOptions, End, Format, Level, ParseLevelError,
 };
-pub use encryption::{Cipher, CipherOptions, EncryptFuture, Encrypted, EncryptionAccelerator, Iv, Key};
+pub use encryption::{Cipher, CipherOptions, EncryptFuture, Encrypted, EncryptionAccelerator, Iv};
 pub use error::{Error, Result};
 pub use hash::{Checksum, Digest};
 pub use job::{Job, OwnedJob};
+pub use key::Key;
 pub use operation::Operation;
 pub use outcome::{ExecutedOn, Outcome, SoftwareReason};
 pub use output::{Output, OwnedOutput};

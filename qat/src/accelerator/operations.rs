@@ -146,7 +146,7 @@ fn block_on_run(
     input: &[u8],
     output: &mut Output<'_>,
 ) -> Result<Outcome> {
-    call.pool.block_on(run(call, job, input, output))
+    call.started.block_on(run(call, job, input, output))
 }
 
 /// Runs a job by as many requests as it takes.

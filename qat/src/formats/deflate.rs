@@ -309,7 +309,7 @@ impl Codes {
         let lens = all.get_mut(..literals + distances).ok_or(ReopenError::Invalid)?;
         let mut at = 0;
         while at < lens.len() {
-            let entry = tables[1 << 7 | bits.peek()? as usize % (1 << 7)];
+            let entry = tables[(1 << 7) | (bits.peek()? as usize % (1 << 7))];
             if entry == LONG {
                 return Err(ReopenError::Invalid);
             }
