@@ -80,6 +80,28 @@ impl Job<'_> {
         }
     }
 
+    /// Returns the largest number of bytes that the job can write for an input of `input_len` bytes.
+    ///
+    /// # Examples
+    /// ```
+    /// use accel_core::{Digest, Job};
+    /// assert_eq!(Job::Digest(Digest::Sha256).output_bound(1000), 32);
+    /// ```
+    #[must_use]
+    #[inline]
+    pub const fn output_bound(&self, input_len: usize) -> usize {
+        match self {
+            Self::Compress(options) => options.bound(input_len),
+            Self::Encrypt(_, options) => options.cipher.ciphertext_len(input_len),
+            // Padding included, of which nobody knows the length before.
+            Self::Decrypt(_, options) => input_len.saturating_sub(options.cipher.tag_len()),
+            Self::Checksum(Checksum::XxHash64) => 8,
+            Self::Checksum(_) => 4,
+            Self::Digest(digest) | Self::Hmac(_, digest) => digest.len(),
+            Self::Decompress(_) | Self::Other(_) => self.limit(),
+        }
+    }
+
     /// Returns the error of the accelerator named `accelerator` for a job that it does not do. It names the call to use
     /// where [`process`](HardwareAccelerator::process) was asked for something that needs a key.
     ///

@@ -3,10 +3,12 @@
 
 mod support;
 
-use accel_core::{Cipher, CipherOptions, CompressOptions, DecompressOptions, End, Format, Iv, Level};
-use accel_core::{CompressionAccelerator, HardwareAccelerator};
+use accel_core::{
+    Checksum, Cipher, CipherOptions, CompressOptions, CompressionAccelerator, DecompressOptions, Digest, End,
+    Format, HardwareAccelerator, Iv, Job, Key, Level, Output,
+};
 use allocation_counter::measure;
-use qat::{AutoAccelerator, Policy, QatAccelerator};
+use qat::{AutoAccelerator, Policy, QatAccelerator, SoftwareAccelerator};
 use support::{FORMATS, integer_levels, key, noise, software, text};
 
 /// Two calls to prepare contexts, then none may allocate.
@@ -133,6 +135,20 @@ fn encrypt_into_and_decrypt_into() {
             let options = CipherOptions::new(cipher);
             allocates_nothing((cipher, "random IV"), || {
                 subject.encryption.encrypt_into(&key, &plain, &mut sealed, &options).unwrap();
+            });
+        }
+    }
+}
+
+/// A digest, an HMAC or a checksum has no `_into` form, but a job can write it to a buffer.
+#[test]
+fn jobs_that_hash() {
+    let (software, key, input) = (SoftwareAccelerator::new(), Key::new(b"a key"), text(10_000));
+    for digest in Digest::ALL {
+        for job in [Job::Digest(digest), Job::Hmac(&key, digest), Job::Checksum(Checksum::XxHash64)] {
+            let mut output = [0; 64];
+            allocates_nothing((job, digest), || {
+                software.execute(job, &input, &mut Output::fixed(&mut output)).unwrap();
             });
         }
     }

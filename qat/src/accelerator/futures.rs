@@ -13,10 +13,9 @@ use accel_core::{
 
 use super::QatAccelerator;
 use super::counted::Counted;
-use super::operations::{plain_len, run};
+use super::operations::run;
 use super::single::SingleRequest;
-use crate::device::inflight::PendingRequest;
-use crate::device::instances::{CallContext, Started, WhenFull};
+use crate::device::instances::{Started, WhenFull};
 use crate::device::{compression, encryption, polling};
 use crate::error::HARDWARE;
 use crate::job::WorkClass;
@@ -64,51 +63,29 @@ impl QatAccelerator {
         when_full: WhenFull,
     ) -> BoxFuture<Completion<Outcome>> {
         match &job {
-            OwnedJob::Compress(options) => {
-                let (options, len) = (*options, options.bound(input.len()));
-                self.submit_single(job, (input, output, when_full), len, |call, _, input, _| {
-                    compression::Single::begin(call, input, &options)
-                })
-            }
-            OwnedJob::Encrypt(_, options) => {
-                let len = options.cipher.ciphertext_len(input.len());
-                self.submit_single(job, (input, output, when_full), len, |call, job, input, available| {
-                    match job {
-                        OwnedJob::Encrypt(key, options) => {
-                            encryption::Sealing::begin(call, key, input, available, options)
-                        }
-                        _ => Ok(None),
-                    }
-                })
-            }
-            OwnedJob::Decrypt(_, options) => {
-                let len = plain_len(&input, options);
-                self.submit_single(job, (input, output, when_full), len, |call, job, input, available| {
-                    match job {
-                        OwnedJob::Decrypt(key, options) => {
-                            encryption::Opening::begin(call, key, input, available, options)
-                        }
-                        _ => Ok(None),
-                    }
-                })
-            }
+            OwnedJob::Compress(_) => self.submit_single::<compression::Single>(job, input, output, when_full),
+            OwnedJob::Encrypt(..) => self.submit_single::<encryption::Sealing>(job, input, output, when_full),
+            OwnedJob::Decrypt(..) => self.submit_single::<encryption::Opening>(job, input, output, when_full),
             _ => self.submit_any(Counted::begin(self.clone()), job, input, output, when_full),
         }
     }
 
-    /// Starts a job by the request that `begin` submits, or by several where it submits none. It writes at most `len` bytes.
+    /// Starts a job by a single request, or by as many as it takes where one will not do.
     fn submit_single<S: SingleRequest>(
         &self,
         job: OwnedJob,
-        (input, output, when_full): (Vec<u8>, OwnedOutput, WhenFull),
-        len: usize,
-        begin: impl FnOnce(CallContext<'_>, &OwnedJob, &[u8], usize) -> Result<Option<(S, PendingRequest, u16)>>,
+        input: Vec<u8>,
+        output: OwnedOutput,
+        when_full: WhenFull,
     ) -> BoxFuture<Completion<Outcome>> {
         let counted = Counted::begin(self.clone());
         let pool = self.started_pool(S::TYPES);
-        let available = if let OwnedOutput::Buffer(buffer) = &output { buffer.len() } else { len };
+        let len = match &output {
+            OwnedOutput::Buffer(buffer) => buffer.len(),
+            OwnedOutput::New => job.as_job().output_bound(input.len()),
+        };
         let begun = match &pool {
-            Some(pool) => begin(self.call(pool, when_full), &job, &input, available),
+            Some(pool) => S::begin(self.call(pool, when_full), job.as_job(), &input, len),
             None => Ok(None),
         };
         match (begun, pool) {

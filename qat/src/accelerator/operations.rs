@@ -3,14 +3,13 @@
 use std::sync::Arc;
 
 use accel_core::{
-    AcceleratorTypes, BoxFuture, CipherOptions, Completion, Error, HardwareAccelerator, Job, Outcome, Output,
-    OwnedJob, OwnedOutput, Result, Statistics,
+    AcceleratorTypes, BoxFuture, Completion, Error, HardwareAccelerator, Job, Outcome, Output, OwnedJob,
+    OwnedOutput, Result, Statistics,
 };
 
 use super::counted::Counted;
 use super::single::SingleRequest;
 use super::{Detection, QatAccelerator, missing_service, unavailable};
-use crate::device::inflight::PendingRequest;
 use crate::device::instances::{CallContext, Started, WhenFull};
 use crate::device::{compression, encryption};
 use crate::error::HARDWARE;
@@ -39,10 +38,16 @@ impl QatAccelerator {
     #[inline(always)]
     fn look<T>(&self, types: AcceleratorTypes, work: impl FnOnce(&Arc<Started>) -> Result<T>) -> Result<T> {
         let seen = self.0.answer.load();
-        match seen.as_ref().filter(|answer| answer.result.is_ok() && answer.process.is_this()) {
-            Some(answer) => work(answer.pool(types)?),
-            None => work(self.0.answer().pool(types)?),
-        }
+        let found;
+        // One place from which `work` is called, since it is inlined there.
+        let answer = match seen.as_ref().filter(|answer| answer.result.is_ok() && answer.process.is_this()) {
+            Some(answer) => answer,
+            None => {
+                found = self.0.answer();
+                &found
+            }
+        };
+        work(answer.pool(types)?)
     }
 
     /// The instances for `types`, if the hardware was started.
@@ -65,42 +70,30 @@ impl QatAccelerator {
         when_full: WhenFull,
     ) -> Result<Outcome> {
         match job {
-            Job::Compress(options) => {
-                let begin = |call: CallContext<'_>, _| compression::Single::begin(call, input, &options);
-                self.execute_single((job, output, when_full), input, options.bound(input.len()), begin)
-            }
-            Job::Encrypt(key, options) => {
-                let begin = |call: CallContext<'_>, available| {
-                    encryption::Sealing::begin(call, key, input, available, options)
-                };
-                let len = options.cipher.ciphertext_len(input.len());
-                self.execute_single((job, output, when_full), input, len, begin)
-            }
-            Job::Decrypt(key, options) => {
-                let begin = |call: CallContext<'_>, available| {
-                    encryption::Opening::begin(call, key, input, available, options)
-                };
-                self.execute_single((job, output, when_full), input, plain_len(input, options), begin)
-            }
+            Job::Compress(_) => self.execute_single::<compression::Single>(job, input, output, when_full),
+            Job::Encrypt(..) => self.execute_single::<encryption::Sealing>(job, input, output, when_full),
+            Job::Decrypt(..) => self.execute_single::<encryption::Opening>(job, input, output, when_full),
             _ => self.execute_any(job, input, output, when_full),
         }
     }
 
-    /// Runs a job by the request that `begin` submits, or by several where it submits none. It writes at most `len` bytes.
+    /// Runs a job by a single request, or by as many as it takes where one will not do.
     #[inline(always)]
     fn execute_single<S: SingleRequest>(
         &self,
-        (job, output, when_full): (Job<'_>, &mut Output<'_>, WhenFull),
+        job: Job<'_>,
         input: &[u8],
-        len: usize,
-        begin: impl FnOnce(CallContext<'_>, usize) -> Result<Option<(S, PendingRequest, u16)>>,
+        output: &mut Output<'_>,
+        when_full: WhenFull,
     ) -> Result<Outcome> {
         let counted = Counted::begin(self);
         counted.end(self.look(S::TYPES, |pool| {
             let call = self.call(pool, when_full);
-            let single = || {
-                let room = output.room_for(len)?;
-                let Some((single, pending, instance)) = begin(call, room.len())? else { return Ok(None) };
+            let mut single = || {
+                let room = output.room_for(job.output_bound(input.len()))?;
+                let Some((single, pending, instance)) = S::begin(call, job, input, room.len())? else {
+                    return Ok(None);
+                };
                 let completed = call.wait(pending, instance)?;
                 let done = single.finish(call, completed, instance, input, room)?;
                 Ok(done.inspect(|outcome| output.advance(outcome.bytes_out)))
@@ -158,15 +151,15 @@ pub(super) async fn run(
 ) -> Result<Outcome> {
     let outcome = match job {
         Job::Compress(options) => {
-            let room = output.room_for(options.bound(input.len()))?;
+            let room = output.room_for(job.output_bound(input.len()))?;
             compression::compress(call, input, room, &options).await?
         }
         Job::Encrypt(key, options) => {
-            let room = output.room_for(options.cipher.ciphertext_len(input.len()))?;
+            let room = output.room_for(job.output_bound(input.len()))?;
             encryption::encrypt(call, key, input, room, options).await?
         }
         Job::Decrypt(key, options) => {
-            let room = output.room_for(plain_len(input, options))?;
+            let room = output.room_for(job.output_bound(input.len()))?;
             encryption::decrypt(call, key, input, room, options).await?
         }
         Job::Decompress(options) => {
@@ -186,11 +179,6 @@ pub(super) async fn run(
     };
     output.advance(outcome.bytes_out);
     Ok(outcome)
-}
-
-/// Returns the largest length that a plaintext can have, padding included.
-pub(super) fn plain_len(ciphertext: &[u8], options: &CipherOptions<'_>) -> usize {
-    ciphertext.len().saturating_sub(options.cipher.tag_len())
 }
 
 impl HardwareAccelerator for QatAccelerator {

@@ -1,16 +1,25 @@
 //! Jobs that are a single request on the device, which blocking calls and futures run without the futures that longer ones
 //! need.
 
-use accel_core::{AcceleratorTypes, Outcome, Result};
+use accel_core::{AcceleratorTypes, Job, Outcome, Result};
 
-use crate::device::inflight::CompletedRequest;
+use crate::device::inflight::{CompletedRequest, PendingRequest};
 use crate::device::instances::CallContext;
 use crate::device::{compression, encryption};
 
-/// A single request that was submitted, and how its answer becomes the output of its job.
-pub(super) trait SingleRequest: Send + 'static {
+/// A request that was submitted and is the whole of its job.
+pub(super) trait SingleRequest: Sized + Send + 'static {
     /// What the accelerator has to work on for it.
     const TYPES: AcceleratorTypes;
+
+    /// Submits a job with room for `available` bytes: with the request and its instance. `None` where one request will not do,
+    /// or the device is full.
+    fn begin(
+        call: CallContext<'_>,
+        job: Job<'_>,
+        input: &[u8],
+        available: usize,
+    ) -> Result<Option<(Self, PendingRequest, u16)>>;
 
     /// Writes what the request came to to the front of `output`. `None` when the job has to be done again by other requests.
     fn finish(
@@ -25,6 +34,17 @@ pub(super) trait SingleRequest: Send + 'static {
 
 impl SingleRequest for compression::Single {
     const TYPES: AcceleratorTypes = AcceleratorTypes::COMPRESSION;
+
+    #[inline(always)]
+    fn begin(
+        call: CallContext<'_>,
+        job: Job<'_>,
+        input: &[u8],
+        _: usize,
+    ) -> Result<Option<(Self, PendingRequest, u16)>> {
+        let Job::Compress(options) = job else { return Ok(None) };
+        Self::begin(call, input, &options)
+    }
 
     #[inline(always)]
     fn finish(
@@ -43,6 +63,17 @@ impl SingleRequest for encryption::Sealing {
     const TYPES: AcceleratorTypes = AcceleratorTypes::ENCRYPTION;
 
     #[inline(always)]
+    fn begin(
+        call: CallContext<'_>,
+        job: Job<'_>,
+        input: &[u8],
+        available: usize,
+    ) -> Result<Option<(Self, PendingRequest, u16)>> {
+        let Job::Encrypt(key, options) = job else { return Ok(None) };
+        Self::begin(call, key, input, available, options)
+    }
+
+    #[inline(always)]
     fn finish(
         self,
         call: CallContext<'_>,
@@ -57,6 +88,17 @@ impl SingleRequest for encryption::Sealing {
 
 impl SingleRequest for encryption::Opening {
     const TYPES: AcceleratorTypes = AcceleratorTypes::ENCRYPTION;
+
+    #[inline(always)]
+    fn begin(
+        call: CallContext<'_>,
+        job: Job<'_>,
+        input: &[u8],
+        available: usize,
+    ) -> Result<Option<(Self, PendingRequest, u16)>> {
+        let Job::Decrypt(key, options) = job else { return Ok(None) };
+        Self::begin(call, key, input, available, options)
+    }
 
     #[inline(always)]
     fn finish(

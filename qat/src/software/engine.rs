@@ -15,7 +15,7 @@ pub(crate) fn execute(
 ) -> Result<Outcome> {
     match job {
         Job::Compress(options) => {
-            let room = output.room_for(options.bound(input.len()))?;
+            let room = output.room_for(job.output_bound(input.len()))?;
             let written = compress(input, room, &options)?;
             output.advance(written);
         }
@@ -24,12 +24,12 @@ pub(crate) fn execute(
             decompress(input, output, options.format)?;
         }
         Job::Encrypt(key, options) => {
-            let room = output.room_for(options.cipher.ciphertext_len(input.len()))?;
+            let room = output.room_for(job.output_bound(input.len()))?;
             let written = cipher::encrypt(key, input, room, options)?;
             output.advance(written);
         }
         Job::Decrypt(key, options) => {
-            let room = output.room_for(input.len().saturating_sub(options.cipher.tag_len()))?;
+            let room = output.room_for(job.output_bound(input.len()))?;
             let written = cipher::decrypt(key, input, room, options)?;
             output.advance(written);
         }
@@ -175,4 +175,25 @@ pub(crate) fn is_member_next(rest: &[u8], consumed: usize) -> Result<bool> {
         return Err(Error::TrailingData { format: Format::Gzip, consumed: consumed as u64 });
     }
     Ok(true)
+}
+
+#[cfg(test)]
+mod tests {
+    use accel_core::CompressOptions;
+    use libdeflater::{CompressionLvl, Compressor};
+
+    use super::*;
+
+    /// The bounds of the vocabulary hold for the libraries that do the work, by their own words.
+    #[test]
+    fn bounds_are_those_of_the_libraries() {
+        let mut compressor = Compressor::new(CompressionLvl::default());
+        let bound = |format, len| CompressOptions::new(format).bound(len);
+        for len in (0..40).map(|shift| (1_usize << shift) - 1).chain([1, 5000, 131_072, 131_073, 4 << 20]) {
+            assert_eq!(bound(Format::Zstd, len), zstd_safe::compress_bound(len) + 16, "{len}");
+            assert!(bound(Format::Deflate, len) >= compressor.deflate_compress_bound(len), "{len}");
+            assert!(bound(Format::Zlib, len) >= compressor.zlib_compress_bound(len), "{len}");
+            assert!(bound(Format::Gzip, len) >= compressor.gzip_compress_bound(len), "{len}");
+        }
+    }
 }
