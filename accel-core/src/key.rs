@@ -107,7 +107,7 @@ impl Key {
         }))
     }
 
-    /// Returns the bytes of the encryption key, or of the single key of [`hmac`](EncryptionAccelerator::hmac).
+    /// Returns the bytes of the encryption key, or of the single key of [`hmac`](crate::EncryptionAccelerator::hmac).
     #[must_use]
     pub fn encryption(&self) -> &[u8] {
         &self.0.encryption
@@ -159,7 +159,7 @@ impl Key {
         }
     }
 
-    /// Checks that this key fits [`hmac`](EncryptionAccelerator::hmac). Every key of [`Key::new`] fits that is not empty;
+    /// Checks that this key fits [`hmac`](crate::EncryptionAccelerator::hmac). Every key of [`Key::new`] fits that is not empty;
     /// RFC 2104 advises against keys that are shorter than the digest.
     ///
     /// # Errors

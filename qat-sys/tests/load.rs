@@ -27,5 +27,5 @@ fn another_library_lacks_every_required_function() {
     let LoadError::MissingSymbols { library, missing, .. } = &error else { panic!("{error}") };
     assert_eq!(library, "libc.so.6");
     assert_eq!(missing.names, Symbols::REQUIRED);
-    assert!(error.to_string().starts_with("libc.so.6 is no libqat"), "{error}");
+    assert!(error.to_string().starts_with("libc.so.6 is not the libqat"), "{error}");
 }

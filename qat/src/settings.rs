@@ -39,7 +39,7 @@ pub enum Integrity {
     Checksums,
     /// As [`Checksums`](Self::Checksums), and libqat compares what the device read and wrote with what is in memory,
     /// for which it computes CRC-64s of input and output on the CPU. This applies to deflate, zlib and gzip, where the
-    /// library offers it ([`CompressionCapabilities::integrity_crcs`](crate::CompressionCapabilities::integrity_crcs)).
+    /// library offers it ([`CompressionCapabilities::integrity_crcs`](crate::info::CompressionCapabilities::integrity_crcs)).
     EndToEnd,
 }
 

@@ -52,7 +52,7 @@ struct Last {
     is_stored: bool,
 }
 
-/// Calls [`reopen`] for the fuzz target. Returns `None` where it refuses the stream.
+/// Calls `reopen` for the fuzz target. Returns `None` where it refuses the stream.
 pub fn fuzz_reopen(buffer: &mut [u8], len: usize) -> Option<usize> {
     reopen(buffer, len).ok()
 }

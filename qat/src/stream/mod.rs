@@ -167,7 +167,7 @@ impl Engine {
     fn unsupported_rest(&self, format: Format, most: usize, side: &str) -> accel_core::Error {
         let most = most >> 20;
         self.unsupported(format!(
-            "decompressing more than {most} MiB ({side}) of {format} data whose block lengths are not stated"
+            "decompressing {format} data of more than {most} MiB {side}, whose block lengths are not stated"
         ))
     }
 

@@ -158,7 +158,10 @@ fn too_long_for_one_piece() {
     let refused = |packed: &[u8], side: &str| {
         let error = unpack(&qat.engine, packed, Format::Deflate).unwrap_err();
         assert!(matches!(&error, StreamError::Work(Error::Unsupported { .. })), "{error}");
-        assert!(error.to_string().contains(side) && error.to_string().contains("(auto or software)"), "{error}");
+        assert!(
+            error.to_string().contains(side) && error.to_string().contains("(auto or software)"),
+            "{error}"
+        );
     };
     // Stored blocks, none of which is the last.
     let block = [&[0, 0xFF, 0xFF, 0, 0][..], &[7; 0xFFFF]].concat();
