@@ -1,5 +1,5 @@
-//! Jobs that are a single request on the device, which blocking calls and futures run without the futures that longer ones
-//! need.
+//! Jobs that a single request on the device completes. Blocking calls and futures run them without the large futures that
+//! jobs of several requests need.
 
 use accel_core::{AcceleratorTypes, Job, Outcome, Result};
 
@@ -9,11 +9,11 @@ use crate::device::{compression, encryption};
 
 /// A request that was submitted and is the whole of its job.
 pub(super) trait SingleRequest: Sized + Send + 'static {
-    /// What the accelerator has to work on for it.
+    /// The services that the device must offer for the request.
     const TYPES: AcceleratorTypes;
 
-    /// Submits a job with room for `available` bytes: with the request and its instance. `None` where one request will not do,
-    /// or the device is full.
+    /// Submits the request of a job whose output buffer has `available` bytes, and returns it with its instance. Returns
+    /// `None` when one request is not enough, or when the device is full.
     fn begin(
         call: CallContext<'_>,
         job: Job<'_>,
@@ -21,7 +21,8 @@ pub(super) trait SingleRequest: Sized + Send + 'static {
         available: usize,
     ) -> Result<Option<(Self, PendingRequest, u16)>>;
 
-    /// Writes what the request came to to the front of `output`. `None` when the job has to be done again by other requests.
+    /// Writes the result of the request to the front of `output`. Returns `None` when other requests have to do the whole
+    /// job again.
     fn finish(
         self,
         call: CallContext<'_>,

@@ -36,8 +36,10 @@ fn prepare(cipher: Cipher, key: &Key) -> Result<WipedBox<Prepared>> {
 
 fn set_up(cipher: Cipher, key: &Key) -> Result<Prepared> {
     let bytes = key.encryption();
-    let wrong =
-        || Error::Internal { engine: super::NAME, detail: "it refused a key of a valid length".into() };
+    let wrong = || Error::Internal {
+        engine: crate::error::SOFTWARE,
+        detail: "it refused a key of a valid length".into(),
+    };
     let refused = |_| wrong();
     let unbound = || {
         let algorithm = match bytes.len() {
@@ -71,7 +73,7 @@ fn set_up(cipher: Cipher, key: &Key) -> Result<Prepared> {
 
 fn unsupported(cipher: Cipher) -> Error {
     Error::Unsupported {
-        accelerator: super::NAME,
+        accelerator: crate::error::SOFTWARE,
         operation: cipher.to_string().into(),
         remedy: "choose one of those that Cipher::ALL lists".into(),
     }
@@ -126,7 +128,10 @@ fn block_iv(iv: &Iv) -> Result<FixedLength<BLOCK>> {
 }
 
 fn engine_failed() -> Error {
-    Error::Internal { engine: super::NAME, detail: "an operation with valid arguments failed".into() }
+    Error::Internal {
+        engine: crate::error::SOFTWARE,
+        detail: "an operation with valid arguments failed".into(),
+    }
 }
 
 /// Checks what an encryption is given, with `available` bytes of room; the IV to use and the ciphertext's length.

@@ -19,7 +19,7 @@ use crate::raw::isal;
 /// Highest level. Levels 1 to 9 mean what zlib's mean; from 3 on it is libdeflate's own scale.
 const MAX_LEVEL: u8 = 12;
 /// ISA-L's level for one of ours: it packs no worse than zlib's level of our number, at many times its speed. ISA-L's own 1
-/// is hardly faster than its 2, and libdeflate's 1 is better than its 3 at speed and ratio.
+/// is hardly faster than its 2, and libdeflate's 1 packs better than its 3 in no more time.
 const fn isal_level(level: u8) -> Option<u32> {
     match level {
         1 => Some(2),

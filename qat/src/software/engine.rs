@@ -36,14 +36,14 @@ pub(crate) fn execute(
         Job::Checksum(checksum) => hash::write_checksum(checksum, input, output)?,
         Job::Digest(digest) => hash::write_digest(digest, input, output)?,
         Job::Hmac(key, digest) => hmac::hmac(key, digest, input, |mac| output.write(mac))??,
-        other => return Err(other.unsupported(super::NAME)),
+        other => return Err(other.unsupported(crate::error::SOFTWARE)),
     }
     Ok(Outcome { bytes_in: input.len(), bytes_out: output.written(), path })
 }
 
 fn unsupported(format: Format) -> Error {
     Error::Unsupported {
-        accelerator: super::NAME,
+        accelerator: crate::error::SOFTWARE,
         operation: format.to_string().into(),
         remedy: "choose one of deflate, zlib, gzip, LZ4 and Zstandard".into(),
     }

@@ -52,7 +52,7 @@ pub(super) fn algorithm(digest: Digest) -> Result<&'static digest::Algorithm> {
 
 fn unknown(operation: &'static str) -> Error {
     Error::Unsupported {
-        accelerator: super::NAME,
+        accelerator: crate::error::SOFTWARE,
         operation: operation.into(),
         remedy: "use one of those that software::checksum and software::digest list".into(),
     }

@@ -214,7 +214,7 @@ fn decompress_raw(input: &[u8], output: &mut [u8], history: &[u8]) -> Option<usi
 /// The error for a block that lz4's C integers cannot express.
 fn too_long() -> Error {
     Error::Unsupported {
-        accelerator: super::NAME,
+        accelerator: crate::error::SOFTWARE,
         operation: format!("an LZ4 block of more than {MAX_LEN} bytes").into(),
         remedy: "use the frame format, whose blocks are shorter".into(),
     }

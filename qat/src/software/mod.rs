@@ -37,7 +37,7 @@ use crate::job::recorded;
 use crate::raw::isal;
 use workers::{Caller, Queue};
 
-use crate::error::SOFTWARE as NAME;
+use crate::error::SOFTWARE;
 
 /// Returns the file of the optional engine that is loaded at run time, or why it is not used: ISA-L, which makes
 /// deflate's level 1 faster. The file's name ends with the version of the library, such as
@@ -128,7 +128,7 @@ pub(crate) fn conclude(in_flight: InFlight<'_>, caller: &Caller<'_>, result: &Re
 
 impl HardwareAccelerator for SoftwareAccelerator {
     fn name(&self) -> &'static str {
-        NAME
+        SOFTWARE
     }
 
     fn types(&self) -> AcceleratorTypes {

@@ -80,9 +80,11 @@ impl From<Lost> for Error {
     fn from(lost: Lost) -> Self {
         match lost {
             Lost::Panicked => {
-                Self::Internal { engine: super::NAME, detail: "a worker thread panicked".into() }
+                Self::Internal { engine: crate::error::SOFTWARE, detail: "a worker thread panicked".into() }
             }
-            Lost::Forked => Self::Unavailable { accelerator: super::NAME, reason: Arc::new(MadeBeforeFork) },
+            Lost::Forked => {
+                Self::Unavailable { accelerator: crate::error::SOFTWARE, reason: Arc::new(MadeBeforeFork) }
+            }
         }
     }
 }
